@@ -1,0 +1,34 @@
+//! The words every other crate of Assay uses: digests, ids, method names, networks and assets,
+//! amounts, time, and the tensors that go into and come out of a model.
+//!
+//! Nothing here does I/O. The two things a pure function may not reach for, time and randomness,
+//! are the traits [`Clock`] and [`Randomness`]; [`SystemClock`] and [`SystemRandomness`] are the
+//! only places in the project that read them from the machine.
+
+mod amount;
+mod caip;
+mod clock;
+mod digest;
+mod duration;
+pub mod encoding;
+mod ids;
+mod inference;
+pub mod json;
+mod method;
+mod random;
+mod tensor;
+mod text;
+mod timestamp;
+
+pub use amount::{Amount, AmountError};
+pub use caip::{Account, AssetId, CaipError, Network};
+pub use clock::{Clock, SystemClock};
+pub use digest::Digest;
+pub use duration::{DurationError, parse_duration};
+pub use ids::{AccessToken, KeyId, ModelId, OperatorId, TransactionId, TransactionIdError};
+pub use inference::{InferenceOutput, InferenceRequest};
+pub use method::{Method, MethodError};
+pub use random::{Randomness, RandomnessError, SystemRandomness};
+pub use tensor::{Datatype, Tensor, TensorData, TensorError};
+pub use text::printable;
+pub use timestamp::{Timestamp, TimestampError};
