@@ -1,0 +1,88 @@
+//! The bundle: one file with everything a verifier needs and nothing it has to fetch.
+
+use assay_primitives::json::{self, StrictJsonError};
+use assay_primitives::{Digest, encoding};
+use serde::{Deserialize, Serialize};
+
+use crate::{Envelope, Salt};
+
+/// The media type of a bundle, which is also its version.
+pub const BUNDLE_MEDIA_TYPE: &str = "application/vnd.assay.bundle.v1+json";
+
+/// A bundle, read but not verified. The file has exactly one accepted spelling.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Bundle {
+    /// [`BUNDLE_MEDIA_TYPE`].
+    pub media_type: String,
+    /// The receipt.
+    pub receipt: Envelope,
+    /// What became of the money, oldest first.
+    pub settlement_records: Vec<Envelope>,
+    /// The operator's keys.
+    pub key_manifest: Envelope,
+    /// The disclosed items, in order.
+    pub items: Vec<BundleItem>,
+    /// The evidence that the items refer to, each once.
+    pub evidence: Vec<EvidenceBlob>,
+}
+
+/// A disclosed item.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct BundleItem {
+    /// The bytes of the item statement.
+    #[serde(with = "encoding::base64_bytes")]
+    pub statement: Vec<u8>,
+    /// The salts of its leaf and commitments.
+    pub salts: ItemSalts,
+    /// Its siblings in the Merkle tree, from the bottom up.
+    pub path: Vec<Digest>,
+    /// What was asked, as committed.
+    #[serde(with = "encoding::base64_bytes")]
+    pub request: Vec<u8>,
+    /// What was answered, as committed; none when the item failed.
+    #[serde(with = "encoding::optional_base64_bytes")]
+    pub output: Option<Vec<u8>>,
+}
+
+/// The salts of one item.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ItemSalts {
+    /// Of the Merkle leaf.
+    pub leaf: Salt,
+    /// Of the request commitment.
+    pub request: Salt,
+    /// Of the output commitment.
+    pub output: Salt,
+}
+
+/// A piece of evidence.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct EvidenceBlob {
+    /// Its digest.
+    pub sha256: Digest,
+    /// Its bytes.
+    #[serde(with = "encoding::base64_bytes")]
+    pub content: Vec<u8>,
+}
+
+impl Bundle {
+    /// Reads a bundle from its file.
+    ///
+    /// # Errors
+    /// When the file is not a bundle, or not its one spelling: reformatted or altered.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, StrictJsonError> {
+        json::from_slice(bytes)
+    }
+
+    /// Writes the file.
+    ///
+    /// # Errors
+    /// Never for a bundle; the signature is that of the JSON writer.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, StrictJsonError> {
+        json::to_vec(self)
+    }
+}

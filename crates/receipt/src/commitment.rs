@@ -1,0 +1,166 @@
+//! Salted commitments to requests and outputs, and the salts they take.
+//!
+//! Every salt of a transaction comes from one secret by HKDF-SHA256 (RFC 5869), so that a service
+//! that crashed between storing the secret and storing the receipt makes the same salts again.
+
+use std::fmt;
+
+use assay_primitives::{Digest, Randomness, RandomnessError, encoding};
+use hkdf::Hkdf;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+/// Thirty-two bytes that make a hash of something guessable unguessable.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub struct Salt([u8; 32]);
+
+impl Salt {
+    /// Returns the bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl From<[u8; 32]> for Salt {
+    fn from(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl fmt::Debug for Salt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Salt(..)")
+    }
+}
+
+impl Serialize for Salt {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&encoding::hex(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Salt {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        encoding::from_hex(&text).map(Self).map_err(serde::de::Error::custom)
+    }
+}
+
+/// The secret that all salts of one transaction come from.
+#[derive(Clone)]
+pub struct TransactionSecret(Zeroizing<[u8; 32]>);
+
+impl TransactionSecret {
+    /// Makes a new secret.
+    ///
+    /// # Errors
+    /// When no randomness is to be had.
+    pub fn new(randomness: &dyn Randomness) -> Result<Self, RandomnessError> {
+        Ok(Self(Zeroizing::new(randomness.array()?)))
+    }
+
+    /// Takes a secret that was stored.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+
+    /// Returns the bytes, for storing.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// Returns the salt of item `index`'s Merkle leaf.
+    #[must_use]
+    pub fn leaf_salt(&self, index: u32) -> Salt {
+        self.salt(b"leaf", index)
+    }
+
+    /// Returns the salt of item `index`'s request.
+    #[must_use]
+    pub fn request_salt(&self, index: u32) -> Salt {
+        self.salt(b"request", index)
+    }
+
+    /// Returns the salt of item `index`'s output.
+    #[must_use]
+    pub fn output_salt(&self, index: u32) -> Salt {
+        self.salt(b"output", index)
+    }
+
+    fn salt(&self, purpose: &[u8], index: u32) -> Salt {
+        let info = [b"assay salt v1 ".as_slice(), purpose, b" ", &index.to_be_bytes()].concat();
+        let mut salt = [0; 32];
+        // One block of output is always within what HKDF can make.
+        let _ = Hkdf::<Sha256>::new(None, self.0.as_ref()).expand(&info, &mut salt);
+        Salt(salt)
+    }
+}
+
+impl fmt::Debug for TransactionSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TransactionSecret(..)")
+    }
+}
+
+/// Returns the commitment to a request.
+#[must_use]
+pub fn commit_request(salt: &Salt, request: &[u8]) -> Digest {
+    commit(salt, b"assay request commitment v1", request)
+}
+
+/// Returns the commitment to an output.
+#[must_use]
+pub fn commit_output(salt: &Salt, output: &[u8]) -> Digest {
+    commit(salt, b"assay output commitment v1", output)
+}
+
+/// HMAC-SHA256(salt, domain as a 32-byte word || length as 8 bytes big-endian || bytes).
+fn commit(salt: &Salt, domain: &[u8], bytes: &[u8]) -> Digest {
+    let mut word = [0_u8; 32];
+    for (to, from) in word.iter_mut().zip(domain) {
+        *to = *from;
+    }
+    // HMAC fills a key up to the hash's block with zeros (RFC 2104 section 2).
+    let mut key = [0_u8; 64];
+    for (to, from) in key.iter_mut().zip(salt.0) {
+        *to = from;
+    }
+    let mut mac = Hmac::<Sha256>::new(&key.into());
+    mac.update(&word);
+    mac.update(&(bytes.len() as u64).to_be_bytes());
+    mac.update(bytes);
+    Digest(mac.finalize().into_bytes().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn salts_differ_by_purpose_and_index_and_come_again() {
+        let secret = TransactionSecret::from_bytes([7; 32]);
+        let all = [
+            secret.leaf_salt(0),
+            secret.leaf_salt(1),
+            secret.request_salt(0),
+            secret.request_salt(1),
+            secret.output_salt(0),
+            secret.output_salt(1),
+        ];
+        for (i, a) in all.iter().enumerate() {
+            assert!(all.iter().skip(i + 1).all(|b| a != b));
+        }
+        assert_eq!(TransactionSecret::from_bytes([7; 32]).leaf_salt(0), all[0]);
+    }
+
+    #[test]
+    fn request_and_output_of_the_same_bytes_differ() {
+        let salt = Salt([1; 32]);
+        assert_ne!(commit_request(&salt, b"x"), commit_output(&salt, b"x"));
+    }
+}
