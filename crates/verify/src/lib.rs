@@ -1,0 +1,30 @@
+//! Offline verification: a bundle, a policy and a time in, a verdict out.
+//!
+//! Nothing here touches the network or a clock. What a client, an explorer, an auditor and the
+//! gateway itself believe of a receipt is decided by the same code:
+//!
+//! - [`Verifier::verify`] checks a whole bundle and gives a [`Report`];
+//! - [`open_manifest`], [`open_receipt`], [`open_item`] and [`open_settlement`] check one part each
+//!   and give a [`Verified`] part, which cannot be had in another way;
+//! - [`Policy`] says what a verifier accepts; [`Methods`] holds one [`MethodVerifier`] a method, and
+//!   is where a new method is added.
+//!
+//! Every refusal names its [`Check`] and both values. `docs/verification.md` lists the checks.
+
+mod bundle;
+mod methods;
+mod parts;
+mod payment;
+mod policy;
+mod refusal;
+mod report;
+mod verified;
+
+pub use bundle::{Expectation, Verifier};
+pub use methods::{Certification, ItemEvidence, MethodContext, MethodVerifier, Methods, Signed};
+pub use parts::{open_item, open_manifest, open_receipt, open_settlement};
+pub use payment::{PaymentReport, PaymentState};
+pub use policy::{PinnedPrice, Policy, PolicyError, TimeBasis};
+pub use refusal::{Check, Refusal, Unusable};
+pub use report::{ItemReport, ModelReport, Report, Verdict};
+pub use verified::Verified;

@@ -1,0 +1,89 @@
+//! One verifier for each method. A new method is a type like [`Signed`] and one line in
+//! [`Methods::standard`].
+
+mod signed;
+
+use std::fmt::Debug;
+
+use assay_primitives::{Method, Timestamp};
+use assay_receipt::{EvidenceReference, ItemStatement, Receipt};
+
+pub use self::signed::Signed;
+use crate::{Refusal, Verified};
+
+/// Checks what certifies an item by one method.
+pub trait MethodVerifier: Debug + Send + Sync {
+    /// Returns the method's name.
+    fn method(&self) -> Method;
+
+    /// Checks the evidence of an item whose statement, request and output were checked already.
+    ///
+    /// # Errors
+    /// With [`crate::Check::ItemCertification`] and both values, when the evidence does not certify
+    /// the item.
+    fn verify(&self, context: &MethodContext<'_>) -> Result<Certification, Refusal>;
+}
+
+/// What a method has to look at.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct MethodContext<'a> {
+    /// The receipt the item is in.
+    pub receipt: &'a Verified<Receipt>,
+    /// The item.
+    pub item: &'a Verified<ItemStatement>,
+    /// What was asked.
+    pub request: &'a [u8],
+    /// What was answered; none when the item failed.
+    pub output: Option<&'a [u8]>,
+    /// The item's evidence, in the order of its statement; contents match their digests.
+    pub evidence: &'a [ItemEvidence<'a>],
+    /// The time to verify at.
+    pub now: Timestamp,
+}
+
+/// A piece of evidence with its content.
+#[derive(Clone, Copy, Debug)]
+pub struct ItemEvidence<'a> {
+    /// How the item refers to it.
+    pub reference: &'a EvidenceReference,
+    /// Its bytes.
+    pub content: &'a [u8],
+}
+
+/// An item that its method's evidence certifies.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Certification {
+    /// Whom one has to believe, in words.
+    pub believe: String,
+    /// Whether the evidence is of development roots.
+    pub simulated: bool,
+}
+
+/// The methods a verifier knows.
+#[derive(Debug, Default)]
+pub struct Methods(Vec<Box<dyn MethodVerifier>>);
+
+impl Methods {
+    /// Returns the methods of this version.
+    #[must_use]
+    pub fn standard() -> Self {
+        Self::default().with(Signed)
+    }
+
+    /// Adds a method; of two with one name, the later counts.
+    #[must_use]
+    pub fn with(mut self, verifier: impl MethodVerifier + 'static) -> Self {
+        self.0.push(Box::new(verifier));
+        self
+    }
+
+    pub(crate) fn find(&self, method: &Method) -> Option<&dyn MethodVerifier> {
+        self.0.iter().rev().map(AsRef::as_ref).find(|verifier| verifier.method() == *method)
+    }
+
+    pub(crate) fn names(&self) -> String {
+        let names: Vec<String> = self.0.iter().map(|v| v.method().to_string()).collect();
+        names.join(", ")
+    }
+}

@@ -1,0 +1,100 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use assay_primitives::{
+    Account, Amount, AssetId, Method, ModelId, Network, OperatorId, parse_duration,
+};
+use serde::{Deserialize, Deserializer, Serialize};
+use thiserror::Error;
+
+use crate::PaymentState;
+
+/// What a verifier accepts. Every field left out accepts anything, and a report says so.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Policy {
+    /// The operators that are believed.
+    pub operators: Option<Vec<OperatorId>>,
+    /// The least version of the operator's key manifest: an older one may hide a revocation.
+    pub manifest_version: Option<u64>,
+    /// The models that are accepted: name to the ids it may have.
+    pub models: Option<BTreeMap<String, Vec<ModelId>>>,
+    /// The methods that are accepted.
+    pub methods: Option<Vec<Method>>,
+    /// The networks that are accepted.
+    pub networks: Option<Vec<Network>>,
+    /// The accounts that may be paid.
+    pub pay_to: Option<Vec<Account>>,
+    /// The most a transaction may cost, for each asset; an asset not listed is refused.
+    pub max_price: Option<Vec<PinnedPrice>>,
+    /// The greatest age of a receipt, as `30d`.
+    #[serde(default, deserialize_with = "duration")]
+    pub max_age: Option<Duration>,
+    /// What a receipt's time may be based on.
+    pub times: Option<Vec<TimeBasis>>,
+    /// The states a payment may be in.
+    pub payments: Option<Vec<PaymentState>>,
+}
+
+/// The most a transaction may cost in one asset.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PinnedPrice {
+    /// The asset.
+    pub asset: AssetId,
+    /// In its atomic units.
+    pub amount: Amount,
+}
+
+/// What a receipt's time is based on, from weak to strong.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum TimeBasis {
+    /// The operator's word.
+    Asserted,
+    /// The block that the operator says it settled in.
+    Settled,
+    /// A cosigned checkpoint of the ledger.
+    Witnessed,
+}
+
+/// A policy that cannot be read.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[error("policy: {0}")]
+pub struct PolicyError(String);
+
+impl Policy {
+    /// Reads a policy in TOML.
+    ///
+    /// # Errors
+    /// Names the line and the field.
+    pub fn from_toml(text: &str) -> Result<Self, PolicyError> {
+        toml::from_str(text).map_err(|error| PolicyError(error.to_string().trim_end().to_owned()))
+    }
+
+    /// Says whether the policy pins this id under this name, or lists no models at all (`None`).
+    pub(crate) fn model(&self, name: &str, id: ModelId) -> Option<bool> {
+        let models = self.models.as_ref()?;
+        Some(models.get(name).is_some_and(|ids| ids.contains(&id)))
+    }
+}
+
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    parse_duration(&text).map(Some).map_err(serde::de::Error::custom)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_known_or_refused() {
+        let policy = Policy::from_toml("methods = [\"signed\"]\nmax_age = \"30d\"\n").unwrap();
+        assert_eq!(policy.max_age, Some(Duration::from_secs(30 * 86_400)));
+        let error = Policy::from_toml("operator = []\n").unwrap_err().to_string();
+        assert!(error.contains("unknown field `operator`"), "{error}");
+    }
+}

@@ -1,0 +1,134 @@
+use assay_primitives::{Digest, Method, ModelId, OperatorId, Timestamp, TransactionId};
+use serde::{Serialize, Serializer};
+
+use crate::{PaymentReport, Refusal, TimeBasis};
+
+/// What a verifier says, of an item and of the whole.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// All cryptography holds, and the policy pins operator and model.
+    #[non_exhaustive]
+    Verified,
+    /// All cryptography holds, but on a development chain or under development roots.
+    Simulated,
+    /// All cryptography holds, but no policy pins this operator or this model.
+    Consistent,
+    /// A check failed.
+    Refused(Box<Refusal>),
+}
+
+impl Verdict {
+    /// Returns the verdict's name.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Verified => "verified",
+            Self::Simulated => "simulated",
+            Self::Consistent => "consistent",
+            Self::Refused(_) => "refused",
+        }
+    }
+
+    /// Returns the failed check, if one failed.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Self::Refused(refusal) => Some(refusal),
+            _ => None,
+        }
+    }
+
+    /// Returns the verdict on two things together: the worse one, the first on a tie.
+    #[must_use]
+    pub(crate) fn and(self, other: Self) -> Self {
+        if other.badness() > self.badness() { other } else { self }
+    }
+
+    const fn badness(&self) -> u8 {
+        match self {
+            Self::Verified => 0,
+            Self::Consistent => 1,
+            Self::Simulated => 2,
+            Self::Refused(_) => 3,
+        }
+    }
+}
+
+impl Serialize for Verdict {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// What was found out about a bundle.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Report {
+    /// The verdict on the whole.
+    pub verdict: Verdict,
+    /// The first check that failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<Refusal>,
+    /// Who sold it, once the key manifest held.
+    pub operator: Option<OperatorId>,
+    /// The version of the key manifest.
+    pub manifest_version: Option<u64>,
+    /// The transaction, once the receipt held.
+    pub transaction: Option<TransactionId>,
+    /// The receipt's digest.
+    pub receipt: Option<Digest>,
+    /// When the receipt was signed.
+    pub issued_at: Option<Timestamp>,
+    /// What that time is based on.
+    pub time_basis: Option<TimeBasis>,
+    /// The client's nonce.
+    pub nonce: Option<String>,
+    /// How many items the transaction has, disclosed or not.
+    pub item_count: Option<u32>,
+    /// The disclosed items.
+    pub items: Vec<ItemReport>,
+    /// What became of the money.
+    pub payment: Option<PaymentReport>,
+    /// What no policy pins, in words.
+    pub notes: Vec<String>,
+}
+
+/// What was found out about an item.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct ItemReport {
+    /// The item's place in its transaction.
+    pub index: u32,
+    /// The verdict on it.
+    pub verdict: Verdict,
+    /// The method that certifies it.
+    pub method: Method,
+    /// What ran.
+    pub model: ModelReport,
+    /// Whom one has to believe.
+    pub believe: String,
+    /// How it went.
+    pub outcome: String,
+    /// How many bytes of evidence it has.
+    pub evidence_bytes: u64,
+}
+
+/// What ran, by the receipt.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct ModelReport {
+    /// The model's name at the operator.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Its id.
+    pub id: ModelId,
+    /// Whether the policy pins this id under this name.
+    pub pinned: bool,
+    /// The engine and its version.
+    pub engine: String,
+}
