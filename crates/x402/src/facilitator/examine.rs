@@ -1,0 +1,299 @@
+//! What became of an authorisation, read from the chain.
+
+use alloy_sol_types::SolEvent;
+use assay_chain::bindings::Token;
+use assay_chain::{
+    Address, AuthorizationFate, B256, Chain, ChainError, MinedTransaction, Receipt,
+    SignedTransaction, TransactionOutcome, Transfer, U256, transfer_under,
+};
+use tracing::info;
+
+use super::{SettleError, Settled};
+use crate::exact::address;
+use crate::{ErrorReason, PaymentTerms};
+
+/// An authorisation and where to look for its use.
+pub(super) struct Examiner<'a> {
+    pub(super) chain: &'a Chain,
+    pub(super) confirmations: u64,
+    pub(super) terms: &'a PaymentTerms,
+    pub(super) since_block: u64,
+    /// One's own transaction.
+    pub(super) own: Option<&'a SignedTransaction>,
+}
+
+/// The transfer that was authorised, in the chain's terms.
+#[derive(Clone, Copy, Debug)]
+struct Expected {
+    token: Address,
+    transfer: Transfer,
+    nonce: B256,
+}
+
+impl Examiner<'_> {
+    /// Says what is known about the money. Sends nothing.
+    pub(super) async fn examine(&self) -> Result<Settled, SettleError> {
+        let expected = self.expected()?;
+        self.look(expected).await.unwrap_or_else(|error| {
+            Err(self.pending(format!("the chain cannot be asked: {error}")))
+        })
+    }
+
+    /// Says whether the token has the authorisation as used or cancelled; not, when nobody answers.
+    pub(super) async fn is_used(&self) -> bool {
+        let Ok(Expected { token, transfer, nonce }) = self.expected() else { return false };
+        self.chain.authorization_state(token, transfer.from, nonce).await == Ok(true)
+    }
+
+    /// Judges one's own transaction that was mined with success.
+    pub(super) fn own_transaction(&self, mined: &MinedTransaction) -> Result<Settled, SettleError> {
+        let expected = self.expected()?;
+        if pays(&mined.receipt, expected) || has_transfer(&mined.receipt, expected) {
+            return Ok(self.settled(mined));
+        }
+        Err(SettleError::Failed {
+            reason: ErrorReason::TransferEventMismatch,
+            detail: format!(
+                "transaction {} succeeded without {} logging the transfer",
+                mined.receipt.transaction, expected.token
+            ),
+            transaction: Some(mined.receipt.transaction),
+            open_until: None,
+        })
+    }
+
+    async fn look(&self, expected: Expected) -> Result<Result<Settled, SettleError>, ChainError> {
+        // Asked first: if the nonce is spent now and the transaction is in no block afterwards,
+        // another transaction has spent it.
+        let spent = match self.own {
+            Some(own) => self.chain.transaction_count(own.signer, false).await? > own.nonce,
+            None => false,
+        };
+        let mut reverted = None;
+        if let Some(own) = self.own {
+            match self.chain.look_at(own.hash, self.confirmations).await? {
+                TransactionOutcome::Mined(mined) => return Ok(self.own_transaction(&mined)),
+                TransactionOutcome::Reverted(mined) => reverted = Some(mined),
+                TransactionOutcome::Unknown { confirmations: 0, .. } => {}
+                TransactionOutcome::Unknown { confirmations, .. } => {
+                    return Ok(Err(self.shallow(own.hash, confirmations)));
+                }
+            }
+        }
+        let Expected { token, transfer, nonce } = expected;
+        let since = self.since_block;
+        match self.chain.authorization_fate(token, transfer.from, nonce, since).await? {
+            AuthorizationFate::Used { transaction, .. } => self.used(expected, transaction).await,
+            AuthorizationFate::Canceled { transaction, .. } => self.canceled(transaction).await,
+            AuthorizationFate::Untraced => Ok(Err(self.pending(format!(
+                "the authorisation is used or cancelled, and no log since block {since} says how"
+            )))),
+            AuthorizationFate::Unused => self.unused(expected, reverted, spent).await.map(Err),
+        }
+    }
+
+    async fn used(
+        &self,
+        expected: Expected,
+        transaction: B256,
+    ) -> Result<Result<Settled, SettleError>, ChainError> {
+        let mined = match self.chain.look_at(transaction, self.confirmations).await? {
+            TransactionOutcome::Mined(mined) => mined,
+            TransactionOutcome::Unknown { confirmations, .. } => {
+                return Ok(Err(self.shallow(transaction, confirmations)));
+            }
+            TransactionOutcome::Reverted(_) => {
+                let detail =
+                    format!("the node shows transaction {transaction} as used and reverted");
+                return Ok(Err(self.pending(detail)));
+            }
+        };
+        let Expected { token, transfer, nonce } = expected;
+        Ok(match transfer_under(&mined.receipt, token, transfer.from, nonce) {
+            Some(found) if found == transfer => {
+                info!(%transaction, "A third party's transaction settled the payment.");
+                Ok(self.settled(&mined))
+            }
+            Some(found) => Err(SettleError::Failed {
+                reason: ErrorReason::NonceAlreadyUsed,
+                detail: format!(
+                    "the payer used the authorisation's nonce to pay {} to {}; authorised {} to {}",
+                    found.value, found.to, transfer.value, transfer.to
+                ),
+                transaction: Some(transaction),
+                open_until: None,
+            }),
+            None => Err(self.pending(format!(
+                "transaction {transaction} used the authorisation without a transfer after it"
+            ))),
+        })
+    }
+
+    async fn canceled(
+        &self,
+        transaction: B256,
+    ) -> Result<Result<Settled, SettleError>, ChainError> {
+        if let TransactionOutcome::Unknown { confirmations, .. } =
+            self.chain.look_at(transaction, self.confirmations).await?
+        {
+            return Ok(Err(self.shallow(transaction, confirmations)));
+        }
+        Ok(Err(SettleError::Failed {
+            reason: ErrorReason::NonceAlreadyUsed,
+            detail: format!("the payer cancelled the authorisation in transaction {transaction}"),
+            transaction: None,
+            open_until: None,
+        }))
+    }
+
+    async fn unused(
+        &self,
+        expected: Expected,
+        reverted: Option<MinedTransaction>,
+        spent: bool,
+    ) -> Result<SettleError, ChainError> {
+        let valid_before = self.terms.valid_before;
+        if self.has_expired().await? {
+            return Ok(SettleError::Failed {
+                reason: ErrorReason::ValidBefore,
+                detail: format!("the authorisation expired unused at {valid_before}"),
+                transaction: reverted.map(|mined| mined.receipt.transaction),
+                open_until: None,
+            });
+        }
+        if let Some(mined) = reverted {
+            let Expected { token, transfer, .. } = expected;
+            let balance = self.chain.balance(token, transfer.from).await?;
+            let reason = if balance < transfer.value {
+                ErrorReason::InsufficientBalance
+            } else {
+                ErrorReason::TransactionFailed
+            };
+            let transaction = mined.receipt.transaction;
+            let detail = format!(
+                "transaction {transaction} was reverted; the payer has {balance}, the price is {}",
+                transfer.value
+            );
+            let (transaction, open_until) = (Some(transaction), Some(valid_before));
+            return Ok(SettleError::Failed { reason, detail, transaction, open_until });
+        }
+        if let Some(own) = self.own.filter(|_| spent) {
+            let detail = format!(
+                "account nonce {} of {} went to another transaction than {}",
+                own.nonce, own.signer, own.hash
+            );
+            return Ok(SettleError::Stale { detail });
+        }
+        Ok(self.pending(format!("the authorisation is unused and valid until {valid_before}")))
+    }
+
+    /// Says whether no block can carry the authorisation out any more, reorganisations as deep as
+    /// the confirmations included. It goes by the chain's time: after an outage a rollup may make
+    /// blocks of the past. A development chain makes none without transactions, so there the clock
+    /// decides as well.
+    async fn has_expired(&self) -> Result<bool, ChainError> {
+        let valid_before = self.terms.valid_before;
+        if self.chain.network().is_development() && self.chain.clock().now() >= valid_before {
+            return Ok(true);
+        }
+        let latest = self.chain.latest_block().await?;
+        if latest.time < valid_before {
+            return Ok(false);
+        }
+        let depth = self.confirmations.saturating_sub(1);
+        let settled = self.chain.block_at(latest.number.saturating_sub(depth)).await?;
+        Ok(settled.is_some_and(|block| block.time >= valid_before))
+    }
+
+    fn expected(&self) -> Result<Expected, SettleError> {
+        let parse = |name, account: &assay_primitives::Account| {
+            address(account.as_str()).ok_or_else(|| {
+                self.pending(format!("the stored intent's {name} is no address: {account}"))
+            })
+        };
+        let terms = self.terms;
+        Ok(Expected {
+            token: parse("asset", &terms.asset)?,
+            transfer: Transfer {
+                from: parse("payer", &terms.payer)?,
+                to: parse("payTo", &terms.pay_to)?,
+                value: U256::from(terms.amount.0),
+            },
+            nonce: terms.nonce,
+        })
+    }
+
+    fn settled(&self, mined: &MinedTransaction) -> Settled {
+        Settled::new(self.terms, mined.receipt.transaction, Some(mined.block))
+    }
+
+    fn shallow(&self, transaction: B256, confirmations: u64) -> SettleError {
+        let detail = format!(
+            "transaction {transaction} has {confirmations} of {} confirmations",
+            self.confirmations
+        );
+        SettleError::Pending { transaction: Some(transaction), detail }
+    }
+
+    fn pending(&self, detail: String) -> SettleError {
+        SettleError::Pending { transaction: self.own.map(|own| own.hash), detail }
+    }
+}
+
+/// Says whether a receipt shows the authorised transfer under its authorisation.
+fn pays(receipt: &Receipt, expected: Expected) -> bool {
+    let Expected { token, transfer, nonce } = expected;
+    transfer_under(receipt, token, transfer.from, nonce) == Some(transfer)
+}
+
+/// Says whether a receipt shows the authorised transfer anywhere. Enough for one's own transaction,
+/// which does nothing but that, under a token that logs in another order.
+fn has_transfer(receipt: &Receipt, expected: Expected) -> bool {
+    let Expected { token, transfer, .. } = expected;
+    receipt.logs.iter().filter(|log| log.address == token).any(|log| {
+        Token::Transfer::decode_raw_log(log.topics.iter().copied(), &log.data).is_ok_and(|event| {
+            event.from == transfer.from && event.to == transfer.to && event.value == transfer.value
+        })
+    })
+}
+
+/// What a token means by a revert, as far as implementations in use can be told apart.
+pub(super) fn revert_meaning(reason: &str) -> ErrorReason {
+    let said = reason.to_ascii_lowercase();
+    let says = |words: &[&str]| words.iter().any(|word| said.contains(word));
+    if says(&["authorization is expired", "authorizationexpired"]) {
+        ErrorReason::ValidBefore
+    } else if says(&["authorization is not yet valid", "authorizationnotyetvalid"]) {
+        ErrorReason::ValidAfter
+    } else if says(&["used or canceled", "usedauthorization", "authorizationalreadyused"]) {
+        ErrorReason::NonceAlreadyUsed
+    } else if says(&["exceeds balance", "insufficientbalance", "insufficient balance"]) {
+        ErrorReason::InsufficientBalance
+    } else if says(&["invalidsignature", "invalid signature", "signermismatch"]) {
+        ErrorReason::InvalidSignature
+    } else {
+        ErrorReason::TransactionSimulationFailed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reverts_are_understood() {
+        for (reason, expected) in [
+            ("FiatTokenV2: authorization is expired", ErrorReason::ValidBefore),
+            ("FiatTokenV2: authorization is not yet valid", ErrorReason::ValidAfter),
+            ("FiatTokenV2: authorization is used or canceled", ErrorReason::NonceAlreadyUsed),
+            ("ERC3009UsedAuthorization(ERC3009UsedAuthorization {", ErrorReason::NonceAlreadyUsed),
+            ("ERC20: transfer amount exceeds balance", ErrorReason::InsufficientBalance),
+            ("ERC20InsufficientBalance(", ErrorReason::InsufficientBalance),
+            ("FiatTokenV2: invalid signature", ErrorReason::InvalidSignature),
+            ("ERC3009InvalidSignature", ErrorReason::InvalidSignature),
+            ("Pausable: paused", ErrorReason::TransactionSimulationFailed),
+        ] {
+            assert_eq!(revert_meaning(reason), expected, "{reason}");
+        }
+    }
+}

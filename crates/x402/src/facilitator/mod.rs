@@ -1,0 +1,161 @@
+//! Who verifies payments against the chain and settles them.
+
+mod examine;
+mod http;
+mod local;
+mod pending;
+mod router;
+mod settlement;
+
+use std::fmt;
+
+use assay_chain::{ChainError, SignerError};
+use async_trait::async_trait;
+use thiserror::Error;
+
+pub use http::{HttpConfig, HttpFacilitator};
+pub use local::{LocalConfig, LocalFacilitator};
+pub use router::{RouterConfig, facilitator_router};
+pub use settlement::{
+    LocalIntent, PreparedSettlement, RemoteIntent, SettleError, Settled, SettledBlock,
+    SettlementIntent, VerifiedPayment,
+};
+
+use crate::{CheckedPayment, ErrorReason, PaymentRefusal, SupportedResponse};
+
+/// Verifies and settles payments: from one's own key, or through a remote service.
+///
+/// The order that loses no money: verify, work, [`prepare`](Self::prepare), store the intent,
+/// [`settle`](Self::settle). An intent may be settled and reconciled any number of times: the
+/// authorisation's nonce lets the money move once.
+#[async_trait]
+pub trait Facilitator: fmt::Debug + Send + Sync {
+    /// Returns the kinds of payment that are settled.
+    ///
+    /// # Errors
+    /// When a remote facilitator does not answer.
+    async fn supported(&self) -> Result<SupportedResponse, FacilitatorError>;
+
+    /// Checks a payment against the chain: that it would be carried out now. Changes nothing, and
+    /// may be called again, such as right before a costly proof.
+    ///
+    /// # Errors
+    /// [`FacilitatorError::Refused`] when it would not; otherwise when nobody could say.
+    async fn verify(&self, payment: &CheckedPayment) -> Result<VerifiedPayment, FacilitatorError>;
+
+    /// Makes what has to be stored before the payment is settled. Sends nothing; dropping it takes
+    /// everything back.
+    ///
+    /// # Errors
+    /// [`FacilitatorError::Refused`] when the payment no longer holds. After
+    /// [`SettleError::Stale`] a refusal with [`ErrorReason::NonceAlreadyUsed`] means that somebody
+    /// used the authorisation meanwhile: reconcile the old intent.
+    async fn prepare(
+        &self,
+        payment: &VerifiedPayment,
+    ) -> Result<PreparedSettlement, FacilitatorError>;
+
+    /// Settles a stored intent: sends it, waits for as many confirmations as configured, and looks
+    /// in the token's log for the transfer. A transfer under the same authorisation that a third
+    /// party sent counts: the money moved as the payer signed.
+    ///
+    /// # Errors
+    /// [`SettleError`] says what is known about the money.
+    async fn settle(&self, intent: &SettlementIntent) -> Result<Settled, SettleError>;
+
+    /// Says from the chain alone what became of an intent; sends nothing.
+    ///
+    /// # Errors
+    /// [`SettleError`] says what is known about the money.
+    async fn reconcile(&self, intent: &SettlementIntent) -> Result<Settled, SettleError>;
+
+    /// Takes up intents that were stored before a restart, so that new ones do not collide with
+    /// them. Call it before the first [`prepare`](Self::prepare).
+    ///
+    /// # Errors
+    /// When the chain does not answer.
+    async fn resume(&self, _intents: &[SettlementIntent]) -> Result<(), FacilitatorError> {
+        Ok(())
+    }
+
+    /// Forgets a stored intent that was never settled, and never will be.
+    async fn abandon(&self, _intent: &SettlementIntent) {}
+}
+
+/// A payment that was not verified or prepared.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[non_exhaustive]
+pub enum FacilitatorError {
+    /// The operator's own limits or configuration stand in the way.
+    #[error("not settled here: {detail}")]
+    Operator {
+        /// What stands in the way.
+        detail: String,
+    },
+    /// The payment would not be carried out.
+    #[error("{reason}: {detail}")]
+    Refused {
+        /// Why not.
+        reason: ErrorReason,
+        /// Why not, with the values.
+        detail: String,
+    },
+    /// The chain or the remote facilitator did not answer, so nothing is known.
+    #[error("no answer: {detail}")]
+    Unreachable {
+        /// Who did not answer, and how.
+        detail: String,
+    },
+}
+
+impl FacilitatorError {
+    /// Returns the HTTP status of the answer to the buyer: that of the reason, 502 when nobody
+    /// could say, 500 for one's own limits.
+    #[must_use]
+    pub const fn status(&self) -> u16 {
+        match self {
+            Self::Operator { .. } => 500,
+            Self::Refused { reason, .. } => reason.status(),
+            Self::Unreachable { .. } => 502,
+        }
+    }
+
+    /// Returns the x402 error code.
+    #[must_use]
+    pub fn reason(&self) -> ErrorReason {
+        match self {
+            Self::Refused { reason, .. } => reason.clone(),
+            Self::Operator { .. } | Self::Unreachable { .. } => ErrorReason::UnexpectedVerifyError,
+        }
+    }
+
+    fn refused(reason: ErrorReason, detail: impl Into<String>) -> Self {
+        Self::Refused { reason, detail: detail.into() }
+    }
+}
+
+impl From<PaymentRefusal> for FacilitatorError {
+    fn from(refusal: PaymentRefusal) -> Self {
+        Self::Refused { reason: refusal.reason(), detail: refusal.to_string() }
+    }
+}
+
+impl From<ChainError> for FacilitatorError {
+    fn from(error: ChainError) -> Self {
+        match &error {
+            ChainError::Reverted { reason, .. } => {
+                Self::refused(examine::revert_meaning(reason), error.to_string())
+            }
+            _ => Self::Unreachable { detail: error.to_string() },
+        }
+    }
+}
+
+impl From<SignerError> for FacilitatorError {
+    fn from(error: SignerError) -> Self {
+        match error {
+            SignerError::Chain(error) => error.into(),
+            error => Self::Operator { detail: error.to_string() },
+        }
+    }
+}

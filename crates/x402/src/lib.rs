@@ -1,0 +1,91 @@
+//! x402 version 2: HTTP requests that are paid for one by one. This crate knows the wire and the
+//! chain, and nothing of what is sold.
+//!
+//! # Selling
+//!
+//! ```no_run
+//! # use assay_x402::*;
+//! # use assay_primitives::Timestamp;
+//! # async fn sell(
+//! #     facilitator: &dyn Facilitator, resource: ResourceInfo, offers: Vec<PaymentRequirements>,
+//! #     header: Option<&str>, now: Timestamp,
+//! # ) -> Result<(), Box<dyn std::error::Error>> {
+//! let challenge = Challenge::new(resource, offers.clone())?; // 402 + `PAYMENT-REQUIRED` + body
+//! let Some(header) = header else { return Ok(()) /* answer with `challenge` */ };
+//! let payload = decode_payment_signature(header)?; // 400 when malformed
+//! let offer = match_offer(&offers, &payload)?; // 402: compares every field
+//! let checked = check_exact(&payload, offer, now)?; // pure: no chain, under 150 µs
+//! let key = checked.reservation_key(); // reserve it durably, bound to the request, before any work
+//! let verified = facilitator.verify(&checked).await?; // chain state
+//! // ... run the model, sign the receipt ...
+//! let prepared = facilitator.prepare(&verified).await?; // signs, sends nothing
+//! // ... store `prepared.intent()` and the receipt in one database transaction ...
+//! let intent = prepared.keep();
+//! match facilitator.settle(&intent).await {
+//!     Ok(settled) => {} // release the result with `settled.response()` in `PAYMENT-RESPONSE`
+//!     Err(SettleError::Failed { .. }) => {} // not charged: 402, drop the result
+//!     Err(SettleError::Pending { .. }) => {} // unknown: `reconcile` later, never ask to sign again
+//!     Err(SettleError::Stale { .. }) => {} // not charged: `prepare` again, store, settle
+//!     Err(SettleError::Unreachable { .. }) => {} // this call sent nothing: settle again later
+//!     Err(_) => {}
+//! }
+//! # Ok(()) }
+//! ```
+//!
+//! After a restart call [`Facilitator::resume`] with every stored intent whose outcome is not
+//! known, before the first `prepare`; then [`Facilitator::reconcile`] or settle each.
+//!
+//! | type | proves |
+//! |---|---|
+//! | [`CheckedPayment`] | every field equals one's offer; the signature is the payer's, or a contract wallet's to judge |
+//! | [`VerifiedPayment`] | the chain would carry it out now |
+//! | [`SettlementIntent`] | nothing: it is data, to be stored before it is settled |
+//! | [`Settled`] | the token's log shows the transfer, as deep as configured |
+//!
+//! # Buying
+//!
+//! [`decode_payment_required`], [`choose_offer`] under one's [`Preferences`] (spend caps are the
+//! only way in: an asset without a cap is not paid in), [`pay`], send `PAYMENT-SIGNATURE`, read
+//! `PAYMENT-RESPONSE` with [`decode_payment_response`].
+//!
+//! # Facilitators
+//!
+//! [`LocalFacilitator`] settles from one's own key; [`HttpFacilitator`] through a remote service;
+//! [`facilitator_router`] serves a local one to others.
+
+mod client;
+mod exact;
+mod facilitator;
+#[cfg(test)]
+mod fixture;
+mod header;
+mod reason;
+mod reservation;
+mod server;
+mod wire;
+
+pub use client::{
+    ChooseError, ChosenOffer, ExtensionConflict, OfferRefusal, PayError, Payment, Preferences,
+    choose_offer, merge_extensions, pay,
+};
+pub use exact::{
+    Authorization, CheckedPayment, ExactPayload, MIN_REMAINING_SECONDS, Note, PaymentRefusal,
+    PaymentSigner, PaymentTerms, SignatureCheck, SigningError, authorization_hash, check_exact,
+};
+pub use facilitator::{
+    Facilitator, FacilitatorError, HttpConfig, HttpFacilitator, LocalConfig, LocalFacilitator,
+    LocalIntent, PreparedSettlement, RemoteIntent, RouterConfig, SettleError, Settled,
+    SettledBlock, SettlementIntent, VerifiedPayment, facilitator_router,
+};
+pub use header::{
+    HeaderError, MAX_INBOUND_HEADER, MAX_OUTBOUND_HEADER, PAYMENT_REQUIRED, PAYMENT_RESPONSE,
+    PAYMENT_SIGNATURE, decode_payment_required, decode_payment_response, decode_payment_signature,
+    encode_payment_required, encode_payment_response, encode_payment_signature,
+};
+pub use reason::ErrorReason;
+pub use reservation::ReservationKey;
+pub use server::{Challenge, ChallengeError, check_extensions_echo, match_offer};
+pub use wire::{
+    EXACT, PaymentPayload, PaymentRequired, PaymentRequirements, ResourceInfo, SettleRequest,
+    SettleResponse, SupportedKind, SupportedResponse, VerifyRequest, VerifyResponse, X402_VERSION,
+};

@@ -1,0 +1,103 @@
+//! A chain that does not answer: before, while and after a transaction is sent.
+
+use alloy_primitives::U256;
+use assay_x402::{ErrorReason, Facilitator, FacilitatorError, SettleError};
+
+use crate::support::{Fault, PRICE, SELLER, World, address};
+
+#[tokio::test]
+async fn nothing_is_sent_to_a_chain_that_is_away() {
+    let world = World::start().await;
+    let facilitator = world.facilitator();
+    let checked = world.checked();
+    let verified = facilitator.verify(&checked).await.unwrap();
+    let intent = facilitator.prepare(&verified).await.unwrap().keep();
+    world.hang_up().await;
+
+    let error = facilitator.settle(&intent).await.unwrap_err();
+    assert!(matches!(error, SettleError::Unreachable { .. }), "{error}");
+    assert_eq!(error.status(), 503);
+    assert!(error.response(intent.terms()).transaction.is_empty());
+    let error = facilitator.verify(&checked).await.unwrap_err();
+    assert!(matches!(error, FacilitatorError::Unreachable { .. }), "{error}");
+    assert_eq!(error.status(), 502);
+    let error = facilitator.prepare(&verified).await.unwrap_err();
+    assert!(matches!(error, FacilitatorError::Unreachable { .. }), "{error}");
+    let error = facilitator.reconcile(&intent).await.unwrap_err();
+    assert!(matches!(error, SettleError::Pending { .. }), "{error}");
+    assert_eq!(world.dev.head().number, 0);
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_no_lost_transaction() {
+    let world = World::start().await;
+    let facilitator = world.facilitator();
+    let intent = world.intent(&facilitator).await;
+    world.break_line("eth_sendRawTransaction", Fault::DropAnswer);
+    let settled = facilitator.settle(&intent).await.unwrap();
+    assert_eq!(Some(settled.transaction), intent.transaction());
+}
+
+#[tokio::test]
+async fn a_line_cut_after_sending_leaves_it_pending() {
+    let world = World::start().await;
+    let facilitator = world.facilitator();
+    let before = world.tokens_of(address(SELLER)).await;
+    let intent = world.intent(&facilitator).await;
+    world.cut_line();
+    world.break_line("eth_sendRawTransaction", Fault::DropAnswer);
+    let error = facilitator.settle(&intent).await.unwrap_err();
+    assert_eq!(error.transaction(), intent.transaction());
+    assert_eq!((error.reason(), error.status()), (ErrorReason::SettlementPending, 503));
+
+    world.mend_line();
+    let settled = facilitator.reconcile(&intent).await.unwrap();
+    assert_eq!(Some(settled.transaction), intent.transaction());
+    assert_eq!(facilitator.settle(&intent).await.unwrap(), settled);
+    assert_eq!(world.tokens_of(address(SELLER)).await, before + U256::from(PRICE));
+}
+
+#[tokio::test]
+async fn a_transaction_that_never_arrived_is_sent_again() {
+    let world = World::start().await;
+    let facilitator = world.facilitator();
+    let intent = world.intent(&facilitator).await;
+    world.break_line("eth_sendRawTransaction", Fault::Drop);
+    let error = facilitator.settle(&intent).await.unwrap_err();
+    assert!(matches!(error, SettleError::Pending { .. }), "{error}");
+    world.mend_line();
+    assert!(facilitator.settle(&intent).await.is_ok());
+}
+
+/// The operator ran out of gas money: not the buyer's fault, and not the end of the payment.
+#[tokio::test]
+async fn a_refused_transaction_can_be_sent_later() {
+    let world = World::start().await;
+    let facilitator = world.facilitator();
+    let intent = world.intent(&facilitator).await;
+    let words = "insufficient funds for gas * price + value";
+    world.break_line("eth_sendRawTransaction", Fault::Refuse(-32_000, words));
+    let error = facilitator.settle(&intent).await.unwrap_err();
+    assert!(
+        matches!(&error, SettleError::Unreachable { detail } if detail.contains(words)),
+        "{error}"
+    );
+    world.mend_line();
+    assert!(facilitator.settle(&intent).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_waiting_transaction_is_pending_until_it_is_mined() {
+    let world = World::start().await;
+    let facilitator = world.facilitator();
+    let intent = world.intent(&facilitator).await;
+    world.dev.pause();
+    for _ in 0..2 {
+        let error = facilitator.settle(&intent).await.unwrap_err();
+        assert!(matches!(error, SettleError::Pending { .. }), "{error}");
+        assert_eq!(error.transaction(), intent.transaction());
+    }
+    world.dev.resume().unwrap();
+    assert!(facilitator.settle(&intent).await.is_ok());
+    assert!(world.count("eth_sendRawTransaction") >= 3);
+}

@@ -1,0 +1,402 @@
+//! Settling from one's own key.
+
+use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
+use alloy_sol_types::SolCall;
+use assay_chain::AccountKey;
+use assay_devchain::DEV_TOKEN;
+use assay_x402::{
+    Authorization, ErrorReason, Facilitator, FacilitatorError, PaymentRequirements, SettleError,
+    SettlementIntent, check_exact, pay,
+};
+use serde_json::{Map, json};
+
+use crate::support::{
+    BUYER, OPERATOR, PRICE, SELLER, STRANGER, World, address, key, offer, required, transfer_call,
+};
+
+/// Returns the reason of a refusal, and checks that its text holds what disagrees.
+fn reason(error: FacilitatorError, holds: &str) -> ErrorReason {
+    let text = error.to_string();
+    assert!(text.contains(holds), "`{text}` does not mention {holds}");
+    match error {
+        FacilitatorError::Refused { reason, .. } => reason,
+        other => panic!("{other}"),
+    }
+}
+
+fn failed(error: SettleError) -> (ErrorReason, bool) {
+    match error {
+        SettleError::Failed { reason, open_until, .. } => (reason, open_until.is_some()),
+        other => panic!("{other}"),
+    }
+}
+
+#[tokio::test]
+async fn money_moves_once_and_is_proved() {
+    let world = World::start().await;
+    let facilitator = world.facilitator();
+    let before = world.tokens_of(address(SELLER)).await;
+    let intent = world.intent(&facilitator).await;
+    assert_eq!(world.tokens_of(address(SELLER)).await, before, "preparing sent something");
+
+    let settled = facilitator.settle(&intent).await.unwrap();
+    assert_eq!(Some(settled.transaction), intent.transaction());
+    assert_eq!(settled.amount.0, PRICE);
+    assert_eq!(settled.payer.as_str(), address(BUYER).to_checksum(None));
+    let block = settled.block.clone().unwrap();
+    assert_eq!((block.number, block.hash), (world.dev.head().number, world.dev.head().hash));
+    assert_eq!(world.tokens_of(address(SELLER)).await, before + U256::from(PRICE));
+    let response = settled.response();
+    assert!(response.success);
+    assert_eq!(response.transaction.len(), 66);
+
+    // Settling and reconciling again say the same and move nothing.
+    assert_eq!(facilitator.settle(&intent).await.unwrap(), settled);
+    assert_eq!(facilitator.reconcile(&intent).await.unwrap(), settled);
+    assert_eq!(world.tokens_of(address(SELLER)).await, before + U256::from(PRICE));
+}
+
+#[tokio::test]
+async fn a_used_payment_is_not_verified_again() {
+    let world = World::start().await;
+    let facilitator = world.facilitator();
+    let checked = world.checked();
+    let verified = facilitator.verify(&checked).await.unwrap();
+    let intent = facilitator.prepare(&verified).await.unwrap().keep();
+    facilitator.settle(&intent).await.unwrap();
+    let error = facilitator.verify(&checked).await.unwrap_err();
+    assert_eq!(reason(error, "is used"), ErrorReason::NonceAlreadyUsed);
+    let error = facilitator.prepare(&verified).await.unwrap_err();
+    assert_eq!(reason(error, "reverted"), ErrorReason::NonceAlreadyUsed);
+}
+
+#[tokio::test]
+async fn a_third_partys_transaction_pays_too() {
+    let world = World::start().await;
+    let facilitator = world.facilitator();
+    let checked = world.checked();
+    let verified = facilitator.verify(&checked).await.unwrap();
+    let intent = facilitator.prepare(&verified).await.unwrap().keep();
+    let front_run = world.send_to_token(STRANGER, &transfer_call(checked.authorization()));
+
+    let settled = facilitator.settle(&intent).await.unwrap();
+    assert_eq!(settled.transaction, front_run);
+    assert_eq!(facilitator.reconcile(&intent).await.unwrap().transaction, front_run);
+}
+
+/// The same before anything of one's own was sent.
+#[tokio::test]
+async fn reconciling_finds_a_third_partys_transaction() {
+    let world = World::start().await;
+    let facilitator = world.facilitator();
+    let intent = world.intent(&facilitator).await;
+    let error = facilitator.reconcile(&intent).await.unwrap_err();
+    assert!(matches!(error, SettleError::Pending { .. }), "{error}");
+    let payment = world.checked();
+    let mut authorization = *payment.authorization();
+    authorization.nonce = intent.terms().nonce;
+    let front_run = world.send_to_token(STRANGER, &transfer_call(&authorization));
+    assert_eq!(facilitator.reconcile(&intent).await.unwrap().transaction, front_run);
+}
+
+#[tokio::test]
+async fn a_cancelled_authorisation_is_not_paid() {
+    let world = World::start().await;
+    let facilitator = world.facilitator();
+    let intent = world.intent(&facilitator).await;
+    let _cancelled = world.cancel(intent.terms().nonce);
+    let error = facilitator.settle(&intent).await.unwrap_err();
+    assert!(error.to_string().contains("cancelled the authorisation"), "{error}");
+    assert_eq!(failed(error), (ErrorReason::NonceAlreadyUsed, false));
+}
+
+/// The buyer spends the nonce on a payment to himself.
+#[tokio::test]
+async fn another_use_of_the_nonce_is_not_paid() {
+    let world = World::start().await;
+    let facilitator = world.facilitator();
+    let checked = world.checked();
+    let verified = facilitator.verify(&checked).await.unwrap();
+    let intent = facilitator.prepare(&verified).await.unwrap().keep();
+    let diverted = Authorization { to: address(BUYER), ..*checked.authorization() };
+    world.send_to_token(STRANGER, &transfer_call(&diverted));
+    let error = facilitator.settle(&intent).await.unwrap_err();
+    assert_eq!(failed(error), (ErrorReason::NonceAlreadyUsed, false));
+}
+
+/// Two payments, used up in one transaction of which only one transfer reaches the seller: a
+/// transfer pays for one of them alone.
+#[tokio::test]
+async fn one_transfer_does_not_pay_twice() {
+    let world = World::start().await;
+    let facilitator = world.facilitator();
+    let (first, second) = (world.checked(), world.checked());
+    let mut intents = Vec::new();
+    for checked in [&first, &second] {
+        let verified = facilitator.verify(checked).await.unwrap();
+        intents.push(facilitator.prepare(&verified).await.unwrap().keep());
+    }
+    let diverted = Authorization { to: address(BUYER), ..*second.authorization() };
+    let calls = [transfer_call(first.authorization()), transfer_call(&diverted)];
+    let both = world.send(STRANGER, TxKind::Create, batch(&calls.map(|call| call.abi_encode())));
+
+    assert_eq!(facilitator.settle(&intents[0]).await.unwrap().transaction, both);
+    let error = facilitator.settle(&intents[1]).await.unwrap_err();
+    assert_eq!(failed(error), (ErrorReason::NonceAlreadyUsed, false));
+}
+
+/// Constructor code that calls the token with each of the calldata and creates nothing.
+fn batch(calls: &[Vec<u8>]) -> Bytes {
+    const STEP: usize = 9 + 12 + 20 + 3;
+    let mut offset = calls.len() * STEP + 1;
+    let (mut code, mut data) = (Vec::<u8>::new(), Vec::<u8>::new());
+    for call in calls {
+        let length = u16::try_from(call.len()).unwrap().to_be_bytes();
+        let from = u16::try_from(offset).unwrap().to_be_bytes();
+        // CODECOPY(0, from, length)
+        code.extend([0x61, length[0], length[1], 0x61, from[0], from[1], 0x60, 0x00, 0x39]);
+        // CALL(gas, token, 0, 0, length, 0, 0); POP
+        code.extend([0x60, 0, 0x60, 0, 0x61, length[0], length[1], 0x60, 0, 0x60, 0, 0x73]);
+        code.extend(DEV_TOKEN);
+        code.extend([0x5a, 0xf1, 0x50]);
+        offset += call.len();
+        data.extend(call);
+    }
+    code.push(0x00);
+    assert_eq!(code.len(), calls.len() * STEP + 1);
+    code.extend(data);
+    code.into()
+}
+
+#[tokio::test]
+async fn a_balance_that_is_gone_fails_and_stays_open() {
+    let world = World::start().await;
+    let facilitator = world.facilitator();
+    let intent = world.intent(&facilitator).await;
+    world.empty_buyer().await;
+    let error = facilitator.settle(&intent).await.unwrap_err();
+    assert!(error.to_string().contains("the payer has 0, the price is 1000"), "{error}");
+    assert_eq!(failed(error), (ErrorReason::InsufficientBalance, true));
+    // Once it has expired nobody can carry it out.
+    world.clock.advance(61);
+    let error = facilitator.reconcile(&intent).await.unwrap_err();
+    assert_eq!(failed(error), (ErrorReason::ValidBefore, false));
+}
+
+#[tokio::test]
+async fn verification_names_what_is_wrong() {
+    let world = World::start().await;
+    let facilitator = world.facilitator();
+    let checked = world.checked();
+
+    // A signature that is not the payer's, and no contract wallet there to ask.
+    let mut payload = world.payment(&offer()).payload;
+    let wrong = json!(format!("0x{}1b", "11".repeat(64)));
+    payload.payload.insert("signature".to_owned(), wrong);
+    let unsigned = check_exact(&payload, &offer(), world.now()).unwrap();
+    let error = facilitator.verify(&unsigned).await.unwrap_err();
+    assert_eq!(reason(error, &address(BUYER).to_string()), ErrorReason::InvalidSignature);
+
+    // An offer with another domain than the token's.
+    for (field, reason_of) in
+        [("name", ErrorReason::TokenNameMismatch), ("version", ErrorReason::TokenVersionMismatch)]
+    {
+        let mut own = offer();
+        own.extra.as_mut().unwrap().insert(field.to_owned(), json!("USDC"));
+        let payment = world.payment(&own);
+        let checked = check_exact(&payment.payload, &own, world.now()).unwrap();
+        let error = facilitator.verify(&checked).await.unwrap_err();
+        assert_eq!(reason(error, "USDC"), reason_of);
+    }
+
+    world.cancel(checked.terms().nonce);
+    let error = facilitator.verify(&checked).await.unwrap_err();
+    assert_eq!(reason(error, "used or cancelled"), ErrorReason::NonceAlreadyUsed);
+
+    let unpaid = world.checked();
+    world.empty_buyer().await;
+    let error = facilitator.verify(&unpaid).await.unwrap_err();
+    assert_eq!(reason(error, "has 0"), ErrorReason::InsufficientBalance);
+
+    world.clock.advance(55);
+    let error = facilitator.verify(&unpaid).await.unwrap_err();
+    assert_eq!(reason(error, "validBefore"), ErrorReason::ValidBefore);
+}
+
+#[tokio::test]
+async fn assets_and_sellers_are_allowlisted() {
+    let world = World::start().await;
+    let checked = world.checked();
+    let facilitator = world.facilitator_with(|config| config.assets.clear());
+    let error = facilitator.verify(&checked).await.unwrap_err();
+    assert_eq!(reason(error, "not among"), ErrorReason::InvalidPaymentRequirements);
+    let facilitator =
+        world.facilitator_with(|config| config.pay_to = Some(vec![address(STRANGER)]));
+    let error = facilitator.verify(&checked).await.unwrap_err();
+    assert_eq!(reason(error, "not among"), ErrorReason::RecipientMismatch);
+
+    // An allowed address without code, and one with code that is no such token.
+    let nowhere = Address::repeat_byte(9);
+    let constant = world.send(STRANGER, TxKind::Create, Bytes::from_static(&CONSTANT));
+    let constant = world.chain.receipt(constant).await.unwrap().map(|_| created_by(STRANGER, 0));
+    for (asset, expected) in [
+        (nowhere, ErrorReason::AssetNotDeployed),
+        (constant.unwrap(), ErrorReason::Eip3009NotSupported),
+    ] {
+        let asset_text = asset.to_checksum(None).parse().unwrap();
+        let own = PaymentRequirements { asset: asset_text, ..offer() };
+        let payment = world.payment(&own);
+        let checked = check_exact(&payment.payload, &own, world.now()).unwrap();
+        let facilitator = world.facilitator_with(|config| config.assets.push(asset));
+        let error = facilitator.verify(&checked).await.unwrap_err();
+        assert_eq!(reason(error, &asset.to_string()), expected);
+    }
+}
+
+/// Constructor code of a contract that reverts whatever it is asked.
+const CONSTANT: [u8; 16] =
+    [0x60, 5, 0x80, 0x60, 11, 0x60, 0, 0x39, 0x60, 0, 0xf3, 0x60, 0, 0x80, 0xfd, 0];
+
+fn created_by(account: u8, nonce: u64) -> Address {
+    address(account).create(nonce)
+}
+
+#[tokio::test]
+async fn a_payment_of_another_network_is_refused() {
+    let world = World::start().await;
+    let own = PaymentRequirements { network: "eip155:8453".parse().unwrap(), ..offer() };
+    let payment = world.payment(&own);
+    let checked = check_exact(&payment.payload, &own, world.now()).unwrap();
+    let error = world.facilitator().verify(&checked).await.unwrap_err();
+    assert_eq!(reason(error, "eip155:8453"), ErrorReason::NetworkMismatch);
+}
+
+#[tokio::test]
+async fn a_dropped_preparation_gives_its_nonce_back() {
+    let world = World::start().await;
+    let facilitator = world.facilitator();
+    let nonce = |intent: &SettlementIntent| match intent {
+        SettlementIntent::Local(intent) => intent.transaction.nonce,
+        other => panic!("{other:?}"),
+    };
+    let verified = facilitator.verify(&world.checked()).await.unwrap();
+    let first = facilitator.prepare(&verified).await.unwrap();
+    let number = nonce(first.intent());
+    drop(first);
+    let again = facilitator.prepare(&verified).await.unwrap();
+    assert_eq!(nonce(again.intent()), number);
+}
+
+/// An earlier intent is given up after a later one was sent: the later one is not held up.
+#[tokio::test]
+async fn an_abandoned_intent_holds_up_nobody() {
+    let world = World::start().await;
+    let facilitator = world.facilitator_with(|config| {
+        config.timeout = std::time::Duration::from_secs(8);
+    });
+    let (first, second) = (world.intent(&facilitator).await, world.intent(&facilitator).await);
+    let settling = facilitator.settle(&second);
+    let abandoning = async {
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        facilitator.abandon(&first).await;
+    };
+    let (settled, ()) = tokio::join!(settling, abandoning);
+    assert_eq!(Some(settled.unwrap().transaction), second.transaction());
+    assert_eq!(world.dev.nonce(address(OPERATOR)), 2);
+}
+
+/// After a restart a stored nonce is not handed out again; without that the later transaction wins
+/// it, and the stored intent is stale.
+#[tokio::test]
+async fn stored_intents_survive_a_restart() {
+    let world = World::start().await;
+    let (first, second) = {
+        let before = world.facilitator();
+        (world.intent(&before).await, world.intent(&before).await)
+    };
+    let after = world.facilitator();
+    after.resume(&[first.clone(), second.clone()]).await.unwrap();
+    let third = world.intent(&after).await;
+    for intent in [&first, &second, &third] {
+        let settled = after.settle(intent).await.unwrap();
+        assert_eq!(Some(settled.transaction), intent.transaction());
+    }
+}
+
+#[tokio::test]
+async fn a_lost_nonce_makes_an_intent_stale_and_preparable_again() {
+    let world = World::start().await;
+    let before = world.facilitator();
+    let verified = before.verify(&world.checked()).await.unwrap();
+    let lost = before.prepare(&verified).await.unwrap().keep();
+    // Another process takes the nonce.
+    let after = world.facilitator();
+    let other = world.intent(&after).await;
+    after.settle(&other).await.unwrap();
+    let error = after.settle(&lost).await.unwrap_err();
+    assert!(matches!(error, SettleError::Stale { .. }), "{error}");
+    assert_eq!(after.reconcile(&lost).await.unwrap_err(), error);
+    let again = after.prepare(&verified).await.unwrap().keep();
+    let settled = after.settle(&again).await.unwrap();
+    assert_eq!(settled.amount.0, PRICE);
+    // The stale intent now finds the payment, whoever made it.
+    assert_eq!(after.reconcile(&lost).await.unwrap().transaction, settled.transaction);
+}
+
+#[tokio::test]
+async fn settlements_wait_for_their_confirmations() {
+    let world = World::start().await;
+    let facilitator = world.facilitator_with(|config| config.confirmations = 3);
+    let intent = world.intent(&facilitator).await;
+    let error = facilitator.settle(&intent).await.unwrap_err();
+    assert!(error.to_string().contains("1 of 3 confirmations"), "{error}");
+    assert_eq!(error.reason(), ErrorReason::SettlementPending);
+    assert_eq!(error.response(intent.terms()).transaction.len(), 66);
+    world.dev.mine().unwrap();
+    world.dev.mine().unwrap();
+    assert!(facilitator.reconcile(&intent).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_concurrent_burst_settles_completely() {
+    let world = World::start().await;
+    let facilitator = world.facilitator_with(|config| {
+        config.timeout = std::time::Duration::from_secs(20);
+    });
+    let before = world.tokens_of(address(SELLER)).await;
+    let mut all = tokio::task::JoinSet::new();
+    for _ in 0..12 {
+        let (facilitator, checked) = (facilitator.clone(), world.checked());
+        all.spawn(async move {
+            let verified = facilitator.verify(&checked).await.unwrap();
+            let intent = facilitator.prepare(&verified).await.unwrap().keep();
+            facilitator.settle(&intent).await.unwrap()
+        });
+    }
+    let settled = all.join_all().await;
+    assert_eq!(settled.len(), 12);
+    let earned = U256::from(12 * PRICE);
+    assert_eq!(world.tokens_of(address(SELLER)).await, before + earned);
+}
+
+/// The rest of the world's keys may be anything; a nonce of one payer is not another's.
+#[tokio::test]
+async fn payers_do_not_share_nonces() {
+    let world = World::start().await;
+    let facilitator = world.facilitator();
+    let own = offer();
+    let required = required(&own);
+    let chosen = assay_x402::ChosenOffer { index: 0, offer: &own };
+    let mut transactions = Vec::new();
+    for account in [BUYER, STRANGER] {
+        let payer: AccountKey = key(account);
+        let same = crate::support::Counting::default();
+        let payment = pay(&required, chosen, &Map::new(), &payer, world.now(), &same).unwrap();
+        let checked = check_exact(&payment.payload, &own, world.now()).unwrap();
+        let verified = facilitator.verify(&checked).await.unwrap();
+        let intent = facilitator.prepare(&verified).await.unwrap().keep();
+        transactions.push(facilitator.settle(&intent).await.unwrap().transaction);
+        assert_eq!(intent.terms().nonce, B256::repeat_byte(1));
+    }
+    assert_ne!(transactions[0], transactions[1]);
+}
