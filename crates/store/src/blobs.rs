@@ -1,0 +1,89 @@
+use std::path::Path;
+use std::sync::Arc;
+
+use assay_primitives::Digest;
+use bytes::Bytes;
+use object_store::local::LocalFileSystem;
+use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload};
+use thiserror::Error;
+
+/// Evidence by its digest, over any object store.
+#[derive(Clone, Debug)]
+pub struct BlobStore {
+    objects: Arc<dyn ObjectStore>,
+}
+
+/// A blob cannot be stored or read.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BlobError {
+    /// The folder cannot be used.
+    #[error("blob folder {path}: {error}")]
+    Folder {
+        /// The folder.
+        path: std::path::PathBuf,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// The object store failed.
+    #[error("object store: {0}")]
+    Store(#[from] object_store::Error),
+    /// What is stored under a digest has another.
+    #[error("blob {expected} is damaged: its content has SHA-256 {got}")]
+    Damaged {
+        /// The digest it is stored under.
+        expected: Digest,
+        /// The digest it has.
+        got: Digest,
+    },
+}
+
+impl BlobStore {
+    /// Keeps blobs in a folder, making it where it does not exist. A blob is on the disk before
+    /// [`BlobStore::put`] returns.
+    ///
+    /// # Errors
+    /// When the folder cannot be used.
+    pub fn in_folder(folder: &Path) -> Result<Self, BlobError> {
+        let error = |error| BlobError::Folder { path: folder.to_path_buf(), error };
+        std::fs::create_dir_all(folder).map_err(error)?;
+        let files = LocalFileSystem::new_with_prefix(folder)?.with_fsync(true);
+        Ok(Self { objects: Arc::new(files) })
+    }
+
+    /// Stores a blob and returns its digest. Storing it again changes nothing.
+    ///
+    /// # Errors
+    /// When the object store fails.
+    pub async fn put(&self, content: Bytes) -> Result<Digest, BlobError> {
+        let digest = Digest::of(&content);
+        self.objects.put(&path(digest), PutPayload::from_bytes(content)).await?;
+        Ok(digest)
+    }
+
+    /// Returns a blob whose content has been checked against its digest, or `None` when there is no
+    /// such blob.
+    ///
+    /// # Errors
+    /// When the object store fails or the content is damaged.
+    pub async fn get(&self, digest: Digest) -> Result<Option<Bytes>, BlobError> {
+        let content = match self.objects.get(&path(digest)).await {
+            Ok(found) => found.bytes().await?,
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let got = Digest::of(&content);
+        if got == digest {
+            Ok(Some(content))
+        } else {
+            Err(BlobError::Damaged { expected: digest, got })
+        }
+    }
+}
+
+/// `ab/abcd…`: so that no folder grows without bound.
+fn path(digest: Digest) -> object_store::path::Path {
+    let name = digest.to_string();
+    let folder: String = name.chars().take(2).collect();
+    object_store::path::Path::from_iter([folder, name])
+}

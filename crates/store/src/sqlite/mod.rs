@@ -1,0 +1,102 @@
+//! SQLite, one file, write-ahead log.
+
+mod rows;
+mod steps;
+
+use std::fs::{File, TryLockError};
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{Connection as _, Row as _};
+
+use crate::StoreError;
+
+const SCHEMA: &str = include_str!("schema.sql");
+const SCHEMA_VERSION: i64 = 1;
+const READERS: u32 = 4;
+
+/// When a committed step is on the disk.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Durability {
+    /// Before the step returns (`synchronous = FULL`): it survives a loss of power.
+    #[default]
+    Full,
+    /// Soon (`synchronous = NORMAL`): it survives the end of the process, but after a loss of power
+    /// the last steps may be missing. The file is consistent all the same.
+    Normal,
+}
+
+/// A [`crate::TransactionStore`] over SQLite.
+#[derive(Debug)]
+pub struct SqliteStore {
+    /// One connection: SQLite has one writer at a time, and here it waits in order.
+    writer: SqlitePool,
+    readers: SqlitePool,
+    _lock: File,
+}
+
+impl SqliteStore {
+    /// Opens the database `assay.db` in a folder, making both where they do not exist.
+    ///
+    /// # Errors
+    /// When another process has it open, it was written by a newer version, or it cannot be used.
+    pub async fn open(folder: &Path, durability: Durability) -> Result<Self, StoreError> {
+        let folder_error = |error| StoreError::Folder { path: folder.to_path_buf(), error };
+        std::fs::create_dir_all(folder).map_err(folder_error)?;
+        let lock = lock(folder)?;
+        let options = SqliteConnectOptions::new()
+            .filename(folder.join("assay.db"))
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(match durability {
+                Durability::Full => SqliteSynchronous::Full,
+                Durability::Normal => SqliteSynchronous::Normal,
+            })
+            .foreign_keys(true)
+            .busy_timeout(Duration::from_secs(5));
+        let writer =
+            SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+        migrate(&writer).await?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .connect_with(options.read_only(true))
+            .await?;
+        Ok(Self { writer, readers, _lock: lock })
+    }
+
+    /// Writes what is left in the log and closes the file.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
+
+fn lock(folder: &Path) -> Result<File, StoreError> {
+    let path = folder.join("assay.lock");
+    let error = |error| StoreError::Folder { path: path.clone(), error };
+    let file = File::create(&path).map_err(error)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(folder.join("assay.db"))),
+        Err(TryLockError::Error(cause)) => Err(error(cause)),
+    }
+}
+
+async fn migrate(pool: &SqlitePool) -> Result<(), StoreError> {
+    let mut connection = pool.acquire().await?;
+    let got: i64 =
+        sqlx::query("PRAGMA user_version").fetch_one(&mut *connection).await?.try_get(0)?;
+    if got > SCHEMA_VERSION {
+        return Err(StoreError::Version { known: SCHEMA_VERSION, got });
+    }
+    if got < SCHEMA_VERSION {
+        let mut step = connection.begin().await?;
+        sqlx::raw_sql(SCHEMA).execute(&mut *step).await?;
+        sqlx::raw_sql("PRAGMA user_version = 1").execute(&mut *step).await?;
+        step.commit().await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,73 @@
+//! From columns to values and back.
+
+use assay_primitives::{Digest, Timestamp, TransactionId};
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
+use crate::{OutboxEntry, OutboxKind, StoreError, TransactionRow, TransactionState};
+
+/// The columns [`transaction`] reads.
+pub(super) const TRANSACTION: &str = "SELECT t.id, t.state, t.payload, t.binding, t.access_token_hash, \
+    t.receipt, m.envelope AS key_manifest, t.items, t.intent, t.response FROM transactions t \
+    LEFT JOIN key_manifests m ON m.digest = t.key_manifest WHERE t.id = ?";
+
+pub(super) fn transaction(
+    row: &SqliteRow,
+    records: Vec<Vec<u8>>,
+) -> Result<TransactionRow, StoreError> {
+    Ok(TransactionRow {
+        id: id(row.try_get("id")?)?,
+        state: state(row.try_get("state")?)?,
+        payload: row.try_get("payload")?,
+        binding: digest(row.try_get("binding")?)?,
+        access_token_hash: digest(row.try_get("access_token_hash")?)?,
+        receipt: row.try_get("receipt")?,
+        key_manifest: row.try_get("key_manifest")?,
+        items: row.try_get("items")?,
+        intent: row.try_get("intent")?,
+        response: row.try_get("response")?,
+        records,
+    })
+}
+
+pub(super) fn outbox(row: &SqliteRow) -> Result<OutboxEntry, StoreError> {
+    let kind: &str = row.try_get("kind")?;
+    Ok(OutboxEntry {
+        sequence: unsigned(row.try_get("sequence")?)?,
+        kind: match kind {
+            "receipt" => OutboxKind::Receipt,
+            "settlement" => OutboxKind::Settlement,
+            other => return Err(StoreError::Damaged(format!("outbox kind `{other}`"))),
+        },
+        transaction: id(row.try_get("transaction_id")?)?,
+        digest: digest(row.try_get("digest")?)?,
+        at: Timestamp::from_millis(unsigned(row.try_get("at")?)?),
+    })
+}
+
+pub(super) fn state(text: &str) -> Result<TransactionState, StoreError> {
+    TransactionState::ALL
+        .into_iter()
+        .find(|state| state.as_str() == text)
+        .ok_or_else(|| StoreError::Damaged(format!("transaction state `{text}`")))
+}
+
+pub(super) fn id(text: &str) -> Result<TransactionId, StoreError> {
+    text.parse().map_err(|error| StoreError::Damaged(format!("{error}")))
+}
+
+pub(super) fn digest(bytes: &[u8]) -> Result<Digest, StoreError> {
+    bytes
+        .try_into()
+        .map(Digest)
+        .map_err(|_| StoreError::Damaged(format!("a digest of {} bytes", bytes.len())))
+}
+
+pub(super) fn unsigned(number: i64) -> Result<u64, StoreError> {
+    u64::try_from(number).map_err(|_| StoreError::Damaged(format!("a negative number {number}")))
+}
+
+/// Milliseconds since 1970 fit: the greatest timestamp is far below 2^63.
+pub(super) fn millis(at: Timestamp) -> i64 {
+    i64::try_from(at.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,299 @@
+use std::fmt::Debug;
+
+use assay_primitives::{Account, Digest, Network, Timestamp, TransactionId};
+use async_trait::async_trait;
+use thiserror::Error;
+
+/// Where transactions live. Every method is one atomic, durable step.
+#[async_trait]
+pub trait TransactionStore: Debug + Send + Sync {
+    /// Reserves a payment for a new transaction, so that of any number of requests with one payment
+    /// only one goes on.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn reserve(&self, reservation: &Reservation) -> Result<ReserveOutcome, StoreError>;
+
+    /// Gives a payment back that was reserved and not committed: nothing was charged.
+    ///
+    /// # Errors
+    /// When the transaction is not in the state `reserved`, or the store fails.
+    async fn release(&self, id: TransactionId) -> Result<(), StoreError>;
+
+    /// Gives every payment back that was reserved and not committed: what a crash left behind.
+    /// Returns how many.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn release_abandoned(&self) -> Result<u64, StoreError>;
+
+    /// Stores receipt, items and settlement intent together, with an outbox entry. Only then may
+    /// anything be broadcast.
+    ///
+    /// # Errors
+    /// When the transaction is not in the state `reserved`, or the store fails.
+    async fn commit(&self, id: TransactionId, commitment: &Commitment) -> Result<(), StoreError>;
+
+    /// Replaces the settlement intent of a committed transaction by a newer one.
+    ///
+    /// # Errors
+    /// When the transaction is not in the state `committed`, or the store fails.
+    async fn replace_intent(&self, id: TransactionId, intent: &[u8]) -> Result<(), StoreError>;
+
+    /// Stores that the payer was told of a failed settlement, while somebody else could still carry
+    /// out the authorisation: from now on it is only watched.
+    ///
+    /// # Errors
+    /// When the transaction is not in the state `committed`, or the store fails.
+    async fn fail(&self, id: TransactionId, response: &[u8]) -> Result<(), StoreError>;
+
+    /// Stores what became of a settlement, with its record and an outbox entry.
+    ///
+    /// # Errors
+    /// When the transaction is in neither of the states `committed` and `failing`, or the store
+    /// fails.
+    async fn settle(&self, id: TransactionId, update: &SettlementUpdate) -> Result<(), StoreError>;
+
+    /// Returns a transaction.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn transaction(&self, id: TransactionId) -> Result<Option<TransactionRow>, StoreError>;
+
+    /// Returns the transactions that are `committed` or `failing`, oldest first.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn unsettled(&self, limit: u32) -> Result<Vec<TransactionRow>, StoreError>;
+
+    /// Returns outbox entries after a sequence number, in order.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn outbox(&self, after: u64, limit: u32) -> Result<Vec<OutboxEntry>, StoreError>;
+
+    /// Returns how many transactions are in each state.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn count_by_state(&self) -> Result<Vec<(TransactionState, u64)>, StoreError>;
+}
+
+/// A payment by what makes it unique on its network.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Payment {
+    /// The network.
+    pub network: Network,
+    /// The asset.
+    pub asset: Account,
+    /// Who pays.
+    pub payer: Account,
+    /// The authorisation's nonce, in its canonical spelling.
+    pub nonce: String,
+}
+
+/// A transaction to be begun.
+#[derive(Clone, Debug)]
+pub struct Reservation {
+    /// Its id.
+    pub id: TransactionId,
+    /// The payment it takes.
+    pub payment: Payment,
+    /// The payment as it came, for a settlement that has to be prepared again.
+    pub payload: Vec<u8>,
+    /// What the payment is bound to: a digest of HTTP method, URL, body and accepted offer.
+    pub binding: Digest,
+    /// The hash of the token that opens its contents.
+    pub access_token_hash: Digest,
+    /// The secret its salts come from.
+    pub secret: [u8; 32],
+    /// When it began.
+    pub at: Timestamp,
+}
+
+/// What became of a reservation.
+#[derive(Clone, Debug)]
+pub enum ReserveOutcome {
+    /// The payment is this transaction's.
+    Reserved,
+    /// The payment was taken before, by this transaction.
+    Taken(Box<TransactionRow>),
+}
+
+/// What a certified transaction stores before anything is broadcast.
+#[derive(Clone, Debug)]
+pub struct Commitment {
+    /// The receipt's envelope.
+    pub receipt: Vec<u8>,
+    /// Its digest.
+    pub receipt_digest: Digest,
+    /// The key manifest's envelope that the receipt was signed under.
+    pub key_manifest: Vec<u8>,
+    /// The items, as a bundle holds them.
+    pub items: Vec<u8>,
+    /// The settlement intent.
+    pub intent: Vec<u8>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What became of a settlement.
+#[derive(Clone, Debug)]
+pub struct SettlementUpdate {
+    /// Whether the money moved.
+    pub state: SettlementState,
+    /// The settlement record's envelope.
+    pub record: Vec<u8>,
+    /// Its digest.
+    pub record_digest: Digest,
+    /// The response to the payer, as x402 has it.
+    pub response: Vec<u8>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Whether the money moved.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum SettlementState {
+    /// It cannot any more.
+    Failed,
+    /// It did.
+    Settled,
+}
+
+/// How far a transaction is.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum TransactionState {
+    /// Certified and stored; its settlement is not known yet.
+    Committed,
+    /// Its settlement failed; nothing was charged.
+    Failed,
+    /// Its payer was told that the settlement failed; the authorisation is watched until it ends.
+    Failing,
+    /// Ended before it was committed; nothing was charged and the payment is free again.
+    Released,
+    /// Its payment is taken, its work goes on.
+    Reserved,
+    /// Paid.
+    Settled,
+}
+
+impl TransactionState {
+    /// Every state.
+    pub const ALL: [Self; 6] = [
+        Self::Reserved,
+        Self::Committed,
+        Self::Settled,
+        Self::Failing,
+        Self::Failed,
+        Self::Released,
+    ];
+
+    /// Returns the state's name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Committed => "committed",
+            Self::Failed => "failed",
+            Self::Failing => "failing",
+            Self::Released => "released",
+            Self::Reserved => "reserved",
+            Self::Settled => "settled",
+        }
+    }
+}
+
+/// A transaction as it is stored.
+#[derive(Clone, Debug)]
+pub struct TransactionRow {
+    /// Its id.
+    pub id: TransactionId,
+    /// How far it is.
+    pub state: TransactionState,
+    /// Its payment, as it came.
+    pub payload: Vec<u8>,
+    /// What its payment is bound to.
+    pub binding: Digest,
+    /// The hash of the token that opens its contents.
+    pub access_token_hash: Digest,
+    /// The receipt's envelope, once committed.
+    pub receipt: Option<Vec<u8>>,
+    /// The key manifest's envelope, once committed.
+    pub key_manifest: Option<Vec<u8>>,
+    /// The items, once committed.
+    pub items: Option<Vec<u8>>,
+    /// The settlement intent, once committed.
+    pub intent: Option<Vec<u8>>,
+    /// The response to the payer, once the settlement is known.
+    pub response: Option<Vec<u8>>,
+    /// The settlement records' envelopes, oldest first.
+    pub records: Vec<Vec<u8>>,
+}
+
+/// An entry for the ledger to come.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct OutboxEntry {
+    /// Its place; entries have no gaps and no order but this.
+    pub sequence: u64,
+    /// What it is about.
+    pub kind: OutboxKind,
+    /// Of which transaction.
+    pub transaction: TransactionId,
+    /// The digest of the receipt or settlement record.
+    pub digest: Digest,
+    /// When it was written.
+    pub at: Timestamp,
+}
+
+/// An outbox entry to be written.
+pub type NewOutbox = (OutboxKind, Digest);
+
+/// What an outbox entry is about.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum OutboxKind {
+    /// A receipt.
+    Receipt,
+    /// A settlement record.
+    Settlement,
+}
+
+/// The store cannot do what it was asked.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The folder cannot be used.
+    #[error("store folder {path}: {error}")]
+    Folder {
+        /// The folder.
+        path: std::path::PathBuf,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// Another process has the store open.
+    #[error("store {0} is in use by another process: two gateways cannot share one database file")]
+    InUse(std::path::PathBuf),
+    /// The file was written by a newer version of this program.
+    #[error("store has schema version {got}, this program knows up to {known}")]
+    Version {
+        /// The newest version this program knows.
+        known: i64,
+        /// The file's version.
+        got: i64,
+    },
+    /// A transaction is in another state than the step begins with.
+    #[error("transaction {id}: expected state `{expected}`, found `{found}`")]
+    State {
+        /// The transaction.
+        id: TransactionId,
+        /// The state the step begins with.
+        expected: &'static str,
+        /// The state it has.
+        found: String,
+    },
+    /// A stored value cannot be read back.
+    #[error("store is damaged: {0}")]
+    Damaged(String),
+    /// The database failed.
+    #[error("database: {0}")]
+    Database(#[from] sqlx::Error),
+}
