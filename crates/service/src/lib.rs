@@ -1,0 +1,30 @@
+//! What Assay sells and how: the catalogue, the prices, the certifiers, and the pipeline from a
+//! payment to a released result. It knows no HTTP.
+//!
+//! A [`Service`] makes [offers](Service::offers) for a model and carries out an [`Order`] with
+//! [`Service::purchase`]. The steps of a purchase are types (`pipeline`): a step can only be made
+//! from the one before, and what a step needs to be safe is in its type. Settling takes a receipt
+//! that was [verified](assay_verify::Verified), never one that was only signed.
+//!
+//! A new method of verification is one [`Certifier`] in `methods/` and one line in
+//! [`Certifiers::standard`].
+
+mod catalogue;
+mod extension;
+mod latency;
+mod methods;
+mod operator;
+mod pipeline;
+mod prices;
+mod receipts;
+mod service;
+
+pub use catalogue::{Catalogue, CatalogueEntry, CatalogueError};
+pub use extension::{VERIFIED_INFERENCE, settled_extension};
+pub use latency::{Latency, LatencySummary};
+pub use methods::{Certified, Certifier, CertifierError, Certifiers, Signed};
+pub use operator::{Operator, OperatorError};
+pub use pipeline::{Order, Purchase, PurchaseError, RequestBinding, Taken};
+pub use prices::{AssetTerms, Price, PriceError, PriceList};
+pub use receipts::{PublicReceipt, ReceiptError};
+pub use service::{Service, ServiceParts, Settings};

@@ -1,0 +1,87 @@
+//! One certifier for each method: it runs the model and brings the evidence.
+
+mod signed;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use assay_engine::EngineError;
+use assay_primitives::{InferenceOutput, InferenceRequest, Method};
+use assay_receipt::{EvidenceReference, ModelUsed};
+use async_trait::async_trait;
+use thiserror::Error;
+
+pub use self::signed::Signed;
+use crate::CatalogueEntry;
+
+/// Runs models and certifies what they give by one method.
+#[async_trait]
+pub trait Certifier: Debug + Send + Sync {
+    /// Returns the method's name.
+    fn method(&self) -> Method;
+
+    /// Says whom a buyer has to believe, in words.
+    fn believe(&self) -> &'static str;
+
+    /// Runs a model on a request and certifies the output.
+    ///
+    /// # Errors
+    /// When the run or the certification fails; nothing is charged then.
+    async fn certify(
+        &self,
+        entry: &Arc<CatalogueEntry>,
+        request: &Arc<InferenceRequest>,
+    ) -> Result<Certified, CertifierError>;
+}
+
+/// An inference that was run and certified.
+#[derive(Clone, Debug)]
+pub struct Certified {
+    /// What the model gave.
+    pub output: InferenceOutput,
+    /// What ran.
+    pub model: ModelUsed,
+    /// The evidence, with its content.
+    pub evidence: Vec<(EvidenceReference, Vec<u8>)>,
+}
+
+/// A run or certification that failed.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[non_exhaustive]
+pub enum CertifierError {
+    /// The engine failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The run was ended by a shutdown or a panic.
+    #[error("the run was interrupted")]
+    Interrupted,
+}
+
+/// The certifiers of a service.
+#[derive(Debug, Default)]
+pub struct Certifiers(Vec<Box<dyn Certifier>>);
+
+impl Certifiers {
+    /// Returns the certifiers of this version, running at most `parallel` inferences at a time.
+    #[must_use]
+    pub fn standard(parallel: usize) -> Self {
+        Self::default().with(Signed::new(parallel))
+    }
+
+    /// Adds a certifier; of two with one method, the later counts.
+    #[must_use]
+    pub fn with(mut self, certifier: impl Certifier + 'static) -> Self {
+        self.0.push(Box::new(certifier));
+        self
+    }
+
+    /// Finds the certifier of a method.
+    #[must_use]
+    pub fn find(&self, method: &Method) -> Option<&dyn Certifier> {
+        self.0.iter().rev().map(AsRef::as_ref).find(|certifier| certifier.method() == *method)
+    }
+
+    pub(crate) fn names(&self) -> String {
+        self.0.iter().map(|c| c.method().to_string()).collect::<Vec<_>>().join(", ")
+    }
+}

@@ -1,0 +1,52 @@
+use std::sync::Arc;
+
+use assay_primitives::{InferenceRequest, Method};
+use async_trait::async_trait;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+
+use super::{Certified, Certifier, CertifierError};
+use crate::CatalogueEntry;
+
+/// The `signed` method: the engine runs the model, and the receipt's signature is all the evidence.
+#[derive(Debug)]
+pub struct Signed {
+    permits: Arc<Semaphore>,
+}
+
+impl Signed {
+    /// Makes the certifier, running at most `parallel` inferences at a time.
+    #[must_use]
+    pub fn new(parallel: usize) -> Self {
+        Self { permits: Arc::new(Semaphore::new(parallel.max(1))) }
+    }
+}
+
+#[async_trait]
+impl Certifier for Signed {
+    fn method(&self) -> Method {
+        Method::SIGNED
+    }
+
+    fn believe(&self) -> &'static str {
+        "the operator"
+    }
+
+    async fn certify(
+        &self,
+        entry: &Arc<CatalogueEntry>,
+        request: &Arc<InferenceRequest>,
+    ) -> Result<Certified, CertifierError> {
+        let permit = self.permits.clone().acquire_owned().await;
+        let permit = permit.map_err(|_| CertifierError::Interrupted)?;
+        let (model, request) = (entry.loaded().clone(), request.clone());
+        let output = spawn_blocking(move || {
+            let output = model.run(&request);
+            drop(permit);
+            output
+        })
+        .await
+        .map_err(|_| CertifierError::Interrupted)??;
+        Ok(Certified { output, model: entry.used().clone(), evidence: Vec::new() })
+    }
+}

@@ -1,0 +1,75 @@
+use assay_primitives::{AccessToken, RandomnessError, TransactionId};
+use assay_store::{StoreError, TransactionState};
+use assay_x402::{FacilitatorError, PaymentRefusal, SettleResponse};
+use thiserror::Error;
+
+use crate::CertifierError;
+
+/// An order that did not become a purchase.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum PurchaseError {
+    /// The payment is not what was offered. Nothing was charged.
+    #[error(transparent)]
+    Payment(#[from] PaymentRefusal),
+    /// The payment would not be carried out, or nobody can say. Nothing was charged.
+    #[error(transparent)]
+    Facilitator(#[from] FacilitatorError),
+    /// The payment belongs to another request.
+    #[error("the payment was used before, by transaction {}", .0.transaction)]
+    Taken(Taken),
+    /// The model cannot be certified by the offer's method.
+    #[error("no certifier for method `{0}`")]
+    NoCertifier(String),
+    /// The model did not run, or was not certified. Nothing was charged.
+    #[error(transparent)]
+    Certifier(#[from] CertifierError),
+    /// The receipt could not be made, or did not verify. Nothing was charged.
+    #[error("receipt: {0}")]
+    Receipt(String),
+    /// The settlement failed for good. Nothing was charged, and nothing is released.
+    #[error("settlement failed: {}", .0.error_message.as_deref().unwrap_or("no reason given"))]
+    NotSettled(Box<SettleResponse>),
+    /// Nobody knows yet whether the payment was settled. The result is released when it was; the
+    /// client must not sign again.
+    #[error("settlement of transaction {transaction} is pending")]
+    Pending {
+        /// The transaction.
+        transaction: TransactionId,
+        /// What the payer is told.
+        response: Box<SettleResponse>,
+        /// The access token, if one was made here.
+        access_token: Option<AccessToken>,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No randomness for secrets.
+    #[error(transparent)]
+    Randomness(#[from] RandomnessError),
+    /// The work was interrupted by a defect.
+    #[error("the purchase was interrupted")]
+    Interrupted,
+}
+
+/// Who has a payment already.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Taken {
+    /// The transaction that has it.
+    pub transaction: TransactionId,
+    /// How far that is.
+    pub state: TransactionState,
+    /// Whether it is the same request for the same offer, sent again.
+    pub same_request: bool,
+}
+
+impl Taken {
+    pub(super) const fn new(
+        transaction: TransactionId,
+        state: TransactionState,
+        same_request: bool,
+    ) -> Self {
+        Self { transaction, state, same_request }
+    }
+}
