@@ -1,0 +1,209 @@
+use assay_service::ReceiptError;
+use axum::Json;
+use axum::http::header::{CACHE_CONTROL, RETRY_AFTER};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+/// Gives each error its code and HTTP status.
+macro_rules! error_codes {
+    ($($(#[$doc:meta])* $variant:ident = $code:literal, $status:ident;)*) => {
+        /// What went wrong, for programs.
+        #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+        #[non_exhaustive]
+        pub enum ErrorCode {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl ErrorCode {
+            /// Every code.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// Returns the code as it stands in the answer.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $code,)* }
+            }
+
+            /// Returns the HTTP status.
+            #[must_use]
+            pub const fn status(self) -> StatusCode {
+                match self { $(Self::$variant => StatusCode::$status,)* }
+            }
+        }
+    };
+}
+
+error_codes! {
+    /// The body is longer than the limit.
+    BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE;
+    /// The body did not arrive in time.
+    BodyTimeout = "body_timeout", REQUEST_TIMEOUT;
+    /// The body is not the JSON of a request.
+    MalformedRequest = "malformed_request", BAD_REQUEST;
+    /// The body is compressed or of another kind.
+    UnsupportedEncoding = "unsupported_encoding", UNSUPPORTED_MEDIA_TYPE;
+    /// A parameter that is not known here, and could change the output.
+    UnsupportedParameter = "unsupported_parameter", BAD_REQUEST;
+    /// A header is not what it should be.
+    InvalidHeader = "invalid_header", BAD_REQUEST;
+    /// A tensor's data is not what its shape and type say.
+    InvalidTensor = "invalid_tensor", BAD_REQUEST;
+    /// A number is NaN or infinite.
+    NotFinite = "not_finite", BAD_REQUEST;
+    /// The model has no such input.
+    UnknownInput = "unknown_input", BAD_REQUEST;
+    /// An input is missing.
+    MissingInput = "missing_input", BAD_REQUEST;
+    /// An input is there twice.
+    DuplicateInput = "duplicate_input", BAD_REQUEST;
+    /// An input has another shape.
+    WrongShape = "wrong_shape", BAD_REQUEST;
+    /// An input has another datatype.
+    WrongDatatype = "wrong_datatype", BAD_REQUEST;
+    /// The model has no such output.
+    UnknownOutput = "unknown_output", BAD_REQUEST;
+    /// There is no such model.
+    UnknownModel = "unknown_model", NOT_FOUND;
+    /// The model is not sold by this method.
+    UnknownMethod = "unknown_method", BAD_REQUEST;
+    /// The model is not sold at all.
+    NotForSale = "not_for_sale", NOT_FOUND;
+    /// There is no such receipt.
+    UnknownReceipt = "unknown_receipt", NOT_FOUND;
+    /// There is no such evidence.
+    UnknownEvidence = "unknown_evidence", NOT_FOUND;
+    /// There is no such route.
+    UnknownRoute = "unknown_route", NOT_FOUND;
+    /// The route takes other methods.
+    MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED;
+    /// The access token does not open this receipt.
+    WrongToken = "wrong_token", FORBIDDEN;
+    /// The contents are released when the payment is settled.
+    NotSettled = "not_settled", CONFLICT;
+    /// Payment is required, or what came is not accepted: `reason` has x402's code.
+    PaymentRequired = "payment_required", PAYMENT_REQUIRED;
+    /// The payment header cannot be read.
+    MalformedPayment = "malformed_payment", BAD_REQUEST;
+    /// The payment was used before, by the same request.
+    PaymentAlreadyUsed = "payment_already_used", CONFLICT;
+    /// The payment was used before, by another request.
+    PaymentBoundToOtherRequest = "payment_bound_to_other_request", CONFLICT;
+    /// The settlement failed; nothing was charged.
+    SettlementFailed = "settlement_failed", PAYMENT_REQUIRED;
+    /// The settlement is not known yet; do not sign again.
+    SettlementPending = "settlement_pending", SERVICE_UNAVAILABLE;
+    /// The chain or the facilitator does not answer; nothing was charged.
+    ChainUnreachable = "chain_unreachable", BAD_GATEWAY;
+    /// The model failed to run; nothing was charged.
+    InferenceFailed = "inference_failed", INTERNAL_SERVER_ERROR;
+    /// Something here is broken.
+    Internal = "internal", INTERNAL_SERVER_ERROR;
+}
+
+/// An answer that is an error: `{"error": "…", "code": "…"}` and more where it helps.
+#[derive(Debug)]
+pub struct ApiError {
+    code: ErrorCode,
+    status: StatusCode,
+    message: String,
+    details: Map<String, Value>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// The body of an error.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ErrorBody {
+    /// What went wrong, for people.
+    error: String,
+    /// What went wrong, for programs.
+    code: &'static str,
+    /// More, by the code.
+    #[serde(flatten)]
+    #[schema(value_type = Object)]
+    details: Map<String, Value>,
+}
+
+impl ApiError {
+    /// Makes an error with its code's status.
+    #[must_use]
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            status: code.status(),
+            message: message.into(),
+            details: Map::new(),
+            headers: Vec::new(),
+        }
+    }
+
+    /// Gives it another status than its code's.
+    #[must_use]
+    pub const fn with_status(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// Adds a detail to the body.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.details.insert(key.to_owned(), value.into());
+        self
+    }
+
+    /// Adds a header, unless its value cannot stand in one.
+    #[must_use]
+    pub fn with_header(mut self, name: &'static str, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.push((HeaderName::from_static(name), value));
+        }
+        self
+    }
+
+    /// Says when to try again.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u32) -> Self {
+        self.headers.push((RETRY_AFTER, HeaderValue::from(seconds)));
+        self
+    }
+
+    /// Returns the code.
+    #[must_use]
+    pub const fn code(&self) -> ErrorCode {
+        self.code
+    }
+}
+
+impl From<ReceiptError> for ApiError {
+    fn from(error: ReceiptError) -> Self {
+        let code = match &error {
+            ReceiptError::Unknown(_) => ErrorCode::UnknownReceipt,
+            ReceiptError::Token => ErrorCode::WrongToken,
+            ReceiptError::NotSettled(_) => ErrorCode::NotSettled,
+            _ => return Self::internal(&error),
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl ApiError {
+    /// Makes an error of a defect or a broken disk: logged whole, told in one word.
+    pub(crate) fn internal(error: &dyn std::error::Error) -> Self {
+        tracing::error!(%error, "A request failed.");
+        Self::new(ErrorCode::Internal, "the request failed on our side; nothing more is known here")
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let body =
+            ErrorBody { error: self.message, code: self.code.as_str(), details: self.details };
+        let mut response = (self.status, Json(body)).into_response();
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response.headers_mut().extend(self.headers);
+        response.extensions_mut().insert(self.code);
+        response
+    }
+}

@@ -1,0 +1,31 @@
+//! HTTP to the service and back.
+//!
+//! | route | is |
+//! |---|---|
+//! | `GET /v2`, `/v2/health/live`, `/v2/health/ready` | the server, as the Open Inference Protocol v2 has it |
+//! | `GET /v2/models/{model}`, `…/ready` | a model's tensors |
+//! | `POST /v2/models/{model}/infer` | an inference: 402 with offers, or paid for and answered |
+//! | `GET /v1/models` | the catalogue: digests, methods, prices, latency, whom to believe |
+//! | `GET /v1/receipts/{id}` | a receipt; with its access token the whole bundle |
+//! | `GET /v1/evidence/{sha256}` | a piece of evidence |
+//! | `GET /.well-known/assay/keys` | the operator's key manifest |
+//! | `GET /openapi.json` | all of this for machines |
+//! | `GET /metrics` | figures for Prometheus |
+//!
+//! Handlers are thin: they translate, and [`assay_service::Service`] decides.
+
+mod error;
+mod headers;
+mod metrics;
+mod oip;
+mod paywall;
+mod router;
+mod routes;
+mod server;
+mod state;
+
+pub use error::{ApiError, ErrorCode};
+pub use headers::{ACCESS_TOKEN, ACCESS_TOKEN_HASH, METHOD, NONCE, TRANSACTION};
+pub use router::{openapi, router};
+pub use server::{RunningServer, ServeError, serve};
+pub use state::{Gateway, GatewayConfig};

@@ -1,0 +1,106 @@
+//! Figures for Prometheus.
+
+use std::fmt;
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+/// Seconds: from a tenth of a millisecond, which an inference takes, to a minute, which a slow
+/// settlement does.
+const BUCKETS: [f64; 14] =
+    [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0];
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+pub(crate) struct RequestLabels {
+    pub(crate) route: String,
+    pub(crate) method: String,
+    pub(crate) status: u16,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+pub(crate) struct ErrorLabels {
+    pub(crate) code: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+pub(crate) struct PurchaseLabels {
+    pub(crate) model: String,
+    pub(crate) method: String,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+pub(crate) struct StateLabels {
+    pub(crate) state: &'static str,
+}
+
+pub(crate) struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    errors: Family<ErrorLabels, Counter>,
+    purchases: Family<PurchaseLabels, Counter>,
+    purchase_seconds: Family<PurchaseLabels, Histogram>,
+    transactions: Family<StateLabels, Gauge>,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let mut registry = Registry::with_prefix("assay");
+        let requests = Family::<RequestLabels, Counter>::default();
+        let errors = Family::<ErrorLabels, Counter>::default();
+        let purchases = Family::<PurchaseLabels, Counter>::default();
+        let purchase_seconds =
+            Family::<PurchaseLabels, Histogram>::new_with_constructor(|| Histogram::new(BUCKETS));
+        let transactions = Family::<StateLabels, Gauge>::default();
+        registry.register("requests", "HTTP requests answered", requests.clone());
+        registry.register("errors", "Errors answered, by code", errors.clone());
+        registry.register("purchases", "Inferences paid for and released", purchases.clone());
+        registry.register(
+            "purchase_seconds",
+            "Seconds from a paid request to its released result",
+            purchase_seconds.clone(),
+        );
+        registry.register(
+            "transactions",
+            "Transactions in the store, by state",
+            transactions.clone(),
+        );
+        Self { registry, requests, errors, purchases, purchase_seconds, transactions }
+    }
+
+    pub(crate) fn request(&self, labels: &RequestLabels) {
+        self.requests.get_or_create(labels).inc();
+    }
+
+    pub(crate) fn error(&self, code: &'static str) {
+        self.errors.get_or_create(&ErrorLabels { code }).inc();
+    }
+
+    pub(crate) fn purchase(&self, model: &str, method: &str, duration: Duration) {
+        let labels = PurchaseLabels { model: model.to_owned(), method: method.to_owned() };
+        self.purchases.get_or_create(&labels).inc();
+        self.purchase_seconds.get_or_create(&labels).observe(duration.as_secs_f64());
+    }
+
+    pub(crate) fn transactions(&self, state: &'static str, count: u64) {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        self.transactions.get_or_create(&StateLabels { state }).set(count);
+    }
+
+    pub(crate) fn encode(&self) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Metrics")
+    }
+}

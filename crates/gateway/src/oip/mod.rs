@@ -1,0 +1,13 @@
+//! The Open Inference Protocol v2 on the wire: requests and responses in JSON, with tensors in JSON
+//! or, by the binary tensor data extension, in bytes after it.
+
+mod metadata;
+mod request;
+mod response;
+
+pub(crate) use metadata::{ModelMetadata, ServerMetadata};
+pub(crate) use request::{Infer, InferRequest, InferenceHeader, read};
+pub(crate) use response::{InferResponse, answer};
+
+/// Says how many bytes of a body are JSON, when tensors follow it in binary.
+pub(crate) const JSON_LENGTH: &str = "inference-header-content-length";

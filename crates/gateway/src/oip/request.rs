@@ -1,0 +1,210 @@
+use assay_engine::{InputError, ModelCard};
+use assay_primitives::{Datatype, InferenceRequest, Tensor, TensorError};
+use axum::http::HeaderMap;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use super::JSON_LENGTH;
+use crate::headers::single;
+use crate::{ApiError, ErrorCode};
+
+/// The JSON of an inference request.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct InferRequest {
+    /// Repeated in the response.
+    id: Option<String>,
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    parameters: Map<String, Value>,
+    inputs: Vec<InputTensor>,
+    /// Which outputs to send; all when there is none. The receipt covers all in any case.
+    #[serde(default)]
+    outputs: Vec<RequestedOutput>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct InputTensor {
+    name: String,
+    shape: Vec<u64>,
+    datatype: String,
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    parameters: Map<String, Value>,
+    /// The elements in row-major order, flat or nested as the shape.
+    #[schema(value_type = Option<Vec<f64>>)]
+    data: Option<Box<RawValue>>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct RequestedOutput {
+    name: String,
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    parameters: Map<String, Value>,
+}
+
+/// An inference request that fits its model.
+#[derive(Debug)]
+pub(crate) struct Infer {
+    pub(crate) request: InferenceRequest,
+    pub(crate) header: InferenceHeader,
+}
+
+/// How the client wants its answer.
+#[derive(Debug, Default)]
+pub(crate) struct InferenceHeader {
+    pub(crate) id: Option<String>,
+    /// Names of the outputs, and whether in binary; empty for all of them.
+    pub(crate) outputs: Vec<(String, bool)>,
+    /// Whether outputs that are not asked for by name come in binary.
+    pub(crate) binary: bool,
+}
+
+/// Reads a request for a model.
+pub(crate) fn read(card: &ModelCard, headers: &HeaderMap, body: &[u8]) -> Result<Infer, ApiError> {
+    if let Some(encoding) = single(headers, "content-encoding")?
+        && encoding != "identity"
+    {
+        let message = format!("content-encoding `{encoding}` is not taken: send it uncompressed");
+        return Err(ApiError::new(ErrorCode::UnsupportedEncoding, message));
+    }
+    let (json, mut binary) = split(headers, body)?;
+    let wire: InferRequest = serde_json::from_slice(json)
+        .map_err(|error| malformed(format!("the body is not an inference request: {error}")))?;
+    let tensors = wire
+        .inputs
+        .into_iter()
+        .map(|input| input.into_tensor(&mut binary))
+        .collect::<Result<Vec<_>, _>>()?;
+    if !binary.is_empty() {
+        let message = format!("{} bytes of binary data belong to no input", binary.len());
+        return Err(malformed(message));
+    }
+    let request = card.request(tensors).map_err(input_error)?;
+    let header = header(card, wire.id, &wire.parameters, wire.outputs)?;
+    Ok(Infer { request, header })
+}
+
+/// Splits a body into its JSON and the binary data after it.
+fn split<'a>(headers: &HeaderMap, body: &'a [u8]) -> Result<(&'a [u8], &'a [u8]), ApiError> {
+    let Some(length) = single(headers, JSON_LENGTH)? else { return Ok((body, &[])) };
+    let parts = length.parse().ok().and_then(|length| body.split_at_checked(length));
+    parts.ok_or_else(|| {
+        let message = format!(
+            "{JSON_LENGTH}: expected a number up to the body's {} bytes, got `{length}`",
+            body.len()
+        );
+        ApiError::new(ErrorCode::InvalidHeader, message)
+    })
+}
+
+impl InputTensor {
+    fn into_tensor(mut self, binary: &mut &[u8]) -> Result<Tensor, ApiError> {
+        let datatype: Datatype = self.datatype.parse().map_err(tensor_error)?;
+        let size = self.parameters.remove("binary_data_size");
+        reject_parameters(&self.parameters)?;
+        let name = self.name;
+        let tensor = match (size, self.data) {
+            (None, Some(data)) => Tensor::from_json(name, self.shape, datatype, &data),
+            (Some(size), None) => {
+                let size = size.as_u64().and_then(|size| usize::try_from(size).ok());
+                let parts = size.and_then(|size| binary.split_at_checked(size));
+                let (bytes, rest) = parts.ok_or_else(|| {
+                    malformed(format!(
+                        "input `{name}`: binary_data_size is more than the {} bytes left",
+                        binary.len()
+                    ))
+                })?;
+                *binary = rest;
+                Tensor::from_le_bytes(name, self.shape, datatype, bytes)
+            }
+            _ => {
+                let message =
+                    format!("input `{name}`: give `data` or `binary_data_size`, not both");
+                return Err(malformed(message));
+            }
+        };
+        tensor.map_err(tensor_error)
+    }
+}
+
+fn header(
+    card: &ModelCard,
+    id: Option<String>,
+    parameters: &Map<String, Value>,
+    outputs: Vec<RequestedOutput>,
+) -> Result<InferenceHeader, ApiError> {
+    if id.as_ref().is_some_and(|id| id.len() > 128) {
+        return Err(malformed("id: more than 128 bytes".to_owned()));
+    }
+    let mut parameters = parameters.clone();
+    let binary = flag(&mut parameters, "binary_data_output")?.unwrap_or(false);
+    reject_parameters(&parameters)?;
+    let mut wanted = Vec::with_capacity(outputs.len().min(card.outputs.len()));
+    for mut output in outputs {
+        let known = card.outputs.iter().any(|spec| spec.name == output.name);
+        if !known || wanted.iter().any(|(name, _)| *name == output.name) {
+            let names: Vec<&str> = card.outputs.iter().map(|spec| spec.name.as_str()).collect();
+            let shown: String = output.name.chars().take(64).collect();
+            let message =
+                format!("output `{shown}`: expected each at most once of {}", names.join(", "));
+            return Err(ApiError::new(ErrorCode::UnknownOutput, message));
+        }
+        let binary = flag(&mut output.parameters, "binary_data")?.unwrap_or(binary);
+        reject_parameters(&output.parameters)?;
+        wanted.push((output.name, binary));
+    }
+    Ok(InferenceHeader { id, outputs: wanted, binary })
+}
+
+fn flag(parameters: &mut Map<String, Value>, name: &str) -> Result<Option<bool>, ApiError> {
+    match parameters.remove(name) {
+        None => Ok(None),
+        Some(Value::Bool(flag)) => Ok(Some(flag)),
+        Some(other) => {
+            Err(malformed(format!("parameter `{name}`: expected a boolean, got {other}")))
+        }
+    }
+}
+
+/// A parameter that is ignored might be one the client counts on.
+fn reject_parameters(parameters: &Map<String, Value>) -> Result<(), ApiError> {
+    match parameters.keys().next() {
+        None => Ok(()),
+        Some(name) => {
+            let shown: String = name.chars().take(64).collect();
+            let message = format!("parameter `{shown}` is not known here");
+            Err(ApiError::new(ErrorCode::UnsupportedParameter, message))
+        }
+    }
+}
+
+fn malformed(message: String) -> ApiError {
+    ApiError::new(ErrorCode::MalformedRequest, message)
+}
+
+fn tensor_error(error: TensorError) -> ApiError {
+    let code = match error {
+        TensorError::NotFinite { .. } => ErrorCode::NotFinite,
+        TensorError::Datatype(_) => ErrorCode::WrongDatatype,
+        _ => ErrorCode::InvalidTensor,
+    };
+    ApiError::new(code, error.to_string())
+}
+
+fn input_error(error: InputError) -> ApiError {
+    let code = match error {
+        InputError::Unknown { .. } => ErrorCode::UnknownInput,
+        InputError::Missing(_) => ErrorCode::MissingInput,
+        InputError::Duplicate(_) => ErrorCode::DuplicateInput,
+        InputError::Datatype { .. } => ErrorCode::WrongDatatype,
+        InputError::Shape { .. } => ErrorCode::WrongShape,
+        _ => ErrorCode::InvalidTensor,
+    };
+    ApiError::new(code, error.to_string())
+}

@@ -1,0 +1,115 @@
+use axum::Router;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderName, Method};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::{Any, CorsLayer};
+use tower_http::trace::TraceLayer;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::metrics::RequestLabels;
+use crate::paywall::EXPOSED;
+use crate::routes::{catalogue, health, infer, keys, metrics, receipts};
+use crate::{ApiError, ErrorCode, Gateway};
+
+/// The description that the routes fill.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Assay gateway",
+        description = "Inference by request, paid over x402, with receipts that verify offline.",
+        license(name = "MIT OR Apache-2.0"),
+    ),
+    tags(
+        (name = "open-inference", description = "Open Inference Protocol v2"),
+        (name = "assay", description = "Catalogue, receipts, keys"),
+        (name = "operation", description = "For who runs it"),
+    )
+)]
+struct Description;
+
+fn routes() -> OpenApiRouter<Gateway> {
+    OpenApiRouter::with_openapi(Description::openapi())
+        .routes(routes!(health::server))
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
+        .routes(routes!(health::model))
+        .routes(routes!(health::model_ready))
+        .routes(routes!(infer::infer))
+        .routes(routes!(catalogue::models))
+        .routes(routes!(receipts::receipt))
+        .routes(routes!(receipts::evidence))
+        .routes(routes!(keys::keys))
+        .routes(routes!(metrics::metrics))
+}
+
+/// Returns the description of the routes, OpenAPI 3.1 in JSON.
+///
+/// # Errors
+/// Never for this description; the signature is that of the JSON writer.
+pub fn openapi() -> Result<String, serde_json::Error> {
+    routes().to_openapi().to_pretty_json()
+}
+
+/// Returns the routes of a gateway.
+pub fn router(gateway: Gateway) -> Router {
+    let (router, description) = routes().split_for_parts();
+    let description = description.to_json().unwrap_or_default();
+    let description = move || async move {
+        ([("content-type", "application/json")], description).into_response()
+    };
+    router
+        .route("/openapi.json", get(description))
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(gateway.clone(), count))
+        .layer(cors())
+        .layer(CatchPanicLayer::custom(|_| {
+            ApiError::new(ErrorCode::Internal, "the request failed on our side").into_response()
+        }))
+        .layer(TraceLayer::new_for_http())
+        .with_state(gateway)
+}
+
+/// Pages of any origin may buy here: what protects a purchase is its payment.
+fn cors() -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers(Any)
+        .expose_headers(EXPOSED.map(HeaderName::from_static))
+}
+
+async fn unknown_route() -> ApiError {
+    ApiError::new(ErrorCode::UnknownRoute, "there is no such route; see /openapi.json")
+}
+
+async fn wrong_method() -> ApiError {
+    ApiError::new(ErrorCode::MethodNotAllowed, "the route takes other methods; see /openapi.json")
+}
+
+/// Counts requests by route and status, and errors by code.
+async fn count(
+    State(gateway): State<Gateway>,
+    path: Option<MatchedPath>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let route = path.map_or_else(|| "other".to_owned(), |path| path.as_str().to_owned());
+    let method = match *request.method() {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        _ => "other",
+    };
+    let response = next.run(request).await;
+    if let Some(code) = response.extensions().get::<ErrorCode>() {
+        gateway.metrics.error(code.as_str());
+    }
+    let status = response.status().as_u16();
+    gateway.metrics.request(&RequestLabels { route, method: method.to_owned(), status });
+    response
+}

@@ -1,0 +1,135 @@
+use assay_primitives::Digest;
+use assay_service::{Order, Purchase, RequestBinding};
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{Path, Query, State};
+use axum::http::header::CACHE_CONTROL;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use axum::response::Response;
+use serde::Deserialize;
+
+use super::health::find;
+use crate::headers::{ACCESS_TOKEN, TRANSACTION, access_token_hash, nonce};
+use crate::oip::{self, Infer};
+use crate::paywall::{self, Paywall};
+use crate::{ApiError, ErrorCode, Gateway};
+
+/// How an inference is asked for.
+#[derive(Deserialize)]
+pub(crate) struct InferQuery {
+    method: Option<String>,
+}
+
+/// Runs a model, for a payment.
+///
+/// Without `PAYMENT-SIGNATURE` the answer is 402 with one offer for each method that the model is
+/// sold by. With it the payment is checked, the model runs, the receipt is signed, the payment is
+/// settled, and then the result is released.
+#[utoipa::path(post, path = "/v2/models/{model}/infer", tag = "open-inference",
+    params(
+        ("model", description = "the model's name"),
+        ("method" = Option<String>, Query, description = "narrows the offers to one method"),
+        ("PAYMENT-SIGNATURE" = Option<String>, Header, description = "x402 v2 PaymentPayload, base64"),
+        ("Assay-Method" = Option<String>, Header, description = "as the query's method"),
+        ("Assay-Nonce" = Option<String>, Header, description = "repeated in the receipt"),
+        ("Assay-Access-Token-Hash" = Option<String>, Header,
+            description = "SHA-256 of the access token the client keeps, hexadecimal"),
+    ),
+    request_body = oip::InferRequest,
+    responses(
+        (status = 200, body = oip::InferResponse, headers(
+            ("PAYMENT-RESPONSE", description = "x402 v2 SettleResponse, base64"),
+            ("Assay-Transaction", description = "the transaction's id"),
+            ("Assay-Access-Token", description = "opens the bundle; absent when a hash was sent"))),
+        (status = 400, body = crate::error::ErrorBody),
+        (status = 402, description = "payment required, with offers", headers(
+            ("PAYMENT-REQUIRED", description = "x402 v2 PaymentRequired, base64"))),
+        (status = 404, body = crate::error::ErrorBody),
+        (status = 409, body = crate::error::ErrorBody),
+        (status = 413, body = crate::error::ErrorBody),
+        (status = 502, body = crate::error::ErrorBody),
+        (status = 503, body = crate::error::ErrorBody)))]
+pub(crate) async fn infer(
+    State(gateway): State<Gateway>,
+    Path(model): Path<String>,
+    Query(query): Query<InferQuery>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let entry = find(&gateway, &model)?;
+    let method = paywall::wanted_method(&headers, query.method.as_deref())?;
+    let target = target(&uri);
+    let paywall = Paywall::new(&gateway, entry, target, method.as_ref())?;
+    let payment = paywall::payment(&headers)?;
+    let body = read_body(&gateway, body).await?;
+    let Some(payment) = payment else {
+        // A bare request is a question for the price; a wrong one is told so before it is paid for.
+        if !body.is_empty() {
+            oip::read(entry.package().card(), &headers, &body)?;
+        }
+        return paywall.challenge(None);
+    };
+    let Infer { request, header } = oip::read(entry.package().card(), &headers, &body)?;
+    let started = gateway.service.parts().clock.monotonic();
+    let order = Order {
+        entry: entry.clone(),
+        request,
+        offers: paywall.offers().to_vec(),
+        payment,
+        binding: RequestBinding {
+            method: "POST".to_owned(),
+            target: target.to_owned(),
+            body: Digest::of(&body),
+        },
+        nonce: nonce(&headers)?,
+        access_token_hash: access_token_hash(&headers)?,
+    };
+    let method = order.payment.accepted.extra_text("method").unwrap_or_default().to_owned();
+    match gateway.service.purchase(order).await {
+        Ok(purchase) => {
+            let took = gateway.service.parts().clock.monotonic().saturating_sub(started);
+            gateway.metrics.purchase(&purchase.model.name, &method, took);
+            let mut response = oip::answer(&purchase, &header)?;
+            add_headers(&mut response, &purchase);
+            Ok(response)
+        }
+        Err(error) => Ok(paywall.refuse(error)),
+    }
+}
+
+/// What a payment is bound to and what the 402 names: path and query.
+fn target(uri: &Uri) -> &str {
+    uri.path_and_query().map_or("/", |target| target.as_str())
+}
+
+async fn read_body(gateway: &Gateway, body: Body) -> Result<Bytes, ApiError> {
+    let limit = gateway.config.body_limit;
+    let read = tokio::time::timeout(gateway.config.body_timeout, to_bytes(body, limit));
+    match read.await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(_)) => {
+            let message = format!("the body is more than {limit} bytes, or broke off");
+            Err(ApiError::new(ErrorCode::BodyTooLarge, message))
+        }
+        Err(_) => {
+            let seconds = gateway.config.body_timeout.as_secs();
+            let message = format!("the body did not arrive within {seconds} s");
+            Err(ApiError::new(ErrorCode::BodyTimeout, message))
+        }
+    }
+}
+
+fn add_headers(response: &mut Response, purchase: &Purchase) {
+    paywall::settlement_header(response, &purchase.settlement);
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    let mut add = |name: &'static str, value: &str| {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    };
+    add(TRANSACTION, &purchase.transaction.to_string());
+    if let Some(token) = &purchase.access_token {
+        add(ACCESS_TOKEN, &token.reveal());
+    }
+}

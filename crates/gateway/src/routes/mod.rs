@@ -1,0 +1,8 @@
+//! One file for each kind of route. A handler translates and nothing else.
+
+pub(crate) mod catalogue;
+pub(crate) mod health;
+pub(crate) mod infer;
+pub(crate) mod keys;
+pub(crate) mod metrics;
+pub(crate) mod receipts;
