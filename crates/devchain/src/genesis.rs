@@ -1,0 +1,157 @@
+//! The state that every development chain starts from.
+
+use alloy_primitives::{Address, B256, Bytes, Keccak256, TxKind, U256, address, uint};
+use alloy_sol_types::{SolCall, sol};
+use revm::DatabaseCommit;
+use revm::context::TxEnv;
+use revm::context_interface::result::ExecutionResult;
+use revm::state::AccountInfo;
+use serde::Deserialize;
+use thiserror::Error;
+
+use crate::accounts::dev_accounts;
+use crate::block::Block;
+use crate::config::{CHAIN_ID, TRANSACTION_GAS_LIMIT};
+use crate::evm::{Checks, Database, block_environment, run};
+
+/// The address of the development token, a dollar with six decimals that anyone may mint.
+pub const DEV_TOKEN: Address = address!("0x5Fe8d7270F11F9eA5af4d68f6Ba63Cc478996ee6");
+
+/// Why the genesis state cannot be built. All of it is a fault of the build, not of the machine.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum GenesisError {
+    /// The token's compiled artifact cannot be read.
+    #[error("the token's artifact cannot be read: {0}")]
+    Artifact(#[from] serde_json::Error),
+    /// A step of the setup did not succeed.
+    #[error("{step} failed: {reason}")]
+    Step {
+        /// Which step.
+        step: &'static str,
+        /// What the EVM said.
+        reason: String,
+    },
+    /// The token was created elsewhere.
+    #[error("the token is at {found:?}, expected {DEV_TOKEN}")]
+    TokenAddress {
+        /// Where it was created.
+        found: Option<Address>,
+    },
+}
+
+/// Builds the genesis state and its block.
+pub(crate) fn build() -> Result<(Database, Block), GenesisError> {
+    let mut database = Database::default();
+    for account in dev_accounts() {
+        let info = AccountInfo::from_balance(ETHER_EACH);
+        database.insert_account_info(account.address, info);
+    }
+    deploy_token(&mut database)?;
+    for account in dev_accounts() {
+        let mint = mintCall { to: account.address, value: TOKENS_EACH };
+        let input = mint.abi_encode().into();
+        apply(&mut database, "minting", TxKind::Call(DEV_TOKEN), input)?;
+    }
+    let block = Block::genesis(digest(&database));
+    Ok((database, block))
+}
+
+/// Runs the token's constructor, which stores its own address and the chain id for EIP-712.
+fn deploy_token(database: &mut Database) -> Result<(), GenesisError> {
+    let artifact: Artifact = serde_json::from_str(TOKEN_ARTIFACT)?;
+    let result = apply(database, "deploying the token", TxKind::Create, artifact.bytecode)?;
+    match result.created_address() {
+        Some(DEV_TOKEN) => Ok(()),
+        found => Err(GenesisError::TokenAddress { found }),
+    }
+}
+
+fn apply(
+    database: &mut Database,
+    step: &'static str,
+    kind: TxKind,
+    data: Bytes,
+) -> Result<ExecutionResult, GenesisError> {
+    let block = block_environment(0, 0, B256::ZERO);
+    let transaction = TxEnv {
+        caller: DEPLOYER,
+        gas_limit: TRANSACTION_GAS_LIMIT,
+        kind,
+        data,
+        chain_id: Some(CHAIN_ID),
+        ..TxEnv::default()
+    };
+    let failed = |reason: String| GenesisError::Step { step, reason };
+    let run = run(database, &block, transaction, Checks::Call)
+        .map_err(|error| failed(error.to_string()))?;
+    if !run.result.is_success() {
+        return Err(failed(run.result.to_string()));
+    }
+    database.commit(run.state);
+    Ok(run.result)
+}
+
+/// Returns a digest of all accounts and their storage. The genesis block holds it, so that chains
+/// that start from different states have different genesis hashes, state root or no.
+fn digest(database: &Database) -> B256 {
+    let mut accounts: Vec<_> = database.cache.accounts.iter().collect();
+    accounts.sort_by_key(|(address, _)| **address);
+    let mut hasher = Keccak256::new();
+    for (address, account) in accounts {
+        hasher.update(address);
+        hasher.update(account.info.balance.to_be_bytes::<32>());
+        hasher.update(account.info.nonce.to_be_bytes());
+        hasher.update(account.info.code_hash);
+        let mut slots: Vec<_> = account.storage.iter().collect();
+        slots.sort();
+        hasher.update(slots.len().to_be_bytes());
+        for (slot, value) in slots {
+            hasher.update(slot.to_be_bytes::<32>());
+            hasher.update(value.to_be_bytes::<32>());
+        }
+    }
+    hasher.finalize()
+}
+
+#[derive(Deserialize)]
+struct Artifact {
+    bytecode: Bytes,
+}
+
+sol! {
+    function mint(address to, uint256 value);
+}
+
+const TOKEN_ARTIFACT: &str = include_str!("../../../contracts/artifacts/DevToken.json");
+
+/// 10,000 ether, in wei.
+const ETHER_EACH: U256 = uint!(10_000_000_000_000_000_000_000_U256);
+
+/// 1,000,000 devUSD, in units of 10^-6.
+const TOKENS_EACH: U256 = uint!(1_000_000_000_000_U256);
+
+/// Who deploys the token, an address without a key: the last 20 bytes of
+/// keccak256("assay development deployer").
+const DEPLOYER: Address = address!("0xaea407160Ae8c27721B74f453E4b6bD0f06ACA9e");
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::keccak256;
+
+    use super::*;
+
+    #[test]
+    fn the_constants_are_what_they_say() {
+        assert_eq!(DEPLOYER, Address::from_word(keccak256("assay development deployer")));
+        assert_eq!(DEV_TOKEN, DEPLOYER.create(0));
+    }
+
+    #[test]
+    fn every_chain_has_the_same_genesis_until_the_token_or_the_accounts_change() {
+        let (_, block) = build().unwrap();
+        let (_, again) = build().unwrap();
+        assert_eq!(block.head(), again.head());
+        assert_eq!(block.head().number, 0);
+    }
+}
