@@ -1,0 +1,56 @@
+//! One file for each command.
+
+mod config;
+mod demo;
+mod devchain;
+mod facilitator;
+mod infer;
+mod input;
+mod key;
+mod models;
+mod picture;
+mod serve;
+mod show;
+mod verify;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use assay_primitives::{Clock, SystemClock};
+
+use crate::args::{Args, Command};
+use crate::error::CliError;
+
+pub(crate) async fn run(args: Args) -> Result<ExitCode, CliError> {
+    match args.command {
+        Command::Demo(args) => demo::run(args).await,
+        Command::Serve(args) => serve::run(&args).await,
+        Command::Infer(args) => infer::run(args).await,
+        Command::Verify(args) => verify::run(&args),
+        Command::Models(args) => models::run(&args).await,
+        Command::Key(command) => key::run(&command),
+        Command::Config(args) => config::run(&args),
+        Command::Devchain(args) => devchain::run(&args).await,
+        Command::Facilitator(args) => facilitator::run(&args).await,
+    }
+}
+
+fn system_clock() -> Arc<dyn Clock> {
+    Arc::new(SystemClock::default())
+}
+
+/// Waits for Ctrl-C or a request to end.
+async fn interrupted() -> Result<(), CliError> {
+    let io = |error| CliError::Io("signal".into(), error);
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminate = signal(SignalKind::terminate()).map_err(io)?;
+        tokio::select! {
+            result = tokio::signal::ctrl_c() => result.map_err(io),
+            _ = terminate.recv() => Ok(()),
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await.map_err(io)
+}
