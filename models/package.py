@@ -89,6 +89,12 @@ def samples_text(inputs, labels):
     return '{"samples":[\n' + ",\n".join(lines) + "\n]}\n"
 
 
+def example_text(inputs):
+    """The text of example.json: the first sample as an input file of `assay infer`."""
+    numbers = ",".join(shortest(value) for value in inputs[0].astype(np.float32).ravel())
+    return f'{{"input_data":[[{numbers}]]}}\n'
+
+
 def shortest(value):
     """The shortest decimal that reads back as the single-precision `value`, by a double too."""
     text = np.format_float_positional(value, trim="-")

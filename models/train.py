@@ -51,6 +51,7 @@ def build(recipe, folder):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.onnx").write_bytes(export.to_onnx(recipe, layers, scaling))
     write(folder / "samples.json", package.samples_text(held_out, held_out_labels))
+    write(folder / "example.json", package.example_text(held_out))
     correct, samples = package.measure(folder)
     write(folder / "model.toml", package.card(recipe, correct, samples, SEED))
     return correct, samples
@@ -70,7 +71,7 @@ def check(recipe, scratch):
         faults.append(f"the card says {stated}, the model gives {measured}")
     if (retrained := build(recipe, fresh)) != stated:
         faults.append(f"the card says {stated}, a retrained model gives {retrained}")
-    for name in ["model.toml", "samples.json"]:
+    for name in ["model.toml", "samples.json", "example.json"]:
         if (committed / name).read_bytes() != (fresh / name).read_bytes():
             faults.append(f"{name} is not what this script writes")
     if (committed / "model.onnx").read_bytes() != (fresh / "model.onnx").read_bytes():
