@@ -1,5 +1,10 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use alloy_primitives::B256;
+
+/// How many of the latest kept nonces are remembered with their transactions.
+const REMEMBERED: usize = 4_096;
 
 /// The account nonces of one signer, handed out to concurrent callers.
 ///
@@ -25,6 +30,8 @@ struct State {
     next: Option<u64>,
     /// Nonces below `next` that were given back.
     free: BTreeSet<u64>,
+    /// The transactions that nonces were kept for, so that one cannot give back another's.
+    kept: BTreeMap<u64, B256>,
 }
 
 impl NonceQueue {
@@ -65,7 +72,7 @@ impl NonceQueue {
     ///
     /// Call [`NonceQueue::sync`] first: nonces between the chain's count and this one that nobody
     /// adopts are gaps, and handed out before any other.
-    pub fn adopt(&self, nonce: u64) {
+    pub fn adopt(&self, nonce: u64, transaction: B256) {
         let mut state = self.lock();
         let next = state.next.unwrap_or(nonce);
         if nonce >= next {
@@ -73,22 +80,17 @@ impl NonceQueue {
             state.next = Some(nonce + 1);
         }
         state.free.remove(&nonce);
+        state.keep(nonce, transaction);
     }
 
-    /// Gives back a nonce that was [kept](NonceLease::keep), for a transaction that will never be
-    /// broadcast.
-    pub fn give_back(&self, nonce: u64) {
+    /// Gives back the nonce that was [kept](NonceLease::keep) for a transaction, if it still is that
+    /// transaction's: it was not, and will not be, broadcast.
+    pub fn give_back(&self, nonce: u64, transaction: B256) {
         let mut state = self.lock();
-        let Some(mut next) = state.next else { return };
-        if nonce >= next {
-            return;
+        if state.kept.get(&nonce) == Some(&transaction) {
+            state.kept.remove(&nonce);
+            state.free(nonce);
         }
-        state.free.insert(nonce);
-        // What is free at the top is no gap.
-        while next > 0 && state.free.remove(&(next - 1)) {
-            next -= 1;
-        }
-        state.next = Some(next);
     }
 
     fn lease_of(&self, nonce: u64) -> NonceLease {
@@ -108,16 +110,36 @@ impl NonceLease {
     }
 
     /// Takes the nonce for good: a transaction with it is stored, or sent.
-    pub fn keep(mut self) -> u64 {
+    pub fn keep(mut self, transaction: B256) -> u64 {
         self.given_back = false;
+        self.queue.lock().keep(self.nonce, transaction);
         self.nonce
+    }
+}
+
+impl State {
+    fn keep(&mut self, nonce: u64, transaction: B256) {
+        self.kept.insert(nonce, transaction);
+        if self.kept.len() > REMEMBERED {
+            self.kept.pop_first();
+        }
+    }
+
+    fn free(&mut self, nonce: u64) {
+        let Some(mut next) = self.next.filter(|next| nonce < *next) else { return };
+        self.free.insert(nonce);
+        // What is free at the top is no gap.
+        while next > 0 && self.free.remove(&(next - 1)) {
+            next -= 1;
+        }
+        self.next = Some(next);
     }
 }
 
 impl Drop for NonceLease {
     fn drop(&mut self) {
         if self.given_back {
-            self.queue.give_back(self.nonce);
+            self.queue.lock().free(self.nonce);
         }
     }
 }
@@ -125,6 +147,8 @@ impl Drop for NonceLease {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const TX: B256 = B256::repeat_byte(1);
 
     fn synced(count: u64) -> NonceQueue {
         let queue = NonceQueue::default();
@@ -144,12 +168,13 @@ mod tests {
         let d = leases.next().unwrap();
         drop(c);
         drop(a);
-        let _kept = b.keep();
-        assert_eq!(queue.lease_gap_below(8).unwrap().keep(), 5);
-        assert_eq!(queue.lease().unwrap().keep(), 7);
-        assert_eq!(queue.lease().unwrap().keep(), 9);
+        let _kept = b.keep(TX);
+        assert_eq!(queue.lease().unwrap().keep(TX), 5);
+        assert!(queue.lease_gap_below(7).is_none());
+        assert_eq!(queue.lease_gap_below(8).unwrap().keep(TX), 7);
+        assert_eq!(queue.lease().unwrap().keep(TX), 9);
         drop(d);
-        assert_eq!(queue.lease().unwrap().keep(), 8);
+        assert_eq!(queue.lease().unwrap().keep(TX), 8);
     }
 
     #[test]
@@ -165,22 +190,25 @@ mod tests {
     #[test]
     fn syncing_never_goes_back() {
         let queue = synced(5);
-        let first = queue.lease().unwrap().keep();
+        let first = queue.lease().unwrap().keep(TX);
         queue.sync(3);
-        assert_eq!((first, queue.lease().unwrap().keep()), (5, 6));
+        assert_eq!((first, queue.lease().unwrap().keep(TX)), (5, 6));
         queue.sync(10);
-        assert_eq!(queue.lease().unwrap().keep(), 10);
+        assert_eq!(queue.lease().unwrap().keep(TX), 10);
     }
 
     #[test]
     fn stored_nonces_are_adopted() {
         let queue = synced(5);
-        queue.adopt(5);
-        queue.adopt(7);
-        assert_eq!(queue.lease().unwrap().keep(), 6);
-        assert_eq!(queue.lease().unwrap().keep(), 8);
-        queue.give_back(5);
-        assert_eq!(queue.lease_gap_below(7).unwrap().keep(), 5);
+        queue.adopt(5, TX);
+        queue.adopt(7, TX);
+        assert_eq!(queue.lease().unwrap().keep(TX), 6);
+        assert_eq!(queue.lease().unwrap().keep(TX), 8);
+        queue.give_back(5, B256::repeat_byte(2));
+        assert!(queue.lease_gap_below(7).is_none(), "another's nonce was given back");
+        queue.give_back(5, TX);
+        queue.give_back(5, TX);
+        assert_eq!(queue.lease_gap_below(7).unwrap().keep(TX), 5);
     }
 
     #[test]
@@ -196,7 +224,7 @@ mod tests {
                         if (i + thread) % 3 == 0 {
                             drop(lease);
                         } else {
-                            assert!(taken.lock().unwrap().insert(lease.keep()));
+                            assert!(taken.lock().unwrap().insert(lease.keep(TX)));
                         }
                     }
                 });

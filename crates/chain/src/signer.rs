@@ -116,7 +116,7 @@ impl SettlementSigner {
                 Err(BroadcastError::NonceTooLow { .. } | BroadcastError::NonceTaken { .. }) => {}
                 Err(BroadcastError::NoAnswer(error)) => {
                     // It may have arrived: the nonce is as good as spent.
-                    let _sent = filler.keep();
+                    drop(filler.keep());
                     return Err(error.into());
                 }
                 Err(error) => {
@@ -124,7 +124,7 @@ impl SettlementSigner {
                     return Ok(());
                 }
             }
-            let _sent = filler.keep();
+            drop(filler.keep());
         }
         Ok(())
     }
@@ -139,23 +139,32 @@ impl SettlementSigner {
         Ok(())
     }
 
-    /// Takes the nonce of a transaction that was stored before a restart, so that no other gets it.
+    /// Takes the nonces of transactions that were stored before a restart, so that no others get
+    /// them. Transactions of another signer are left alone.
     ///
     /// # Errors
     /// When the node does not answer.
-    pub async fn adopt(&self, transaction: &SignedTransaction) -> Result<(), ChainError> {
-        if transaction.signer != self.address() {
+    pub async fn adopt(
+        &self,
+        transactions: impl IntoIterator<Item = &SignedTransaction>,
+    ) -> Result<(), ChainError> {
+        let transactions = transactions.into_iter();
+        let own: Vec<_> =
+            transactions.filter(|transaction| transaction.signer == self.address()).collect();
+        if own.is_empty() {
             return Ok(());
         }
         self.resync().await?;
-        self.shared.nonces.adopt(transaction.nonce);
+        for transaction in own {
+            self.shared.nonces.adopt(transaction.nonce, transaction.hash);
+        }
         Ok(())
     }
 
     /// Gives back the nonce of a kept transaction that was not, and will not be, broadcast.
     pub fn give_up(&self, transaction: &SignedTransaction) {
         if transaction.signer == self.address() {
-            self.shared.nonces.give_back(transaction.nonce);
+            self.shared.nonces.give_back(transaction.nonce, transaction.hash);
         }
     }
 
@@ -228,7 +237,7 @@ impl PreparedTransaction {
     /// Takes the nonce for good, now that the transaction is stored.
     #[must_use]
     pub fn keep(self) -> SignedTransaction {
-        let _nonce = self.lease.keep();
+        let _nonce = self.lease.keep(self.transaction.hash);
         self.transaction
     }
 }

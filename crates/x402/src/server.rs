@@ -1,5 +1,7 @@
 //! What a seller says and compares. No HTTP: values of headers and bodies.
 
+use std::fmt::Display;
+
 use serde_json::{Map, Value};
 use thiserror::Error;
 
@@ -189,64 +191,31 @@ impl OfferDifference {
 }
 
 fn differences(own: &PaymentRequirements, got: &PaymentRequirements) -> Vec<OfferDifference> {
-    let difference = |equal: bool, field, expected: String, got: String| {
-        let (expected, got) = (shown(&expected), shown(&got));
-        (!equal).then_some(OfferDifference { field, expected, got })
-    };
-    let text = ToString::to_string;
     let extra =
         |offer: &PaymentRequirements| offer.extra.clone().map_or(Value::Null, Value::Object);
     let other = |offer: &PaymentRequirements| Value::Object(offer.other.clone());
     let (own_extra, got_extra) = (extra(own), extra(got));
     let (own_other, got_other) = (other(own), other(got));
-    [
-        difference(own.scheme == got.scheme, "scheme", text(&own.scheme), text(&got.scheme)),
-        difference(
-            own.network == got.network,
-            "network",
-            own.network.to_string(),
-            got.network.to_string(),
-        ),
-        difference(
-            own.asset.is_same(&got.asset),
-            "asset",
-            own.asset.to_string(),
-            got.asset.to_string(),
-        ),
-        difference(
-            own.pay_to.is_same(&got.pay_to),
-            "payTo",
-            own.pay_to.to_string(),
-            got.pay_to.to_string(),
-        ),
-        difference(
-            own.amount == got.amount,
-            "amount",
-            own.amount.to_string(),
-            got.amount.to_string(),
-        ),
-        difference(
-            own.max_timeout_seconds == got.max_timeout_seconds,
-            "maxTimeoutSeconds",
-            own.max_timeout_seconds.to_string(),
-            got.max_timeout_seconds.to_string(),
-        ),
-        difference(
-            json_equal(&own_extra, &got_extra),
-            "extra",
-            own_extra.to_string(),
-            got_extra.to_string(),
-        ),
-        difference(
-            json_equal(&own_other, &got_other),
-            "other fields",
-            own_other.to_string(),
-            got_other.to_string(),
-        ),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    let (own_time, got_time) = (own.max_timeout_seconds, got.max_timeout_seconds);
+    let fields: [(&'static str, bool, &dyn Display, &dyn Display); 8] = [
+        ("scheme", own.scheme == got.scheme, &own.scheme, &got.scheme),
+        ("network", own.network == got.network, &own.network, &got.network),
+        ("asset", own.asset.is_same(&got.asset), &own.asset, &got.asset),
+        ("payTo", own.pay_to.is_same(&got.pay_to), &own.pay_to, &got.pay_to),
+        ("amount", own.amount == got.amount, &own.amount, &got.amount),
+        ("maxTimeoutSeconds", own_time == got_time, &own_time, &got_time),
+        ("extra", json_equal(&own_extra, &got_extra), &own_extra, &got_extra),
+        ("other fields", json_equal(&own_other, &got_other), &own_other, &got_other),
+    ];
+    let differing = fields.into_iter().filter(|(_, is_equal, ..)| !is_equal);
+    let shown = |value: &dyn Display| shown(&value.to_string());
+    differing
+        .map(|(field, _, own, got)| OfferDifference {
+            field,
+            expected: shown(own),
+            got: shown(got),
+        })
+        .collect()
 }
 
 fn first_missing(declared: &Map<String, Value>, echoed: &Map<String, Value>) -> Option<String> {

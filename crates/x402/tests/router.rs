@@ -19,10 +19,13 @@ struct Served {
 
 impl Served {
     async fn start(token: Option<&str>) -> Self {
+        let settle_token = token.map(str::to_owned);
+        Self::with(RouterConfig { settle_token, ..RouterConfig::default() }).await
+    }
+
+    async fn with(config: RouterConfig) -> Self {
         let world = World::start().await;
         let facilitator = Arc::new(world.facilitator());
-        let settle_token = token.map(str::to_owned);
-        let config = RouterConfig { settle_token, ..RouterConfig::default() };
         let router =
             facilitator_router(facilitator, world.clock.clone(), world.tasks.clone(), config);
         let url = world.serve(router).await;
@@ -141,4 +144,20 @@ async fn what_is_malformed_is_said_so() {
     served.world.empty_buyer().await;
     let (status, refused) = served.settle(&served.request()).await;
     assert_eq!((status, refused.error_reason), (200, Some(ErrorReason::InsufficientBalance)));
+}
+
+/// Payments that cannot be settled take no room, and settled ones are known when there is none.
+#[tokio::test]
+async fn worthless_payments_crowd_out_nothing() {
+    let served = Served::with(RouterConfig { capacity: 1, ..RouterConfig::default() }).await;
+    let mut unsigned = served.request();
+    let wrong = json!(format!("0x{}1b", "11".repeat(64)));
+    unsigned["paymentPayload"]["payload"]["signature"] = wrong;
+    let (_, refused) = served.settle(&unsigned).await;
+    assert_eq!(refused.error_reason, Some(ErrorReason::InvalidSignature));
+    let request = served.request();
+    assert!(served.settle(&request).await.1.success);
+    let (status, refused) = served.settle(&served.request()).await;
+    assert_eq!((status, refused.success), (502, false));
+    assert!(served.settle(&request).await.1.success);
 }

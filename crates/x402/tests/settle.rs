@@ -2,11 +2,11 @@
 
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
 use alloy_sol_types::SolCall;
-use assay_chain::AccountKey;
+use assay_chain::{AccountKey, FeeLimits, SettlementSigner};
 use assay_devchain::DEV_TOKEN;
 use assay_x402::{
-    Authorization, ErrorReason, Facilitator, FacilitatorError, PaymentRequirements, SettleError,
-    SettlementIntent, check_exact, pay,
+    Authorization, ErrorReason, Facilitator, FacilitatorError, LocalConfig, LocalFacilitator,
+    PaymentRequirements, SettleError, SettlementIntent, check_exact, pay,
 };
 use serde_json::{Map, json};
 
@@ -321,6 +321,62 @@ async fn stored_intents_survive_a_restart() {
         let settled = after.settle(intent).await.unwrap();
         assert_eq!(Some(settled.transaction), intent.transaction());
     }
+}
+
+/// An intent that was stored and never sent, and whose time is over: its nonce is free again, and
+/// nothing that comes after waits for it.
+#[tokio::test]
+async fn what_was_never_sent_holds_up_nobody() {
+    let world = World::start().await;
+    let lost = world.intent(&world.facilitator()).await;
+    let after = world.facilitator();
+    after.resume(std::slice::from_ref(&lost)).await.unwrap();
+    world.clock.advance(120);
+    for _ in 0..2 {
+        let error = after.reconcile(&lost).await.unwrap_err();
+        assert_eq!(failed(error), (ErrorReason::ValidBefore, false));
+    }
+    let next = world.intent(&after).await;
+    assert!(after.settle(&next).await.is_ok());
+}
+
+/// Off development chains it is the chain's time that counts, as deep as the confirmations: after an
+/// outage a rollup makes blocks of the past.
+#[tokio::test]
+async fn expiry_goes_by_the_chains_time() {
+    let world = World::start().await;
+    let mut intent = world.intent(&world.facilitator()).await;
+    let chain = world.disguised().await;
+    let SettlementIntent::Local(local) = &mut intent else { panic!("{intent:?}") };
+    local.terms.network = chain.network().clone();
+    let signer = AccountKey::from_bytes(&[9; 32]).unwrap();
+    let signer = SettlementSigner::new(chain, signer, FeeLimits::default()).unwrap();
+    let mut config = LocalConfig::new(vec![DEV_TOKEN]);
+    config.confirmations = 2;
+    let facilitator = LocalFacilitator::new(signer, config);
+    world.clock.advance(120);
+    for expected in [false, false, true] {
+        let error = facilitator.reconcile(&intent).await.unwrap_err();
+        assert_eq!(matches!(error, SettleError::Failed { .. }), expected, "{error}");
+        world.dev.mine().unwrap();
+    }
+}
+
+/// A chain that is not the intent's shows nothing, and that proves nothing.
+#[tokio::test]
+async fn the_wrong_chain_is_not_believed() {
+    let world = World::start().await;
+    let facilitator = world.facilitator();
+    let mut elsewhere = world.intent(&facilitator).await;
+    if let SettlementIntent::Local(intent) = &mut elsewhere {
+        intent.terms.network = "eip155:8453".parse().unwrap();
+    }
+    world.clock.advance(120);
+    let error = facilitator.reconcile(&elsewhere).await.unwrap_err();
+    assert!(matches!(error, SettleError::Pending { .. }), "{error}");
+    let error = facilitator.settle(&elsewhere).await.unwrap_err();
+    assert!(matches!(error, SettleError::Unreachable { .. }), "{error}");
+    assert_eq!(world.count("eth_sendRawTransaction"), 0);
 }
 
 #[tokio::test]

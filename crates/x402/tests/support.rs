@@ -87,6 +87,8 @@ pub(crate) enum Fault {
     DropAnswer,
     /// Answers with a JSON-RPC error and does not ask the chain.
     Refuse(i64, &'static str),
+    /// Answers with this result and does not ask the chain.
+    Say(Value),
 }
 
 /// A development chain behind a proxy. Dropping it stops both.
@@ -95,6 +97,7 @@ pub(crate) struct World {
     pub(crate) dev: DevChain,
     pub(crate) clock: Arc<TestClock>,
     pub(crate) chain: Chain,
+    url: String,
     pub(crate) randomness: Counting,
     line: Arc<Line>,
     shutdown: CancellationToken,
@@ -131,9 +134,19 @@ impl World {
         let router = Router::new().route("/", post(forward)).with_state(Arc::clone(&line));
         let proxy = (shutdown.child_token(), TaskTracker::new());
         let url = serve_router(router, &proxy.1, &proxy.0).await;
-        let config = ChainConfig::new(url).on(Network::eip155(CHAIN_ID));
+        let config = ChainConfig::new(&url).on(Network::eip155(CHAIN_ID));
         let chain = Chain::connect(config, clock.clone()).await.unwrap();
-        Self { dev, clock, chain, randomness: Counting::default(), line, shutdown, proxy, tasks }
+        Self {
+            dev,
+            clock,
+            chain,
+            url,
+            randomness: Counting::default(),
+            line,
+            shutdown,
+            proxy,
+            tasks,
+        }
     }
 
     /// Serves a router on loopback until the world ends, and returns its URL.
@@ -174,6 +187,12 @@ impl World {
     /// Says how often a method was asked for.
     pub(crate) fn count(&self, method: &str) -> usize {
         self.line.seen.lock().unwrap().iter().filter(|seen| *seen == method).count()
+    }
+
+    /// Returns the same chain under another chain id, one that is not made for development.
+    pub(crate) async fn disguised(&self) -> Chain {
+        self.break_line("eth_chainId", Fault::Say(json!("0x2105")));
+        Chain::connect(ChainConfig::new(&self.url), self.clock.clone()).await.unwrap()
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -350,6 +369,10 @@ async fn forward(State(line): State<Arc<Line>>, body: Body) -> Response {
         Some(Fault::Refuse(code, message)) => {
             let error = json!({ "code": code, "message": message });
             let answer = json!({ "jsonrpc": "2.0", "id": request["id"], "error": error });
+            return axum::Json(answer).into_response();
+        }
+        Some(Fault::Say(result)) => {
+            let answer = json!({ "jsonrpc": "2.0", "id": request["id"], "result": result });
             return axum::Json(answer).into_response();
         }
         Some(Fault::DropAnswer) | None => {}

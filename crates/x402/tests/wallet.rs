@@ -71,3 +71,13 @@ async fn a_wallet_can_say_no() {
         }
     }
 }
+
+#[tokio::test]
+async fn wallets_can_be_kept_out() {
+    let world = World::start().await;
+    let wallet = wallet(&world).await;
+    let facilitator = world.facilitator_with(|config| config.contract_wallets = false);
+    let error = facilitator.verify(&checked(&world, wallet, 42, 96)).await.unwrap_err();
+    assert!(error.to_string().contains("no wallet is asked here"), "{error}");
+    assert!(facilitator.verify(&world.checked()).await.is_ok());
+}

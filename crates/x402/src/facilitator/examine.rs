@@ -212,6 +212,11 @@ impl Examiner<'_> {
             })
         };
         let terms = self.terms;
+        // What another chain shows says nothing, least of all that nothing was paid.
+        if terms.network != *self.chain.network() {
+            let (expected, got) = (&terms.network, self.chain.network());
+            return Err(self.pending(format!("chain to look at: expected {expected}, got {got}")));
+        }
         Ok(Expected {
             token: parse("asset", &terms.asset)?,
             transfer: Transfer {

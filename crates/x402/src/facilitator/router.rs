@@ -11,7 +11,7 @@ use axum::{Json, Router};
 use tokio_util::task::TaskTracker;
 
 use super::pending::{PendingSettlements, Progress};
-use super::{Facilitator, FacilitatorError, SettleError};
+use super::{Facilitator, FacilitatorError, SettleError, SettlementIntent};
 use crate::exact::check_untimed;
 use crate::wire::shown;
 use crate::{
@@ -27,6 +27,9 @@ pub struct RouterConfig {
     pub settle_token: Option<String>,
     /// The longest request body in bytes. 64 KiB by default.
     pub max_body: usize,
+    /// How many settlements are remembered at most; more are turned away until some are forgotten.
+    /// 10 000 by default.
+    pub capacity: usize,
 }
 
 #[derive(Debug)]
@@ -40,13 +43,16 @@ struct Service {
 
 impl Default for RouterConfig {
     fn default() -> Self {
-        Self { settle_token: None, max_body: 64 * 1024 }
+        Self { settle_token: None, max_body: 64 * 1024, capacity: 10_000 }
     }
 }
 
 impl fmt::Debug for RouterConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RouterConfig").field("max_body", &self.max_body).finish_non_exhaustive()
+        f.debug_struct("RouterConfig")
+            .field("max_body", &self.max_body)
+            .field("capacity", &self.capacity)
+            .finish_non_exhaustive()
     }
 }
 
@@ -68,7 +74,7 @@ pub fn facilitator_router(
         facilitator,
         clock,
         settle_token: config.settle_token.map(|token| Digest::of(token.as_bytes())),
-        pending: PendingSettlements::default(),
+        pending: PendingSettlements::new(config.capacity),
         tasks,
     };
     Router::new()
@@ -162,25 +168,46 @@ impl Service {
 
     /// Settles a payment once, whoever asks and however often.
     async fn settle(&self, checked: &CheckedPayment) -> Result<SettleResponse, FacilitatorError> {
-        let Some(progress) = self.pending.progress(checked, self.clock.now()) else {
-            let detail = "too many settlements are remembered: try again later".to_owned();
-            return Err(FacilitatorError::Unreachable { detail });
-        };
-        let mut progress = progress.lock().await;
-        let intent = match &*progress {
-            Progress::Done(response) => return Ok(response.clone()),
-            Progress::Sent(intent) => intent.clone(),
-            Progress::New => {
-                checked.check_time(self.clock.now())?;
-                let verified = self.facilitator.verify(checked).await?;
-                let intent = self.facilitator.prepare(&verified).await?.keep();
-                // Remembered before it is sent, whatever happens to this task.
-                *progress = Progress::Sent(intent.clone());
-                intent
-            }
-        };
-        let outcome = self.facilitator.settle(&intent).await;
-        Ok(match outcome {
+        loop {
+            let Some(progress) = self.pending.progress(checked, self.clock.now()) else {
+                let detail = "too many settlements are remembered: try again later".to_owned();
+                return Err(FacilitatorError::Unreachable { detail });
+            };
+            let mut progress = progress.lock().await;
+            let intent = match &*progress {
+                Progress::Done(response) => return Ok(response.clone()),
+                Progress::Forgotten => continue,
+                Progress::Sent(intent) => intent.clone(),
+                Progress::New => match self.prepare(checked).await {
+                    Ok(intent) => intent,
+                    Err(error) => {
+                        self.pending.forget(checked, &mut progress);
+                        return Err(error);
+                    }
+                },
+            };
+            // Remembered before it is sent, whatever happens to this task.
+            *progress = Progress::Sent(intent.clone());
+            return Ok(self.carry_out(checked, &intent, &mut progress).await);
+        }
+    }
+
+    async fn prepare(
+        &self,
+        checked: &CheckedPayment,
+    ) -> Result<SettlementIntent, FacilitatorError> {
+        checked.check_time(self.clock.now())?;
+        let verified = self.facilitator.verify(checked).await?;
+        Ok(self.facilitator.prepare(&verified).await?.keep())
+    }
+
+    async fn carry_out(
+        &self,
+        checked: &CheckedPayment,
+        intent: &SettlementIntent,
+        progress: &mut Progress,
+    ) -> SettleResponse {
+        match self.facilitator.settle(intent).await {
             Ok(settled) => {
                 let response = settled.response();
                 *progress = Progress::Done(response.clone());
@@ -196,7 +223,7 @@ impl Service {
                 }
                 response
             }
-        })
+        }
     }
 }
 

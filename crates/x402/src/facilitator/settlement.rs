@@ -11,6 +11,7 @@ use crate::{CheckedPayment, ErrorReason, PaymentTerms, SettleRequest, SettleResp
 pub struct VerifiedPayment {
     payment: CheckedPayment,
     since_block: Option<u64>,
+    balance: Option<Amount>,
 }
 
 /// What has to be stored, in one database transaction with the receipt, before anything is sent.
@@ -137,7 +138,13 @@ impl VerifiedPayment {
     /// the end of their `verify`; `since_block` is a block at which the authorisation was unused.
     #[must_use]
     pub const fn assertion(payment: CheckedPayment, since_block: Option<u64>) -> Self {
-        Self { payment, since_block }
+        Self { payment, since_block, balance: None }
+    }
+
+    /// Adds the payer's balance.
+    #[must_use]
+    pub fn with_balance(self, balance: Amount) -> Self {
+        Self { balance: Some(balance), ..self }
     }
 
     /// Returns the payment.
@@ -150,6 +157,13 @@ impl VerifiedPayment {
     #[must_use]
     pub const fn terms(&self) -> &PaymentTerms {
         self.payment.terms()
+    }
+
+    /// Returns the payer's balance of the token when it was verified, where it was looked at. It has
+    /// to cover all of the payer's payments under way, not this one alone.
+    #[must_use]
+    pub const fn balance(&self) -> Option<Amount> {
+        self.balance
     }
 
     /// Returns a block at which the authorisation was unused.

@@ -93,6 +93,35 @@ impl LocalFacilitator {
         Examiner { chain, confirmations, terms: intent.terms(), since_block, own }
     }
 
+    /// Sends a transaction and finds out what became of it.
+    async fn send(
+        &self,
+        intent: &LocalIntent,
+        examiner: &Examiner<'_>,
+    ) -> Result<Settled, SettleError> {
+        let (expected, got) = (self.chain.network(), &intent.terms.network);
+        if expected != got {
+            let detail = format!("network of the intent: expected {expected}, got {got}");
+            return Err(SettleError::Unreachable { detail });
+        }
+        self.fill_gaps(intent).await;
+        match self.chain.broadcast(&intent.transaction).await {
+            Ok(_) | Err(BroadcastError::NoAnswer(_)) => self.follow(intent, examiner).await,
+            Err(BroadcastError::NonceTooLow { .. } | BroadcastError::NonceTaken { .. }) => {
+                if let Err(error) = self.signer.resync().await {
+                    warn!(%error, "The account's nonces could not be asked for.");
+                }
+                examiner.examine().await
+            }
+            Err(error) => match examiner.examine().await {
+                Err(SettleError::Pending { .. }) => {
+                    Err(SettleError::Unreachable { detail: error.to_string() })
+                }
+                outcome => outcome,
+            },
+        }
+    }
+
     /// Waits for a sent transaction, and looks after it.
     async fn follow(
         &self,
@@ -140,6 +169,33 @@ impl LocalFacilitator {
         }
     }
 
+    /// Gives back the nonce of a transaction that is not needed any more and was never sent: kept,
+    /// it would hold up all later ones.
+    async fn release_nonce(
+        &self,
+        intent: &SettlementIntent,
+        outcome: &Result<Settled, SettleError>,
+    ) {
+        let SettlementIntent::Local(LocalIntent { transaction, .. }) = intent else { return };
+        let settled_by = match outcome {
+            Ok(settled) => Some(settled.transaction),
+            Err(SettleError::Failed { transaction, .. }) => *transaction,
+            Err(_) => return,
+        };
+        if settled_by == Some(transaction.hash) {
+            return;
+        }
+        let (count, known) = tokio::join!(
+            self.chain.transaction_count(transaction.signer, false),
+            self.chain.knows(transaction.hash)
+        );
+        if let (Ok(count), Ok(false)) = (count, known)
+            && count <= transaction.nonce
+        {
+            self.signer.give_up(transaction);
+        }
+    }
+
     async fn fill_gaps(&self, intent: &LocalIntent) {
         if let Err(error) = self.signer.fill_gaps_below(intent.transaction.nonce).await {
             warn!(%error, "Gaps in the account's nonces stay open.");
@@ -162,8 +218,8 @@ impl Facilitator for LocalFacilitator {
 
     async fn verify(&self, payment: &CheckedPayment) -> Result<VerifiedPayment, FacilitatorError> {
         self.check_allowed(payment)?;
-        let since_block = self.check_chain(payment).await?;
-        Ok(VerifiedPayment::assertion(payment.clone(), Some(since_block)))
+        let (since_block, balance) = self.check_chain(payment).await?;
+        Ok(VerifiedPayment::assertion(payment.clone(), Some(since_block)).with_balance(balance))
     }
 
     async fn prepare(
@@ -179,44 +235,26 @@ impl Facilitator for LocalFacilitator {
 
     async fn settle(&self, intent: &SettlementIntent) -> Result<Settled, SettleError> {
         let examiner = self.examiner(intent);
-        let local = match intent {
-            SettlementIntent::Local(local) => local,
-            SettlementIntent::Remote(_) => return examiner.examine().await,
+        let outcome = match intent {
+            SettlementIntent::Local(local) => self.send(local, &examiner).await,
+            SettlementIntent::Remote(_) => examiner.examine().await,
         };
-        if local.terms.network != *self.chain.network() {
-            let (expected, got) = (self.chain.network(), &local.terms.network);
-            let detail = format!("network of the intent: expected {expected}, got {got}");
-            return Err(SettleError::Unreachable { detail });
-        }
-        self.fill_gaps(local).await;
-        match self.chain.broadcast(&local.transaction).await {
-            Ok(_) | Err(BroadcastError::NoAnswer(_)) => self.follow(local, &examiner).await,
-            Err(BroadcastError::NonceTooLow { .. } | BroadcastError::NonceTaken { .. }) => {
-                if let Err(error) = self.signer.resync().await {
-                    warn!(%error, "The account's nonces could not be asked for.");
-                }
-                examiner.examine().await
-            }
-            Err(error) => match examiner.examine().await {
-                Err(SettleError::Pending { .. }) => {
-                    Err(SettleError::Unreachable { detail: error.to_string() })
-                }
-                outcome => outcome,
-            },
-        }
+        self.release_nonce(intent, &outcome).await;
+        outcome
     }
 
     async fn reconcile(&self, intent: &SettlementIntent) -> Result<Settled, SettleError> {
-        self.examiner(intent).examine().await
+        let outcome = self.examiner(intent).examine().await;
+        self.release_nonce(intent, &outcome).await;
+        outcome
     }
 
     async fn resume(&self, intents: &[SettlementIntent]) -> Result<(), FacilitatorError> {
-        for intent in intents {
-            if let SettlementIntent::Local(intent) = intent {
-                self.signer.adopt(&intent.transaction).await?;
-            }
-        }
-        Ok(())
+        let transactions = intents.iter().filter_map(|intent| match intent {
+            SettlementIntent::Local(intent) => Some(&intent.transaction),
+            SettlementIntent::Remote(_) => None,
+        });
+        Ok(self.signer.adopt(transactions).await?)
     }
 
     async fn abandon(&self, intent: &SettlementIntent) {

@@ -1,6 +1,7 @@
 use alloy_sol_types::SolCall;
 use assay_chain::bindings::Token;
 use assay_chain::{B256, Bytes, ChainError, U256};
+use assay_primitives::Amount;
 
 use super::{LocalFacilitator, SEARCH_MARGIN};
 use crate::facilitator::FacilitatorError;
@@ -37,11 +38,12 @@ impl LocalFacilitator {
         Ok(())
     }
 
-    /// Asks the chain everything at once. Returns a block at which the authorisation was unused.
+    /// Asks the chain everything at once. Returns a block at which the authorisation was unused, and
+    /// the payer's balance.
     pub(super) async fn check_chain(
         &self,
         payment: &CheckedPayment,
-    ) -> Result<u64, FacilitatorError> {
+    ) -> Result<(u64, Amount), FacilitatorError> {
         let (token, authorization) = (payment.token(), payment.authorization());
         let (payer, nonce) = (authorization.from, authorization.nonce);
         let data = transfer_call(payment);
@@ -74,9 +76,13 @@ impl LocalFacilitator {
             let detail = format!("the signature is neither the key's nor the wallet's of {payer}");
             return Err(FacilitatorError::refused(ErrorReason::InvalidSignature, detail));
         }
-        self.check_balance(payment, balance?)?;
+        let balance = balance?;
+        self.check_balance(payment, balance)?;
         match simulated {
-            Ok(_) => Ok(latest.number.saturating_sub(SEARCH_MARGIN)),
+            Ok(_) => {
+                let since_block = latest.number.saturating_sub(SEARCH_MARGIN);
+                Ok((since_block, Amount(balance.saturating_to())))
+            }
             Err(ChainError::Reverted { reason, .. }) => Err(self.diagnose(payment, &reason).await),
             Err(error) => Err(error.into()),
         }
