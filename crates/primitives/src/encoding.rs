@@ -34,7 +34,7 @@ pub fn base64(bytes: &[u8]) -> String {
 /// Decodes standard base64, refusing missing padding, white space and non-zero trailing bits.
 ///
 /// # Errors
-/// When `text` is not the encoding that [`base64`] makes.
+/// When `text` is not the encoding that [`base64()`] makes.
 pub fn from_base64(text: &str) -> Result<Vec<u8>, EncodingError> {
     STANDARD.decode(text).map_err(|error| EncodingError::Base64(error.to_string()))
 }

@@ -11,6 +11,7 @@ mod clock;
 mod digest;
 mod duration;
 pub mod encoding;
+mod float;
 mod ids;
 mod inference;
 pub mod json;

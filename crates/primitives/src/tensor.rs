@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 use thiserror::Error;
 
+use crate::float::write_float;
+
 /// The element type of a tensor, named as in the Open Inference Protocol v2.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Datatype {
@@ -188,7 +190,7 @@ macro_rules! datatypes {
 
         impl Serialize for TensorData {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                match self { $(Self::$variant(values) => values.serialize(serializer),)* }
+                match self { $(Self::$variant(values) => Element::write(values, serializer),)* }
             }
         }
     };
@@ -230,15 +232,21 @@ fn greatest<T: PartialOrd>(values: &[T]) -> Option<usize> {
     best.map(|(index, _)| index)
 }
 
-/// One element: how it is read from JSON text and from little-endian bytes.
-trait Element: FromStr {
+/// One element: how it is read and written as JSON text and as little-endian bytes.
+trait Element: FromStr + Serialize {
     fn from_le(bytes: &[u8]) -> Option<Self>;
     fn to_le(&self) -> impl Iterator<Item = u8> + use<Self>;
+
+    fn write<S: Serializer>(values: &[Self], serializer: S) -> Result<S::Ok, S::Error> {
+        values.serialize(serializer)
+    }
 }
 
 macro_rules! numeric_elements {
-    ($($type:ty),*) => {$(
+    ($($type:ty $(, $write:item)?;)*) => {$(
         impl Element for $type {
+            $($write)?
+
             fn from_le(bytes: &[u8]) -> Option<Self> {
                 bytes.try_into().ok().map(<$type>::from_le_bytes)
             }
@@ -250,7 +258,34 @@ macro_rules! numeric_elements {
     )*};
 }
 
-numeric_elements!(u8, i8, i32, i64, f32, f64);
+numeric_elements! {
+    u8;
+    i8;
+    i32;
+    i64;
+    f32, fn write<S: Serializer>(values: &[Self], serializer: S) -> Result<S::Ok, S::Error> {
+        write_floats(values, serializer)
+    };
+    f64, fn write<S: Serializer>(values: &[Self], serializer: S) -> Result<S::Ok, S::Error> {
+        write_floats(values, serializer)
+    };
+}
+
+fn write_floats<S: Serializer>(
+    values: &[impl Serialize],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let mut text = b"[".to_vec();
+    for (at, value) in values.iter().enumerate() {
+        if at > 0 {
+            text.push(b',');
+        }
+        write_float(value, &mut text);
+    }
+    text.push(b']');
+    let text = String::from_utf8(text).map_err(serde::ser::Error::custom)?;
+    RawValue::from_string(text).map_err(serde::ser::Error::custom)?.serialize(serializer)
+}
 
 impl Element for bool {
     fn from_le(bytes: &[u8]) -> Option<Self> {

@@ -1,10 +1,12 @@
 //! The bundle: one file with everything a verifier needs and nothing it has to fetch.
 
+use std::collections::HashSet;
+
 use assay_primitives::json::{self, StrictJsonError};
 use assay_primitives::{Digest, encoding};
 use serde::{Deserialize, Serialize};
 
-use crate::{Envelope, Salt};
+use crate::{Envelope, ItemError, ItemStatement, Salt};
 
 /// The media type of a bundle, which is also its version.
 pub const BUNDLE_MEDIA_TYPE: &str = "application/vnd.assay.bundle.v1+json";
@@ -23,7 +25,7 @@ pub struct Bundle {
     pub key_manifest: Envelope,
     /// The disclosed items, in order.
     pub items: Vec<BundleItem>,
-    /// The evidence that the items refer to, each once.
+    /// The evidence that the items refer to, each once, in the order in which they first do.
     pub evidence: Vec<EvidenceBlob>,
 }
 
@@ -54,7 +56,7 @@ pub struct ItemSalts {
     pub leaf: Salt,
     /// Of the request commitment.
     pub request: Salt,
-    /// Of the output commitment.
+    /// Of the output commitment; zero when the item failed.
     pub output: Salt,
 }
 
@@ -76,6 +78,27 @@ impl Bundle {
     /// When the file is not a bundle, or not its one spelling: reformatted or altered.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, StrictJsonError> {
         json::from_slice(bytes)
+    }
+
+    /// Returns the bundle that shows only the items for which `keep` says so, with their evidence.
+    ///
+    /// It verifies as this one does, and says nothing of the other items but how many there are.
+    ///
+    /// # Errors
+    /// When an item's bytes are not an item statement.
+    pub fn disclose(mut self, keep: impl Fn(&ItemStatement) -> bool) -> Result<Self, ItemError> {
+        let mut items = Vec::new();
+        let mut evidence = HashSet::new();
+        for item in self.items {
+            let statement = ItemStatement::from_bytes(&item.statement)?;
+            if keep(&statement) {
+                evidence.extend(statement.details.evidence.iter().map(|one| one.sha256));
+                items.push(item);
+            }
+        }
+        self.items = items;
+        self.evidence.retain(|blob| evidence.contains(&blob.sha256));
+        Ok(self)
     }
 
     /// Writes the file.

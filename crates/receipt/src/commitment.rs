@@ -2,11 +2,13 @@
 //!
 //! Every salt of a transaction comes from one secret by HKDF-SHA256 (RFC 5869), so that a service
 //! that crashed between storing the secret and storing the receipt makes the same salts again.
+//! A salt is one block of HKDF's output, which is two HMACs and cannot fail.
 
 use std::fmt;
+use std::str::FromStr;
 
-use assay_primitives::{Digest, Randomness, RandomnessError, encoding};
-use hkdf::Hkdf;
+use assay_primitives::encoding::{self, EncodingError};
+use assay_primitives::{Digest, Randomness, RandomnessError};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::Sha256;
@@ -17,6 +19,9 @@ use zeroize::Zeroizing;
 pub struct Salt([u8; 32]);
 
 impl Salt {
+    /// Thirty-two zero bytes: the word for "none" where a salt has a fixed place.
+    pub const ZERO: Self = Self([0; 32]);
+
     /// Returns the bytes.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {
@@ -42,10 +47,17 @@ impl Serialize for Salt {
     }
 }
 
+impl FromStr for Salt {
+    type Err = EncodingError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        encoding::from_hex(text).map(Self)
+    }
+}
+
 impl<'de> Deserialize<'de> for Salt {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        encoding::from_hex(&text).map(Self).map_err(serde::de::Error::custom)
+        encoding::deserialize_text(deserializer)
     }
 }
 
@@ -92,12 +104,11 @@ impl TransactionSecret {
         self.salt(b"output", index)
     }
 
+    /// HKDF-SHA256 without a salt, of 32 bytes, so that its output is its first block: T(1).
     fn salt(&self, purpose: &[u8], index: u32) -> Salt {
-        let info = [b"assay salt v1 ".as_slice(), purpose, b" ", &index.to_be_bytes()].concat();
-        let mut salt = [0; 32];
-        // One block of output is always within what HKDF can make.
-        let _ = Hkdf::<Sha256>::new(None, self.0.as_ref()).expand(&info, &mut salt);
-        Salt(salt)
+        let extracted = Zeroizing::new(hmac(&[0; 32], &[self.as_bytes()]));
+        let info: [&[u8]; 5] = [b"assay salt v1 ", purpose, b" ", &index.to_be_bytes(), &[1]];
+        Salt(hmac(&extracted, &info))
     }
 }
 
@@ -125,16 +136,21 @@ fn commit(salt: &Salt, domain: &[u8], bytes: &[u8]) -> Digest {
     for (to, from) in word.iter_mut().zip(domain) {
         *to = *from;
     }
+    Digest(hmac(&salt.0, &[&word, &(bytes.len() as u64).to_be_bytes(), bytes]))
+}
+
+/// HMAC-SHA256 (RFC 2104) of the concatenation of `parts`.
+fn hmac(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
     // HMAC fills a key up to the hash's block with zeros (RFC 2104 section 2).
-    let mut key = [0_u8; 64];
-    for (to, from) in key.iter_mut().zip(salt.0) {
-        *to = from;
+    let mut block = Zeroizing::new([0_u8; 64]);
+    for (to, from) in block.iter_mut().zip(key) {
+        *to = *from;
     }
-    let mut mac = Hmac::<Sha256>::new(&key.into());
-    mac.update(&word);
-    mac.update(&(bytes.len() as u64).to_be_bytes());
-    mac.update(bytes);
-    Digest(mac.finalize().into_bytes().into())
+    let mut mac = Hmac::<Sha256>::new((&*block).into());
+    for part in parts {
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().into()
 }
 
 #[cfg(test)]
@@ -156,6 +172,42 @@ mod tests {
             assert!(all.iter().skip(i + 1).all(|b| a != b));
         }
         assert_eq!(TransactionSecret::from_bytes([7; 32]).leaf_salt(0), all[0]);
+    }
+
+    #[test]
+    fn salts_are_those_of_hkdf() {
+        for (secret, index) in [([0; 32], 0), ([7; 32], 1), ([255; 32], u32::MAX)] {
+            let hkdf = hkdf::Hkdf::<Sha256>::new(None, &secret);
+            let secret = TransactionSecret::from_bytes(secret);
+            for (purpose, salt) in [
+                ("leaf", secret.leaf_salt(index)),
+                ("request", secret.request_salt(index)),
+                ("output", secret.output_salt(index)),
+            ] {
+                let info = [b"assay salt v1 ", purpose.as_bytes(), b" ", &index.to_be_bytes()];
+                let mut expected = [0; 32];
+                hkdf.expand_multi_info(&info, &mut expected).unwrap();
+                assert_eq!(salt, Salt(expected));
+            }
+        }
+    }
+
+    #[test]
+    fn hmac_is_that_of_rfc_4231() {
+        // Test case 1: a key of 20 bytes 0x0b, here filled up with zeros as RFC 2104 says.
+        let mut key = [0; 32];
+        key[..20].fill(0x0b);
+        assert_eq!(
+            Digest(hmac(&key, &[b"Hi ", b"There"])).to_string(),
+            "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"
+        );
+    }
+
+    #[test]
+    fn secrets_do_not_show_themselves() {
+        let secret = TransactionSecret::from_bytes([7; 32]);
+        assert_eq!(format!("{secret:?}"), "TransactionSecret(..)");
+        assert_eq!(format!("{:?}", secret.leaf_salt(0)), "Salt(..)");
     }
 
     #[test]

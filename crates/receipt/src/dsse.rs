@@ -3,7 +3,7 @@
 //! The bytes that were signed are the bytes that are kept: an envelope holds them in base64 and they
 //! are never re-serialised.
 
-use assay_primitives::{Digest, KeyId, encoding};
+use assay_primitives::{Digest, KeyId, encoding, printable};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -76,14 +76,14 @@ impl Envelope {
     /// Names the first of these that fails.
     pub fn verify(&self, payload_type: &str, key: &PublicKey) -> Result<&[u8], DsseError> {
         if self.payload_type != payload_type {
-            let (expected, got) = (payload_type.to_owned(), self.payload_type.clone());
+            let (expected, got) = (payload_type.to_owned(), printable(&self.payload_type, 128));
             return Err(DsseError::PayloadType { expected, got });
         }
         let [signature] = self.signatures.as_slice() else {
             return Err(DsseError::SignatureCount(self.signatures.len()));
         };
         if signature.keyid != key.id().to_string() {
-            let got = signature.keyid.chars().take(128).collect();
+            let got = printable(&signature.keyid, 128);
             return Err(DsseError::KeyId { expected: key.id(), got });
         }
         key.verify(&self.signed_bytes(), &signature.sig)?;
@@ -93,7 +93,8 @@ impl Envelope {
     /// Returns the SHA-256 of the signed bytes: the envelope's identity, whatever its signature.
     #[must_use]
     pub fn digest(&self) -> Digest {
-        Digest::of(&self.signed_bytes())
+        let header = encoding_header(&self.payload_type, self.payload.len());
+        Digest::of_parts(&[header.as_bytes(), &self.payload])
     }
 
     fn signed_bytes(&self) -> Vec<u8> {
@@ -103,11 +104,11 @@ impl Envelope {
 
 /// Returns the bytes that a signature covers (DSSE protocol.md, "PAE").
 fn pre_authentication_encoding(payload_type: &str, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len());
-    bytes.reserve(payload.len());
-    let mut bytes = bytes.into_bytes();
-    bytes.extend_from_slice(payload);
-    bytes
+    [encoding_header(payload_type, payload.len()).as_bytes(), payload].concat()
+}
+
+fn encoding_header(payload_type: &str, payload_length: usize) -> String {
+    format!("DSSEv1 {} {payload_type} {payload_length} ", payload_type.len())
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use assay_primitives::{Digest, OperatorId, Timestamp, TransactionId};
 use crate::merkle;
 use crate::{
     Authorization, BundleItem, Envelope, ItemDetails, ItemError, ItemSalts, ItemStatement,
-    LedgerPromise, Receipt, ReceiptPredicate, SigningKey, StatementError, TransactionSecret,
+    LedgerPromise, Receipt, ReceiptPredicate, Salt, SigningKey, StatementError, TransactionSecret,
     commit_output, commit_request,
 };
 
@@ -29,7 +29,7 @@ pub struct NewTransaction {
 /// An item to be certified.
 #[derive(Clone, Debug)]
 pub struct NewItem {
-    /// The item's JSON.
+    /// The item's JSON; its index is set from its place.
     pub details: ItemDetails,
     /// What was asked.
     pub request: Vec<u8>,
@@ -68,7 +68,8 @@ pub enum IssueError {
 /// Everything is an argument, so the same arguments give the same receipt, after a crash too.
 ///
 /// # Errors
-/// When there are no items or too many, or one cannot be written.
+/// When there are no items or too many, or one cannot be written: its outcome is `ok` without an
+/// output, or another with one.
 pub fn issue(
     transaction: NewTransaction,
     secret: &TransactionSecret,
@@ -84,8 +85,9 @@ pub fn issue(
         .collect::<Result<Vec<_>, _>>()?;
     let leaves: Vec<Digest> =
         items.iter().map(|item| merkle::leaf_hash(&item.salts.leaf, &item.statement)).collect();
-    for (index, item) in items.iter_mut().enumerate() {
-        item.path = merkle::path(&leaves, index).unwrap_or_default();
+    let (root, paths) = merkle::root_and_paths(&leaves);
+    for (item, path) in items.iter_mut().zip(paths) {
+        item.path = path;
     }
     let predicate = ReceiptPredicate {
         transaction_id: transaction.id,
@@ -97,7 +99,7 @@ pub fn issue(
         ledger: transaction.ledger,
         authorization: transaction.authorization,
     };
-    let receipt = Receipt::new(merkle::root(&leaves), predicate).sign(key)?;
+    let receipt = Receipt::new(root, predicate).sign(key)?;
     Ok(IssuedTransaction { receipt, items })
 }
 
@@ -106,14 +108,17 @@ fn issue_item(
     item: NewItem,
     secret: &TransactionSecret,
 ) -> Result<IssuedItem, IssueError> {
+    let (output_salt, output_commitment) = match &item.output {
+        Some(output) => {
+            let salt = secret.output_salt(index);
+            (salt, commit_output(&salt, output))
+        }
+        None => (Salt::ZERO, Digest::ZERO),
+    };
     let salts = ItemSalts {
         leaf: secret.leaf_salt(index),
         request: secret.request_salt(index),
-        output: secret.output_salt(index),
-    };
-    let output_commitment = match &item.output {
-        Some(output) => commit_output(&salts.output, output),
-        None => Digest::ZERO,
+        output: output_salt,
     };
     let statement = ItemStatement {
         request_commitment: commit_request(&salts.request, &item.request),

@@ -58,6 +58,14 @@ pub enum ItemError {
         /// The JSON's value.
         json: Digest,
     },
+    /// An outcome `ok` without an output, or another outcome with one.
+    #[error("item outcome: `{outcome}` with output commitment {commitment}")]
+    Outcome {
+        /// The outcome's status.
+        outcome: &'static str,
+        /// The output commitment.
+        commitment: Digest,
+    },
 }
 
 /// One inference as it is certified.
@@ -85,7 +93,7 @@ pub struct ItemDetails {
     pub usage: Usage,
     /// What it costs.
     pub price: Price,
-    /// The items whose outputs went into this item's input.
+    /// The earlier items whose outputs went into this item's input, in order.
     pub depends_on: Vec<u32>,
     /// What backs the method.
     pub evidence: Vec<EvidenceReference>,
@@ -188,8 +196,9 @@ impl ItemStatement {
     /// Returns the statement's bytes.
     ///
     /// # Errors
-    /// Never for details of this type; the signature is that of the JSON writer.
+    /// When outcome and output commitment contradict each other.
     pub fn to_bytes(&self) -> Result<Vec<u8>, ItemError> {
+        self.check_outcome()?;
         let json = json::to_vec(&self.details)?;
         let words: [[u8; 32]; WORDS] = [
             word_of(VERSION),
@@ -229,7 +238,23 @@ impl ItemStatement {
         };
         same("model", model, details.model.id().0)?;
         same("method", method, Digest(details.method.word()))?;
-        Ok(Self { request_commitment, output_commitment, details })
+        let statement = Self { request_commitment, output_commitment, details };
+        statement.check_outcome()?;
+        Ok(statement)
+    }
+
+    /// Nobody may sell an item as `ok` that has no output.
+    fn check_outcome(&self) -> Result<(), ItemError> {
+        let commitment = self.output_commitment;
+        match &self.details.outcome {
+            Outcome::Ok if commitment == Digest::ZERO => {
+                Err(ItemError::Outcome { outcome: "ok", commitment })
+            }
+            Outcome::Failed { .. } if commitment != Digest::ZERO => {
+                Err(ItemError::Outcome { outcome: "failed", commitment })
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -239,4 +264,97 @@ fn word_of(number: u64) -> [u8; 32] {
         *to = from;
     }
     word
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn statement() -> ItemStatement {
+        let digest = |text: &str| Digest::of(text.as_bytes());
+        ItemStatement {
+            request_commitment: digest("request"),
+            output_commitment: digest("output"),
+            details: ItemDetails {
+                index: 0,
+                model: ModelUsed {
+                    name: "digits".into(),
+                    version: "1".into(),
+                    package: ModelId(digest("package")),
+                    program: None,
+                    engine: EngineUsed { name: "tract".into(), version: "0.23.9".into() },
+                },
+                method: Method::SIGNED,
+                usage: Usage { inferences: 1 },
+                price: Price { amount: Amount(5), asset: "eip155:1/erc20:0x1".parse().unwrap() },
+                depends_on: vec![],
+                evidence: vec![],
+                outcome: Outcome::Ok,
+            },
+        }
+    }
+
+    #[test]
+    fn bytes_round_trip_and_the_header_is_laid_out_in_words() {
+        let statement = statement();
+        let bytes = statement.to_bytes().unwrap();
+        assert_eq!(ItemStatement::from_bytes(&bytes), Ok(statement.clone()));
+        let word = |at: usize| Digest(bytes[32 * at..][..32].try_into().unwrap());
+        assert_eq!(word(0).to_string(), format!("{:064x}", 1));
+        assert_eq!(word(1), statement.details.model.package.0);
+        assert_eq!(word(2).0, Method::SIGNED.word());
+        assert_eq!(word(3), statement.request_commitment);
+        assert_eq!(word(4), statement.output_commitment);
+        assert_eq!(word(5), Digest::of(&bytes[192..]));
+    }
+
+    #[test]
+    fn the_program_is_what_ran_when_there_is_one() {
+        let mut statement = statement();
+        let program = ModelId(Digest::of(b"program"));
+        statement.details.model.program = Some(program);
+        let bytes = statement.to_bytes().unwrap();
+        assert_eq!(bytes[32..64], program.0.0);
+        assert_eq!(ItemStatement::from_bytes(&bytes), Ok(statement));
+    }
+
+    #[test]
+    fn an_outcome_and_its_output_agree() {
+        let without = ItemStatement { output_commitment: Digest::ZERO, ..statement() };
+        assert!(matches!(without.to_bytes(), Err(ItemError::Outcome { outcome: "ok", .. })));
+        let mut failed = statement();
+        failed.details.outcome = Outcome::Failed { reason: "engine".into() };
+        assert!(matches!(failed.to_bytes(), Err(ItemError::Outcome { outcome: "failed", .. })));
+        failed.output_commitment = Digest::ZERO;
+        let mut bytes = failed.to_bytes().unwrap();
+        assert_eq!(ItemStatement::from_bytes(&bytes), Ok(failed));
+        bytes[159] = 1;
+        let read = ItemStatement::from_bytes(&bytes);
+        assert!(matches!(read, Err(ItemError::Outcome { outcome: "failed", .. })));
+    }
+
+    #[test]
+    fn each_word_of_the_header_is_checked() {
+        let bytes = statement().to_bytes().unwrap();
+        let with = |at: usize| {
+            let mut bytes = bytes.clone();
+            bytes[at] ^= 1;
+            ItemStatement::from_bytes(&bytes).unwrap_err()
+        };
+        for at in [0, 31] {
+            assert!(matches!(with(at), ItemError::Version { .. }));
+        }
+        for at in [32, 63] {
+            assert!(matches!(with(at), ItemError::Header { word: "model", .. }));
+        }
+        for at in [64, 95] {
+            assert!(matches!(with(at), ItemError::Header { word: "method", .. }));
+        }
+        for at in [160, 191, 192, bytes.len() - 1] {
+            assert!(matches!(with(at), ItemError::JsonDigest { .. }));
+        }
+        assert!(matches!(ItemStatement::from_bytes(&bytes[..191]), Err(ItemError::Length { .. })));
+        let long = [bytes.as_slice(), &vec![b' '; MAX_BYTES]].concat();
+        assert!(matches!(ItemStatement::from_bytes(&long), Err(ItemError::Length { .. })));
+    }
 }

@@ -12,7 +12,7 @@
 //! Building takes keys, time and secrets as arguments ([`issue`]); reading checks form and nothing
 //! else. Whether what was read is to be believed is the business of `assay-verify`.
 //!
-//! The formats are written down in `docs/receipt-format.md`; golden files in `tests/golden` pin them.
+//! The formats are written down in `docs/receipt-format.md`; the golden files of `assay-verify` pin them.
 
 mod bundle;
 mod commitment;

@@ -34,30 +34,25 @@ pub fn root(leaves: &[Digest]) -> Digest {
     }
 }
 
-/// Returns the siblings of leaf `index` from the bottom up, or `None` when there is no such leaf.
+/// Returns the root, and for every leaf its siblings from the bottom up.
 #[must_use]
-pub fn path(leaves: &[Digest], index: usize) -> Option<Vec<Digest>> {
-    if index >= leaves.len() {
-        return None;
-    }
-    let mut path = Vec::new();
-    collect_path(leaves, index, &mut path);
-    Some(path)
+pub fn root_and_paths(leaves: &[Digest]) -> (Digest, Vec<Vec<Digest>>) {
+    let mut paths = vec![Vec::new(); leaves.len()];
+    let root = collect_paths(leaves, &mut paths);
+    (root, paths)
 }
 
-fn collect_path(leaves: &[Digest], index: usize, path: &mut Vec<Digest>) {
+fn collect_paths(leaves: &[Digest], paths: &mut [Vec<Digest>]) -> Digest {
     if leaves.len() < 2 {
-        return;
+        return root(leaves);
     }
     let at = split(leaves.len());
-    let (left, right) = leaves.split_at(at);
-    if index < at {
-        collect_path(left, index, path);
-        path.push(root(right));
-    } else {
-        collect_path(right, index - at, path);
-        path.push(root(left));
-    }
+    let ((left, right), (left_paths, right_paths)) = (leaves.split_at(at), paths.split_at_mut(at));
+    let left = collect_paths(left, left_paths);
+    let right = collect_paths(right, right_paths);
+    left_paths.iter_mut().for_each(|path| path.push(right));
+    right_paths.iter_mut().for_each(|path| path.push(left));
+    node_hash(&left, &right)
 }
 
 /// Returns the root that leaf `index` of `count` has with this path, or `None` when a path of this
@@ -105,10 +100,10 @@ mod tests {
     fn every_leaf_of_every_size_is_included_and_nothing_else_is() {
         for count in 1..=33 {
             let leaves = leaves(count);
-            let root = root(&leaves);
-            for index in 0..count {
+            let (root, paths) = root_and_paths(&leaves);
+            assert_eq!(root, super::root(&leaves));
+            for (index, path) in (0..count).zip(paths) {
                 let leaf = leaves[index as usize];
-                let path = path(&leaves, index as usize).unwrap();
                 assert_eq!(root_from_path(index, count, leaf, &path), Some(root));
                 for other in (0..count).filter(|other| *other != index) {
                     assert_ne!(root_from_path(other, count, leaf, &path), Some(root));
@@ -120,6 +115,25 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_node_is_no_leaf() {
+        let leaves = leaves(4);
+        let (whole, paths) = root_and_paths(&leaves);
+        // The node over the first two, passed off as a leaf of a tree of two.
+        let node = root(&leaves[..2]);
+        assert_eq!(root_from_path(0, 2, node, &paths[0][1..]), Some(whole));
+        // It cannot be: a leaf's hash begins with another byte than a node's.
+        let salt = Salt::from(leaves[0].0);
+        assert_ne!(leaf_hash(&salt, leaves[1].as_bytes()), node);
+    }
+
+    #[test]
+    fn places_outside_the_tree_have_no_root() {
+        assert_eq!(root_from_path(0, 0, Digest::ZERO, &[]), None);
+        assert_eq!(root_from_path(1, 1, Digest::ZERO, &[]), None);
+        assert_eq!(root_from_path(0, MAX_LEAVES + 1, Digest::ZERO, &[]), None);
     }
 
     #[test]

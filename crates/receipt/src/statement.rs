@@ -3,12 +3,13 @@
 
 use assay_primitives::json::{self, StrictJsonError};
 use assay_primitives::{
-    Account, Amount, Digest, KeyId, Network, OperatorId, Timestamp, TransactionId,
+    Account, Amount, Digest, KeyId, Network, OperatorId, Timestamp, TransactionId, printable,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::merkle::MAX_LEAVES;
 use crate::{DsseError, Envelope, PublicKey, SigningKey};
 
 /// The DSSE payload type of an in-toto statement.
@@ -23,6 +24,8 @@ pub const ROOT_OFFSET: usize = 96;
 const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
 /// The most bytes a statement may have.
 const MAX_BYTES: usize = 1 << 20;
+/// The most characters a client's nonce may have.
+const MAX_NONCE: usize = 64;
 
 /// What is wrong with a statement.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -36,13 +39,13 @@ pub enum StatementError {
     /// Not the JSON of a statement with this predicate.
     #[error("statement: {0}")]
     Json(#[from] StrictJsonError),
-    /// A fixed field has another value.
-    #[error("{field}: expected `{expected}`, got `{got}`")]
+    /// A field has a value that it cannot have.
+    #[error("{field}: expected {expected}, got `{got}`")]
     Field {
         /// Which field.
         field: &'static str,
-        /// Its fixed value.
-        expected: &'static str,
+        /// What it can be.
+        expected: String,
         /// What it is.
         got: String,
     },
@@ -60,6 +63,14 @@ pub trait Predicate: Serialize + DeserializeOwned {
     const TYPE: &'static str;
     /// The name of the one subject.
     const SUBJECT: &'static str;
+
+    /// Checks what the types of the fields leave open.
+    ///
+    /// # Errors
+    /// Names the field that has a value it cannot have.
+    fn check(&self) -> Result<(), StatementError> {
+        Ok(())
+    }
 }
 
 /// An in-toto Statement v1 with one subject. Fields stand in this order in the JSON.
@@ -117,9 +128,11 @@ impl<P: Predicate> Statement<P> {
             ("subject name", P::SUBJECT, &subject.name),
         ] {
             if got != expected {
-                return Err(StatementError::Field { field, expected, got: got.clone() });
+                let (expected, got) = (format!("`{expected}`"), printable(got, 128));
+                return Err(StatementError::Field { field, expected, got });
             }
         }
+        statement.predicate.check()?;
         Ok(statement)
     }
 
@@ -158,6 +171,28 @@ pub type Receipt = Statement<ReceiptPredicate>;
 impl Predicate for ReceiptPredicate {
     const TYPE: &'static str = RECEIPT_PREDICATE_TYPE;
     const SUBJECT: &'static str = "transaction";
+
+    fn check(&self) -> Result<(), StatementError> {
+        let wrong = |field, expected: String, got: &str| {
+            Err(StatementError::Field { field, expected, got: printable(got, 128) })
+        };
+        if !(1..=MAX_LEAVES).contains(&self.item_count) {
+            let expected = format!("1 to {MAX_LEAVES}");
+            return wrong("itemCount", expected, &self.item_count.to_string());
+        }
+        match &self.nonce {
+            Some(nonce) if !is_nonce(nonce) => {
+                let expected = format!("1 to {MAX_NONCE} characters of A-Z a-z 0-9 - _");
+                wrong("nonce", expected, nonce)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn is_nonce(text: &str) -> bool {
+    (1..=MAX_NONCE).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
 }
 
 /// What a receipt says about its transaction. Nothing about single items.
@@ -170,11 +205,11 @@ pub struct ReceiptPredicate {
     pub operator: OperatorId,
     /// The key that signs this.
     pub receipt_key: KeyId,
-    /// How many items there are.
+    /// How many items there are: 1 to 2^20.
     pub item_count: u32,
     /// When it was signed, by the operator's clock.
     pub issued_at: Timestamp,
-    /// What the client sent to know the receipt is fresh: up to 64 characters.
+    /// What the client sent to know the receipt is fresh: 1 to 64 characters of `A-Z a-z 0-9 - _`.
     pub nonce: Option<String>,
     /// Where and by when it is to be found in the ledger.
     pub ledger: Option<LedgerPromise>,
@@ -218,8 +253,7 @@ pub struct Authorization {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_root_stands_at_a_fixed_place() {
+    fn predicate() -> ReceiptPredicate {
         let authorization = Authorization {
             scheme: "exact".into(),
             network: Network::eip155(31_337),
@@ -230,7 +264,7 @@ mod tests {
             nonce: "0x0".into(),
             valid_before: Timestamp::from_seconds(2),
         };
-        let predicate = ReceiptPredicate {
+        ReceiptPredicate {
             transaction_id: "01938c2e-7b00-7000-8000-000000000000".parse().unwrap(),
             operator: OperatorId(Digest::of(b"o")),
             receipt_key: KeyId(Digest::of(b"k")),
@@ -239,9 +273,58 @@ mod tests {
             nonce: None,
             ledger: None,
             authorization,
-        };
-        let root = Digest::of(b"root");
-        let bytes = json::to_vec(&Receipt::new(root, predicate)).unwrap();
-        assert_eq!(&bytes[ROOT_OFFSET..ROOT_OFFSET + 64], root.to_string().as_bytes());
+        }
+    }
+
+    fn written(predicate: ReceiptPredicate) -> Vec<u8> {
+        json::to_vec(&Receipt::new(Digest::of(b"root"), predicate)).unwrap()
+    }
+
+    #[test]
+    fn the_root_stands_at_a_fixed_place() {
+        let bytes = written(predicate());
+        let (head, rest) = bytes.split_at(ROOT_OFFSET);
+        assert_eq!(
+            str::from_utf8(head).unwrap(),
+            r#"{"_type":"https://in-toto.io/Statement/v1","subject":[{"name":"transaction","digest":{"sha256":""#
+        );
+        assert_eq!(&rest[..64], Digest::of(b"root").to_string().as_bytes());
+        assert!(rest[64..].starts_with(br#""}}],"predicateType":"urn:assay:receipt:v1","#));
+    }
+
+    #[test]
+    fn a_field_with_a_value_it_cannot_have_is_named() {
+        assert!(Receipt::from_bytes(&written(predicate())).is_ok());
+        let none = ReceiptPredicate { item_count: 0, ..predicate() };
+        let many = ReceiptPredicate { item_count: MAX_LEAVES + 1, ..predicate() };
+        for (wrong, field) in [(none, "itemCount"), (many, "itemCount")] {
+            let error = Receipt::from_bytes(&written(wrong)).unwrap_err();
+            assert!(error.to_string().starts_with(field), "{error}");
+        }
+        let long = "a".repeat(65);
+        for wrong in ["", "a b", "\u{1b}", long.as_str()] {
+            let wrong = ReceiptPredicate { nonce: Some(wrong.to_owned()), ..predicate() };
+            let error = Receipt::from_bytes(&written(wrong)).unwrap_err();
+            assert!(error.to_string().starts_with("nonce"), "{error}");
+        }
+    }
+
+    #[test]
+    fn fixed_fields_and_the_one_subject_are_checked() {
+        let text = String::from_utf8(written(predicate())).unwrap();
+        let subject =
+            format!(r#"{{"name":"transaction","digest":{{"sha256":"{}"}}}}"#, Digest::of(b"root"));
+        for (from, to, message) in [
+            ("Statement/v1", "Statement/v2", "_type: expected"),
+            ("receipt:v1", "receipt:v2", "predicateType: expected"),
+            ("\"transaction\"", "\"receipt\"", "subject name: expected"),
+            (&subject, "", "subjects: expected 1, got 0"),
+            (&subject, &format!("{subject},{subject}"), "subjects: expected 1, got 2"),
+        ] {
+            let error = Receipt::from_bytes(text.replace(from, to).as_bytes()).unwrap_err();
+            assert!(error.to_string().starts_with(message), "{error}");
+        }
+        let long = [text.as_bytes(), &vec![b' '; MAX_BYTES]].concat();
+        assert!(matches!(Receipt::from_bytes(&long), Err(StatementError::Length { .. })));
     }
 }

@@ -12,6 +12,9 @@
 //! Every refusal names its [`Check`] and both values. `docs/verification.md` lists the checks.
 
 mod bundle;
+mod expectation;
+mod items;
+mod known;
 mod methods;
 mod parts;
 mod payment;
@@ -20,7 +23,8 @@ mod refusal;
 mod report;
 mod verified;
 
-pub use bundle::{Expectation, Verifier};
+pub use bundle::Verifier;
+pub use expectation::Expectation;
 pub use methods::{Certification, ItemEvidence, MethodContext, MethodVerifier, Methods, Signed};
 pub use parts::{open_item, open_manifest, open_receipt, open_settlement};
 pub use payment::{PaymentReport, PaymentState};

@@ -4,20 +4,19 @@ use std::time::Duration;
 
 use assay_primitives::{Digest, KeyId, Timestamp};
 use assay_receipt::{
-    BundleItem, DsseError, Envelope, ItemStatement, KeyManifest, KeyPurpose, ManifestError,
-    ManifestKey, PublicKey, Receipt, SettlementRecord, Statement, StatementError, commit_output,
-    commit_request, merkle,
+    BundleItem, DsseError, Envelope, IN_TOTO_PAYLOAD_TYPE, ItemDetails, ItemStatement, KeyManifest,
+    ManifestError, Receipt, Salt, SettlementRecord, commit_output, commit_request, merkle,
 };
 
-use crate::{Check, Refusal, Verified};
+use crate::{Check, Refusal, Verified, payment};
 
-/// How far an operator's clock may run ahead of the verifier's.
-const CLOCK_TOLERANCE: Duration = Duration::from_secs(120);
+/// How far the clocks of operator, network and verifier may differ.
+pub(crate) const CLOCK_TOLERANCE: Duration = Duration::from_secs(120);
 
 /// Checks a key manifest's signature against the identity key it names.
 ///
 /// # Errors
-/// [`Check::ManifestSignature`] or [`Check::ManifestContent`].
+/// [`Check::ManifestContent`] or [`Check::ManifestSignature`].
 pub fn open_manifest(envelope: &Envelope) -> Result<Verified<KeyManifest>, Refusal> {
     let manifest = KeyManifest::open(envelope).map_err(|error| match error {
         ManifestError::Envelope(error) => envelope_refusal(Check::ManifestSignature, &error),
@@ -26,8 +25,8 @@ pub fn open_manifest(envelope: &Envelope) -> Result<Verified<KeyManifest>, Refus
     Ok(Verified::assertion(manifest))
 }
 
-/// Checks a receipt: its key is the manifest operator's and in use, it signed it, and it is not from
-/// the future of `now`.
+/// Checks a receipt: its key is the manifest operator's and in use, it signed it, it is not from the
+/// future of `now`, and the money goes to the operator.
 ///
 /// # Errors
 /// One of the `receipt.*` checks.
@@ -37,17 +36,14 @@ pub fn open_receipt(
     now: Timestamp,
 ) -> Result<Verified<Receipt>, Refusal> {
     // What the payload says of its key is only a claim until the signature holds under that key.
-    let claimed = Receipt::from_bytes(&envelope.payload)
+    let receipt = Receipt::from_bytes(&envelope.payload)
         .map_err(|error| Refusal::new(Check::ReceiptContent, "a receipt", error))?;
-    let predicate = claimed.predicate();
+    let predicate = receipt.predicate();
     let operator = manifest.content().operator;
     if predicate.operator != operator {
         return Err(Refusal::new(Check::ReceiptOperator, operator, predicate.operator));
     }
-    let key = receipt_key(manifest, predicate.receipt_key, Check::ReceiptKey)?;
-    let receipt: Receipt =
-        open_statement(envelope, key, Check::ReceiptSignature, Check::ReceiptContent)?;
-    check_key_use(manifest, key, predicate.receipt_key, predicate.issued_at)?;
+    RECEIPT_SIGNER.check(envelope, manifest, predicate.receipt_key, predicate.issued_at)?;
     if predicate.issued_at > now.plus(CLOCK_TOLERANCE) {
         let expected = format!("a time up to {now}");
         return Err(Refusal::new(Check::ReceiptTime, expected, predicate.issued_at));
@@ -64,8 +60,8 @@ pub fn open_receipt(
     Ok(Verified::assertion(receipt))
 }
 
-/// Checks an item: its statement is in the receipt's tree, and request and output are the ones it
-/// commits to.
+/// Checks an item: its statement is in the receipt's tree, request and output are the ones it
+/// commits to, and it depends on earlier items only. What certifies it is not looked at.
 ///
 /// # Errors
 /// One of the `item.*` checks.
@@ -73,44 +69,79 @@ pub fn open_item(
     item: &BundleItem,
     receipt: &Verified<Receipt>,
 ) -> Result<Verified<ItemStatement>, Refusal> {
+    open_item_from(item, receipt, 0)
+}
+
+/// As [`open_item`], of an item whose index has to be `least` or more.
+pub(crate) fn open_item_from(
+    item: &BundleItem,
+    receipt: &Verified<Receipt>,
+    least: u32,
+) -> Result<Verified<ItemStatement>, Refusal> {
     let statement = ItemStatement::from_bytes(&item.statement)
         .map_err(|error| Refusal::new(Check::ItemStatement, "an item statement", error))?;
-    let (index, count) = (statement.details.index, receipt.predicate().item_count);
-    let refusal = |check, expected: String, got: String| {
-        Err(Refusal::new(check, expected, got).in_item(index))
-    };
-    let leaf = merkle::leaf_hash(&item.salts.leaf, &item.statement);
-    let root = merkle::root_from_path(index, count, leaf, &item.path);
-    if root != Some(receipt.subject()) {
-        let got = root.map_or_else(
-            || format!("a path of {} for leaf {index} of {count}", item.path.len()),
-            |root| root.to_string(),
-        );
-        return refusal(Check::ItemInclusion, receipt.subject().to_string(), got);
-    }
-    let request = commit_request(&item.salts.request, &item.request);
-    if request != statement.request_commitment {
-        let expected = statement.request_commitment.to_string();
-        return refusal(Check::ItemRequest, expected, request.to_string());
-    }
-    let output = match &item.output {
-        Some(output) => commit_output(&item.salts.output, output),
-        None => Digest::ZERO,
-    };
-    if output != statement.output_commitment {
-        let expected = statement.output_commitment.to_string();
-        return refusal(Check::ItemOutput, expected, output.to_string());
-    }
-    if let Some(other) = statement.details.depends_on.iter().find(|i| **i >= count || **i == index)
-    {
-        let expected = format!("another item below {count}");
-        return refusal(Check::ItemDependency, expected, other.to_string());
-    }
+    let index = statement.details.index;
+    check_inclusion(item, receipt, index, least)
+        .and_then(|()| check_commitments(item, &statement))
+        .and_then(|()| check_dependencies(&statement.details))
+        .map_err(|refusal| refusal.in_item(index))?;
     Ok(Verified::assertion(statement))
 }
 
+fn check_inclusion(
+    item: &BundleItem,
+    receipt: &Receipt,
+    index: u32,
+    least: u32,
+) -> Result<(), Refusal> {
+    if index < least {
+        let expected = format!("an index of {least} or more");
+        return Err(Refusal::new(Check::ItemIndex, expected, index));
+    }
+    let count = receipt.predicate().item_count;
+    let leaf = merkle::leaf_hash(&item.salts.leaf, &item.statement);
+    let root = merkle::root_from_path(index, count, leaf, &item.path);
+    if root == Some(receipt.subject()) {
+        return Ok(());
+    }
+    let got = root.map_or_else(
+        || format!("a path of {} for leaf {index} of {count}", item.path.len()),
+        |root| root.to_string(),
+    );
+    Err(Refusal::new(Check::ItemInclusion, receipt.subject(), got))
+}
+
+fn check_commitments(item: &BundleItem, statement: &ItemStatement) -> Result<(), Refusal> {
+    let same = |check, expected: Digest, got: Digest| {
+        if got == expected { Ok(()) } else { Err(Refusal::new(check, expected, got)) }
+    };
+    let request = commit_request(&item.salts.request, &item.request);
+    same(Check::ItemRequest, statement.request_commitment, request)?;
+    let output = match &item.output {
+        Some(output) => commit_output(&item.salts.output, output),
+        None if item.salts.output == Salt::ZERO => Digest::ZERO,
+        None => {
+            return Err(Refusal::new(Check::ItemOutput, "no salt where no output is", "a salt"));
+        }
+    };
+    same(Check::ItemOutput, statement.output_commitment, output)
+}
+
+fn check_dependencies(item: &ItemDetails) -> Result<(), Refusal> {
+    let mut least = 0;
+    for other in &item.depends_on {
+        if !(least..item.index).contains(other) {
+            let expected = format!("an index from {least} to below {}", item.index);
+            return Err(Refusal::new(Check::ItemDependency, expected, other));
+        }
+        least = other.saturating_add(1);
+    }
+    Ok(())
+}
+
 /// Checks a settlement record: signed by a receipt key of the manifest's, about this receipt, and
-/// moving the money as that authorises.
+/// moving the money as that authorises. `receipt_digest` is the digest of the envelope that `receipt`
+/// was opened from.
 ///
 /// # Errors
 /// One of the `settlement.*` checks.
@@ -119,62 +150,69 @@ pub fn open_settlement(
     manifest: &Verified<KeyManifest>,
     receipt: &Verified<Receipt>,
     receipt_digest: Digest,
+    now: Timestamp,
 ) -> Result<Verified<SettlementRecord>, Refusal> {
-    let claimed = SettlementRecord::from_bytes(&envelope.payload)
+    let record = SettlementRecord::from_bytes(&envelope.payload)
         .map_err(|error| Refusal::new(Check::SettlementContent, "a settlement record", error))?;
-    let key_id = claimed.predicate().receipt_key;
-    let key = receipt_key(manifest, key_id, Check::SettlementSignature)?;
-    let record: SettlementRecord =
-        open_statement(envelope, key, Check::SettlementSignature, Check::SettlementContent)?;
-    check_key_use(manifest, key, key_id, record.predicate().recorded_at)?;
+    let predicate = record.predicate();
+    SETTLEMENT_SIGNER.check(envelope, manifest, predicate.receipt_key, predicate.recorded_at)?;
     if record.subject() != receipt_digest {
         return Err(Refusal::new(Check::SettlementReceipt, receipt_digest, record.subject()));
     }
-    crate::payment::check_terms(record.predicate(), receipt.predicate())?;
+    payment::check_terms(predicate, receipt.predicate())?;
+    payment::check_times(predicate, receipt.predicate(), now)?;
     Ok(Verified::assertion(record))
 }
 
-fn receipt_key(
-    manifest: &Verified<KeyManifest>,
-    id: KeyId,
-    check: Check,
-) -> Result<&ManifestKey, Refusal> {
-    manifest
-        .key(id, KeyPurpose::Receipt)
-        .ok_or_else(|| Refusal::new(check, "a receipt key of the manifest", id))
-}
-
-fn open_statement<P: assay_receipt::Predicate>(
-    envelope: &Envelope,
-    key: &ManifestKey,
+/// The checks that a signature by a receipt key can fail.
+struct SignerChecks {
+    known: Check,
     signature: Check,
-    content: Check,
-) -> Result<Statement<P>, Refusal> {
-    let key = PublicKey::from_der(&key.public_key)
-        .map_err(|error| Refusal::new(Check::ManifestContent, "a P-256 key", error))?;
-    Statement::open(envelope, &key).map_err(|error| match error {
-        StatementError::Envelope(error) => envelope_refusal(signature, &error),
-        other => Refusal::new(content, P::TYPE, other),
-    })
+    revoked: Check,
+    validity: Check,
 }
 
-fn check_key_use(
-    manifest: &Verified<KeyManifest>,
-    key: &ManifestKey,
-    id: KeyId,
-    at: Timestamp,
-) -> Result<(), Refusal> {
-    // Whoever holds a stolen key writes any time he likes, so without a witness of the time a
-    // revocation reaches everything the key ever signed.
-    if let Some(revocation) = manifest.revocation(id) {
-        let got = format!("{id}, revoked at {} ({})", revocation.time, revocation.reason);
-        return Err(Refusal::new(Check::ReceiptKeyRevoked, "a key that is not revoked", got));
+const RECEIPT_SIGNER: SignerChecks = SignerChecks {
+    known: Check::ReceiptKey,
+    signature: Check::ReceiptSignature,
+    revoked: Check::ReceiptKeyRevoked,
+    validity: Check::ReceiptKeyValidity,
+};
+
+const SETTLEMENT_SIGNER: SignerChecks = SignerChecks {
+    known: Check::SettlementKey,
+    signature: Check::SettlementSignature,
+    revoked: Check::SettlementKeyRevoked,
+    validity: Check::SettlementKeyValidity,
+};
+
+impl SignerChecks {
+    /// Checks that key `id` of the manifest signed the envelope, and could at the time it states.
+    fn check(
+        &self,
+        envelope: &Envelope,
+        manifest: &Verified<KeyManifest>,
+        id: KeyId,
+        at: Timestamp,
+    ) -> Result<(), Refusal> {
+        let (key, listed) = manifest
+            .receipt_key(id)
+            .ok_or_else(|| Refusal::new(self.known, "a receipt key of the manifest", id))?;
+        envelope
+            .verify(IN_TOTO_PAYLOAD_TYPE, key)
+            .map_err(|error| envelope_refusal(self.signature, &error))?;
+        // Whoever holds a stolen key writes any time he likes, so without a witness of the time a
+        // revocation reaches everything the key ever signed.
+        if let Some(revocation) = manifest.revocation(id) {
+            let got = format!("{id}, revoked at {} ({})", revocation.time, revocation.reason);
+            return Err(Refusal::new(self.revoked, "a key that is not revoked", got));
+        }
+        if at < listed.valid_from || at > listed.valid_to {
+            let expected = format!("a time from {} to {}", listed.valid_from, listed.valid_to);
+            return Err(Refusal::new(self.validity, expected, at));
+        }
+        Ok(())
     }
-    if at < key.valid_from || at > key.valid_to {
-        let expected = format!("a time from {} to {}", key.valid_from, key.valid_to);
-        return Err(Refusal::new(Check::ReceiptKeyValidity, expected, at));
-    }
-    Ok(())
 }
 
 fn envelope_refusal(check: Check, error: &DsseError) -> Refusal {

@@ -1,10 +1,18 @@
-use assay_primitives::{Account, Amount, Network, Timestamp};
+use std::fmt;
+
+use assay_primitives::{Account, Amount, Digest, Network, Timestamp, printable};
 use assay_receipt::{
-    Authorization, ReceiptPredicate, SettlementPredicate, SettlementRecord, SettlementStatus,
+    Authorization, Bundle, KeyManifest, Receipt, ReceiptPredicate, SettlementPredicate,
+    SettlementStatus,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Check, Refusal, Verified};
+use crate::parts::CLOCK_TOLERANCE;
+use crate::refusal::listed;
+use crate::{Check, Refusal, TimeBasis, Verified, open_settlement};
+
+/// The one x402 scheme in which what is settled is exactly what was authorised.
+const EXACT: &str = "exact";
 
 /// What became of the money, as the operator's records say. A verifier that wants more than the
 /// operator's word looks the transaction up on its network.
@@ -55,6 +63,138 @@ pub enum PaymentState {
     Zero,
 }
 
+impl PaymentReport {
+    /// Returns what the time of the receipt is based on.
+    pub(crate) const fn time_basis(&self) -> TimeBasis {
+        if self.block_time.is_some() { TimeBasis::Settled } else { TimeBasis::Asserted }
+    }
+}
+
+impl PaymentState {
+    /// Returns the state's name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Authorized => "authorized",
+            Self::Failed => "failed",
+            Self::Refunded => "refunded",
+            Self::Reorged => "reorged",
+            Self::Settled => "settled",
+            Self::Zero => "zero",
+        }
+    }
+
+    /// Returns the state that a record leads to, or `None` when it cannot follow on this one.
+    const fn after(self, status: SettlementStatus) -> Option<Self> {
+        match (self, status) {
+            // What was given up as failed may have been carried out by somebody else after all.
+            (Self::Authorized | Self::Failed | Self::Reorged, SettlementStatus::Settled) => {
+                Some(Self::Settled)
+            }
+            (Self::Authorized | Self::Reorged, SettlementStatus::Failed) => Some(Self::Failed),
+            (Self::Authorized, SettlementStatus::Zero) => Some(Self::Zero),
+            (Self::Settled, SettlementStatus::Reorged) => Some(Self::Reorged),
+            (Self::Settled | Self::Refunded, SettlementStatus::Refunded) => Some(Self::Refunded),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for PaymentState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Checks every settlement record of a bundle, and sums up what they say.
+pub(crate) fn open_payment(
+    bundle: &Bundle,
+    manifest: &Verified<KeyManifest>,
+    receipt: &Verified<Receipt>,
+    receipt_digest: Digest,
+    now: Timestamp,
+) -> Result<PaymentReport, Refusal> {
+    let records = Refusal::all_or_first(
+        bundle
+            .settlement_records
+            .iter()
+            .map(|envelope| open_settlement(envelope, manifest, receipt, receipt_digest, now)),
+    )?;
+    check_each_once(bundle)?;
+    let mut report = PaymentReport::of(&receipt.predicate().authorization);
+    let mut before = None;
+    for record in records.iter().map(|record| record.predicate()) {
+        if before.is_some_and(|before| record.recorded_at < before) {
+            let expected = "the settlement records oldest first";
+            return Err(Refusal::new(Check::SettlementOrder, expected, record.recorded_at));
+        }
+        before = Some(record.recorded_at);
+        report.add(record)?;
+    }
+    Ok(report)
+}
+
+fn check_each_once(bundle: &Bundle) -> Result<(), Refusal> {
+    let mut digests: Vec<Digest> = bundle.settlement_records.iter().map(|e| e.digest()).collect();
+    digests.sort_unstable();
+    match digests.windows(2).find(|pair| pair.first() == pair.last()) {
+        Some(pair) => {
+            let expected = "each settlement record once";
+            Err(Refusal::new(Check::SettlementOrder, expected, listed(pair)))
+        }
+        None => Ok(()),
+    }
+}
+
+impl PaymentReport {
+    fn of(terms: &Authorization) -> Self {
+        Self {
+            state: PaymentState::Authorized,
+            scheme: printable(&terms.scheme, 64),
+            network: terms.network.clone(),
+            asset: terms.asset.clone(),
+            payer: terms.payer.clone(),
+            pay_to: terms.pay_to.clone(),
+            authorized: terms.amount,
+            settled: Amount::ZERO,
+            refunded: Amount::ZERO,
+            transaction: None,
+            block_time: None,
+        }
+    }
+
+    /// Takes the next record in.
+    fn add(&mut self, record: &SettlementPredicate) -> Result<(), Refusal> {
+        self.state = self.state.after(record.status).ok_or_else(|| {
+            let expected = format!("what can follow on `{}`", self.state);
+            let got = format!("{:?}", record.status).to_lowercase();
+            Refusal::new(Check::SettlementOrder, expected, got)
+        })?;
+        match self.state {
+            PaymentState::Settled => {
+                self.settled = record.amount;
+                self.transaction = record.transaction.as_deref().map(|text| printable(text, 128));
+                self.block_time = record.block.as_ref().map(|block| block.time);
+            }
+            PaymentState::Refunded => {
+                let refunded = self.refunded.checked_add(record.amount);
+                let Some(refunded) = refunded.filter(|refunded| *refunded <= self.settled) else {
+                    let expected = format!("refunds of at most {}", self.settled);
+                    let got = format!("{} after {}", record.amount, self.refunded);
+                    return Err(Refusal::new(Check::SettlementOrder, expected, got));
+                };
+                self.refunded = refunded;
+            }
+            _ => {
+                self.settled = Amount::ZERO;
+                self.transaction = None;
+                self.block_time = None;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Checks that a record moves money as the receipt authorises, and says all its status asks for.
 pub(crate) fn check_terms(
     record: &SettlementPredicate,
@@ -90,7 +230,11 @@ pub(crate) fn check_terms(
 fn check_amount(record: &SettlementPredicate, terms: &Authorization) -> Result<(), Refusal> {
     let wrong =
         |expected: String, got: String| Err(Refusal::new(Check::SettlementTerms, expected, got));
-    let moves = matches!(record.status, SettlementStatus::Settled | SettlementStatus::Refunded);
+    let settles = record.status == SettlementStatus::Settled;
+    let moves = settles || record.status == SettlementStatus::Refunded;
+    if settles && terms.scheme == EXACT && record.amount != terms.amount {
+        return wrong(format!("exactly {}", terms.amount), record.amount.to_string());
+    }
     if moves && (record.amount == Amount::ZERO || record.amount > terms.amount) {
         return wrong(format!("an amount from 1 to {}", terms.amount), record.amount.to_string());
     }
@@ -100,62 +244,32 @@ fn check_amount(record: &SettlementPredicate, terms: &Authorization) -> Result<(
     if moves && (record.transaction.is_none() || record.block.is_none()) {
         return wrong("a transaction and its block".to_owned(), "none".to_owned());
     }
-    if let (SettlementStatus::Settled, Some(block)) = (record.status, &record.block)
-        && block.time >= terms.valid_before
-    {
-        return wrong(format!("a block before {}", terms.valid_before), block.time.to_string());
+    match &record.block {
+        Some(block) if settles && block.time >= terms.valid_before => {
+            wrong(format!("a block before {}", terms.valid_before), block.time.to_string())
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
-/// Sums up what the records say, oldest first.
-///
-/// # Errors
-/// [`Check::SettlementTerms`] when more was given back than moved.
-pub(crate) fn report(
-    terms: &Authorization,
-    records: &[Verified<SettlementRecord>],
-) -> Result<PaymentReport, Refusal> {
-    let mut report = PaymentReport {
-        state: PaymentState::Authorized,
-        scheme: terms.scheme.clone(),
-        network: terms.network.clone(),
-        asset: terms.asset.clone(),
-        payer: terms.payer.clone(),
-        pay_to: terms.pay_to.clone(),
-        authorized: terms.amount,
-        settled: Amount::ZERO,
-        refunded: Amount::ZERO,
-        transaction: None,
-        block_time: None,
+/// Checks that a record was made after its receipt and before now, and that its block lies between
+/// receipt and record.
+pub(crate) fn check_times(
+    record: &SettlementPredicate,
+    receipt: &ReceiptPredicate,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    let within = |what: &str, time: Timestamp, earliest: Timestamp, latest: Timestamp| {
+        if time.plus(CLOCK_TOLERANCE) >= earliest && time <= latest.plus(CLOCK_TOLERANCE) {
+            return Ok(());
+        }
+        let expected = format!("{what} from {earliest} to {latest}");
+        Err(Refusal::new(Check::SettlementTime, expected, time))
     };
-    for record in records.iter().map(|record| record.predicate()) {
-        match record.status {
-            SettlementStatus::Refunded => {
-                report.state = PaymentState::Refunded;
-                report.refunded = Amount(report.refunded.0.saturating_add(record.amount.0));
-            }
-            SettlementStatus::Settled => {
-                report.state = PaymentState::Settled;
-                report.settled = record.amount;
-                report.transaction.clone_from(&record.transaction);
-                report.block_time = record.block.as_ref().map(|block| block.time);
-            }
-            status => {
-                report.state = match status {
-                    SettlementStatus::Reorged => PaymentState::Reorged,
-                    SettlementStatus::Zero => PaymentState::Zero,
-                    _ => PaymentState::Failed,
-                };
-                report.settled = Amount::ZERO;
-                report.transaction = None;
-                report.block_time = None;
-            }
-        }
-        if report.refunded > report.settled {
-            let expected = format!("refunds of at most {}", report.settled);
-            return Err(Refusal::new(Check::SettlementTerms, expected, report.refunded));
-        }
+    let (issued_at, recorded_at) = (receipt.issued_at, record.recorded_at);
+    within("a record", recorded_at, issued_at, now)?;
+    match &record.block {
+        Some(block) => within("a block", block.time, issued_at, recorded_at),
+        None => Ok(()),
     }
-    Ok(report)
 }

@@ -1,20 +1,21 @@
 use std::fmt;
 
+use assay_primitives::printable;
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
 /// Gives each check its name in messages and JSON.
 macro_rules! checks {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
-        /// A check that a bundle can fail.
-        #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+        /// A check that a bundle can fail. Of several that fail, the least is reported.
+        #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
         #[non_exhaustive]
         pub enum Check {
             $($(#[$doc])* $variant,)*
         }
 
         impl Check {
-            /// Every check, in the order in which they are made.
+            /// Every check, in order.
             pub const ALL: &[Self] = &[$(Self::$variant,)*];
 
             /// Returns the check's name.
@@ -31,10 +32,12 @@ checks! {
     BundleEncoding = "bundle.encoding",
     /// The file is of a version that is known here.
     BundleVersion = "bundle.version",
+    /// The key manifest can be read in one way only.
+    ManifestContent = "manifest.content",
     /// The key manifest is signed by the identity key it names.
     ManifestSignature = "manifest.signature",
-    /// The key manifest can be read.
-    ManifestContent = "manifest.content",
+    /// The key manifest and the ones the verifier knows of this operator are one history.
+    ManifestHistory = "manifest.history",
     /// The operator is one the policy accepts.
     PolicyOperator = "policy.operator",
     /// The key manifest is as new as the policy asks.
@@ -55,19 +58,19 @@ checks! {
     ReceiptTime = "receipt.time",
     /// The money goes to an address in the manifest.
     ReceiptPayTo = "receipt.pay-to",
-    /// The disclosed items are in order, each once, and as many as there can be.
-    ItemIndex = "item.index",
     /// The item's bytes are an item statement.
     ItemStatement = "item.statement",
+    /// The disclosed items are in order, each once, and there is one.
+    ItemIndex = "item.index",
     /// The item is in the receipt's tree.
     ItemInclusion = "item.inclusion",
     /// The request is the one committed to.
     ItemRequest = "item.request",
     /// The output is the one committed to.
     ItemOutput = "item.output",
-    /// Items depend only on others of the transaction.
+    /// The item depends on earlier items only.
     ItemDependency = "item.dependency",
-    /// The evidence is what the item refers to.
+    /// The evidence is what the items refer to, and all of it.
     ItemEvidence = "item.evidence",
     /// The method is known here.
     ItemMethod = "item.method",
@@ -75,14 +78,24 @@ checks! {
     ItemCertification = "item.certification",
     /// The prices add up to what was authorised.
     ReceiptPrice = "receipt.price",
-    /// The settlement record is signed by a key of the operator's.
-    SettlementSignature = "settlement.signature",
     /// The settlement record can be read.
     SettlementContent = "settlement.content",
+    /// The settlement record's key is in the manifest, for receipts.
+    SettlementKey = "settlement.key",
+    /// The settlement record is signed by its key.
+    SettlementSignature = "settlement.signature",
+    /// The settlement record's key was not revoked.
+    SettlementKeyRevoked = "settlement.key-revoked",
+    /// The settlement record was signed while its key was in use.
+    SettlementKeyValidity = "settlement.key-validity",
     /// The settlement record is about this receipt.
     SettlementReceipt = "settlement.receipt",
     /// The settlement record moves the money as authorised.
     SettlementTerms = "settlement.terms",
+    /// The settlement record's times fit the receipt's, each other and the verifier's.
+    SettlementTime = "settlement.time",
+    /// Each settlement record can follow from the ones before it.
+    SettlementOrder = "settlement.order",
     /// The method is one the policy accepts.
     PolicyMethod = "policy.method",
     /// The model is one the policy accepts.
@@ -131,10 +144,14 @@ pub struct Refusal {
     pub got: String,
 }
 
+/// The most characters of a value that a refusal shows.
+const MAX_VALUE: usize = 512;
+
 impl Refusal {
     /// Makes a refusal that concerns no single item.
     pub fn new(check: Check, expected: impl fmt::Display, got: impl fmt::Display) -> Self {
-        Self { check, item: None, expected: expected.to_string(), got: got.to_string() }
+        let shown = |value: &dyn fmt::Display| printable(&value.to_string(), MAX_VALUE);
+        Self { check, item: None, expected: shown(&expected), got: shown(&got) }
     }
 
     /// Says in which item.
@@ -142,6 +159,26 @@ impl Refusal {
     pub fn in_item(mut self, index: u32) -> Self {
         self.item = Some(index);
         self
+    }
+
+    /// Returns the refusal to report of several: the one whose check is the least, and of these the
+    /// one in the first item.
+    pub(crate) fn first(refusals: impl IntoIterator<Item = Self>) -> Option<Self> {
+        refusals.into_iter().min_by_key(|refusal| (refusal.check, refusal.item))
+    }
+
+    /// Returns all values, or of all refusals the one to report.
+    pub(crate) fn all_or_first<T>(
+        results: impl IntoIterator<Item = Result<T, Self>>,
+    ) -> Result<Vec<T>, Self> {
+        let (mut values, mut refusals) = (Vec::new(), Vec::new());
+        for result in results {
+            match result {
+                Ok(value) => values.push(value),
+                Err(refusal) => refusals.push(refusal),
+            }
+        }
+        Self::first(refusals).map_or(Ok(values), Err)
     }
 }
 
@@ -154,7 +191,49 @@ impl fmt::Display for Refusal {
     }
 }
 
+/// Returns the values in words.
+pub(crate) fn listed<T: fmt::Display>(values: &[T]) -> String {
+    let shown: Vec<String> = values.iter().take(8).map(ToString::to_string).collect();
+    let more = if values.len() > shown.len() { ", …" } else { "" };
+    match shown.as_slice() {
+        [] => "nothing".to_owned(),
+        [one] => one.clone(),
+        _ => format!("one of {}{more}", shown.join(", ")),
+    }
+}
+
 /// A file that is no bundle at all, so that there is nothing to verify.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 #[error("not a bundle: {0}")]
 pub struct Unusable(pub String);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_check_is_reported_and_of_one_check_the_first_item() {
+        let refusal = |check, item| Refusal { item, ..Refusal::new(check, "a", "b") };
+        let (early, late) = (Check::ItemStatement, Check::PolicyModel);
+        let all = [refusal(late, Some(0)), refusal(early, Some(2)), refusal(early, Some(1))];
+        assert_eq!(Refusal::first(all.clone()), Some(refusal(early, Some(1))));
+        assert_eq!(Refusal::all_or_first([Ok(1), Err(all[0].clone())]), Err(all[0].clone()));
+        assert_eq!(Refusal::all_or_first([Ok(1), Ok(2)]), Ok(vec![1, 2]));
+    }
+
+    #[test]
+    fn a_refusal_shows_no_raw_text_of_the_file() {
+        let refusal = Refusal::new(Check::ReceiptContent, "a", "\u{1b}[2Jverified");
+        assert_eq!(refusal.to_string(), "receipt.content: expected a, got \\u{1b}[2Jverified");
+        let long = Refusal::new(Check::ReceiptContent, "a", "x".repeat(10_000));
+        assert_eq!(long.got.chars().count(), MAX_VALUE + 1);
+    }
+
+    #[test]
+    fn names_are_unique() {
+        for (at, check) in Check::ALL.iter().enumerate() {
+            assert!(!Check::ALL[..at].iter().any(|other| other.as_str() == check.as_str()));
+        }
+        assert!(Check::ALL.is_sorted());
+    }
+}

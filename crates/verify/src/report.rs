@@ -1,4 +1,5 @@
-use assay_primitives::{Digest, Method, ModelId, OperatorId, Timestamp, TransactionId};
+use assay_primitives::{Digest, Method, ModelId, OperatorId, Timestamp, TransactionId, printable};
+use assay_receipt::{ItemDetails, Outcome};
 use serde::{Serialize, Serializer};
 
 use crate::{PaymentReport, Refusal, TimeBasis};
@@ -39,6 +40,10 @@ impl Verdict {
         }
     }
 
+    pub(crate) fn refused(refusal: Refusal) -> Self {
+        Self::Refused(Box::new(refusal))
+    }
+
     /// Returns the verdict on two things together: the worse one, the first on a tie.
     #[must_use]
     pub(crate) fn and(self, other: Self) -> Self {
@@ -68,7 +73,7 @@ impl Serialize for Verdict {
 pub struct Report {
     /// The verdict on the whole.
     pub verdict: Verdict,
-    /// The first check that failed.
+    /// The check that failed; of several, the first in the order of [`crate::Check::ALL`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refusal: Option<Refusal>,
     /// Who sold it, once the key manifest held.
@@ -87,12 +92,39 @@ pub struct Report {
     pub nonce: Option<String>,
     /// How many items the transaction has, disclosed or not.
     pub item_count: Option<u32>,
-    /// The disclosed items.
+    /// The disclosed items, once they all held under the receipt.
     pub items: Vec<ItemReport>,
     /// What became of the money.
     pub payment: Option<PaymentReport>,
     /// What no policy pins, in words.
     pub notes: Vec<String>,
+}
+
+impl Report {
+    pub(crate) const fn empty() -> Self {
+        Self {
+            verdict: Verdict::Consistent,
+            refusal: None,
+            operator: None,
+            manifest_version: None,
+            transaction: None,
+            receipt: None,
+            issued_at: None,
+            time_basis: None,
+            nonce: None,
+            item_count: None,
+            items: Vec::new(),
+            payment: None,
+            notes: Vec::new(),
+        }
+    }
+
+    /// Closes the report with the verdict.
+    pub(crate) fn conclude(mut self, verdict: Result<Verdict, Refusal>) -> Self {
+        self.verdict = verdict.unwrap_or_else(Verdict::refused);
+        self.refusal = self.verdict.refusal().cloned();
+        self
+    }
 }
 
 /// What was found out about an item.
@@ -102,18 +134,48 @@ pub struct Report {
 pub struct ItemReport {
     /// The item's place in its transaction.
     pub index: u32,
-    /// The verdict on it.
+    /// The verdict on it: `refused` too when what is wrong concerns the whole transaction.
     pub verdict: Verdict,
     /// The method that certifies it.
     pub method: Method,
     /// What ran.
     pub model: ModelReport,
-    /// Whom one has to believe.
+    /// Whom one has to believe; empty when nothing certifies it.
     pub believe: String,
     /// How it went.
     pub outcome: String,
     /// How many bytes of evidence it has.
     pub evidence_bytes: u64,
+}
+
+impl ItemReport {
+    pub(crate) fn new(
+        item: &ItemDetails,
+        pinned: bool,
+        believe: Option<String>,
+        verdict: Verdict,
+    ) -> Self {
+        let shown = |text: &str| printable(text, 128);
+        let (model, engine) = (&item.model, &item.model.engine);
+        Self {
+            index: item.index,
+            verdict,
+            method: item.method.clone(),
+            model: ModelReport {
+                name: shown(&model.name),
+                version: shown(&model.version),
+                id: model.id(),
+                pinned,
+                engine: format!("{} {}", shown(&engine.name), shown(&engine.version)),
+            },
+            believe: believe.unwrap_or_default(),
+            outcome: match &item.outcome {
+                Outcome::Ok => "ok".to_owned(),
+                Outcome::Failed { reason } => format!("failed: {}", shown(reason)),
+            },
+            evidence_bytes: item.evidence.iter().fold(0, |sum, one| one.size.saturating_add(sum)),
+        }
+    }
 }
 
 /// What ran, by the receipt.

@@ -16,11 +16,12 @@ pub trait MethodVerifier: Debug + Send + Sync {
     /// Returns the method's name.
     fn method(&self) -> Method;
 
-    /// Checks the evidence of an item whose statement, request and output were checked already.
+    /// Checks the evidence of an item whose statement, request and output were checked already, and
+    /// whose evidence has the contents that its statement names.
     ///
     /// # Errors
-    /// With [`crate::Check::ItemCertification`] and both values, when the evidence does not certify
-    /// the item.
+    /// With both values when the evidence does not certify the item. Whatever check the refusal
+    /// names, [`crate::Check::ItemCertification`] is what is reported.
     fn verify(&self, context: &MethodContext<'_>) -> Result<Certification, Refusal>;
 }
 
@@ -74,12 +75,13 @@ impl Methods {
     /// Adds a method; of two with one name, the later counts.
     #[must_use]
     pub fn with(mut self, verifier: impl MethodVerifier + 'static) -> Self {
+        self.0.retain(|other| other.method() != verifier.method());
         self.0.push(Box::new(verifier));
         self
     }
 
     pub(crate) fn find(&self, method: &Method) -> Option<&dyn MethodVerifier> {
-        self.0.iter().rev().map(AsRef::as_ref).find(|verifier| verifier.method() == *method)
+        self.0.iter().map(AsRef::as_ref).find(|verifier| verifier.method() == *method)
     }
 
     pub(crate) fn names(&self) -> String {

@@ -1,9 +1,15 @@
+//! What a verifier accepts, as it is written down.
+
+mod checks;
+
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use assay_primitives::{
     Account, Amount, AssetId, Method, ModelId, Network, OperatorId, parse_duration,
 };
+use assay_receipt::ItemDetails;
 use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
@@ -26,7 +32,8 @@ pub struct Policy {
     pub networks: Option<Vec<Network>>,
     /// The accounts that may be paid.
     pub pay_to: Option<Vec<Account>>,
-    /// The most a transaction may cost, for each asset; an asset not listed is refused.
+    /// The most a transaction may cost, for each asset; an asset not listed is refused. Of two for
+    /// one asset, the lower counts.
     pub max_price: Option<Vec<PinnedPrice>>,
     /// The greatest age of a receipt, as `30d`.
     #[serde(default, deserialize_with = "duration")]
@@ -74,10 +81,28 @@ impl Policy {
         toml::from_str(text).map_err(|error| PolicyError(error.to_string().trim_end().to_owned()))
     }
 
-    /// Says whether the policy pins this id under this name, or lists no models at all (`None`).
-    pub(crate) fn model(&self, name: &str, id: ModelId) -> Option<bool> {
-        let models = self.models.as_ref()?;
-        Some(models.get(name).is_some_and(|ids| ids.contains(&id)))
+    /// Says whether the policy pins what ran under the name it ran by.
+    pub(crate) fn pins(&self, item: &ItemDetails) -> bool {
+        let ids = self.models.as_ref().and_then(|models| models.get(&item.model.name));
+        ids.is_some_and(|ids| ids.contains(&item.model.id()))
+    }
+}
+
+impl TimeBasis {
+    /// Returns the basis' name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Asserted => "asserted",
+            Self::Settled => "settled",
+            Self::Witnessed => "witnessed",
+        }
+    }
+}
+
+impl fmt::Display for TimeBasis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

@@ -1,5 +1,8 @@
 //! The key manifest: which keys an operator uses and for what, signed by its identity key.
 
+use std::collections::HashSet;
+use std::fmt;
+
 use assay_primitives::json::{self, StrictJsonError};
 use assay_primitives::{Account, Digest, KeyId, Network, OperatorId, Timestamp, encoding};
 use serde::{Deserialize, Serialize};
@@ -8,6 +11,8 @@ use crate::{DsseError, Envelope, PublicKey, SigningKey};
 
 /// The DSSE payload type of a key manifest.
 pub const MANIFEST_PAYLOAD_TYPE: &str = "application/vnd.assay.key-manifest.v1+json";
+/// The most bytes a manifest may have.
+const MAX_BYTES: usize = 1 << 20;
 
 /// A key manifest: its content is only to be had after its signature was checked against the
 /// identity key that it names. Whether that identity is the expected one is for the caller to say.
@@ -15,6 +20,11 @@ pub const MANIFEST_PAYLOAD_TYPE: &str = "application/vnd.assay.key-manifest.v1+j
 pub struct KeyManifest {
     content: ManifestContent,
     identity: PublicKey,
+    digest: Digest,
+    /// The ids of `content.keys`, in their order.
+    ids: Vec<KeyId>,
+    /// The keys among them that sign receipts.
+    receipt_keys: Vec<PublicKey>,
 }
 
 /// What a manifest says. A newer one has a higher version and names the one before.
@@ -28,11 +38,11 @@ pub struct ManifestContent {
     pub identity_key: Vec<u8>,
     /// Counts up from 1.
     pub version: u64,
-    /// The digest of the version before.
+    /// The digest of the version before; none in version 1.
     pub previous: Option<Digest>,
     /// When this was signed.
     pub issued_at: Timestamp,
-    /// The keys, old ones included: a manifest only grows.
+    /// The keys, each once, old ones included: a manifest only grows.
     pub keys: Vec<ManifestKey>,
     /// Where the operator is paid.
     pub settlement_addresses: Vec<SettlementAddress>,
@@ -40,7 +50,7 @@ pub struct ManifestContent {
     pub gateways: Vec<String>,
     /// Enclave measurements the operator stands by, as policies name them.
     pub enclave_measurements: Vec<String>,
-    /// Keys that must not be believed any more.
+    /// Keys that must not be believed any more, each once.
     pub revocations: Vec<KeyRevocation>,
 }
 
@@ -55,7 +65,7 @@ pub struct ManifestKey {
     pub public_key: Vec<u8>,
     /// From when on it is used.
     pub valid_from: Timestamp,
-    /// Until when it is used.
+    /// Until when it is used, this moment included.
     pub valid_to: Timestamp,
 }
 
@@ -112,6 +122,26 @@ pub enum ManifestError {
         /// The id of the identity key.
         got: KeyId,
     },
+    /// A field has a value that it cannot have.
+    #[error("key manifest: {field}: expected {expected}, got {got}")]
+    Field {
+        /// Which field.
+        field: &'static str,
+        /// What it can be.
+        expected: String,
+        /// What it is.
+        got: String,
+    },
+    /// A newer version does not contain what an older one says.
+    #[error("key manifest version {newer} does not follow from version {older}: {lost}")]
+    History {
+        /// The newer version.
+        newer: u64,
+        /// The older version.
+        older: u64,
+        /// What of the older one is not in the newer.
+        lost: String,
+    },
 }
 
 impl KeyManifest {
@@ -133,14 +163,54 @@ impl KeyManifest {
     /// # Errors
     /// Names the first check that fails.
     pub fn open(envelope: &Envelope) -> Result<Self, ManifestError> {
+        let length = envelope.payload.len();
+        if length > MAX_BYTES {
+            return field("length", format!("at most {MAX_BYTES} bytes"), length);
+        }
         let content: ManifestContent = json::from_slice(&envelope.payload)?;
         let identity = PublicKey::from_der(&content.identity_key)?;
         if content.operator.0 != identity.id().0 {
             let (expected, got) = (content.operator, identity.id());
             return Err(ManifestError::Operator { expected, got });
         }
+        content.check_versions()?;
+        let ids = content.check_keys()?;
+        let receipt_keys = content
+            .keys
+            .iter()
+            .filter(|key| key.purpose == KeyPurpose::Receipt)
+            .map(|key| PublicKey::from_der(&key.public_key))
+            .collect::<Result<_, _>>()?;
         envelope.verify(MANIFEST_PAYLOAD_TYPE, &identity)?;
-        Ok(Self { content, identity })
+        Ok(Self { content, identity, digest: envelope.digest(), ids, receipt_keys })
+    }
+
+    /// Checks that this manifest contains what an older one of the same operator says: the same keys
+    /// from the same moments on, and every revocation. Of one version there is one manifest.
+    ///
+    /// # Errors
+    /// Names what of the older one is lost.
+    pub fn check_follows(&self, older: &Self) -> Result<(), ManifestError> {
+        let (new, old) = (&self.content, &older.content);
+        let lost = |lost: String| {
+            Err(ManifestError::History { newer: new.version, older: old.version, lost })
+        };
+        if new.version == old.version && self.digest != older.digest {
+            return lost(format!("one is {}, the other {}", self.digest, older.digest));
+        }
+        let is_next = old.version.checked_add(1) == Some(new.version);
+        if is_next && new.previous != Some(older.digest) {
+            return lost(format!("it does not name {} as the one before", older.digest));
+        }
+        for (id, key) in older.ids.iter().zip(&old.keys) {
+            if self.key(*id, key.purpose).is_none_or(|same| same.valid_from != key.valid_from) {
+                return lost(format!("key {id} in use from {}", key.valid_from));
+            }
+        }
+        match old.revocations.iter().find(|one| self.revocation(one.key).is_none()) {
+            Some(revocation) => lost(format!("the revocation of key {}", revocation.key)),
+            None => Ok(()),
+        }
     }
 
     /// Returns what the manifest says.
@@ -155,13 +225,24 @@ impl KeyManifest {
         &self.identity
     }
 
+    /// Returns the SHA-256 of the signed bytes, by which the next version names this one.
+    #[must_use]
+    pub const fn digest(&self) -> Digest {
+        self.digest
+    }
+
     /// Finds a key by its id and purpose.
     #[must_use]
     pub fn key(&self, id: KeyId, purpose: KeyPurpose) -> Option<&ManifestKey> {
-        self.content
-            .keys
-            .iter()
-            .find(|key| key.purpose == purpose && Digest::of(&key.public_key) == id.0)
+        let mut keys = self.ids.iter().zip(&self.content.keys);
+        keys.find(|(own, key)| **own == id && key.purpose == purpose).map(|(_, key)| key)
+    }
+
+    /// Finds a key that signs receipts, with when it is used.
+    #[must_use]
+    pub fn receipt_key(&self, id: KeyId) -> Option<(&PublicKey, &ManifestKey)> {
+        let public = self.receipt_keys.iter().find(|key| key.id() == id)?;
+        Some((public, self.key(id, KeyPurpose::Receipt)?))
     }
 
     /// Finds the revocation of a key.
@@ -170,3 +251,51 @@ impl KeyManifest {
         self.content.revocations.iter().find(|revocation| revocation.key == id)
     }
 }
+
+impl ManifestContent {
+    fn check_versions(&self) -> Result<(), ManifestError> {
+        match (self.version, self.previous) {
+            (0, _) => field("version", "1 or more", self.version),
+            (1, Some(previous)) => field("previous", "none in version 1", previous),
+            (2.., None) => field("previous", "the digest of the version before", "none"),
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns the keys' ids.
+    fn check_keys(&self) -> Result<Vec<KeyId>, ManifestError> {
+        let ids: Vec<KeyId> =
+            self.keys.iter().map(|key| KeyId(Digest::of(&key.public_key))).collect();
+        check_each_once("keys", ids.iter().copied())?;
+        check_each_once("revocations", self.revocations.iter().map(|one| one.key))?;
+        match self.keys.iter().find(|key| key.valid_from > key.valid_to) {
+            Some(key) => field("validTo", format!("{} or later", key.valid_from), key.valid_to),
+            None => Ok(ids),
+        }
+    }
+}
+
+fn check_each_once(
+    list: &'static str,
+    ids: impl Iterator<Item = KeyId>,
+) -> Result<(), ManifestError> {
+    let mut seen = HashSet::new();
+    for id in ids {
+        if !seen.insert(id) {
+            return field(list, "each key once", format!("{id} again"));
+        }
+    }
+    Ok(())
+}
+
+fn field<T>(
+    field: &'static str,
+    expected: impl fmt::Display,
+    got: impl fmt::Display,
+) -> Result<T, ManifestError> {
+    let (expected, got) = (expected.to_string(), got.to_string());
+    Err(ManifestError::Field { field, expected, got })
+}
+
+#[cfg(test)]
+mod tests;
