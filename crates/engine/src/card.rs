@@ -142,9 +142,8 @@ impl ModelCard {
                 .parse::<Datatype>()
                 .map_err(|error| CardError(format!("`{}`: {error}", tensor.name)))?;
         }
-        if card.inputs.is_empty() || card.outputs.is_empty() {
-            return Err(CardError("a model has at least one input and one output".to_owned()));
-        }
+        check_names("inputs", &card.inputs)?;
+        check_names("outputs", &card.outputs)?;
         Ok(card)
     }
 
@@ -182,6 +181,18 @@ impl ModelCard {
     pub fn top_label(&self, output: &InferenceOutput) -> Option<&str> {
         self.labels.get(output.outputs.first()?.argmax()?).map(String::as_str)
     }
+}
+
+fn check_names(what: &str, tensors: &[TensorSpec]) -> Result<(), CardError> {
+    if tensors.is_empty() {
+        return Err(CardError(format!("{what}: a model has at least one")));
+    }
+    for (index, tensor) in tensors.iter().enumerate() {
+        if tensors.iter().take(index).any(|other| other.name == tensor.name) {
+            return Err(CardError(format!("{what}: two are called `{}`", tensor.name)));
+        }
+    }
+    Ok(())
 }
 
 impl TensorSpec {

@@ -69,4 +69,14 @@ pub enum EngineError {
         /// What is wrong with it.
         error: TensorError,
     },
+    /// The request is not one of the model's.
+    #[error("model `{model}` has {expected} inputs, the request {got}")]
+    Request {
+        /// The model's name.
+        model: String,
+        /// How many inputs the model has.
+        expected: usize,
+        /// How many the request has.
+        got: usize,
+    },
 }

@@ -40,13 +40,14 @@ impl Engine for Tract {
         check_shapes(&card.name, &card.outputs, &optimized, TypedModel::output_fact)?;
         let plan = optimized.into_runnable().map_err(load)?;
         let (name, outputs) = (card.name.clone(), card.outputs.clone());
-        Ok(Arc::new(TractModel { name, outputs, plan }))
+        Ok(Arc::new(TractModel { name, inputs: inputs.len(), outputs, plan }))
     }
 }
 
 /// A model that tract has optimised for this machine.
 struct TractModel {
     name: String,
+    inputs: usize,
     outputs: Vec<TensorSpec>,
     plan: Arc<TypedSimplePlan>,
 }
@@ -54,6 +55,10 @@ struct TractModel {
 impl LoadedModel for TractModel {
     fn run(&self, request: &InferenceRequest) -> Result<InferenceOutput, EngineError> {
         let run = |error| EngineError::Run { model: self.name.clone(), reason: text(error) };
+        let (expected, got) = (self.inputs, request.inputs.len());
+        if expected != got {
+            return Err(EngineError::Request { model: self.name.clone(), expected, got });
+        }
         let inputs: TVec<TValue> =
             request.inputs.iter().map(to_tract).collect::<TractResult<_>>().map_err(run)?;
         let values = self.plan.run(inputs).map_err(run)?;

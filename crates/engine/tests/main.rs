@@ -1,0 +1,18 @@
+//! Model packages and the engine, on the models of this repository.
+
+mod cards;
+mod models;
+mod packages;
+
+use std::path::{Path, PathBuf};
+
+use assay_engine::ModelPackage;
+
+/// Returns the folder of a model of this repository.
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models").join(name)
+}
+
+fn open(name: &str) -> ModelPackage {
+    ModelPackage::open(&folder(name)).unwrap()
+}
