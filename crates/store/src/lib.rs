@@ -13,7 +13,7 @@ mod transactions;
 pub use blobs::{BlobError, BlobStore};
 pub use sqlite::{Durability, SqliteStore};
 pub use transactions::{
-    Commitment, NewOutbox, OutboxEntry, OutboxKind, Payment, Reservation, ReserveOutcome,
+    Commitment, Holder, OutboxEntry, OutboxKind, Payment, Reservation, ReserveOutcome,
     SettlementState, SettlementUpdate, StoreError, TransactionRow, TransactionState,
     TransactionStore,
 };

@@ -1,4 +1,4 @@
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 
 use assay_primitives::{Account, Digest, Network, Timestamp, TransactionId};
 use async_trait::async_trait;
@@ -14,18 +14,18 @@ pub trait TransactionStore: Debug + Send + Sync {
     /// When the store fails.
     async fn reserve(&self, reservation: &Reservation) -> Result<ReserveOutcome, StoreError>;
 
+    /// Returns which transaction has a payment, if any has: the one that reserved it and did not
+    /// release it.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn holder(&self, payment: &Payment) -> Result<Option<Holder>, StoreError>;
+
     /// Gives a payment back that was reserved and not committed: nothing was charged.
     ///
     /// # Errors
     /// When the transaction is not in the state `reserved`, or the store fails.
     async fn release(&self, id: TransactionId) -> Result<(), StoreError>;
-
-    /// Gives every payment back that was reserved and not committed: what a crash left behind.
-    /// Returns how many.
-    ///
-    /// # Errors
-    /// When the store fails.
-    async fn release_abandoned(&self) -> Result<u64, StoreError>;
 
     /// Stores receipt, items and settlement intent together, with an outbox entry. Only then may
     /// anything be broadcast.
@@ -60,11 +60,16 @@ pub trait TransactionStore: Debug + Send + Sync {
     /// When the store fails.
     async fn transaction(&self, id: TransactionId) -> Result<Option<TransactionRow>, StoreError>;
 
-    /// Returns the transactions that are `committed` or `failing`, oldest first.
+    /// Returns the ids of transactions that still have a step before them (`reserved`, `committed`
+    /// or `failing`), by id and so by age, after the given one.
     ///
     /// # Errors
     /// When the store fails.
-    async fn unsettled(&self, limit: u32) -> Result<Vec<TransactionRow>, StoreError>;
+    async fn open_after(
+        &self,
+        after: Option<TransactionId>,
+        limit: u32,
+    ) -> Result<Vec<(TransactionId, TransactionState)>, StoreError>;
 
     /// Returns outbox entries after a sequence number, in order.
     ///
@@ -72,7 +77,8 @@ pub trait TransactionStore: Debug + Send + Sync {
     /// When the store fails.
     async fn outbox(&self, after: u64, limit: u32) -> Result<Vec<OutboxEntry>, StoreError>;
 
-    /// Returns how many transactions are in each state.
+    /// Returns how many transactions are in each state, for every state. It takes the same time
+    /// however many there are.
     ///
     /// # Errors
     /// When the store fails.
@@ -93,7 +99,7 @@ pub struct Payment {
 }
 
 /// A transaction to be begun.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Reservation {
     /// Its id.
     pub id: TransactionId,
@@ -101,7 +107,7 @@ pub struct Reservation {
     pub payment: Payment,
     /// The payment as it came, for a settlement that has to be prepared again.
     pub payload: Vec<u8>,
-    /// What the payment is bound to: a digest of HTTP method, URL, body and accepted offer.
+    /// What the payment is bound to: a digest of the request it came with and the accepted offer.
     pub binding: Digest,
     /// The hash of the token that opens its contents.
     pub access_token_hash: Digest,
@@ -112,16 +118,27 @@ pub struct Reservation {
 }
 
 /// What became of a reservation.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ReserveOutcome {
     /// The payment is this transaction's.
     Reserved,
-    /// The payment was taken before, by this transaction.
-    Taken(Box<TransactionRow>),
+    /// The payment was taken before.
+    Taken(Holder),
+}
+
+/// The transaction that has a payment.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Holder {
+    /// Its id.
+    pub id: TransactionId,
+    /// How far it is.
+    pub state: TransactionState,
+    /// What its payment is bound to.
+    pub binding: Digest,
 }
 
 /// What a certified transaction stores before anything is broadcast.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Commitment {
     /// The receipt's envelope.
     pub receipt: Vec<u8>,
@@ -146,6 +163,8 @@ pub struct SettlementUpdate {
     pub record: Vec<u8>,
     /// Its digest.
     pub record_digest: Digest,
+    /// The key manifest's envelope under which receipt and records verify from now on.
+    pub key_manifest: Vec<u8>,
     /// The response to the payer, as x402 has it.
     pub response: Vec<u8>,
     /// When.
@@ -204,7 +223,7 @@ impl TransactionState {
 }
 
 /// A transaction as it is stored.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct TransactionRow {
     /// Its id.
     pub id: TransactionId,
@@ -218,7 +237,7 @@ pub struct TransactionRow {
     pub access_token_hash: Digest,
     /// The receipt's envelope, once committed.
     pub receipt: Option<Vec<u8>>,
-    /// The key manifest's envelope, once committed.
+    /// The key manifest's envelope under which receipt and records verify, once committed.
     pub key_manifest: Option<Vec<u8>>,
     /// The items, once committed.
     pub items: Option<Vec<u8>>,
@@ -233,7 +252,7 @@ pub struct TransactionRow {
 /// An entry for the ledger to come.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct OutboxEntry {
-    /// Its place; entries have no gaps and no order but this.
+    /// Its place: 1, 2, 3 and so on, without gaps.
     pub sequence: u64,
     /// What it is about.
     pub kind: OutboxKind,
@@ -245,9 +264,6 @@ pub struct OutboxEntry {
     pub at: Timestamp,
 }
 
-/// An outbox entry to be written.
-pub type NewOutbox = (OutboxKind, Digest);
-
 /// What an outbox entry is about.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum OutboxKind {
@@ -255,6 +271,33 @@ pub enum OutboxKind {
     Receipt,
     /// A settlement record.
     Settlement,
+}
+
+/// Leaves out the payment, which is money until it is settled, and the secret.
+impl fmt::Debug for Reservation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, payment, at, .. } = self;
+        let mut shown = f.debug_struct("Reservation");
+        shown.field("id", id).field("payment", payment).field("at", at).finish_non_exhaustive()
+    }
+}
+
+/// Leaves out the items: what was asked and answered.
+impl fmt::Debug for Commitment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { receipt_digest, at, .. } = self;
+        let mut shown = f.debug_struct("Commitment");
+        shown.field("receipt_digest", receipt_digest).field("at", at).finish_non_exhaustive()
+    }
+}
+
+/// Leaves out the payment and the items.
+impl fmt::Debug for TransactionRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, state, .. } = self;
+        let mut shown = f.debug_struct("TransactionRow");
+        shown.field("id", id).field("state", state).finish_non_exhaustive()
+    }
 }
 
 /// The store cannot do what it was asked.

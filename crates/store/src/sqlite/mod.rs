@@ -57,13 +57,9 @@ impl SqliteStore {
             })
             .foreign_keys(true)
             .busy_timeout(Duration::from_secs(5));
-        let writer =
-            SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+        let writer = pool(1).connect_with(options.clone()).await?;
         migrate(&writer).await?;
-        let readers = SqlitePoolOptions::new()
-            .max_connections(READERS)
-            .connect_with(options.read_only(true))
-            .await?;
+        let readers = pool(READERS).connect_with(options.read_only(true)).await?;
         Ok(Self { writer, readers, _lock: lock })
     }
 
@@ -72,6 +68,17 @@ impl SqliteStore {
         self.readers.close().await;
         self.writer.close().await;
     }
+}
+
+/// A pool that keeps its connections: to a file they do not go stale, so there is nothing to test
+/// before each use.
+fn pool(connections: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .max_connections(connections)
+        .min_connections(connections)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
 }
 
 fn lock(folder: &Path) -> Result<File, StoreError> {

@@ -21,15 +21,39 @@ CREATE TABLE transactions (
     response          BLOB,
     reserved_at       INTEGER NOT NULL,
     committed_at      INTEGER,
-    settled_at        INTEGER
+    settled_at        INTEGER,
+    -- What is committed has everything that a settlement and a bundle need.
+    CHECK (state IN ('reserved', 'released')
+           OR (receipt IS NOT NULL AND receipt_digest IS NOT NULL AND key_manifest IS NOT NULL
+               AND items IS NOT NULL AND intent IS NOT NULL AND committed_at IS NOT NULL))
 ) STRICT;
 
 -- One payment, one transaction. A released payment is free for another try.
 CREATE UNIQUE INDEX transactions_by_payment
     ON transactions (network, asset, payer, nonce) WHERE state <> 'released';
 
-CREATE INDEX transactions_open ON transactions (id) 
+CREATE INDEX transactions_open ON transactions (id, state)
     WHERE state IN ('reserved', 'committed', 'failing');
+
+-- How many transactions are in each state, so that nobody has to count them.
+CREATE TABLE transaction_counts (
+    state TEXT PRIMARY KEY,
+    count INTEGER NOT NULL CHECK (count >= 0)
+) STRICT, WITHOUT ROWID;
+
+INSERT INTO transaction_counts (state, count) VALUES
+    ('reserved', 0), ('committed', 0), ('settled', 0), ('failing', 0), ('failed', 0),
+    ('released', 0);
+
+CREATE TRIGGER transactions_counted_in AFTER INSERT ON transactions BEGIN
+    UPDATE transaction_counts SET count = count + 1 WHERE state = NEW.state;
+END;
+
+CREATE TRIGGER transactions_counted_over AFTER UPDATE OF state ON transactions
+WHEN OLD.state <> NEW.state BEGIN
+    UPDATE transaction_counts SET count = count - 1 WHERE state = OLD.state;
+    UPDATE transaction_counts SET count = count + 1 WHERE state = NEW.state;
+END;
 
 CREATE TABLE key_manifests (
     digest   BLOB PRIMARY KEY,

@@ -7,14 +7,21 @@ use sqlx::{Connection as _, Row as _};
 
 use super::{SqliteStore, rows};
 use crate::{
-    Commitment, NewOutbox, OutboxEntry, OutboxKind, Reservation, ReserveOutcome, SettlementState,
-    SettlementUpdate, StoreError, TransactionRow, TransactionState, TransactionStore,
+    Commitment, Holder, OutboxEntry, OutboxKind, Payment, Reservation, ReserveOutcome,
+    SettlementState, SettlementUpdate, StoreError, TransactionRow, TransactionState,
+    TransactionStore,
 };
 
 const RESERVE: &str = "INSERT INTO transactions (id, state, network, asset, payer, nonce, payload, \
     binding, access_token_hash, secret, reserved_at) \
     VALUES (?, 'reserved', ?, ?, ?, ?, ?, ?, ?, ?, ?) \
     ON CONFLICT (network, asset, payer, nonce) WHERE state <> 'released' DO NOTHING";
+
+pub(super) const HOLDER: &str = "SELECT id, state, binding FROM transactions \
+    WHERE network = ? AND asset = ? AND payer = ? AND nonce = ? AND state <> 'released'";
+
+pub(super) const OPEN_AFTER: &str = "SELECT id, state FROM transactions \
+    WHERE state IN ('reserved', 'committed', 'failing') AND id > ? ORDER BY id LIMIT ?";
 
 #[async_trait]
 impl TransactionStore for SqliteStore {
@@ -38,20 +45,15 @@ impl TransactionStore for SqliteStore {
         if inserted == 1 {
             return Ok(ReserveOutcome::Reserved);
         }
-        let taken = sqlx::query(
-            "SELECT id FROM transactions WHERE network = ? AND asset = ? AND payer = ? \
-             AND nonce = ? AND state <> 'released'",
-        )
-        .bind(payment.network.as_str())
-        .bind(payment.asset.as_str())
-        .bind(payment.payer.as_str())
-        .bind(payment.nonce.as_str())
-        .fetch_one(&mut *writer)
-        .await?;
-        let id = rows::id(taken.try_get("id")?)?;
-        let row = load(&mut writer, id).await?;
-        row.map(|row| ReserveOutcome::Taken(Box::new(row)))
-            .ok_or_else(|| StoreError::Damaged(format!("transaction {id} is gone")))
+        let holder = holder(&mut writer, payment).await?;
+        holder.map(ReserveOutcome::Taken).ok_or_else(|| {
+            StoreError::Damaged(format!("transaction id {} is taken", reservation.id))
+        })
+    }
+
+    async fn holder(&self, payment: &Payment) -> Result<Option<Holder>, StoreError> {
+        let mut reader = self.readers.acquire().await?;
+        holder(&mut reader, payment).await
     }
 
     async fn release(&self, id: TransactionId) -> Result<(), StoreError> {
@@ -66,27 +68,10 @@ impl TransactionStore for SqliteStore {
         expect_changed(&mut writer, id, TransactionState::Reserved, changed).await
     }
 
-    async fn release_abandoned(&self) -> Result<u64, StoreError> {
-        let mut writer = self.writer.acquire().await?;
-        let changed =
-            sqlx::query("UPDATE transactions SET state = 'released' WHERE state = 'reserved'")
-                .execute(&mut *writer)
-                .await?
-                .rows_affected();
-        Ok(changed)
-    }
-
     async fn commit(&self, id: TransactionId, commitment: &Commitment) -> Result<(), StoreError> {
         let mut writer = self.writer.acquire().await?;
         let mut step = writer.begin().await?;
-        let manifest = Digest::of(&commitment.key_manifest);
-        sqlx::query(
-            "INSERT INTO key_manifests (digest, envelope) VALUES (?, ?) ON CONFLICT DO NOTHING",
-        )
-        .bind(manifest.as_bytes().as_slice())
-        .bind(commitment.key_manifest.as_slice())
-        .execute(&mut *step)
-        .await?;
+        let manifest = keep_manifest(&mut step, &commitment.key_manifest).await?;
         let changed = sqlx::query(
             "UPDATE transactions SET state = 'committed', receipt = ?, receipt_digest = ?, \
              key_manifest = ?, items = ?, intent = ?, committed_at = ? \
@@ -103,8 +88,8 @@ impl TransactionStore for SqliteStore {
         .await?
         .rows_affected();
         expect_changed(&mut step, id, TransactionState::Reserved, changed).await?;
-        let entry = (OutboxKind::Receipt, commitment.receipt_digest);
-        append_outbox(&mut step, id, entry, commitment.at).await?;
+        let digest = commitment.receipt_digest;
+        append_outbox(&mut step, id, OutboxKind::Receipt, digest, commitment.at).await?;
         Ok(step.commit().await?)
     }
 
@@ -141,11 +126,13 @@ impl TransactionStore for SqliteStore {
             SettlementState::Failed => TransactionState::Failed,
             SettlementState::Settled => TransactionState::Settled,
         };
+        let manifest = keep_manifest(&mut step, &update.key_manifest).await?;
         let changed = sqlx::query(
-            "UPDATE transactions SET state = ?, response = ?, settled_at = ? \
+            "UPDATE transactions SET state = ?, key_manifest = ?, response = ?, settled_at = ? \
              WHERE id = ? AND state IN ('committed', 'failing')",
         )
         .bind(state.as_str())
+        .bind(manifest.as_bytes().as_slice())
         .bind(update.response.as_slice())
         .bind(rows::millis(update.at))
         .bind(id.to_string())
@@ -158,8 +145,8 @@ impl TransactionStore for SqliteStore {
             .bind(update.record.as_slice())
             .execute(&mut *step)
             .await?;
-        let entry = (OutboxKind::Settlement, update.record_digest);
-        append_outbox(&mut step, id, entry, update.at).await?;
+        let digest = update.record_digest;
+        append_outbox(&mut step, id, OutboxKind::Settlement, digest, update.at).await?;
         Ok(step.commit().await?)
     }
 
@@ -168,20 +155,21 @@ impl TransactionStore for SqliteStore {
         load(&mut reader, id).await
     }
 
-    async fn unsettled(&self, limit: u32) -> Result<Vec<TransactionRow>, StoreError> {
+    async fn open_after(
+        &self,
+        after: Option<TransactionId>,
+        limit: u32,
+    ) -> Result<Vec<(TransactionId, TransactionState)>, StoreError> {
         let mut reader = self.readers.acquire().await?;
-        let ids = sqlx::query(
-            "SELECT id FROM transactions WHERE state IN ('committed', 'failing') ORDER BY id LIMIT ?",
-        )
-        .bind(limit)
-        .fetch_all(&mut *reader)
-        .await?;
-        let mut found = Vec::with_capacity(ids.len());
-        for row in ids {
-            let id = rows::id(row.try_get("id")?)?;
-            found.extend(load(&mut reader, id).await?);
-        }
-        Ok(found)
+        sqlx::query(OPEN_AFTER)
+            // Before any id there is.
+            .bind(after.map_or_else(String::new, |id| id.to_string()))
+            .bind(limit)
+            .fetch_all(&mut *reader)
+            .await?
+            .iter()
+            .map(|row| Ok((rows::id(row.try_get("id")?)?, rows::state(row.try_get("state")?)?)))
+            .collect()
     }
 
     async fn outbox(&self, after: u64, limit: u32) -> Result<Vec<OutboxEntry>, StoreError> {
@@ -198,15 +186,46 @@ impl TransactionStore for SqliteStore {
 
     async fn count_by_state(&self) -> Result<Vec<(TransactionState, u64)>, StoreError> {
         let mut reader = self.readers.acquire().await?;
-        sqlx::query("SELECT state, COUNT(*) AS n FROM transactions GROUP BY state")
+        sqlx::query("SELECT state, count FROM transaction_counts")
             .fetch_all(&mut *reader)
             .await?
             .iter()
             .map(|row| {
-                Ok((rows::state(row.try_get("state")?)?, rows::unsigned(row.try_get("n")?)?))
+                Ok((rows::state(row.try_get("state")?)?, rows::unsigned(row.try_get("count")?)?))
             })
             .collect()
     }
+}
+
+async fn holder(
+    connection: &mut SqliteConnection,
+    payment: &Payment,
+) -> Result<Option<Holder>, StoreError> {
+    let row = sqlx::query(HOLDER)
+        .bind(payment.network.as_str())
+        .bind(payment.asset.as_str())
+        .bind(payment.payer.as_str())
+        .bind(payment.nonce.as_str())
+        .fetch_optional(connection)
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some(Holder {
+        id: rows::id(row.try_get("id")?)?,
+        state: rows::state(row.try_get("state")?)?,
+        binding: rows::digest(row.try_get("binding")?)?,
+    }))
+}
+
+async fn keep_manifest(step: &mut SqliteConnection, envelope: &[u8]) -> Result<Digest, StoreError> {
+    let digest = Digest::of(envelope);
+    sqlx::query(
+        "INSERT INTO key_manifests (digest, envelope) VALUES (?, ?) ON CONFLICT DO NOTHING",
+    )
+    .bind(digest.as_bytes().as_slice())
+    .bind(envelope)
+    .execute(step)
+    .await?;
+    Ok(digest)
 }
 
 async fn load(
@@ -233,7 +252,8 @@ async fn load(
 async fn append_outbox(
     step: &mut SqliteConnection,
     id: TransactionId,
-    (kind, digest): NewOutbox,
+    kind: OutboxKind,
+    digest: Digest,
     at: Timestamp,
 ) -> Result<(), StoreError> {
     let kind = match kind {

@@ -1,0 +1,369 @@
+//! What every backend has to do. A backend's own file calls each of these on a store of its own.
+
+use assay_primitives::{Digest, Timestamp, TransactionId};
+use assay_store::{
+    Commitment, Holder, OutboxEntry, OutboxKind, Payment, Reservation, ReserveOutcome,
+    SettlementState, SettlementUpdate, StoreError, TransactionState, TransactionStore,
+};
+
+/// Runs a test of the contract over a backend: `contract_tests!(open)` where `open` gives a store
+/// and what has to outlive it.
+macro_rules! contract_tests {
+    ($open:path) => {
+        contract_tests! { $open:
+            a_transaction_goes_its_way,
+            a_payment_is_one_transactions,
+            a_released_payment_is_free_again,
+            of_many_reservations_one_holds,
+            steps_begin_in_their_states,
+            a_failure_is_watched_and_then_known,
+            what_failed_may_be_settled_after_all,
+            a_settlement_brings_its_manifest,
+            open_transactions_are_listed_by_age,
+            states_are_counted,
+            the_outbox_has_no_gaps,
+            what_is_not_there,
+        }
+    };
+    ($open:path: $($test:ident,)*) => {$(
+        #[tokio::test]
+        async fn $test() {
+            let (store, _keep) = $open().await;
+            $crate::contract::$test(&store).await;
+        }
+    )*};
+}
+
+pub(crate) use contract_tests;
+
+pub(crate) fn id(n: u8) -> TransactionId {
+    format!("01890a5d-ac96-774b-bcce-b302099a80{n:02x}").parse().unwrap()
+}
+
+pub(crate) fn at(seconds: u64) -> Timestamp {
+    Timestamp::from_seconds(1_800_000_000 + seconds)
+}
+
+pub(crate) fn payment(nonce: u8) -> Payment {
+    Payment {
+        network: "eip155:31337".parse().unwrap(),
+        asset: "0x5fe8d7270f11f9ea5af4d68f6ba63cc478996ee6".parse().unwrap(),
+        payer: "0x43630aae77454a8b3affd1b83441e9ad8f799464".parse().unwrap(),
+        nonce: format!("0x{nonce:064x}"),
+    }
+}
+
+pub(crate) fn reservation(n: u8) -> Reservation {
+    Reservation {
+        id: id(n),
+        payment: payment(n),
+        payload: format!("payment {n}").into_bytes(),
+        binding: Digest([n; 32]),
+        access_token_hash: Digest([n ^ 0xff; 32]),
+        secret: [n; 32],
+        at: at(n.into()),
+    }
+}
+
+pub(crate) fn commitment(n: u8) -> Commitment {
+    Commitment {
+        receipt: format!("receipt {n}").into_bytes(),
+        receipt_digest: Digest::of(&[n]),
+        key_manifest: b"manifest".to_vec(),
+        items: format!("items {n}").into_bytes(),
+        intent: format!("intent {n}").into_bytes(),
+        at: at(100),
+    }
+}
+
+pub(crate) fn update(n: u8, state: SettlementState) -> SettlementUpdate {
+    SettlementUpdate {
+        state,
+        record: format!("record {n}").into_bytes(),
+        record_digest: Digest::of(&[n, n]),
+        key_manifest: b"manifest".to_vec(),
+        response: format!("response {n}").into_bytes(),
+        at: at(200),
+    }
+}
+
+/// Takes a transaction as far as its commitment.
+pub(crate) async fn committed(store: &dyn TransactionStore, n: u8) {
+    let outcome = store.reserve(&reservation(n)).await.unwrap();
+    assert_eq!(outcome, ReserveOutcome::Reserved);
+    store.commit(id(n), &commitment(n)).await.unwrap();
+}
+
+async fn state(store: &dyn TransactionStore, n: u8) -> TransactionState {
+    store.transaction(id(n)).await.unwrap().unwrap().state
+}
+
+/// Checks that a step was refused because of the state it found.
+fn is_misuse(result: Result<(), StoreError>, expected: &str, found: &str) {
+    match result {
+        Err(StoreError::State { expected: e, found: f, .. }) => {
+            assert_eq!((e, f.as_str()), (expected, found));
+        }
+        other => panic!("expected {expected}, found {found}: {other:?}"),
+    }
+}
+
+pub(crate) async fn a_transaction_goes_its_way(store: &dyn TransactionStore) {
+    assert_eq!(store.reserve(&reservation(1)).await.unwrap(), ReserveOutcome::Reserved);
+    let row = store.transaction(id(1)).await.unwrap().unwrap();
+    assert_eq!((row.id, row.state), (id(1), TransactionState::Reserved));
+    assert_eq!(row.payload, b"payment 1");
+    assert_eq!((row.binding, row.access_token_hash), (Digest([1; 32]), Digest([0xfe; 32])));
+    assert_eq!((&row.receipt, &row.key_manifest, &row.items), (&None, &None, &None));
+    assert_eq!((&row.intent, &row.response, row.records.len()), (&None, &None, 0));
+
+    store.commit(id(1), &commitment(1)).await.unwrap();
+    let row = store.transaction(id(1)).await.unwrap().unwrap();
+    assert_eq!(row.state, TransactionState::Committed);
+    assert_eq!(row.receipt.as_deref(), Some(b"receipt 1".as_slice()));
+    assert_eq!(row.key_manifest.as_deref(), Some(b"manifest".as_slice()));
+    assert_eq!(row.items.as_deref(), Some(b"items 1".as_slice()));
+    assert_eq!(row.intent.as_deref(), Some(b"intent 1".as_slice()));
+
+    store.replace_intent(id(1), b"another intent").await.unwrap();
+    store.settle(id(1), &update(1, SettlementState::Settled)).await.unwrap();
+    let row = store.transaction(id(1)).await.unwrap().unwrap();
+    assert_eq!(row.state, TransactionState::Settled);
+    assert_eq!(row.intent.as_deref(), Some(b"another intent".as_slice()));
+    assert_eq!(row.response.as_deref(), Some(b"response 1".as_slice()));
+    assert_eq!(row.records, [b"record 1"]);
+}
+
+pub(crate) async fn a_payment_is_one_transactions(store: &dyn TransactionStore) {
+    let payment = payment(1);
+    assert_eq!(store.holder(&payment).await.unwrap(), None);
+    store.reserve(&reservation(1)).await.unwrap();
+    let second = Reservation { payment: payment.clone(), ..reservation(2) };
+    let is_held = async |state| {
+        let holder = Holder { id: id(1), state, binding: Digest([1; 32]) };
+        assert_eq!(store.holder(&payment).await.unwrap(), Some(holder));
+        assert_eq!(store.reserve(&second).await.unwrap(), ReserveOutcome::Taken(holder));
+    };
+    is_held(TransactionState::Reserved).await;
+    store.commit(id(1), &commitment(1)).await.unwrap();
+    is_held(TransactionState::Committed).await;
+    store.settle(id(1), &update(1, SettlementState::Settled)).await.unwrap();
+    is_held(TransactionState::Settled).await;
+    assert!(store.transaction(id(2)).await.unwrap().is_none(), "a refused reservation was stored");
+    // What differs in any part is another payment.
+    for (n, edit) in [
+        (3, Payment { network: "eip155:8453".parse().unwrap(), ..payment.clone() }),
+        (4, Payment { asset: "0x01".parse().unwrap(), ..payment.clone() }),
+        (5, Payment { payer: "0x01".parse().unwrap(), ..payment.clone() }),
+        (6, Payment { nonce: "0x01".to_owned(), ..payment.clone() }),
+    ] {
+        assert_eq!(store.holder(&edit).await.unwrap(), None);
+        let other = Reservation { payment: edit, ..reservation(n) };
+        assert_eq!(store.reserve(&other).await.unwrap(), ReserveOutcome::Reserved);
+    }
+}
+
+pub(crate) async fn a_released_payment_is_free_again(store: &dyn TransactionStore) {
+    store.reserve(&reservation(1)).await.unwrap();
+    store.release(id(1)).await.unwrap();
+    assert_eq!(state(store, 1).await, TransactionState::Released);
+    assert_eq!(store.holder(&payment(1)).await.unwrap(), None);
+    let again = Reservation { payment: payment(1), ..reservation(2) };
+    assert_eq!(store.reserve(&again).await.unwrap(), ReserveOutcome::Reserved);
+    assert_eq!(store.holder(&payment(1)).await.unwrap().map(|holder| holder.id), Some(id(2)));
+    // Released twice: two released transactions may share a payment, and one may hold it.
+    store.release(id(2)).await.unwrap();
+    let third = Reservation { payment: payment(1), ..reservation(3) };
+    assert_eq!(store.reserve(&third).await.unwrap(), ReserveOutcome::Reserved);
+    let fourth = Reservation { payment: payment(1), ..reservation(4) };
+    let outcome = store.reserve(&fourth).await.unwrap();
+    assert!(matches!(outcome, ReserveOutcome::Taken(Holder { id: holder, .. }) if holder == id(3)));
+}
+
+pub(crate) async fn of_many_reservations_one_holds(store: &dyn TransactionStore) {
+    let reservations: Vec<Reservation> =
+        (1..=32).map(|n| Reservation { payment: payment(0), ..reservation(n) }).collect();
+    let outcomes =
+        futures_util::future::join_all(reservations.iter().map(|one| store.reserve(one))).await;
+    let held: Vec<usize> =
+        (0..32).filter(|n| matches!(outcomes[*n], Ok(ReserveOutcome::Reserved))).collect();
+    assert_eq!(held.len(), 1);
+    let winner = reservations[held[0]].id;
+    for outcome in &outcomes {
+        match outcome.as_ref().unwrap() {
+            ReserveOutcome::Reserved => {}
+            ReserveOutcome::Taken(holder) => assert_eq!(holder.id, winner),
+        }
+    }
+}
+
+pub(crate) async fn steps_begin_in_their_states(store: &dyn TransactionStore) {
+    let settled = update(1, SettlementState::Settled);
+    let nothing = "no such transaction";
+    is_misuse(store.release(id(1)).await, "reserved", nothing);
+    is_misuse(store.commit(id(1), &commitment(1)).await, "reserved", nothing);
+    is_misuse(store.replace_intent(id(1), b"x").await, "committed", nothing);
+    is_misuse(store.fail(id(1), b"x").await, "committed", nothing);
+    is_misuse(store.settle(id(1), &settled).await, "committed", nothing);
+
+    store.reserve(&reservation(1)).await.unwrap();
+    is_misuse(store.replace_intent(id(1), b"x").await, "committed", "reserved");
+    is_misuse(store.fail(id(1), b"x").await, "committed", "reserved");
+    is_misuse(store.settle(id(1), &settled).await, "committed", "reserved");
+
+    store.commit(id(1), &commitment(1)).await.unwrap();
+    is_misuse(store.release(id(1)).await, "reserved", "committed");
+    is_misuse(store.commit(id(1), &commitment(2)).await, "reserved", "committed");
+
+    store.settle(id(1), &settled).await.unwrap();
+    is_misuse(store.release(id(1)).await, "reserved", "settled");
+    is_misuse(store.commit(id(1), &commitment(2)).await, "reserved", "settled");
+    is_misuse(store.replace_intent(id(1), b"x").await, "committed", "settled");
+    is_misuse(store.fail(id(1), b"x").await, "committed", "settled");
+    is_misuse(
+        store.settle(id(1), &update(2, SettlementState::Failed)).await,
+        "committed",
+        "settled",
+    );
+
+    store.reserve(&reservation(2)).await.unwrap();
+    store.release(id(2)).await.unwrap();
+    is_misuse(store.release(id(2)).await, "reserved", "released");
+    is_misuse(store.commit(id(2), &commitment(2)).await, "reserved", "released");
+
+    // What was refused left nothing behind.
+    let row = store.transaction(id(1)).await.unwrap().unwrap();
+    assert_eq!(
+        (row.receipt.unwrap(), row.intent.unwrap()),
+        (b"receipt 1".to_vec(), b"intent 1".to_vec())
+    );
+    assert_eq!((row.response.unwrap(), row.records.len()), (b"response 1".to_vec(), 1));
+    assert_eq!(store.outbox(0, 10).await.unwrap().len(), 2);
+}
+
+pub(crate) async fn a_failure_is_watched_and_then_known(store: &dyn TransactionStore) {
+    committed(store, 1).await;
+    store.fail(id(1), b"told").await.unwrap();
+    let row = store.transaction(id(1)).await.unwrap().unwrap();
+    assert_eq!((row.state, row.response.unwrap()), (TransactionState::Failing, b"told".to_vec()));
+    is_misuse(store.fail(id(1), b"x").await, "committed", "failing");
+    is_misuse(store.replace_intent(id(1), b"x").await, "committed", "failing");
+    is_misuse(store.release(id(1)).await, "reserved", "failing");
+    let holder = store.holder(&payment(1)).await.unwrap().unwrap();
+    assert_eq!(holder.state, TransactionState::Failing);
+    store.settle(id(1), &update(1, SettlementState::Failed)).await.unwrap();
+    let row = store.transaction(id(1)).await.unwrap().unwrap();
+    assert_eq!((row.state, row.records.len()), (TransactionState::Failed, 1));
+    is_misuse(
+        store.settle(id(1), &update(1, SettlementState::Settled)).await,
+        "committed",
+        "failed",
+    );
+    // A failed payment stays used.
+    assert!(store.holder(&payment(1)).await.unwrap().is_some());
+}
+
+pub(crate) async fn what_failed_may_be_settled_after_all(store: &dyn TransactionStore) {
+    committed(store, 1).await;
+    store.fail(id(1), b"told").await.unwrap();
+    store.settle(id(1), &update(1, SettlementState::Settled)).await.unwrap();
+    let row = store.transaction(id(1)).await.unwrap().unwrap();
+    assert_eq!(row.state, TransactionState::Settled);
+    assert_eq!(row.response.unwrap(), b"response 1");
+}
+
+pub(crate) async fn a_settlement_brings_its_manifest(store: &dyn TransactionStore) {
+    committed(store, 1).await;
+    committed(store, 2).await;
+    let newer = SettlementUpdate {
+        key_manifest: b"newer manifest".to_vec(),
+        ..update(1, SettlementState::Settled)
+    };
+    store.settle(id(1), &newer).await.unwrap();
+    let manifest = async |n| store.transaction(id(n)).await.unwrap().unwrap().key_manifest.unwrap();
+    assert_eq!(manifest(1).await, b"newer manifest");
+    assert_eq!(manifest(2).await, b"manifest", "another transaction's manifest was changed");
+}
+
+pub(crate) async fn open_transactions_are_listed_by_age(store: &dyn TransactionStore) {
+    assert_eq!(store.open_after(None, 10).await.unwrap(), []);
+    for n in [5, 1, 4, 3, 2, 6] {
+        store.reserve(&reservation(n)).await.unwrap();
+    }
+    for n in [2, 3, 4, 5] {
+        store.commit(id(n), &commitment(n)).await.unwrap();
+    }
+    store.fail(id(3), b"told").await.unwrap();
+    store.settle(id(4), &update(4, SettlementState::Settled)).await.unwrap();
+    store.settle(id(5), &update(5, SettlementState::Failed)).await.unwrap();
+    store.release(id(6)).await.unwrap();
+    let open = [
+        (id(1), TransactionState::Reserved),
+        (id(2), TransactionState::Committed),
+        (id(3), TransactionState::Failing),
+    ];
+    assert_eq!(store.open_after(None, 10).await.unwrap(), open);
+    assert_eq!(store.open_after(None, 2).await.unwrap(), open[..2]);
+    assert_eq!(store.open_after(Some(id(2)), 10).await.unwrap(), open[2..]);
+    assert_eq!(store.open_after(Some(id(3)), 10).await.unwrap(), []);
+}
+
+pub(crate) async fn states_are_counted(store: &dyn TransactionStore) {
+    let counts = async || {
+        let mut counts = store.count_by_state().await.unwrap();
+        counts.sort_by_key(|(state, _)| state.as_str());
+        assert_eq!(counts.len(), TransactionState::ALL.len(), "every state is there, once");
+        counts.into_iter().filter(|(_, count)| *count > 0).collect::<Vec<_>>()
+    };
+    assert_eq!(counts().await, []);
+    for n in 1..=4 {
+        store.reserve(&reservation(n)).await.unwrap();
+    }
+    store.reserve(&Reservation { payment: payment(1), ..reservation(9) }).await.unwrap();
+    assert_eq!(counts().await, [(TransactionState::Reserved, 4)]);
+    store.release(id(1)).await.unwrap();
+    for n in [2, 3] {
+        store.commit(id(n), &commitment(n)).await.unwrap();
+    }
+    store.fail(id(2), b"told").await.unwrap();
+    store.settle(id(3), &update(3, SettlementState::Settled)).await.unwrap();
+    let expected = [
+        (TransactionState::Failing, 1),
+        (TransactionState::Released, 1),
+        (TransactionState::Reserved, 1),
+        (TransactionState::Settled, 1),
+    ];
+    assert_eq!(counts().await, expected);
+}
+
+pub(crate) async fn the_outbox_has_no_gaps(store: &dyn TransactionStore) {
+    assert_eq!(store.outbox(0, 10).await.unwrap(), []);
+    committed(store, 1).await;
+    // A step that is refused writes nothing and takes no number.
+    assert!(store.commit(id(1), &commitment(1)).await.is_err());
+    committed(store, 2).await;
+    store.settle(id(2), &update(2, SettlementState::Settled)).await.unwrap();
+    store.settle(id(1), &update(1, SettlementState::Failed)).await.unwrap();
+    let entry = |sequence, kind, n, digest, seconds| OutboxEntry {
+        sequence,
+        kind,
+        transaction: id(n),
+        digest,
+        at: at(seconds),
+    };
+    let expected = [
+        entry(1, OutboxKind::Receipt, 1, Digest::of(&[1]), 100),
+        entry(2, OutboxKind::Receipt, 2, Digest::of(&[2]), 100),
+        entry(3, OutboxKind::Settlement, 2, Digest::of(&[2, 2]), 200),
+        entry(4, OutboxKind::Settlement, 1, Digest::of(&[1, 1]), 200),
+    ];
+    assert_eq!(store.outbox(0, 10).await.unwrap(), expected);
+    assert_eq!(store.outbox(1, 2).await.unwrap(), expected[1..3]);
+    assert_eq!(store.outbox(4, 10).await.unwrap(), []);
+    assert_eq!(store.outbox(u64::MAX, 10).await.unwrap(), []);
+}
+
+pub(crate) async fn what_is_not_there(store: &dyn TransactionStore) {
+    assert!(store.transaction(id(1)).await.unwrap().is_none());
+    assert_eq!(store.holder(&payment(1)).await.unwrap(), None);
+}
