@@ -9,6 +9,7 @@
 //! A new method of verification is one [`Certifier`] in `methods/` and one line in
 //! [`Certifiers::standard`].
 
+mod admission;
 mod catalogue;
 mod extension;
 mod latency;
@@ -19,12 +20,13 @@ mod prices;
 mod receipts;
 mod service;
 
+pub use admission::{AdmissionRefusal, Limits};
 pub use catalogue::{Catalogue, CatalogueEntry, CatalogueError};
 pub use extension::{VERIFIED_INFERENCE, settled_extension};
 pub use latency::{Latency, LatencySummary};
 pub use methods::{Certified, Certifier, CertifierError, Certifiers, Signed};
 pub use operator::{Operator, OperatorError};
-pub use pipeline::{Order, Purchase, PurchaseError, RequestBinding, Taken};
+pub use pipeline::{Order, Pass, Purchase, PurchaseError, RequestBinding, Taken};
 pub use prices::{AssetTerms, Price, PriceError, PriceList};
-pub use receipts::{PublicReceipt, ReceiptError};
+pub use receipts::{PublicReceipt, ReceiptError, ReleasedBundle};
 pub use service::{Service, ServiceParts, Settings};

@@ -21,6 +21,9 @@ pub enum OperatorError {
     /// The receipt key is not in the manifest.
     #[error("receipt key {0} is not in the key manifest: run `assay key rotate`")]
     NotListed(assay_primitives::KeyId),
+    /// The receipt key is revoked.
+    #[error("receipt key {0} is revoked: run `assay key rotate`")]
+    Revoked(assay_primitives::KeyId),
     /// The receipt key is not in use at this time.
     #[error("receipt key is in use from {from} to {to}, now it is {now}: run `assay key rotate`")]
     NotValid {
@@ -47,7 +50,7 @@ impl Operator {
         let id = receipt_key.public().id();
         let listed = manifest.key(id, KeyPurpose::Receipt).ok_or(OperatorError::NotListed(id))?;
         if manifest.revocation(id).is_some() {
-            return Err(OperatorError::NotListed(id));
+            return Err(OperatorError::Revoked(id));
         }
         if now < listed.valid_from || now > listed.valid_to {
             let (from, to) = (listed.valid_from, listed.valid_to);

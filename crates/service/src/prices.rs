@@ -54,6 +54,15 @@ pub enum PriceError {
         /// The asset's name.
         asset: String,
     },
+    /// An asset whose payments nobody could sign: the name and version of its EIP-712 domain are a
+    /// part of what is signed.
+    #[error("prices: asset {asset} has an empty {field}")]
+    Domain {
+        /// The asset.
+        asset: AssetId,
+        /// `name` or `version`.
+        field: &'static str,
+    },
     /// A price that is not an exact amount.
     #[error("prices: model `{model}`, method `{method}`: {error}")]
     Amount {
@@ -131,6 +140,11 @@ impl PriceList {
         amount: &str,
         asset: AssetTerms,
     ) -> Result<(), PriceError> {
+        for (field, text) in [("name", &asset.name), ("version", &asset.version)] {
+            if text.is_empty() {
+                return Err(PriceError::Domain { asset: asset.id, field });
+            }
+        }
         let amount = match Amount::from_decimal(amount, asset.decimals) {
             Ok(Amount::ZERO) => return Err(PriceError::Free { model, method }),
             Ok(amount) => amount,
@@ -154,45 +168,5 @@ impl PriceList {
     /// Returns all prices, in order.
     pub fn iter(&self) -> impl Iterator<Item = &Price> {
         self.prices.iter()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ASSET: &str = r#"
-        [assets.usd]
-        id = "eip155:31337/erc20:0x5FbDB2315678afecb367f032d93F642f64180aa3"
-        decimals = 6
-        name = "Dollar"
-        version = "1"
-    "#;
-
-    fn price(amount: &str) -> String {
-        format!(
-            "[[prices]]\nmodel = \"m\"\nmethod = \"signed\"\nasset = \"usd\"\namount = \"{amount}\"\n"
-        )
-    }
-
-    fn read(prices: &str) -> Result<PriceList, PriceError> {
-        // Prices first: a table in TOML goes on to the next header.
-        PriceList::from_toml(&format!("{prices}\n{ASSET}"))
-    }
-
-    #[test]
-    fn amounts_are_exact() {
-        let list = read(&price("0.001")).unwrap();
-        assert_eq!(list.of_model("m").next().unwrap().amount, Amount(1_000));
-        assert!(matches!(read(&price("0.0000001")), Err(PriceError::Amount { .. })));
-        assert!(matches!(read(&price("0")), Err(PriceError::Free { .. })));
-    }
-
-    #[test]
-    fn a_price_stands_once_and_in_a_known_asset() {
-        let twice = price("1") + &price("2");
-        assert!(matches!(read(&twice), Err(PriceError::Twice { .. })));
-        assert!(matches!(PriceList::from_toml(&price("1")), Err(PriceError::Asset { .. })));
-        assert!(matches!(read("[[price]]"), Err(PriceError::Toml(_))));
     }
 }

@@ -3,6 +3,7 @@
 use assay_primitives::{AccessToken, Digest, TransactionId, json};
 use assay_receipt::{BUNDLE_MEDIA_TYPE, Bundle, BundleItem, Envelope, EvidenceBlob, ItemStatement};
 use assay_store::{BlobError, StoreError, TransactionRow, TransactionState};
+use assay_x402::SettleResponse;
 use thiserror::Error;
 
 use crate::Service;
@@ -16,8 +17,17 @@ pub struct PublicReceipt {
     pub receipt: Envelope,
     /// What became of the money.
     pub settlement_records: Vec<Envelope>,
-    /// The operator's keys at the time.
+    /// The operator's keys: the manifest that receipt and records verify under.
     pub key_manifest: Envelope,
+}
+
+/// A bundle that is released to its buyer.
+#[derive(Clone, Debug)]
+pub struct ReleasedBundle {
+    /// The bundle.
+    pub bundle: Bundle,
+    /// What the payer was told of the settlement, for one who only learns of it now.
+    pub settlement: SettleResponse,
 }
 
 /// A receipt that cannot be given.
@@ -50,8 +60,9 @@ impl Service {
     /// # Errors
     /// When there is no such receipt, or the store fails.
     pub async fn public_receipt(&self, id: TransactionId) -> Result<PublicReceipt, ReceiptError> {
-        let row = self.row(id).await?;
-        public(&row)
+        let row = self.parts().store.transaction(id).await?;
+        let row = row.filter(|row| row.receipt.is_some());
+        public(&row.ok_or(ReceiptError::Unknown(id))?)
     }
 
     /// Returns the whole bundle to who holds the transaction's access token, once it is settled.
@@ -63,8 +74,10 @@ impl Service {
         &self,
         id: TransactionId,
         token: &AccessToken,
-    ) -> Result<Bundle, ReceiptError> {
-        let row = self.row(id).await?;
+    ) -> Result<ReleasedBundle, ReceiptError> {
+        let row = self.parts().store.transaction(id).await?;
+        let row = row.filter(|row| row.state != TransactionState::Released);
+        let row = row.ok_or(ReceiptError::Unknown(id))?;
         // Hashes of secrets: how long the comparison takes tells nothing of a token.
         if token.hash() != row.access_token_hash {
             return Err(ReceiptError::Token);
@@ -75,19 +88,17 @@ impl Service {
         let public = public(&row)?;
         let items: Vec<BundleItem> = read(row.items.as_deref().unwrap_or_default())?;
         let evidence = self.evidence_of(&items).await?;
-        Ok(Bundle {
+        let bundle = Bundle {
             media_type: BUNDLE_MEDIA_TYPE.to_owned(),
             receipt: public.receipt,
             settlement_records: public.settlement_records,
             key_manifest: public.key_manifest,
             items,
             evidence,
-        })
-    }
-
-    async fn row(&self, id: TransactionId) -> Result<TransactionRow, ReceiptError> {
-        let row = self.parts().store.transaction(id).await?;
-        row.filter(|row| row.receipt.is_some()).ok_or(ReceiptError::Unknown(id))
+        };
+        let settlement = serde_json::from_slice(row.response.as_deref().unwrap_or_default())
+            .map_err(|error| ReceiptError::Damaged(error.to_string()))?;
+        Ok(ReleasedBundle { bundle, settlement })
     }
 
     async fn evidence_of(&self, items: &[BundleItem]) -> Result<Vec<EvidenceBlob>, ReceiptError> {

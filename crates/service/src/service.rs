@@ -1,15 +1,15 @@
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use assay_engine::ModelCard;
-use assay_primitives::{Account, Clock, Method, Randomness, TransactionId};
+use assay_primitives::{Account, Clock, Method, Randomness};
 use assay_store::{BlobStore, TransactionStore};
 use assay_x402::{EXACT, Facilitator, PaymentRequirements};
 use serde_json::{Map, Value};
 use tokio_util::task::TaskTracker;
 
+use crate::admission::Admission;
 use crate::extension::offered_extension;
-use crate::{Catalogue, CatalogueEntry, Certifiers, Operator};
+use crate::{Catalogue, CatalogueEntry, Certifiers, Limits, Operator, Price};
 
 /// What a service is made of.
 #[derive(Debug)]
@@ -50,14 +50,20 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct Service {
     parts: ServiceParts,
-    in_flight: Mutex<HashSet<TransactionId>>,
+    pub(crate) admission: Arc<Admission>,
 }
 
 impl Service {
     /// Makes a service of its parts.
     #[must_use]
     pub fn new(parts: ServiceParts) -> Self {
-        Self { parts, in_flight: Mutex::default() }
+        Self { parts, admission: Arc::default() }
+    }
+
+    /// Sets how much is taken on at a time.
+    #[must_use]
+    pub fn with_limits(self, limits: Limits) -> Self {
+        Self { admission: Arc::new(Admission::new(limits)), ..self }
     }
 
     /// Returns what the service is made of.
@@ -73,11 +79,11 @@ impl Service {
         entry: &CatalogueEntry,
         method: Option<&Method>,
     ) -> Vec<PaymentRequirements> {
-        let wanted = |price: &&crate::Price| method.is_none_or(|method| price.method == *method);
+        let wanted = |price: &&Price| method.is_none_or(|method| price.method == *method);
         entry.prices().iter().filter(wanted).map(|price| self.offer(price)).collect()
     }
 
-    fn offer(&self, price: &crate::Price) -> PaymentRequirements {
+    fn offer(&self, price: &Price) -> PaymentRequirements {
         let extra = Map::from_iter([
             ("name".to_owned(), Value::from(price.asset.name.clone())),
             ("version".to_owned(), Value::from(price.asset.version.clone())),
@@ -104,25 +110,5 @@ impl Service {
     /// Returns the cards of the models, by name.
     pub fn cards(&self) -> impl Iterator<Item = &ModelCard> {
         self.parts.catalogue.iter().map(|entry| entry.package().card())
-    }
-
-    /// Marks a transaction as being worked on, until the guard is dropped. `None` when it already
-    /// is: two settlements of one transaction at a time would step on each other.
-    pub(crate) fn take_up(self: &Arc<Self>, id: TransactionId) -> Option<InFlight> {
-        let mut in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
-        in_flight.insert(id).then(|| InFlight { service: self.clone(), id })
-    }
-}
-
-/// A transaction that is being worked on.
-#[derive(Debug)]
-pub(crate) struct InFlight {
-    service: Arc<Service>,
-    id: TransactionId,
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.service.in_flight.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
     }
 }

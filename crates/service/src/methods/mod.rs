@@ -52,6 +52,14 @@ pub enum CertifierError {
     /// The engine failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The method could not certify the output.
+    #[error("method `{method}`: {reason}")]
+    Method {
+        /// The method.
+        method: Method,
+        /// What failed, for the operator: buyers are not told.
+        reason: String,
+    },
     /// The run was ended by a shutdown or a panic.
     #[error("the run was interrupted")]
     Interrupted,

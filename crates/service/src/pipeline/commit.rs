@@ -1,45 +1,50 @@
 //! The receipt and the settlement intent, stored together.
 
-use assay_primitives::{AccessToken, AssetId, Digest, Timestamp, TransactionId, json};
+use assay_primitives::{AccessToken, AssetId, Digest, Method, Timestamp, TransactionId, json};
 use assay_receipt::{
-    Authorization, BundleItem, Envelope, IssuedTransaction, ItemDetails, NewItem, NewTransaction,
-    Outcome, Price, Receipt, Usage, issue,
+    Authorization, BundleItem, Envelope, EvidenceReference, IssuedTransaction, ItemDetails,
+    NewItem, NewTransaction, Outcome, Price, Receipt, Usage, issue,
 };
 use assay_store::{Commitment, TransactionRow};
-use assay_verify::{Verified, open_item, open_manifest, open_receipt};
-use assay_x402::{PreparedSettlement, SettlementIntent};
+use assay_verify::{Refusal, Verified, open_item, open_receipt};
+use assay_x402::{
+    ErrorReason, FacilitatorError, PreparedSettlement, RemoteIntent, SettleError, SettleRequest,
+    SettlementIntent, VerifiedPayment, X402_VERSION,
+};
 use bytes::Bytes;
+use tracing::info;
 
 use super::PurchaseError;
-use super::steps::{Certificated, Reserved};
-use crate::service::InFlight;
+use super::steps::{Certificated, Held, Reserved};
 use crate::{Certified, Service};
 
 /// A purchase that is certified and stored, and whose settlement may begin.
 pub(super) struct Committed {
     pub(super) id: TransactionId,
+    pub(super) method: Method,
     pub(super) receipt: Verified<Receipt>,
     pub(super) receipt_digest: Digest,
     pub(super) intent: SettlementIntent,
     pub(super) payload: Vec<u8>,
     pub(super) certified: Certified,
     pub(super) access_token: Option<AccessToken>,
-    pub(super) _in_flight: InFlight,
+    pub(super) _held: Held,
 }
 
 impl Certificated {
     pub(super) async fn commit(self, service: &Service) -> Result<Committed, PurchaseError> {
-        let Self { reserved, certified } = self;
-        match store(service, &reserved, &certified).await {
+        let Self { reserved, mut certified } = self;
+        match store(service, &reserved, &mut certified).await {
             Ok((receipt, receipt_digest, intent)) => Ok(Committed {
                 id: reserved.id,
+                method: reserved.method,
                 receipt,
                 receipt_digest,
                 intent,
                 payload: reserved.payload,
                 certified,
                 access_token: reserved.access_token,
-                _in_flight: reserved.in_flight,
+                _held: reserved.held,
             }),
             Err(error) => {
                 reserved.release(service).await;
@@ -52,18 +57,15 @@ impl Certificated {
 async fn store(
     service: &Service,
     reserved: &Reserved,
-    certified: &Certified,
+    certified: &mut Certified,
 ) -> Result<(Verified<Receipt>, Digest, SettlementIntent), PurchaseError> {
     let parts = service.parts();
     let now = parts.clock.now();
-    for (_, content) in &certified.evidence {
-        let stored = parts.blobs.put(Bytes::copy_from_slice(content)).await;
-        stored.map_err(|error| PurchaseError::Receipt(error.to_string()))?;
-    }
     let issued = sign(service, reserved, certified, now)?;
     let receipt = check(service, &issued, now)?;
+    store_evidence(service, std::mem::take(&mut certified.evidence)).await?;
     let receipt_digest = issued.receipt.digest();
-    let prepared: PreparedSettlement = parts.facilitator.prepare(&reserved.payment).await?;
+    let prepared = prepare(service, &reserved.payment).await?;
     let commitment = Commitment {
         receipt: written(&issued.receipt)?,
         receipt_digest,
@@ -77,6 +79,58 @@ async fn store(
     Ok((receipt, receipt_digest, prepared.keep()))
 }
 
+/// Stores evidence, which has to be what the receipt says it is: nobody could verify it otherwise.
+async fn store_evidence(
+    service: &Service,
+    evidence: Vec<(EvidenceReference, Vec<u8>)>,
+) -> Result<(), PurchaseError> {
+    for (reference, content) in evidence {
+        let size = content.len() as u64;
+        let stored = service.parts().blobs.put(Bytes::from(content)).await;
+        let digest = stored.map_err(|error| PurchaseError::Receipt(error.to_string()))?;
+        if digest != reference.sha256 || size != reference.size {
+            let (kind, expected, bytes) = (&reference.kind, reference.sha256, reference.size);
+            return Err(PurchaseError::Receipt(format!(
+                "evidence `{kind}`: expected {bytes} bytes with SHA-256 {expected}, got {size} with {digest}"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Prepares the settlement.
+///
+/// The authorisation may have been carried out by somebody else while the model ran: then there is
+/// nothing to send, and the intent is one that only looks for that transfer.
+async fn prepare(
+    service: &Service,
+    payment: &VerifiedPayment,
+) -> Result<PreparedSettlement, PurchaseError> {
+    let facilitator = &service.parts().facilitator;
+    let refusal = match facilitator.prepare(payment).await {
+        Ok(prepared) => return Ok(prepared),
+        Err(refusal @ FacilitatorError::Refused { .. }) => refusal,
+        Err(error) => return Err(error.into()),
+    };
+    let request = SettleRequest {
+        x402_version: X402_VERSION,
+        payment_payload: payment.payment().payload().clone(),
+        payment_requirements: payment.payment().offer().clone(),
+    };
+    let (terms, since_block) = (payment.terms().clone(), payment.since_block());
+    let intent =
+        SettlementIntent::Remote(RemoteIntent { terms, since_block, request: request.into() });
+    let is_used = refusal.reason() == ErrorReason::NonceAlreadyUsed;
+    match facilitator.reconcile(&intent).await {
+        Ok(_) | Err(SettleError::Pending { transaction: Some(_), .. }) => {}
+        // Used, says the token, and nobody can say yet by whom.
+        Err(SettleError::Pending { .. } | SettleError::Unreachable { .. }) if is_used => {}
+        Err(_) => return Err(refusal.into()),
+    }
+    info!("A payment was carried out by a third party before it was settled here.");
+    Ok(PreparedSettlement::new(intent))
+}
+
 fn sign(
     service: &Service,
     reserved: &Reserved,
@@ -84,7 +138,7 @@ fn sign(
     now: Timestamp,
 ) -> Result<IssuedTransaction, PurchaseError> {
     let failed = |error: String| PurchaseError::Receipt(error);
-    let terms = reserved.payment.payment().terms();
+    let terms = reserved.payment.terms();
     let authorization = Authorization {
         scheme: terms.scheme.clone(),
         network: terms.network.clone(),
@@ -130,32 +184,32 @@ fn check(
     issued: &IssuedTransaction,
     now: Timestamp,
 ) -> Result<Verified<Receipt>, PurchaseError> {
-    let refused = |refusal: assay_verify::Refusal| PurchaseError::Receipt(refusal.to_string());
     let manifest = service.parts().operator.manifest();
-    let receipt = open_receipt(&issued.receipt, manifest, now).map_err(refused)?;
+    let receipt = open_receipt(&issued.receipt, manifest, now).map_err(|e| refused(&e))?;
     for item in &issued.items {
-        open_item(item, &receipt).map_err(refused)?;
+        open_item(item, &receipt).map_err(|error| refused(&error))?;
     }
     Ok(receipt)
+}
+
+/// Reads a stored receipt of one's own, checking it again, under the manifest of today: it lists the
+/// key that the receipt was signed with as well as the one that will sign its settlement record.
+pub(super) fn reopen(
+    service: &Service,
+    row: &TransactionRow,
+    now: Timestamp,
+) -> Result<(Verified<Receipt>, Digest), PurchaseError> {
+    let envelope: Envelope = json::from_slice(row.receipt.as_deref().unwrap_or_default())
+        .map_err(|error| PurchaseError::Receipt(format!("stored envelope: {error}")))?;
+    let manifest = service.parts().operator.manifest();
+    let receipt = open_receipt(&envelope, manifest, now).map_err(|error| refused(&error))?;
+    Ok((receipt, envelope.digest()))
 }
 
 pub(super) fn written<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, PurchaseError> {
     json::to_vec(value).map_err(|error| PurchaseError::Receipt(error.to_string()))
 }
 
-/// Reads a stored receipt of one's own, checking it again, under the manifest it was signed under.
-pub(super) fn reopen(
-    row: &TransactionRow,
-    now: Timestamp,
-) -> Result<(Verified<Receipt>, Digest), PurchaseError> {
-    let refused = |refusal: assay_verify::Refusal| PurchaseError::Receipt(refusal.to_string());
-    let manifest = open_manifest(&stored(row.key_manifest.as_deref())?).map_err(refused)?;
-    let envelope = stored(row.receipt.as_deref())?;
-    let receipt = open_receipt(&envelope, &manifest, now).map_err(refused)?;
-    Ok((receipt, envelope.digest()))
-}
-
-fn stored(envelope: Option<&[u8]>) -> Result<Envelope, PurchaseError> {
-    json::from_slice(envelope.unwrap_or_default())
-        .map_err(|error| PurchaseError::Receipt(format!("stored envelope: {error}")))
+pub(super) fn refused(refusal: &Refusal) -> PurchaseError {
+    PurchaseError::Receipt(refusal.to_string())
 }

@@ -3,7 +3,7 @@ use assay_store::{StoreError, TransactionState};
 use assay_x402::{FacilitatorError, PaymentRefusal, SettleResponse};
 use thiserror::Error;
 
-use crate::CertifierError;
+use crate::{AdmissionRefusal, CertifierError};
 
 /// An order that did not become a purchase.
 #[derive(Debug, Error)]
@@ -15,7 +15,10 @@ pub enum PurchaseError {
     /// The payment would not be carried out, or nobody can say. Nothing was charged.
     #[error(transparent)]
     Facilitator(#[from] FacilitatorError),
-    /// The payment belongs to another request.
+    /// Too much is under way. Nothing was charged; the same payment can be sent again.
+    #[error(transparent)]
+    Admission(#[from] AdmissionRefusal),
+    /// The payment was used before.
     #[error("the payment was used before, by transaction {}", .0.transaction)]
     Taken(Taken),
     /// The model cannot be certified by the offer's method.
@@ -27,7 +30,7 @@ pub enum PurchaseError {
     /// The receipt could not be made, or did not verify. Nothing was charged.
     #[error("receipt: {0}")]
     Receipt(String),
-    /// The settlement failed for good. Nothing was charged, and nothing is released.
+    /// The settlement failed. Nothing was charged, and nothing is released.
     #[error("settlement failed: {}", .0.error_message.as_deref().unwrap_or("no reason given"))]
     NotSettled(Box<SettleResponse>),
     /// Nobody knows yet whether the payment was settled. The result is released when it was; the
@@ -41,7 +44,7 @@ pub enum PurchaseError {
         /// The access token, if one was made here.
         access_token: Option<AccessToken>,
     },
-    /// The store failed.
+    /// The store failed before anything was charged.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// No randomness for secrets.
@@ -62,14 +65,4 @@ pub struct Taken {
     pub state: TransactionState,
     /// Whether it is the same request for the same offer, sent again.
     pub same_request: bool,
-}
-
-impl Taken {
-    pub(super) const fn new(
-        transaction: TransactionId,
-        state: TransactionState,
-        same_request: bool,
-    ) -> Self {
-        Self { transaction, state, same_request }
-    }
 }

@@ -5,22 +5,28 @@
 //!       --commit--> Committed --settle--> Purchase
 //! ```
 //!
-//! Until `commit` a failure releases the payment and nothing is charged. After it the receipt and the
-//! settlement intent are stored together, and the settlement is carried to its end: by this request,
-//! or by [`Service::settle_pending`] when the process or the chain was gone in between.
+//! Until `commit` nothing is broadcast: a failure releases the payment and nothing is charged. After
+//! it the receipt and the settlement intent are stored together, and the settlement is carried to its
+//! end: by this request, or by [`Service::settle_pending`] when the process or the chain was gone in
+//! between. No error after `commit` is answered as if nothing had happened: what is not known is
+//! [pending](PurchaseError::Pending).
 
 mod commit;
 mod error;
+mod resume;
 mod settle;
 mod steps;
 
 use std::sync::Arc;
 
-use assay_primitives::{AccessToken, Digest, InferenceOutput, InferenceRequest, TransactionId};
+use assay_primitives::{
+    AccessToken, Digest, InferenceOutput, InferenceRequest, Method, TransactionId,
+};
 use assay_receipt::ModelUsed;
 use assay_x402::{PaymentPayload, PaymentRequirements, SettleResponse};
 
 pub use self::error::{PurchaseError, Taken};
+pub use self::resume::Pass;
 use self::steps::Admitted;
 use crate::{CatalogueEntry, Service};
 
@@ -56,13 +62,22 @@ pub struct RequestBinding {
 }
 
 impl RequestBinding {
-    /// Returns the digest of the request together with the accepted offer.
+    /// Returns the digest of the request together with the accepted offer and the hash of the
+    /// client's access token.
+    ///
+    /// The hash belongs to it because signature and authorisation are public once they are settled:
+    /// without it, anyone could send a settled payment again with a guessed body, and learn from the
+    /// answer whether the guess is right.
     #[must_use]
-    pub fn digest(&self, offer: &PaymentRequirements) -> Digest {
+    pub fn digest(&self, offer: &PaymentRequirements, access_token_hash: Option<Digest>) -> Digest {
         let offer = serde_json::to_vec(offer).unwrap_or_default();
         let parts = [self.method.as_bytes(), self.target.as_bytes(), self.body.as_bytes(), &offer];
-        let digests = parts.map(Digest::of);
-        Digest::of_parts(&digests.each_ref().map(|digest| digest.as_bytes().as_slice()))
+        let [method, target, body, offer] = parts.map(Digest::of);
+        let token = access_token_hash.unwrap_or(Digest::ZERO);
+        Digest::of_parts(&[method, target, body, offer, token].each_ref().map(|digest| {
+            let bytes: &[u8] = digest.as_bytes();
+            bytes
+        }))
     }
 }
 
@@ -73,6 +88,8 @@ pub struct Purchase {
     pub transaction: TransactionId,
     /// What ran.
     pub model: ModelUsed,
+    /// How it was certified.
+    pub method: Method,
     /// What it gave.
     pub output: InferenceOutput,
     /// The receipt's digest.
@@ -94,11 +111,11 @@ impl Service {
         task.await.unwrap_or(Err(PurchaseError::Interrupted))
     }
 
-    async fn carry_out(self: Arc<Self>, order: Order) -> Result<Purchase, PurchaseError> {
-        let admitted = Admitted::admit(&self, order).await?;
-        let reserved = admitted.reserve(&self).await?;
-        let certificated = reserved.certify(&self).await?;
-        let committed = certificated.commit(&self).await?;
-        committed.settle(&self).await
+    async fn carry_out(&self, order: Order) -> Result<Purchase, PurchaseError> {
+        let admitted = Admitted::admit(self, order).await?;
+        let reserved = admitted.reserve(self).await?;
+        let certificated = reserved.certify(self).await?;
+        let committed = certificated.commit(self).await?;
+        committed.settle(self).await
     }
 }

@@ -1,34 +1,33 @@
 //! After the receipt: the settlement, by the request that waits for it or in the background.
 
-use std::sync::Arc;
-
 use assay_primitives::{Amount, Digest, Timestamp, TransactionId};
 use assay_receipt::{
     Receipt, SettlementBlock, SettlementPredicate, SettlementRecord, SettlementStatus,
 };
-use assay_store::{SettlementState, SettlementUpdate, TransactionRow, TransactionState};
-use assay_verify::Verified;
+use assay_store::{SettlementState, SettlementUpdate};
+use assay_verify::{Verified, open_settlement};
 use assay_x402::{
     PaymentPayload, SettleError, SettleResponse, Settled, SettlementIntent, check_exact,
 };
-use tracing::{info, warn};
+use tracing::error;
 
-use super::commit::{Committed, reopen, written};
+use super::commit::{Committed, refused, written};
 use super::{Purchase, PurchaseError};
 use crate::{Service, settled_extension};
 
-/// How often a settlement is prepared again because its account nonce was taken.
+/// How often a settlement is prepared in all when its account nonce is taken.
 const MAX_PREPARATIONS: u32 = 3;
-/// How many transactions one background pass takes up.
-const PASS: u32 = 256;
 
 /// A receipt whose money is to be moved. Made only of a receipt that verified.
-struct Settlement<'a> {
-    id: TransactionId,
-    receipt: &'a Verified<Receipt>,
-    receipt_digest: Digest,
-    payload: &'a [u8],
+pub(super) struct Settlement<'a> {
+    pub(super) id: TransactionId,
+    pub(super) receipt: &'a Verified<Receipt>,
+    pub(super) receipt_digest: Digest,
+    pub(super) payload: &'a [u8],
 }
+
+/// What became of the money: settled and stored, or not, with what the payer is told of it.
+type Outcome = Result<SettleResponse, (SettleError, SettleResponse)>;
 
 impl Committed {
     pub(super) async fn settle(self, service: &Service) -> Result<Purchase, PurchaseError> {
@@ -38,10 +37,20 @@ impl Committed {
             receipt_digest: self.receipt_digest,
             payload: &self.payload,
         };
-        match settlement.carry_out(service, self.intent).await? {
+        let (terms, transaction) = (self.intent.terms().clone(), self.intent.transaction());
+        let outcome = settlement.carry_out(service, self.intent).await.unwrap_or_else(|error| {
+            // The money may have moved: whatever failed here, nobody may be told that it did not.
+            error!(%error, transaction = %self.id, "A settlement broke off.");
+            let detail = "the outcome could not be recorded yet".to_owned();
+            let error = SettleError::Pending { transaction, detail };
+            let response = settlement.extended(error.response(&terms));
+            Err((error, response))
+        });
+        match outcome {
             Ok(response) => Ok(Purchase {
                 transaction: self.id,
                 model: self.certified.model,
+                method: self.method,
                 output: self.certified.output,
                 receipt: self.receipt_digest,
                 access_token: self.access_token,
@@ -59,73 +68,54 @@ impl Committed {
     }
 }
 
-impl Service {
-    /// Takes up what an earlier process left: releases payments whose work never ended, and tells
-    /// the facilitator of the settlements that are still open. Call it once, before the first
-    /// purchase.
-    ///
-    /// # Errors
-    /// When the store or the chain fails.
-    pub async fn resume(&self) -> Result<(), PurchaseError> {
-        let released = self.parts().store.release_abandoned().await?;
-        let mut intents = Vec::new();
-        for row in self.parts().store.unsettled(u32::MAX).await? {
-            intents.push(intent_of(&row)?);
-        }
-        if released + intents.len() as u64 > 0 {
-            info!(released, open = intents.len(), "An earlier run left work behind.");
-        }
-        Ok(self.parts().facilitator.resume(&intents).await?)
-    }
-
-    /// Carries every open settlement on that no request is waiting for. Returns how many are still
-    /// open.
-    ///
-    /// # Errors
-    /// When the store fails. What fails for one transaction is logged and tried again next time.
-    pub async fn settle_pending(self: &Arc<Self>) -> Result<usize, PurchaseError> {
-        let mut open = 0;
-        for row in self.parts().store.unsettled(PASS).await? {
-            let Some(_in_flight) = self.take_up(row.id) else {
-                open += 1;
-                continue;
-            };
-            // Read again: the request that was in flight may have settled it meanwhile.
-            let Some(row) = self.parts().store.transaction(row.id).await? else { continue };
-            match self.settle_row(&row).await {
-                Ok(true) => {}
-                Ok(false) => open += 1,
-                Err(error) => {
-                    open += 1;
-                    warn!(%error, transaction = %row.id, "A settlement could not be carried on.");
-                }
-            }
-        }
-        Ok(open)
-    }
-
-    /// Returns whether the outcome is known now.
-    async fn settle_row(&self, row: &TransactionRow) -> Result<bool, PurchaseError> {
-        let now = self.parts().clock.now();
-        let (receipt, receipt_digest) = reopen(row, now)?;
-        let intent = intent_of(row)?;
-        let settlement =
-            Settlement { id: row.id, receipt: &receipt, receipt_digest, payload: &row.payload };
-        match row.state {
-            TransactionState::Committed => Ok(settlement.carry_out(self, intent).await?.is_ok()),
-            TransactionState::Failing => settlement.watch(self, &intent, now).await,
-            _ => Ok(true),
-        }
-    }
-}
-
 impl Settlement<'_> {
     /// Settles, and stores what became of it.
-    async fn carry_out(
+    pub(super) async fn carry_out(
+        &self,
+        service: &Service,
+        intent: SettlementIntent,
+    ) -> Result<Outcome, PurchaseError> {
+        let terms = intent.terms().clone();
+        match self.settle(service, intent).await? {
+            Ok((settled, block)) => self.settled(service, &settled, block).await.map(Ok),
+            Err(error) => {
+                let response = self.extended(error.response(&terms));
+                if let SettleError::Failed { reason, open_until, .. } = &error {
+                    self.failed(service, reason.as_str(), *open_until, &response).await?;
+                }
+                Ok(Err((error, response)))
+            }
+        }
+    }
+
+    /// Looks whether somebody carried out an authorisation after its payer was told that it failed.
+    /// Sends nothing: the payer may have paid by another authorisation since. Returns whether it is
+    /// known now.
+    pub(super) async fn watch(
+        &self,
+        service: &Service,
+        intent: &SettlementIntent,
+    ) -> Result<bool, PurchaseError> {
+        match self.in_block(service.parts().facilitator.reconcile(intent).await) {
+            Ok((settled, block)) => {
+                self.settled(service, &settled, block).await?;
+                Ok(true)
+            }
+            Err(error @ SettleError::Failed { open_until: None, .. }) => {
+                let response = self.extended(error.response(intent.terms()));
+                self.failed(service, error.reason().as_str(), None, &response).await?;
+                Ok(true)
+            }
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// Settles an intent, and prepares it again when its account nonce went to another transaction.
+    async fn settle(
         &self,
         service: &Service,
         mut intent: SettlementIntent,
-    ) -> Result<Result<SettleResponse, (SettleError, SettleResponse)>, PurchaseError> {
+    ) -> Result<Result<(Settled, SettlementBlock), SettleError>, PurchaseError> {
         let facilitator = &service.parts().facilitator;
         let mut outcome = facilitator.settle(&intent).await;
         for _ in 1..MAX_PREPARATIONS {
@@ -143,42 +133,7 @@ impl Settlement<'_> {
             };
             outcome = facilitator.settle(&intent).await;
         }
-        match outcome {
-            Ok(settled) => self.settled(service, &settled).await.map(Ok),
-            Err(error) => {
-                let mut response = error.response(intent.terms());
-                response.extensions = Some(settled_extension(self.id, self.receipt_digest));
-                if let SettleError::Failed { reason, open_until, .. } = &error {
-                    self.failed(service, reason.as_str(), *open_until, &response).await?;
-                }
-                Ok(Err((error, response)))
-            }
-        }
-    }
-
-    /// Looks whether somebody carried out an authorisation after its payer was told that it failed.
-    /// Sends nothing: the payer may have paid by another authorisation since.
-    async fn watch(
-        &self,
-        service: &Service,
-        intent: &SettlementIntent,
-        now: Timestamp,
-    ) -> Result<bool, PurchaseError> {
-        match service.parts().facilitator.reconcile(intent).await {
-            Ok(settled) => {
-                self.settled(service, &settled).await?;
-                Ok(true)
-            }
-            Err(error @ SettleError::Failed { .. })
-                if matches!(error, SettleError::Failed { open_until: None, .. })
-                    || now > intent.terms().valid_before =>
-            {
-                let response = error.response(intent.terms());
-                self.failed(service, error.reason().as_str(), None, &response).await?;
-                Ok(true)
-            }
-            Err(_) => Ok(false),
-        }
+        Ok(self.in_block(outcome))
     }
 
     async fn prepare_again(&self, service: &Service) -> Result<SettlementIntent, PurchaseError> {
@@ -192,34 +147,53 @@ impl Settlement<'_> {
         Ok(prepared.keep())
     }
 
+    /// Takes a settlement for one only when it is in a block and moved what was authorised. A
+    /// facilitator's word alone is pending until the chain shows it.
+    fn in_block(
+        &self,
+        outcome: Result<Settled, SettleError>,
+    ) -> Result<(Settled, SettlementBlock), SettleError> {
+        let settled = outcome?;
+        let terms = &self.receipt.predicate().authorization;
+        let transaction = Some(settled.transaction);
+        if settled.amount != terms.amount
+            || settled.network != terms.network
+            || !settled.asset.is_same(&terms.asset)
+            || !settled.payer.is_same(&terms.payer)
+            || !settled.pay_to.is_same(&terms.pay_to)
+        {
+            let detail = format!("settled {settled:?}, authorised {terms:?}");
+            error!(transaction = %self.id, detail, "A settlement is not the authorised one.");
+            return Err(SettleError::Pending { transaction, detail: "another payment".to_owned() });
+        }
+        let Some(block) = &settled.block else {
+            let detail = "the facilitator says so, the chain does not show it yet".to_owned();
+            return Err(SettleError::Pending { transaction, detail });
+        };
+        let (number, hash, time) = (block.number, block.hash.to_string(), block.time);
+        Ok((settled, SettlementBlock { number, hash, time }))
+    }
+
     async fn settled(
         &self,
         service: &Service,
         settled: &Settled,
+        block: SettlementBlock,
     ) -> Result<SettleResponse, PurchaseError> {
-        let authorized = self.receipt.predicate().authorization.amount;
-        if settled.amount > authorized {
-            let text = format!("settled {} of {authorized} authorised", settled.amount);
-            return Err(PurchaseError::Receipt(text));
-        }
-        let block = settled.block.as_ref().map(|block| SettlementBlock {
-            number: block.number,
-            hash: block.hash.to_string(),
-            time: block.time,
-        });
-        let mut response = settled.response();
-        response.extensions = Some(settled_extension(self.id, self.receipt_digest));
+        let response = self.extended(settled.response());
         let record = SettlementPredicate {
             status: SettlementStatus::Settled,
             amount: settled.amount,
             transaction: Some(settled.transaction.to_string()),
-            block,
+            block: Some(block),
             ..self.blank_record(service)
         };
         self.store(service, SettlementState::Settled, record, &response).await?;
         Ok(response)
     }
 
+    /// Stores a failure: for good, or, while somebody else could still carry the authorisation out,
+    /// as one that is watched.
     async fn failed(
         &self,
         service: &Service,
@@ -257,6 +231,8 @@ impl Settlement<'_> {
         }
     }
 
+    /// Signs a record, checks it as a verifier will, and stores it with the manifest that both it and
+    /// the receipt verify under.
     async fn store(
         &self,
         service: &Service,
@@ -264,23 +240,26 @@ impl Settlement<'_> {
         record: SettlementPredicate,
         response: &SettleResponse,
     ) -> Result<(), PurchaseError> {
-        let at = record.recorded_at;
-        let key = service.parts().operator.receipt_key();
+        let operator = &service.parts().operator;
+        let (at, manifest) = (record.recorded_at, operator.manifest());
         let envelope = SettlementRecord::new(self.receipt_digest, record)
-            .sign(key)
+            .sign(operator.receipt_key())
             .map_err(|error| PurchaseError::Receipt(error.to_string()))?;
+        open_settlement(&envelope, manifest, self.receipt, self.receipt_digest, at)
+            .map_err(|refusal| refused(&refusal))?;
         let update = SettlementUpdate {
             state,
             record: written(&envelope)?,
             record_digest: envelope.digest(),
+            key_manifest: written(operator.manifest_envelope())?,
             response: written(response)?,
             at,
         };
         Ok(service.parts().store.settle(self.id, &update).await?)
     }
-}
 
-fn intent_of(row: &TransactionRow) -> Result<SettlementIntent, PurchaseError> {
-    serde_json::from_slice(row.intent.as_deref().unwrap_or_default())
-        .map_err(|error| PurchaseError::Receipt(format!("stored settlement intent: {error}")))
+    fn extended(&self, mut response: SettleResponse) -> SettleResponse {
+        response.extensions = Some(settled_extension(self.id, self.receipt_digest));
+        response
+    }
 }

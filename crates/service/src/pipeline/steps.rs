@@ -3,22 +3,29 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use assay_primitives::{AccessToken, InferenceRequest, Method, TransactionId};
+use assay_primitives::{AccessToken, Digest, InferenceRequest, Method, TransactionId};
 use assay_receipt::TransactionSecret;
-use assay_store::{Payment, Reservation, ReserveOutcome};
-use assay_x402::{VerifiedPayment, check_exact, match_offer};
+use assay_store::{Holder, Payment, Reservation, ReserveOutcome};
+use assay_x402::{
+    Authorization, CheckedPayment, ExactPayload, PaymentRefusal, PaymentRequirements,
+    VerifiedPayment, check_exact, match_offer,
+};
 use tracing::warn;
 
 use super::commit::written;
 use super::{Order, PurchaseError, Taken};
-use crate::service::InFlight;
-use crate::{CatalogueEntry, Certified, Service};
+use crate::admission::{InFlight, Place};
+use crate::{CatalogueEntry, Certified, CertifierError, Service};
 
-/// An order whose payment is good: it matches an offer, is signed, and the chain would carry it out.
+/// An order whose payment is good: it matches an offer, is signed, nobody has it, and the chain
+/// would carry it out.
 pub(super) struct Admitted {
     order: Order,
     method: Method,
     payment: VerifiedPayment,
+    key: Payment,
+    binding: Digest,
+    place: Place,
     started: Duration,
 }
 
@@ -34,9 +41,15 @@ pub(super) struct Reserved {
     pub(super) payload: Vec<u8>,
     pub(super) secret: TransactionSecret,
     pub(super) access_token: Option<AccessToken>,
-    /// Keeps the background settlement away from this transaction.
-    pub(super) in_flight: InFlight,
+    pub(super) held: Held,
     started: Duration,
+}
+
+/// What a purchase holds until its end.
+pub(super) struct Held {
+    _place: Place,
+    /// Keeps the background settlement away from the transaction.
+    _in_flight: InFlight,
 }
 
 /// An order that ran and has its evidence.
@@ -50,24 +63,35 @@ impl Admitted {
         let parts = service.parts();
         let (now, started) = (parts.clock.now(), parts.clock.monotonic());
         let offer = match_offer(&order.offers, &order.payment)?;
-        let method = offer.extra_text("method").unwrap_or_default();
-        let no_certifier = || PurchaseError::NoCertifier(method.to_owned());
-        let method: Method = method.parse().map_err(|_| no_certifier())?;
-        if parts.certifiers.find(&method).is_none() {
-            return Err(no_certifier());
+        let method = offered_method(service, offer)?;
+        let binding = order.binding.digest(offer, order.access_token_hash);
+        let checked = check_exact(&order.payment, offer, now);
+        let key = payment_key(&order, offer, &checked)?;
+        // Asked before the chain is: there a payment that this service has settled is one that
+        // cannot be used, and the answer would ask the buyer to sign again.
+        refuse_taken(service, &key, binding).await?;
+        let checked = checked?;
+        let place = service.admission.admit(&key, offer.amount)?;
+        let payment = match parts.facilitator.verify(&checked).await {
+            Ok(payment) => payment,
+            Err(error) => {
+                // Another request with this payment may have been faster.
+                refuse_taken(service, &key, binding).await?;
+                return Err(error.into());
+            }
+        };
+        if let Some(balance) = payment.balance() {
+            place.check_balance(balance)?;
         }
-        let checked = check_exact(&order.payment, offer, now)?;
-        let payment = parts.facilitator.verify(&checked).await?;
-        Ok(Self { order, method, payment, started })
+        Ok(Self { order, method, payment, key, binding, place, started })
     }
 
-    pub(super) async fn reserve(self, service: &Arc<Service>) -> Result<Reserved, PurchaseError> {
+    pub(super) async fn reserve(self, service: &Service) -> Result<Reserved, PurchaseError> {
         let parts = service.parts();
         let now = parts.clock.now();
         let id = TransactionId::new(now, parts.randomness.as_ref())?;
         let secret = TransactionSecret::new(parts.randomness.as_ref())?;
-        let Order { entry, request, payment: payload, binding, nonce, access_token_hash, .. } =
-            self.order;
+        let Order { entry, request, payment, nonce, access_token_hash, .. } = self.order;
         let (access_token, access_token_hash) = match access_token_hash {
             Some(hash) => (None, hash),
             None => {
@@ -76,25 +100,20 @@ impl Admitted {
                 (Some(token), hash)
             }
         };
-        let checked = self.payment.payment();
-        let binding = binding.digest(checked.offer());
-        let in_flight = service.take_up(id).ok_or(PurchaseError::Interrupted)?;
-        let payload = written(&payload)?;
+        let in_flight = service.admission.take_up(id).ok_or(PurchaseError::Interrupted)?;
+        let payload = written(&payment)?;
         let reservation = Reservation {
             id,
-            payment: payment_key(&self.payment),
+            payment: self.key,
             payload: payload.clone(),
-            binding,
+            binding: self.binding,
             access_token_hash,
             secret: *secret.as_bytes(),
             at: now,
         };
         match parts.store.reserve(&reservation).await? {
             ReserveOutcome::Reserved => {}
-            ReserveOutcome::Taken(by) => {
-                let taken = Taken::new(by.id, by.state, by.binding == binding);
-                return Err(PurchaseError::Taken(taken));
-            }
+            ReserveOutcome::Taken(holder) => return Err(taken(&holder, self.binding)),
         }
         Ok(Reserved {
             id,
@@ -106,7 +125,7 @@ impl Admitted {
             payload,
             secret,
             access_token,
-            in_flight,
+            held: Held { _place: self.place, _in_flight: in_flight },
             started: self.started,
         })
     }
@@ -117,7 +136,7 @@ impl Reserved {
         let parts = service.parts();
         let certified = match parts.certifiers.find(&self.method) {
             Some(certifier) => certifier.certify(&self.entry, &self.request).await,
-            None => Err(crate::CertifierError::Interrupted),
+            None => Err(CertifierError::Interrupted),
         };
         let certified = match certified {
             Ok(certified) => certified,
@@ -132,7 +151,7 @@ impl Reserved {
         Ok(Certificated { reserved: self, certified })
     }
 
-    /// Gives the payment back. When that fails the next start of the service does it.
+    /// Gives the payment back. When that fails the background pass does it.
     pub(super) async fn release(&self, service: &Service) {
         if let Err(error) = service.parts().store.release(self.id).await {
             warn!(%error, transaction = %self.id, "The payment could not be released.");
@@ -140,12 +159,55 @@ impl Reserved {
     }
 }
 
-fn payment_key(payment: &VerifiedPayment) -> Payment {
-    let (key, terms) = (payment.payment().reservation_key(), payment.terms());
-    Payment {
-        network: key.network,
-        asset: terms.asset.clone(),
-        payer: terms.payer.clone(),
-        nonce: key.nonce.to_string(),
+fn offered_method(service: &Service, offer: &PaymentRequirements) -> Result<Method, PurchaseError> {
+    let name = offer.extra_text("method").unwrap_or_default();
+    let method: Option<Method> = name.parse().ok();
+    method
+        .filter(|method| service.parts().certifiers.find(method).is_some())
+        .ok_or_else(|| PurchaseError::NoCertifier(name.to_owned()))
+}
+
+/// Returns what makes the payment unique, also of one that has expired: it may have been settled in
+/// time, and is asked for again.
+fn payment_key(
+    order: &Order,
+    offer: &PaymentRequirements,
+    checked: &Result<CheckedPayment, PaymentRefusal>,
+) -> Result<Payment, PurchaseError> {
+    let authorization = match checked {
+        Ok(checked) => *checked.authorization(),
+        Err(PaymentRefusal::Expired { .. }) => {
+            ExactPayload::from_json(&order.payment.payload)?.authorization
+        }
+        Err(refusal) => return Err(refusal.clone().into()),
+    };
+    let Authorization { from, nonce, .. } = authorization;
+    let account = |text: String| {
+        text.parse().map_err(|error| PurchaseError::Receipt(format!("payment: {error}")))
+    };
+    Ok(Payment {
+        network: offer.network.clone(),
+        asset: account(offer.asset.as_str().to_ascii_lowercase())?,
+        payer: account(format!("{from:#x}"))?,
+        nonce: format!("{nonce:#x}"),
+    })
+}
+
+async fn refuse_taken(
+    service: &Service,
+    payment: &Payment,
+    binding: Digest,
+) -> Result<(), PurchaseError> {
+    match service.parts().store.holder(payment).await? {
+        Some(holder) => Err(taken(&holder, binding)),
+        None => Ok(()),
     }
+}
+
+fn taken(holder: &Holder, binding: Digest) -> PurchaseError {
+    PurchaseError::Taken(Taken {
+        transaction: holder.id,
+        state: holder.state,
+        same_request: holder.binding == binding,
+    })
 }

@@ -1,0 +1,215 @@
+//! How much is taken on at a time, and which transactions are being worked on.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use assay_primitives::{Amount, TransactionId};
+use assay_store::Payment;
+use thiserror::Error;
+
+/// How much is taken on at a time.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Limits {
+    /// The most purchases under way. Each holds its request in memory and may wait for a model.
+    pub purchases: usize,
+    /// The most purchases of one payer under way: before it is settled an inference is the seller's
+    /// risk.
+    pub per_payer: usize,
+}
+
+/// An order that is not taken on now. Nothing was charged, and the payment is as good as before.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+#[non_exhaustive]
+pub enum AdmissionRefusal {
+    /// Too much is under way.
+    #[error("{limit} purchases are under way")]
+    Busy {
+        /// The limit.
+        limit: usize,
+    },
+    /// Too much of this payer is under way.
+    #[error("{limit} purchases of this payer are under way")]
+    Payer {
+        /// The limit.
+        limit: usize,
+    },
+    /// The payer's balance covers each of its payments under way, but not all of them.
+    #[error("payments of {open} are under way, and the payer has {balance}")]
+    Balance {
+        /// The sum of them, this one included.
+        open: Amount,
+        /// What the payer has.
+        balance: Amount,
+    },
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { purchases: 256, per_payer: 64 }
+    }
+}
+
+/// What is under way in this process.
+#[derive(Debug, Default)]
+pub(crate) struct Admission {
+    limits: Limits,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    purchases: usize,
+    /// Count and sum of a payer's payments in an asset.
+    payers: HashMap<PayerKey, (usize, Amount)>,
+    transactions: HashSet<TransactionId>,
+}
+
+/// Network, asset and payer.
+type PayerKey = [String; 3];
+
+/// A purchase that is under way until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    admission: Arc<Admission>,
+    payer: PayerKey,
+    amount: Amount,
+}
+
+/// A transaction that is being worked on until this is dropped.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    admission: Arc<Admission>,
+    id: TransactionId,
+}
+
+impl Admission {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self { limits, state: Mutex::default() }
+    }
+
+    /// Takes a purchase on, if the limits allow it.
+    pub(crate) fn admit(
+        self: &Arc<Self>,
+        payment: &Payment,
+        amount: Amount,
+    ) -> Result<Place, AdmissionRefusal> {
+        let Limits { purchases, per_payer } = self.limits;
+        let payer = payer_key(payment);
+        let mut state = self.lock();
+        if state.purchases >= purchases {
+            return Err(AdmissionRefusal::Busy { limit: purchases });
+        }
+        let (count, sum) = state.payers.entry(payer.clone()).or_default();
+        if *count >= per_payer {
+            return Err(AdmissionRefusal::Payer { limit: per_payer });
+        }
+        *count += 1;
+        *sum = Amount(sum.0.saturating_add(amount.0));
+        state.purchases += 1;
+        drop(state);
+        Ok(Place { admission: self.clone(), payer, amount })
+    }
+
+    /// Marks a transaction as being worked on, until the guard is dropped. `None` when it already
+    /// is: two settlements of one transaction at a time would step on each other.
+    pub(crate) fn take_up(self: &Arc<Self>, id: TransactionId) -> Option<InFlight> {
+        self.lock().transactions.insert(id).then(|| InFlight { admission: self.clone(), id })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    /// Checks that the payer's balance covers all of its payments under way. What was settled a
+    /// moment ago may count twice, so this refuses too early rather than too late.
+    pub(crate) fn check_balance(&self, balance: Amount) -> Result<(), AdmissionRefusal> {
+        let open = self.admission.lock().payers.get(&self.payer).map(|(_, sum)| *sum);
+        match open {
+            Some(open) if open > balance => Err(AdmissionRefusal::Balance { open, balance }),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut state = self.admission.lock();
+        state.purchases = state.purchases.saturating_sub(1);
+        let Some((count, sum)) = state.payers.get_mut(&self.payer) else { return };
+        *count = count.saturating_sub(1);
+        *sum = Amount(sum.0.saturating_sub(self.amount.0));
+        if *count == 0 {
+            state.payers.remove(&self.payer);
+        }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.admission.lock().transactions.remove(&self.id);
+    }
+}
+
+fn payer_key(payment: &Payment) -> PayerKey {
+    let Payment { network, asset, payer, .. } = payment;
+    [network.as_str().to_owned(), asset.as_str().to_owned(), payer.as_str().to_owned()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn payment(payer: &str) -> Payment {
+        Payment {
+            network: "eip155:31337".parse().unwrap(),
+            asset: "0x01".parse().unwrap(),
+            payer: payer.parse().unwrap(),
+            nonce: "0x02".to_owned(),
+        }
+    }
+
+    #[test]
+    fn limits_hold_and_places_come_back() {
+        let admission = Arc::new(Admission::new(Limits { purchases: 3, per_payer: 2 }));
+        let (one, two) = (payment("0x0a"), payment("0x0b"));
+        let first = admission.admit(&one, Amount(5)).unwrap();
+        let second = admission.admit(&one, Amount(5)).unwrap();
+        let refusal = admission.admit(&one, Amount(5)).unwrap_err();
+        assert_eq!(refusal, AdmissionRefusal::Payer { limit: 2 });
+        let third = admission.admit(&two, Amount(1)).unwrap();
+        let refusal = admission.admit(&two, Amount(1)).unwrap_err();
+        assert_eq!(refusal, AdmissionRefusal::Busy { limit: 3 });
+        drop(first);
+        let again = admission.admit(&one, Amount(7)).unwrap();
+        drop((second, third, again));
+        let state = admission.lock();
+        assert_eq!((state.purchases, state.payers.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_balance_covers_all_payments_under_way() {
+        let admission = Arc::new(Admission::new(Limits::default()));
+        let one = payment("0x0a");
+        let first = admission.admit(&one, Amount(60)).unwrap();
+        first.check_balance(Amount(60)).unwrap();
+        let second = admission.admit(&one, Amount(60)).unwrap();
+        let (open, balance) = (Amount(120), Amount(119));
+        assert_eq!(second.check_balance(balance), Err(AdmissionRefusal::Balance { open, balance }));
+        second.check_balance(Amount(120)).unwrap();
+        drop(first);
+        second.check_balance(Amount(60)).unwrap();
+    }
+
+    #[test]
+    fn a_transaction_is_worked_on_by_one_at_a_time() {
+        let admission = Arc::new(Admission::new(Limits::default()));
+        let id: TransactionId = "00000000-0001-7fff-bfff-ffffffffffff".parse().unwrap();
+        let held = admission.take_up(id);
+        assert!(held.is_some() && admission.take_up(id).is_none());
+        drop(held);
+        assert!(admission.take_up(id).is_some());
+    }
+}

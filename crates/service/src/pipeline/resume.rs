@@ -1,0 +1,141 @@
+//! What is carried on when no request waits for it: after a restart, and while the chain was gone.
+
+use std::sync::Arc;
+
+use assay_primitives::TransactionId;
+use assay_store::{TransactionRow, TransactionState};
+use assay_x402::{SettleError, SettlementIntent};
+use futures_util::stream::{self, StreamExt as _};
+use tracing::{info, warn};
+
+use super::PurchaseError;
+use super::commit::reopen;
+use super::settle::Settlement;
+use crate::Service;
+
+/// How many ids are read at a time.
+const PAGE: u32 = 256;
+/// How many settlements are carried on at a time: each may wait for a block.
+const PARALLEL: usize = 16;
+
+/// What a pass over the open transactions came to.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Pass {
+    /// How many came to their end.
+    pub ended: usize,
+    /// How many are still open, without those that a request is waiting for.
+    pub open: usize,
+}
+
+/// What became of one transaction in a pass.
+enum Step {
+    Ended,
+    /// A request works on it.
+    Elsewhere,
+    Open,
+}
+
+impl Service {
+    /// Takes up what an earlier process left: releases payments whose work never ended, and tells
+    /// the facilitator of the settlements that are still open. Call it once, before the first
+    /// purchase.
+    ///
+    /// # Errors
+    /// When the store or the chain fails.
+    pub async fn resume(&self) -> Result<(), PurchaseError> {
+        let (mut released, mut open) = (0_usize, 0_usize);
+        let mut after = None;
+        loop {
+            let page = self.parts().store.open_after(after, PAGE).await?;
+            let Some((last, _)) = page.last() else { break };
+            after = Some(*last);
+            let mut intents = Vec::with_capacity(page.len());
+            for (id, state) in page {
+                if state == TransactionState::Reserved {
+                    self.parts().store.release(id).await?;
+                    released += 1;
+                } else if let Some(row) = self.parts().store.transaction(id).await? {
+                    intents.push(intent_of(&row)?);
+                }
+            }
+            open += intents.len();
+            self.parts().facilitator.resume(&intents).await?;
+        }
+        if released + open > 0 {
+            info!(released, open, "An earlier run left work behind.");
+        }
+        Ok(())
+    }
+
+    /// Carries every open transaction on that no request is waiting for. What fails for one is
+    /// logged and tried again next time. It may be dropped at any point.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn settle_pending(self: &Arc<Self>) -> Result<Pass, PurchaseError> {
+        let mut pass = Pass::default();
+        let mut after = None;
+        loop {
+            let page = self.parts().store.open_after(after, PAGE).await?;
+            let Some((last, _)) = page.last() else { return Ok(pass) };
+            after = Some(*last);
+            let mut steps = stream::iter(page)
+                .map(|(id, _)| async move { (id, self.carry_on(id).await) })
+                .buffer_unordered(PARALLEL);
+            while let Some((id, step)) = steps.next().await {
+                match step {
+                    Ok(Step::Ended) => pass.ended += 1,
+                    Ok(Step::Elsewhere) => {}
+                    Ok(Step::Open) => pass.open += 1,
+                    Err(error) => {
+                        pass.open += 1;
+                        warn!(%error, transaction = %id, "A transaction could not be carried on.");
+                    }
+                }
+            }
+        }
+    }
+
+    async fn carry_on(&self, id: TransactionId) -> Result<Step, PurchaseError> {
+        let Some(_in_flight) = self.admission.take_up(id) else { return Ok(Step::Elsewhere) };
+        // Read only now: the request that had it may have ended it meanwhile.
+        let Some(row) = self.parts().store.transaction(id).await? else { return Ok(Step::Ended) };
+        match row.state {
+            TransactionState::Reserved => self.release_abandoned(id).await.map(|()| Step::Ended),
+            TransactionState::Committed | TransactionState::Failing => {
+                let is_known = self.settle_row(&row).await?;
+                Ok(if is_known { Step::Ended } else { Step::Open })
+            }
+            _ => Ok(Step::Ended),
+        }
+    }
+
+    /// Gives a payment back that nobody works on any more: its task broke off, or could not release
+    /// it.
+    async fn release_abandoned(&self, id: TransactionId) -> Result<(), PurchaseError> {
+        self.parts().store.release(id).await?;
+        warn!(transaction = %id, "An abandoned payment was released.");
+        Ok(())
+    }
+
+    /// Returns whether the outcome is known now.
+    async fn settle_row(&self, row: &TransactionRow) -> Result<bool, PurchaseError> {
+        let (receipt, receipt_digest) = reopen(self, row, self.parts().clock.now())?;
+        let intent = intent_of(row)?;
+        let settlement =
+            Settlement { id: row.id, receipt: &receipt, receipt_digest, payload: &row.payload };
+        if row.state == TransactionState::Failing {
+            return settlement.watch(self, &intent).await;
+        }
+        match settlement.carry_out(self, intent).await? {
+            Ok(_) => Ok(true),
+            Err((error, _)) => Ok(matches!(error, SettleError::Failed { open_until: None, .. })),
+        }
+    }
+}
+
+fn intent_of(row: &TransactionRow) -> Result<SettlementIntent, PurchaseError> {
+    serde_json::from_slice(row.intent.as_deref().unwrap_or_default())
+        .map_err(|error| PurchaseError::Receipt(format!("stored settlement intent: {error}")))
+}

@@ -1,0 +1,7 @@
+//! What is sold at which price, by whom, and what a payment is bound to. The pipeline is tested with
+//! real parts around it, by the gateway's tests.
+
+mod binding;
+mod catalogue;
+mod operator;
+mod prices;
