@@ -7,9 +7,9 @@ use assay_primitives::{
 use assay_receipt::Bundle;
 use assay_verify::{Expectation, Report, Verdict, Verifier};
 use assay_x402::{
-    ErrorReason, PAYMENT_REQUIRED, PAYMENT_RESPONSE, PAYMENT_SIGNATURE, Payment,
-    PaymentRequirements, PaymentSigner, Preferences, SettleResponse, choose_offer,
-    decode_payment_required, decode_payment_response, pay,
+    PAYMENT_REQUIRED, PAYMENT_RESPONSE, PAYMENT_SIGNATURE, Payment, PaymentRequirements,
+    PaymentSigner, Preferences, SettleResponse, choose_offer, decode_payment_required,
+    decode_payment_response, pay,
 };
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
@@ -24,6 +24,10 @@ const MAX_BUNDLE: usize = 256 << 20;
 const MAX_ANSWER: usize = 1 << 20;
 /// How often a pending result is asked for.
 const POLL: Duration = Duration::from_millis(500);
+/// The pauses before a payment that was not answered is sent again. It is the same payment, so it
+/// can be charged once and no more.
+const RESEND: [Duration; 3] =
+    [Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(3)];
 
 /// How a buyer buys.
 #[derive(Clone, Debug)]
@@ -90,10 +94,30 @@ pub struct Bought {
 struct WireError {
     #[serde(default)]
     error: String,
-    #[serde(default)]
+    #[serde(default = "no_code")]
     code: String,
     #[serde(default, rename = "transactionId")]
     transaction: Option<String>,
+    #[serde(default)]
+    reason: Option<String>,
+    #[serde(default)]
+    state: Option<String>,
+}
+
+/// Stands for the code of an answer that has none.
+const NO_CODE: &str = "no code";
+
+fn no_code() -> String {
+    NO_CODE.to_owned()
+}
+
+/// A request that pays.
+struct PaidRequest<'a> {
+    order: &'a InferenceOrder,
+    body: &'a [u8],
+    payment: &'a Payment,
+    access_token: &'a AccessToken,
+    nonce: &'a str,
 }
 
 /// What a paid request came to.
@@ -126,9 +150,12 @@ impl Buyer {
 
     /// Buys an inference and verifies what came.
     ///
+    /// A payment that is not answered is sent again, the same one: it is charged once at the most.
+    ///
     /// # Errors
-    /// Says at which step it ended. After a payment was signed only
-    /// [`ClientError::PaymentRefused`] means that nothing is charged.
+    /// Says at which step it ended. After a payment was signed,
+    /// [`ClientError::PaymentRefused`] and [`ClientError::Gateway`] say that by the gateway's word
+    /// nothing was charged; after any other error it may have been.
     pub async fn infer(
         &self,
         order: InferenceOrder,
@@ -150,7 +177,14 @@ impl Buyer {
         let nonce = encoding::hex(&randomness.array::<16>()?);
 
         let started = self.clock.monotonic();
-        let answer = self.send(&order, &body, &payment, &access_token, &nonce).await?;
+        let paid = PaidRequest {
+            order: &order,
+            body: &body,
+            payment: &payment,
+            access_token: &access_token,
+            nonce: &nonce,
+        };
+        let answer = self.send(&paid).await?;
         let answered_in = self.clock.monotonic().saturating_sub(started);
         let file = self.fetch(&answer.transaction, &access_token).await?;
         let expectation = Expectation { input: Some(order.request), nonce: Some(nonce) };
@@ -178,19 +212,33 @@ impl Buyer {
         Ok(decode_payment_required(&header)?)
     }
 
-    async fn send(
-        &self,
-        order: &InferenceOrder,
-        body: &[u8],
-        payment: &Payment,
-        access_token: &AccessToken,
-        nonce: &str,
-    ) -> Result<Answer, ClientError> {
+    /// Sends a payment until somebody says what became of it.
+    async fn send(&self, paid: &PaidRequest<'_>) -> Result<Answer, ClientError> {
+        let mut answer = self.send_once(paid).await;
+        for pause in RESEND {
+            match &answer {
+                Err(ClientError::Http(_) | ClientError::Gateway { status: 429 | 500.., .. }) => {}
+                _ => return answer,
+            }
+            tokio::time::sleep(pause).await;
+            answer = self.send_once(paid).await;
+        }
+        answer.map_err(|error| match error {
+            ClientError::Http(cause) => unanswered(paid, cause),
+            // What a gateway of this project says is its word; a proxy's 5xx says nothing.
+            ClientError::Gateway { status: 500.., ref code, .. } if code == NO_CODE => {
+                unanswered(paid, error.to_string())
+            }
+            other => other,
+        })
+    }
+
+    async fn send_once(&self, paid: &PaidRequest<'_>) -> Result<Answer, ClientError> {
         let request = self
-            .post(order, body)?
-            .header(PAYMENT_SIGNATURE, &payment.header)
-            .header("assay-nonce", nonce)
-            .header("assay-access-token-hash", access_token.hash().to_string());
+            .post(paid.order, paid.body)?
+            .header(PAYMENT_SIGNATURE, &paid.payment.header)
+            .header("assay-nonce", paid.nonce)
+            .header("assay-access-token-hash", paid.access_token.hash().to_string());
         let response = request.send().await?;
         let settlement = header(&response, PAYMENT_RESPONSE)
             .map(|header| decode_payment_response(&header))
@@ -201,17 +249,17 @@ impl Buyer {
                     .ok_or_else(|| protocol("an Assay-Transaction header", &"none"))?;
                 Ok(Answer { transaction, settlement })
             }
-            StatusCode::SERVICE_UNAVAILABLE => {
-                let wire = wire_error(response).await;
-                match wire.transaction {
-                    Some(transaction) if wire.code == "settlement_pending" => {
+            StatusCode::PAYMENT_REQUIRED => Err(refused(response, settlement).await),
+            status => {
+                let mut wire = wire_error(response).await;
+                match (wire.code.as_str(), wire.transaction.take()) {
+                    // On its way, or taken by this same request when it was sent before.
+                    ("settlement_pending" | "payment_already_used", Some(transaction)) => {
                         Ok(Answer { transaction, settlement })
                     }
-                    _ => Err(from_wire(503, wire)),
+                    _ => Err(from_wire(status.as_u16(), wire)),
                 }
             }
-            StatusCode::PAYMENT_REQUIRED => Err(refused(&response, settlement)),
-            _ => Err(gateway_error(response).await),
         }
     }
 
@@ -228,16 +276,20 @@ impl Buyer {
             let response = request.send().await?;
             match response.status() {
                 StatusCode::OK => return read(response, MAX_BUNDLE).await,
-                StatusCode::CONFLICT if self.clock.monotonic() < deadline => {
-                    tokio::time::sleep(POLL).await;
-                }
                 StatusCode::CONFLICT => {
-                    let (transaction, access_token) =
-                        (transaction.to_owned(), access_token.reveal());
-                    return Err(ClientError::Pending { transaction, access_token });
+                    let wire = wire_error(response).await;
+                    if matches!(wire.state.as_deref(), Some("failed" | "failing")) {
+                        let reason = "settlement_failed".to_owned();
+                        return Err(ClientError::PaymentRefused { reason, message: wire.error });
+                    }
                 }
                 _ => return Err(gateway_error(response).await),
             }
+            if self.clock.monotonic() >= deadline {
+                let (transaction, access_token) = (transaction.to_owned(), access_token.reveal());
+                return Err(ClientError::Pending { transaction, access_token });
+            }
+            tokio::time::sleep(POLL).await;
         }
     }
 
@@ -307,13 +359,25 @@ fn output(bundle: &Bundle) -> Result<InferenceOutput, ClientError> {
     InferenceOutput::from_bytes(bytes).map_err(|error| protocol("an output", &error))
 }
 
-fn refused(response: &Response, settlement: Option<SettleResponse>) -> ClientError {
+/// What a 402 to a payment says: the reason of the settlement, or else of the refusal.
+async fn refused(response: Response, settlement: Option<SettleResponse>) -> ClientError {
+    let required = header(&response, PAYMENT_REQUIRED);
+    let required = required.and_then(|header| decode_payment_required(&header).ok()?.error);
+    let wire = wire_error(response).await;
     let settled = settlement.and_then(|settlement| settlement.error_reason);
-    let reason = settled.map(|reason: ErrorReason| reason.as_str().to_owned()).or_else(|| {
-        let header = header(response, PAYMENT_REQUIRED)?;
-        decode_payment_required(&header).ok()?.error
-    });
-    ClientError::PaymentRefused { reason: reason.unwrap_or_else(|| "no reason given".to_owned()) }
+    let reason = settled.map(|reason| reason.as_str().to_owned()).or(wire.reason).or(required);
+    let reason = reason.unwrap_or_else(|| "no reason given".to_owned());
+    ClientError::PaymentRefused { reason, message: wire.error }
+}
+
+fn unanswered(paid: &PaidRequest<'_>, cause: String) -> ClientError {
+    let authorization = &paid.payment.authorization;
+    ClientError::Unanswered {
+        cause,
+        nonce: authorization.nonce.to_string(),
+        valid_before: Timestamp::from_seconds(authorization.valid_before.saturating_to()),
+        access_token: paid.access_token.reveal(),
+    }
 }
 
 fn header(response: &Response, name: &str) -> Option<String> {
@@ -329,8 +393,10 @@ async fn wire_error(response: Response) -> WireError {
     let body = read(response, MAX_ANSWER).await.unwrap_or_default();
     serde_json::from_slice(&body).unwrap_or_else(|_| WireError {
         error: String::from_utf8_lossy(&body).chars().take(200).collect(),
-        code: "no code".to_owned(),
+        code: no_code(),
         transaction: None,
+        reason: None,
+        state: None,
     })
 }
 

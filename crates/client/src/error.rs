@@ -1,4 +1,4 @@
-use assay_primitives::RandomnessError;
+use assay_primitives::{RandomnessError, Timestamp};
 use assay_verify::{Refusal, Unusable};
 use assay_x402::{ChooseError, HeaderError, PayError};
 use thiserror::Error;
@@ -40,11 +40,30 @@ pub enum ClientError {
     /// The payment was not signed.
     #[error(transparent)]
     Pay(#[from] PayError),
-    /// The payment was refused.
-    #[error("payment refused: {reason}")]
+    /// The payment was refused: by the gateway's word nothing was charged. The authorisation is
+    /// signed all the same, and whoever has it could carry it out until it expires.
+    #[error("payment refused: {reason}: {message}")]
     PaymentRefused {
         /// x402's code.
         reason: String,
+        /// The refusal in words.
+        message: String,
+    },
+    /// The payment was sent, and nobody says what became of it. Do not pay again before it has
+    /// expired: look for its nonce on the network.
+    #[error(
+        "payment sent, and no answer came: {cause}; its nonce is {nonce}, it expires at \
+             {valid_before}, and the access token {access_token} opens the result if there is one"
+    )]
+    Unanswered {
+        /// What failed.
+        cause: String,
+        /// The nonce of the authorisation.
+        nonce: String,
+        /// When the authorisation expires.
+        valid_before: Timestamp,
+        /// The token that opens the result.
+        access_token: String,
     },
     /// The payment is on its way and the result did not come in time.
     #[error(
