@@ -1,4 +1,5 @@
 use assay_service::ReceiptError;
+use assay_store::TransactionState;
 use axum::Json;
 use axum::http::header::{CACHE_CONTROL, RETRY_AFTER};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
@@ -47,6 +48,10 @@ error_codes! {
     UnsupportedEncoding = "unsupported_encoding", UNSUPPORTED_MEDIA_TYPE;
     /// A parameter that is not known here, and could change the output.
     UnsupportedParameter = "unsupported_parameter", BAD_REQUEST;
+    /// The query is not what it should be.
+    InvalidQuery = "invalid_query", BAD_REQUEST;
+    /// Path and query are too long.
+    TargetTooLong = "target_too_long", URI_TOO_LONG;
     /// A header is not what it should be.
     InvalidHeader = "invalid_header", BAD_REQUEST;
     /// A tensor's data is not what its shape and type say.
@@ -95,6 +100,10 @@ error_codes! {
     SettlementFailed = "settlement_failed", PAYMENT_REQUIRED;
     /// The settlement is not known yet; do not sign again.
     SettlementPending = "settlement_pending", SERVICE_UNAVAILABLE;
+    /// Too much is under way here; nothing was charged.
+    Busy = "busy", SERVICE_UNAVAILABLE;
+    /// Too many payments of this payer are under way, or more than its balance; nothing was charged.
+    TooManyPayments = "too_many_payments", TOO_MANY_REQUESTS;
     /// The chain or the facilitator does not answer; nothing was charged.
     ChainUnreachable = "chain_unreachable", BAD_GATEWAY;
     /// The model failed to run; nothing was charged.
@@ -107,7 +116,6 @@ error_codes! {
 #[derive(Debug)]
 pub struct ApiError {
     code: ErrorCode,
-    status: StatusCode,
     message: String,
     details: Map<String, Value>,
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -130,20 +138,7 @@ impl ApiError {
     /// Makes an error with its code's status.
     #[must_use]
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            status: code.status(),
-            message: message.into(),
-            details: Map::new(),
-            headers: Vec::new(),
-        }
-    }
-
-    /// Gives it another status than its code's.
-    #[must_use]
-    pub const fn with_status(mut self, status: StatusCode) -> Self {
-        self.status = status;
-        self
+        Self { code, message: message.into(), details: Map::new(), headers: Vec::new() }
     }
 
     /// Adds a detail to the body.
@@ -174,6 +169,12 @@ impl ApiError {
     pub const fn code(&self) -> ErrorCode {
         self.code
     }
+
+    /// Returns what went wrong, for people.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
 }
 
 impl From<ReceiptError> for ApiError {
@@ -181,10 +182,20 @@ impl From<ReceiptError> for ApiError {
         let code = match &error {
             ReceiptError::Unknown(_) => ErrorCode::UnknownReceipt,
             ReceiptError::Token => ErrorCode::WrongToken,
-            ReceiptError::NotSettled(_) => ErrorCode::NotSettled,
+            ReceiptError::NotSettled(state) => return not_settled(*state, &error),
             _ => return Self::internal(&error),
         };
         Self::new(code, error.to_string())
+    }
+}
+
+/// Says how far a transaction is, and to come back while it can still be settled.
+fn not_settled(state: TransactionState, error: &ReceiptError) -> ApiError {
+    let answer =
+        ApiError::new(ErrorCode::NotSettled, error.to_string()).with("state", state.as_str());
+    match state {
+        TransactionState::Reserved | TransactionState::Committed => answer.retry_after(2),
+        _ => answer,
     }
 }
 
@@ -200,7 +211,7 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let body =
             ErrorBody { error: self.message, code: self.code.as_str(), details: self.details };
-        let mut response = (self.status, Json(body)).into_response();
+        let mut response = (self.code.status(), Json(body)).into_response();
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response.headers_mut().extend(self.headers);
         response.extensions_mut().insert(self.code);

@@ -14,10 +14,12 @@
 //!
 //! Handlers are thin: they translate, and [`assay_service::Service`] decides.
 
+mod body;
 mod error;
 mod headers;
 mod metrics;
 mod oip;
+mod path;
 mod paywall;
 mod router;
 mod routes;

@@ -59,7 +59,11 @@ impl Metrics {
         let transactions = Family::<StateLabels, Gauge>::default();
         registry.register("requests", "HTTP requests answered", requests.clone());
         registry.register("errors", "Errors answered, by code", errors.clone());
-        registry.register("purchases", "Inferences paid for and released", purchases.clone());
+        registry.register(
+            "purchases",
+            "Inferences paid for and released to the request that paid",
+            purchases.clone(),
+        );
         registry.register(
             "purchase_seconds",
             "Seconds from a paid request to its released result",

@@ -1,20 +1,30 @@
 //! Between a request and what it costs: the 402, the payment header, and what becomes of a payment
 //! that is not accepted.
 
-use assay_primitives::Method;
-use assay_service::{CatalogueEntry, PurchaseError, Taken};
+use assay_primitives::{AccessToken, Method, TransactionId};
+use assay_service::{AdmissionRefusal, CatalogueEntry, PurchaseError, Taken};
+use assay_store::TransactionState;
 use assay_x402::{
-    Challenge, ChallengeError, ErrorReason, FacilitatorError, HeaderError, PAYMENT_REQUIRED,
-    PAYMENT_RESPONSE, PAYMENT_SIGNATURE, PaymentPayload, PaymentRequirements, ResourceInfo,
-    SettleResponse, decode_payment_signature, encode_payment_response,
+    Challenge, ChallengeError, ErrorReason, FacilitatorError, PAYMENT_REQUIRED, PAYMENT_RESPONSE,
+    PAYMENT_SIGNATURE, PaymentPayload, PaymentRequirements, ResourceInfo, SettleResponse,
+    decode_payment_signature, encode_payment_response,
 };
 use axum::Json;
 use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use serde_json::Value;
 
 use crate::headers::{ACCESS_TOKEN, METHOD, TRANSACTION, single};
+use crate::oip::JSON_LENGTH;
 use crate::{ApiError, ErrorCode, Gateway};
+
+/// Why a payment is not accepted.
+#[derive(Clone, Copy)]
+pub(crate) struct Refusal<'a> {
+    reason: &'a ErrorReason,
+    detail: &'a str,
+}
 
 /// What a model costs, and how to ask for payment for it.
 pub(crate) struct Paywall<'a> {
@@ -55,13 +65,15 @@ impl<'a> Paywall<'a> {
         &self.offers
     }
 
-    /// Answers 402 with the offers.
-    pub(crate) fn challenge(&self, reason: Option<&str>) -> Result<Response, ApiError> {
+    /// Answers 402 with the offers, in the header as x402 has it and in the body with the code and
+    /// the words of an error.
+    pub(crate) fn challenge(&self, refusal: Option<Refusal<'_>>) -> Result<Response, ApiError> {
+        let reason = refusal.map(|refusal| refusal.reason.as_str());
         let challenge = self.build(reason).map_err(|error| ApiError::internal(&error))?;
         let header = challenge.header().map_err(|error| ApiError::internal(&error))?;
         let header = HeaderValue::from_str(&header).map_err(|error| ApiError::internal(&error))?;
-        let mut response =
-            (StatusCode::PAYMENT_REQUIRED, Json(challenge.required())).into_response();
+        let body = body(&challenge, refusal).map_err(|error| ApiError::internal(&error))?;
+        let mut response = (StatusCode::PAYMENT_REQUIRED, Json(body)).into_response();
         response.headers_mut().insert(HeaderName::from_static(PAYMENT_REQUIRED), header);
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response.extensions_mut().insert(ErrorCode::PaymentRequired);
@@ -88,44 +100,23 @@ impl<'a> Paywall<'a> {
     pub(crate) fn refuse(&self, error: PurchaseError) -> Response {
         let answer = match error {
             PurchaseError::Payment(refusal) => {
-                return self.refuse_payment(
-                    refusal.status(),
-                    &refusal.reason(),
-                    &refusal.to_string(),
-                );
+                return self.refuse_payment(&refusal.reason(), &refusal.to_string());
             }
             PurchaseError::Facilitator(FacilitatorError::Refused { reason, detail }) => {
-                return self.refuse_payment(reason.status(), &reason, &detail);
+                return self.refuse_payment(&reason, &detail);
             }
             PurchaseError::Facilitator(FacilitatorError::Unreachable { detail }) => {
-                tracing::warn!(%detail, "The chain does not answer.");
-                let message = "the payment could not be checked; nothing was charged, try again";
-                ApiError::new(ErrorCode::ChainUnreachable, message).retry_after(5)
+                unreachable_chain(&detail)
             }
+            PurchaseError::Admission(refusal) => not_admitted(refusal),
             PurchaseError::Taken(taken) => taken_error(taken),
-            PurchaseError::NotSettled(response) => {
-                let message = response.error_message.clone().unwrap_or_default();
-                let reason = response.error_reason.as_ref().map(|r| r.as_str().to_owned());
-                let error = ApiError::new(ErrorCode::SettlementFailed, message)
-                    .with("reason", reason.unwrap_or_default());
-                with_settlement(error, &response)
-            }
+            PurchaseError::NotSettled(response) => not_settled(&response),
             PurchaseError::Pending { transaction, response, access_token } => {
-                let message = "the payment is on its way; fetch the result from `location` with the \
-                               access token, and do not pay again";
-                let mut error = ApiError::new(ErrorCode::SettlementPending, message)
-                    .with("transactionId", transaction.to_string())
-                    .with("location", format!("/v1/receipts/{transaction}"))
-                    .with_header(TRANSACTION, &transaction.to_string())
-                    .retry_after(2);
-                if let Some(token) = access_token {
-                    error = error.with_header(ACCESS_TOKEN, &token.reveal());
-                }
-                with_settlement(error, &response)
+                pending(transaction, &response, access_token.as_ref())
             }
             PurchaseError::Certifier(error) => {
                 tracing::warn!(%error, "An inference failed.");
-                let message = format!("{error}; nothing was charged");
+                let message = "the model did not run or was not certified; nothing was charged";
                 ApiError::new(ErrorCode::InferenceFailed, message)
             }
             PurchaseError::NoCertifier(method) => {
@@ -138,32 +129,97 @@ impl<'a> Paywall<'a> {
     }
 
     /// A payment that is not accepted: most are answered with the offers again.
-    fn refuse_payment(&self, status: u16, reason: &ErrorReason, detail: &str) -> Response {
-        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::PAYMENT_REQUIRED);
-        if matches!(status, StatusCode::PAYMENT_REQUIRED | StatusCode::PRECONDITION_FAILED) {
-            return match self.challenge(Some(reason.as_str())) {
+    fn refuse_payment(&self, reason: &ErrorReason, detail: &str) -> Response {
+        tracing::debug!(%reason, detail, "A payment was refused.");
+        match reason.status() {
+            400 => malformed_payment(reason, detail).into_response(),
+            status @ (402 | 412) => match self.challenge(Some(Refusal { reason, detail })) {
                 Ok(mut response) => {
-                    *response.status_mut() = status;
-                    tracing::debug!(%reason, detail, "A payment was refused.");
+                    let required = StatusCode::PAYMENT_REQUIRED;
+                    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(required);
                     response
                 }
                 Err(error) => error.into_response(),
-            };
+            },
+            // The facilitator's own fault: nobody could say whether the payment is good.
+            _ => unreachable_chain(detail).with("reason", reason.as_str()).into_response(),
         }
-        ApiError::new(ErrorCode::MalformedPayment, detail)
-            .with_status(status)
-            .with("reason", reason.as_str())
-            .into_response()
     }
+}
+
+fn body(challenge: &Challenge, refusal: Option<Refusal<'_>>) -> serde_json::Result<Value> {
+    let mut body = serde_json::to_value(challenge.required())?;
+    if let Some(fields) = body.as_object_mut() {
+        let error = refusal.map_or(
+            "payment is required: sign one of the offers in `accepts` and send it in PAYMENT-SIGNATURE",
+            |refusal| refusal.detail,
+        );
+        fields.insert("error".to_owned(), error.into());
+        fields.insert("code".to_owned(), ErrorCode::PaymentRequired.as_str().into());
+        if let Some(refusal) = refusal {
+            fields.insert("reason".to_owned(), refusal.reason.as_str().into());
+        }
+    }
+    Ok(body)
+}
+
+fn malformed_payment(reason: &ErrorReason, detail: &str) -> ApiError {
+    ApiError::new(ErrorCode::MalformedPayment, detail).with("reason", reason.as_str())
+}
+
+fn unreachable_chain(detail: &str) -> ApiError {
+    tracing::warn!(%detail, "The chain does not answer.");
+    let message = "the payment could not be checked; nothing was charged, send it again later";
+    ApiError::new(ErrorCode::ChainUnreachable, message).retry_after(5)
+}
+
+fn not_admitted(refusal: AdmissionRefusal) -> ApiError {
+    let code = match refusal {
+        AdmissionRefusal::Busy { .. } => ErrorCode::Busy,
+        _ => ErrorCode::TooManyPayments,
+    };
+    let message = format!("{refusal}; nothing was charged, send the same payment again later");
+    ApiError::new(code, message).retry_after(1)
+}
+
+fn not_settled(response: &SettleResponse) -> ApiError {
+    let message = response.error_message.clone().unwrap_or_default();
+    let reason = response.error_reason.as_ref().map(ErrorReason::as_str).unwrap_or_default();
+    let error = ApiError::new(ErrorCode::SettlementFailed, message).with("reason", reason);
+    with_settlement(error, response)
+}
+
+fn pending(
+    transaction: TransactionId,
+    response: &SettleResponse,
+    access_token: Option<&AccessToken>,
+) -> ApiError {
+    let message = "the payment is on its way; fetch the result from `location` with the access \
+                   token, and do not pay again";
+    let mut error = ApiError::new(ErrorCode::SettlementPending, message)
+        .with("transactionId", transaction.to_string())
+        .with("location", location(transaction))
+        .with_header(TRANSACTION, &transaction.to_string())
+        .retry_after(2);
+    if let Some(reason) = &response.error_reason {
+        error = error.with("reason", reason.as_str());
+    }
+    if let Some(token) = access_token {
+        error = error.with_header(ACCESS_TOKEN, &token.reveal());
+    }
+    with_settlement(error, response)
+}
+
+fn location(transaction: TransactionId) -> String {
+    format!("/v1/receipts/{transaction}")
 }
 
 /// Reads the payment of a request, if it has one.
 pub(crate) fn payment(headers: &HeaderMap) -> Result<Option<PaymentPayload>, ApiError> {
-    let Some(header) = single(headers, PAYMENT_SIGNATURE)? else { return Ok(None) };
-    decode_payment_signature(header).map(Some).map_err(|error: HeaderError| {
-        ApiError::new(ErrorCode::MalformedPayment, error.to_string())
-            .with("reason", ErrorReason::InvalidPayload.as_str())
-    })
+    let header = single(headers, PAYMENT_SIGNATURE)
+        .map_err(|error| malformed_payment(&ErrorReason::InvalidPayload, error.message()))?;
+    let payment = header.map(decode_payment_signature).transpose();
+    payment.map_err(|error| malformed_payment(&error.reason(), &error.to_string()))
 }
 
 /// Reads by which method the client wants the inference certified, if it says.
@@ -203,25 +259,27 @@ fn with_settlement(error: ApiError, settlement: &SettleResponse) -> ApiError {
 }
 
 fn taken_error(taken: Taken) -> ApiError {
-    let (code, message) = if taken.same_request {
-        let message = "this payment was used by this same request before: fetch the result from \
-                       `location` with the access token";
-        (ErrorCode::PaymentAlreadyUsed, message)
-    } else {
-        let message = "this payment was used by another request: sign a new one";
-        (ErrorCode::PaymentBoundToOtherRequest, message)
-    };
-    let error = ApiError::new(code, message);
     if !taken.same_request {
-        return error;
+        let message = "this payment was used by another request: sign a new one";
+        return ApiError::new(ErrorCode::PaymentBoundToOtherRequest, message);
     }
-    error
+    let message = match taken.state {
+        TransactionState::Failed | TransactionState::Failing => {
+            "this payment was used by this same request before, and its settlement failed: see \
+             `location`"
+        }
+        _ => {
+            "this payment was used by this same request before: fetch the result from `location` \
+             with the access token, and do not pay again"
+        }
+    };
+    ApiError::new(ErrorCode::PaymentAlreadyUsed, message)
         .with("transactionId", taken.transaction.to_string())
         .with("state", taken.state.as_str())
-        .with("location", format!("/v1/receipts/{}", taken.transaction))
+        .with("location", location(taken.transaction))
         .with_header(TRANSACTION, &taken.transaction.to_string())
 }
 
 /// The headers of x402 and Assay that a page's script may read.
-pub(crate) const EXPOSED: [&str; 4] =
-    [PAYMENT_REQUIRED, PAYMENT_RESPONSE, ACCESS_TOKEN, TRANSACTION];
+pub(crate) const EXPOSED: [&str; 6] =
+    [PAYMENT_REQUIRED, PAYMENT_RESPONSE, ACCESS_TOKEN, TRANSACTION, JSON_LENGTH, "retry-after"];

@@ -67,12 +67,6 @@ pub(crate) struct InferenceHeader {
 
 /// Reads a request for a model.
 pub(crate) fn read(card: &ModelCard, headers: &HeaderMap, body: &[u8]) -> Result<Infer, ApiError> {
-    if let Some(encoding) = single(headers, "content-encoding")?
-        && encoding != "identity"
-    {
-        let message = format!("content-encoding `{encoding}` is not taken: send it uncompressed");
-        return Err(ApiError::new(ErrorCode::UnsupportedEncoding, message));
-    }
     let (json, mut binary) = split(headers, body)?;
     let wire: InferRequest = serde_json::from_slice(json)
         .map_err(|error| malformed(format!("the body is not an inference request: {error}")))?;

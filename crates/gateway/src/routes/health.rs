@@ -1,8 +1,9 @@
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 
 use crate::oip::{ModelMetadata, ServerMetadata};
+use crate::path::PathText;
 use crate::{ApiError, ErrorCode, Gateway};
 
 /// Describes the server.
@@ -32,7 +33,7 @@ pub(crate) async fn ready(State(gateway): State<Gateway>) -> StatusCode {
     responses((status = 200, body = ModelMetadata), (status = 404, body = crate::error::ErrorBody)))]
 pub(crate) async fn model(
     State(gateway): State<Gateway>,
-    Path(model): Path<String>,
+    PathText(model): PathText,
 ) -> Result<Json<ModelMetadata>, ApiError> {
     let entry = find(&gateway, &model)?;
     Ok(Json(entry.package().card().into()))
@@ -44,7 +45,7 @@ pub(crate) async fn model(
     responses((status = 200), (status = 404, body = crate::error::ErrorBody)))]
 pub(crate) async fn model_ready(
     State(gateway): State<Gateway>,
-    Path(model): Path<String>,
+    PathText(model): PathText,
 ) -> Result<StatusCode, ApiError> {
     find(&gateway, &model).map(|_| StatusCode::OK)
 }

@@ -1,17 +1,23 @@
 use assay_primitives::Digest;
 use assay_service::{Order, Purchase, RequestBinding};
-use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{Path, Query, State};
+use axum::body::Body;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use axum::response::Response;
 use serde::Deserialize;
 
 use super::health::find;
+use crate::body::receive;
 use crate::headers::{ACCESS_TOKEN, TRANSACTION, access_token_hash, nonce};
 use crate::oip::{self, Infer};
+use crate::path::PathText;
 use crate::paywall::{self, Paywall};
 use crate::{ApiError, ErrorCode, Gateway};
+
+/// The longest path and query, in bytes.
+const MAX_TARGET: usize = 512;
 
 /// How an inference is asked for.
 #[derive(Deserialize)]
@@ -46,49 +52,49 @@ pub(crate) struct InferQuery {
         (status = 404, body = crate::error::ErrorBody),
         (status = 409, body = crate::error::ErrorBody),
         (status = 413, body = crate::error::ErrorBody),
+        (status = 429, body = crate::error::ErrorBody),
         (status = 502, body = crate::error::ErrorBody),
         (status = 503, body = crate::error::ErrorBody)))]
 pub(crate) async fn infer(
     State(gateway): State<Gateway>,
-    Path(model): Path<String>,
-    Query(query): Query<InferQuery>,
+    PathText(model): PathText,
+    query: Result<Query<InferQuery>, QueryRejection>,
     uri: Uri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
     let entry = find(&gateway, &model)?;
+    let target = target(&uri)?;
+    let Query(query) =
+        query.map_err(|error| ApiError::new(ErrorCode::InvalidQuery, error.body_text()))?;
     let method = paywall::wanted_method(&headers, query.method.as_deref())?;
-    let target = target(&uri);
     let paywall = Paywall::new(&gateway, entry, target, method.as_ref())?;
     let payment = paywall::payment(&headers)?;
-    let body = read_body(&gateway, body).await?;
+    let (nonce, access_token_hash) = (nonce(&headers)?, access_token_hash(&headers)?);
+    let received = receive(&gateway, &headers, body).await?;
     let Some(payment) = payment else {
         // A bare request is a question for the price; a wrong one is told so before it is paid for.
-        if !body.is_empty() {
-            oip::read(entry.package().card(), &headers, &body)?;
+        if !received.bytes.is_empty() {
+            oip::read(entry.package().card(), &headers, &received.bytes)?;
         }
         return paywall.challenge(None);
     };
-    let Infer { request, header } = oip::read(entry.package().card(), &headers, &body)?;
-    let started = gateway.service.parts().clock.monotonic();
-    let order = Order {
-        entry: entry.clone(),
-        request,
-        offers: paywall.offers().to_vec(),
-        payment,
-        binding: RequestBinding {
-            method: "POST".to_owned(),
-            target: target.to_owned(),
-            body: Digest::of(&body),
-        },
-        nonce: nonce(&headers)?,
-        access_token_hash: access_token_hash(&headers)?,
+    let Infer { request, header } = oip::read(entry.package().card(), &headers, &received.bytes)?;
+    let binding = RequestBinding {
+        method: "POST".to_owned(),
+        target: target.to_owned(),
+        body: Digest::of(&received.bytes),
     };
-    let method = order.payment.accepted.extra_text("method").unwrap_or_default().to_owned();
+    drop(received);
+    let offers = paywall.offers().to_vec();
+    let entry = entry.clone();
+    let order = Order { entry, request, offers, payment, binding, nonce, access_token_hash };
+    let clock = &gateway.service.parts().clock;
+    let started = clock.monotonic();
     match gateway.service.purchase(order).await {
         Ok(purchase) => {
-            let took = gateway.service.parts().clock.monotonic().saturating_sub(started);
-            gateway.metrics.purchase(&purchase.model.name, &method, took);
+            let took = clock.monotonic().saturating_sub(started);
+            gateway.metrics.purchase(&purchase.model.name, purchase.method.as_str(), took);
             let mut response = oip::answer(&purchase, &header)?;
             add_headers(&mut response, &purchase);
             Ok(response)
@@ -97,26 +103,15 @@ pub(crate) async fn infer(
     }
 }
 
-/// What a payment is bound to and what the 402 names: path and query.
-fn target(uri: &Uri) -> &str {
-    uri.path_and_query().map_or("/", |target| target.as_str())
-}
-
-async fn read_body(gateway: &Gateway, body: Body) -> Result<Bytes, ApiError> {
-    let limit = gateway.config.body_limit;
-    let read = tokio::time::timeout(gateway.config.body_timeout, to_bytes(body, limit));
-    match read.await {
-        Ok(Ok(body)) => Ok(body),
-        Ok(Err(_)) => {
-            let message = format!("the body is more than {limit} bytes, or broke off");
-            Err(ApiError::new(ErrorCode::BodyTooLarge, message))
-        }
-        Err(_) => {
-            let seconds = gateway.config.body_timeout.as_secs();
-            let message = format!("the body did not arrive within {seconds} s");
-            Err(ApiError::new(ErrorCode::BodyTimeout, message))
-        }
+/// What a payment is bound to and what the 402 names: path and query. The 402's header repeats it,
+/// and has to stay short.
+fn target(uri: &Uri) -> Result<&str, ApiError> {
+    let target = uri.path_and_query().map_or("/", |target| target.as_str());
+    if target.len() <= MAX_TARGET {
+        return Ok(target);
     }
+    let message = format!("path and query are more than {MAX_TARGET} bytes");
+    Err(ApiError::new(ErrorCode::TargetTooLong, message))
 }
 
 fn add_headers(response: &mut Response, purchase: &Purchase) {

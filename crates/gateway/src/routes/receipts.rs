@@ -1,7 +1,7 @@
 use assay_primitives::{AccessToken, Digest, TransactionId};
 use assay_receipt::{BUNDLE_MEDIA_TYPE, Envelope};
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
@@ -9,6 +9,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::headers::single;
+use crate::path::PathText;
+use crate::paywall::settlement_header;
 use crate::{ApiError, ErrorCode, Gateway};
 
 /// The public part of a receipt. Nothing in it tells what was asked or answered.
@@ -34,13 +36,14 @@ pub(crate) struct Receipt {
         ("id", description = "the transaction's id"),
         ("Authorization" = Option<String>, Header, description = "Bearer and the access token")),
     responses(
-        (status = 200, body = Receipt, description = "without a token; with it the bundle"),
+        (status = 200, body = Receipt, description = "without a token; with it the bundle",
+            headers(("PAYMENT-RESPONSE", description = "with a token: x402 v2 SettleResponse, base64"))),
         (status = 403, body = crate::error::ErrorBody),
         (status = 404, body = crate::error::ErrorBody),
         (status = 409, body = crate::error::ErrorBody)))]
 pub(crate) async fn receipt(
     State(gateway): State<Gateway>,
-    Path(id): Path<String>,
+    PathText(id): PathText,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let id: TransactionId = id.parse().map_err(|error: assay_primitives::TransactionIdError| {
@@ -54,16 +57,19 @@ pub(crate) async fn receipt(
             settlement_records: public.settlement_records,
             key_manifest: public.key_manifest,
         };
-        return Ok(Json(receipt).into_response());
+        let cache = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        return Ok(([cache], Json(receipt)).into_response());
     };
     let wrong = || ApiError::new(ErrorCode::WrongToken, "expected `Bearer` and an access token");
     let token = authorization.strip_prefix("Bearer ").ok_or_else(wrong)?;
     let token: AccessToken = token.parse().map_err(|_| wrong())?;
-    let bundle = gateway.service.bundle(id, &token).await?;
-    let file = bundle.to_bytes().map_err(|error| ApiError::internal(&error))?;
+    let released = gateway.service.bundle(id, &token).await?;
+    let file = released.bundle.to_bytes().map_err(|error| ApiError::internal(&error))?;
     let kind = (CONTENT_TYPE, HeaderValue::from_static(BUNDLE_MEDIA_TYPE));
     let cache = (CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
-    Ok(([kind, cache], file).into_response())
+    let mut response = ([kind, cache], file).into_response();
+    settlement_header(&mut response, &released.settlement);
+    Ok(response)
 }
 
 /// Returns a piece of evidence by its digest.
@@ -74,7 +80,7 @@ pub(crate) async fn receipt(
         (status = 404, body = crate::error::ErrorBody)))]
 pub(crate) async fn evidence(
     State(gateway): State<Gateway>,
-    Path(sha256): Path<String>,
+    PathText(sha256): PathText,
 ) -> Result<Response, ApiError> {
     let unknown = |message: String| ApiError::new(ErrorCode::UnknownEvidence, message);
     let digest: Digest = sha256.parse().map_err(|error| unknown(format!("{error}")))?;

@@ -1,0 +1,59 @@
+//! Real parts in one process: a development chain behind JSON-RPC, a local facilitator, a store on
+//! disk, the models of this repository, and the gateway on a port of its own.
+
+mod buyer;
+mod shop;
+mod toy;
+mod world;
+
+use std::sync::Arc;
+
+use tempfile::TempDir;
+
+pub(crate) use self::buyer::{
+    Answer, Buyer, DIGITS, TUMOUR, digit, forge, forge_under, header, header_of, now, send, tumour,
+};
+pub(crate) use self::shop::{
+    BODY_LIMIT, Keys, PATIENCE, PUBLIC_URL, SIGNED_PRICE, Setup, Shop, TOY_PRICE, account, asset,
+    packages,
+};
+pub(crate) use self::toy::{Mood, TOY, ToyVerifier};
+pub(crate) use self::world::{
+    BUYER, Fault, SELLER, SETTLER, STRANGER, TOKEN_NAME, World, address, balance, cancel, empty,
+    front_run, key,
+};
+
+/// A seller on its chain, and a buyer.
+#[derive(Debug)]
+pub(crate) struct Market {
+    pub(crate) shop: Shop,
+    pub(crate) buyer: Buyer,
+    pub(crate) world: World,
+    _folder: TempDir,
+}
+
+impl Market {
+    pub(crate) async fn open() -> Self {
+        Self::open_with(|_| {}).await
+    }
+
+    pub(crate) async fn open_with(edit: impl FnOnce(&mut Setup)) -> Self {
+        let (world, folder) = (World::start().await, tempfile::tempdir().unwrap());
+        let mut setup = Setup::default();
+        edit(&mut setup);
+        let facilitator = Arc::new(world.facilitator());
+        let shop = Shop::open(&world, folder.path(), facilitator, setup).await;
+        let buyer = Buyer::of(&shop.url);
+        Self { shop, buyer, world, _folder: folder }
+    }
+
+    /// Checks how often, and how much in all, the seller was paid.
+    pub(crate) async fn charged(&self, count: usize, amount: u128) {
+        assert_eq!(self.world.charges().await, (count, amount));
+    }
+
+    /// Checks that the seller was never paid.
+    pub(crate) async fn not_charged(&self) {
+        self.charged(0, 0).await;
+    }
+}

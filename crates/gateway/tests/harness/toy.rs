@@ -1,0 +1,146 @@
+//! A method of verification that no crate knows: what it takes to sell and verify by it. Its
+//! certifier also does what tests want to happen while a model runs.
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use assay_primitives::{Digest, Method};
+use assay_primitives::{InferenceOutput, InferenceRequest};
+use assay_receipt::{EvidenceReference, EvidenceScope};
+use assay_service::{CatalogueEntry, Certified, Certifier, CertifierError};
+use assay_verify::{Certification, Check, MethodContext, MethodVerifier, Refusal};
+use async_trait::async_trait;
+use tokio::sync::{Semaphore, watch};
+
+pub(crate) const TOY: &str = "toy";
+const SEAL: &str = "toy-seal";
+
+/// What happens while the model runs.
+#[derive(Clone, Default)]
+pub(crate) enum Mood {
+    /// Nothing else.
+    #[default]
+    Good,
+    /// This.
+    Act(Arc<dyn Fn() + Send + Sync>),
+    /// The run fails.
+    Fail,
+    /// The run panics.
+    Panic,
+    /// The run takes until there is a permit.
+    Wait(Arc<Semaphore>),
+    /// The evidence is not what the statement says.
+    OtherEvidence,
+}
+
+/// Certifies by a seal: the digest of request and output.
+#[derive(Clone, Debug)]
+pub(crate) struct ToyCertifier {
+    mood: Arc<Mutex<Mood>>,
+    runs: watch::Sender<usize>,
+}
+
+/// Verifies the seal.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ToyVerifier;
+
+impl ToyCertifier {
+    pub(crate) fn new() -> Self {
+        Self { mood: Arc::default(), runs: watch::Sender::new(0) }
+    }
+
+    pub(crate) fn set(&self, mood: Mood) {
+        *self.mood.lock().unwrap() = mood;
+    }
+
+    pub(crate) fn act(&self, act: impl Fn() + Send + Sync + 'static) {
+        self.set(Mood::Act(Arc::new(act)));
+    }
+
+    /// Returns how many runs have begun.
+    pub(crate) fn runs(&self) -> usize {
+        *self.runs.borrow()
+    }
+
+    /// Waits until so many runs have begun.
+    pub(crate) async fn wait_for_runs(&self, count: usize) {
+        self.runs.subscribe().wait_for(|runs| *runs >= count).await.unwrap();
+    }
+}
+
+#[async_trait]
+impl Certifier for ToyCertifier {
+    fn method(&self) -> Method {
+        TOY.parse().unwrap()
+    }
+
+    fn believe(&self) -> &'static str {
+        "whoever made this seal"
+    }
+
+    async fn certify(
+        &self,
+        entry: &Arc<CatalogueEntry>,
+        request: &Arc<InferenceRequest>,
+    ) -> Result<Certified, CertifierError> {
+        self.runs.send_modify(|runs| *runs += 1);
+        let mood = self.mood.lock().unwrap().clone();
+        match &mood {
+            Mood::Good | Mood::OtherEvidence => {}
+            Mood::Act(act) => act(),
+            Mood::Fail => {
+                let reason = "the wax was cold".to_owned();
+                return Err(CertifierError::Method { method: self.method(), reason });
+            }
+            Mood::Panic => panic!("the toy broke"),
+            Mood::Wait(gate) => gate.acquire().await.unwrap().forget(),
+        }
+        let output = entry.loaded().run(request)?;
+        let mut content = seal(request, &output);
+        let (sha256, size) = (Digest::of(&content), content.len() as u64);
+        if matches!(mood, Mood::OtherEvidence) {
+            content.push(b'!');
+        }
+        let (kind, scope) = (SEAL.to_owned(), EvidenceScope::Model);
+        let reference = EvidenceReference { kind, sha256, size, scope };
+        Ok(Certified { output, model: entry.used().clone(), evidence: vec![(reference, content)] })
+    }
+}
+
+impl MethodVerifier for ToyVerifier {
+    fn method(&self) -> Method {
+        TOY.parse().unwrap()
+    }
+
+    fn verify(&self, context: &MethodContext<'_>) -> Result<Certification, Refusal> {
+        let expected = seal_of(context.request, context.output.unwrap_or_default());
+        match context.evidence {
+            [seal] if seal.content == expected => {
+                let believe = "whoever made this seal".to_owned();
+                Ok(Certification { believe, simulated: false })
+            }
+            _ => Err(Refusal::new(Check::ItemCertification, "the seal", "another")),
+        }
+    }
+}
+
+fn seal(request: &InferenceRequest, output: &InferenceOutput) -> Vec<u8> {
+    seal_of(&request.to_bytes().unwrap(), &output.to_bytes().unwrap())
+}
+
+fn seal_of(request: &[u8], output: &[u8]) -> Vec<u8> {
+    format!("seal {} {}", Digest::of(request), Digest::of(output)).into_bytes()
+}
+
+impl fmt::Debug for Mood {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Good => "Good",
+            Self::Act(_) => "Act",
+            Self::Fail => "Fail",
+            Self::Panic => "Panic",
+            Self::Wait(_) => "Wait",
+            Self::OtherEvidence => "OtherEvidence",
+        })
+    }
+}

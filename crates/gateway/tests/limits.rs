@@ -1,0 +1,188 @@
+//! What is refused because it is too much.
+
+use std::time::Duration;
+
+use assay_service::Limits;
+use bytes::Bytes;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+
+use crate::harness::{BODY_LIMIT, DIGITS, Market, Mood, PATIENCE, TOY, TOY_PRICE, digit, send};
+
+/// Writes to the gateway and returns what it answers until it closes the connection.
+async fn exchange(market: &Market, request: &[u8]) -> String {
+    let address = market.shop.url.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request).await.unwrap();
+    let mut answer = Vec::new();
+    let reading = stream.read_to_end(&mut answer);
+    tokio::time::timeout(PATIENCE, reading).await.expect("the connection stays open").unwrap();
+    String::from_utf8(answer).unwrap()
+}
+
+#[tokio::test]
+async fn a_body_over_the_limit() {
+    let market = Market::open().await;
+    let payment = market.buyer.payment(DIGITS, "signed").await.header;
+    let body = " ".repeat(BODY_LIMIT + 1);
+    market.buyer.ask(DIGITS, body.clone()).await.is(413, "body_too_large");
+    market.buyer.buy(DIGITS, &body, &payment).await.is(413, "body_too_large");
+    // In chunks its length is not known beforehand.
+    let chunks = (0..65).map(|_| Ok::<_, std::io::Error>(Bytes::from(vec![b' '; 1024])));
+    let body = reqwest::Body::wrap_stream(futures_util::stream::iter(chunks));
+    market.buyer.ask(DIGITS, body).await.is(413, "body_too_large");
+    market.not_charged().await;
+    // Up to the limit it is read.
+    let body = format!("{}{}", digit(0), " ".repeat(BODY_LIMIT - digit(0).len()));
+    market.buyer.buy(DIGITS, &body, &payment).await.is_served();
+    market.charged(1, 1_000).await;
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_in_time() {
+    let market = Market::open_with(|setup| setup.body_timeout = Duration::from_millis(200)).await;
+    let payment = market.buyer.payment(DIGITS, "signed").await.header;
+    let head = format!(
+        "POST {DIGITS} HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\npayment-signature: {payment}\r\n\
+         connection: close\r\n\r\n{{"
+    );
+    let answer = exchange(&market, head.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(answer.contains(r#""code":"body_timeout""#), "{answer}");
+    market.not_charged().await;
+    market.buyer.buy(DIGITS, &digit(0), &payment).await.is_served();
+    market.charged(1, 1_000).await;
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_long() {
+    let market = Market::open().await;
+    let head = format!("POST {DIGITS} HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "y".repeat(70_000));
+    let answer = exchange(&market, head.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+}
+
+#[tokio::test]
+async fn more_requests_than_there_is_room_for() {
+    let market = Market::open().await;
+    let address = market.shop.url.strip_prefix("http://").unwrap();
+    let mut senders = Vec::new();
+    // 64 requests of the greatest length, that do not come to their end.
+    for _ in 0..64 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let head =
+            format!("POST {DIGITS} HTTP/1.1\r\nhost: x\r\ncontent-length: {BODY_LIMIT}\r\n\r\n{{");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        senders.push(stream);
+    }
+    let payment = loop {
+        let answer = market.buyer.ask(DIGITS, "").await;
+        if answer.status == 503 {
+            break answer;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    assert_eq!(payment.is(503, "busy").header("retry-after"), Some("1"));
+    drop(senders);
+    while market.buyer.ask(DIGITS, "").await.status != 402 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    market.not_charged().await;
+}
+
+/// Starts so many purchases that wait in the model, and returns how to let them go on.
+async fn start(market: &Market, count: usize) -> (Vec<tokio::task::JoinHandle<()>>, Gate) {
+    let gate = Gate(std::sync::Arc::new(Semaphore::new(0)));
+    market.shop.toy.set(Mood::Wait(gate.0.clone()));
+    let mut tasks = Vec::new();
+    for _ in 0..count {
+        let buyer = market.buyer.clone();
+        let payment = buyer.payment(DIGITS, TOY).await.header;
+        let tracker = tokio_util::task::TaskTracker::new();
+        tasks.push(tracker.spawn(async move {
+            buyer.buy(DIGITS, &digit(1), &payment).await.is_served();
+        }));
+    }
+    market.shop.toy.wait_for_runs(count).await;
+    (tasks, gate)
+}
+
+struct Gate(std::sync::Arc<Semaphore>);
+
+impl Gate {
+    async fn open(self, tasks: Vec<tokio::task::JoinHandle<()>>) {
+        self.0.add_permits(1_000);
+        for task in tasks {
+            task.await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn more_purchases_than_are_taken_on() {
+    let limits = |setup: &mut crate::harness::Setup| setup.limits.purchases = 2;
+    let market = Market::open_with(limits).await;
+    let (tasks, gate) = start(&market, 2).await;
+    let payment = market.buyer.payment(DIGITS, TOY).await.header;
+    let answer = market.buyer.buy(DIGITS, &digit(1), &payment).await;
+    assert_eq!(answer.is(503, "busy").header("retry-after"), Some("1"));
+    gate.open(tasks).await;
+    market.buyer.buy(DIGITS, &digit(1), &payment).await.is_served();
+    market.charged(3, 3 * TOY_PRICE).await;
+}
+
+#[tokio::test]
+async fn more_purchases_of_a_payer_than_are_taken_on() {
+    let market = Market::open_with(|setup| setup.limits.per_payer = 2).await;
+    let (tasks, gate) = start(&market, 2).await;
+    let payment = market.buyer.payment(DIGITS, TOY).await.header;
+    market.buyer.buy(DIGITS, &digit(1), &payment).await.is(429, "too_many_payments");
+    // Somebody else is served meanwhile.
+    let mut other = market.buyer.clone();
+    other.key = crate::harness::key(crate::harness::STRANGER).into();
+    let others = other.payment(DIGITS, "signed").await.header;
+    other.buy(DIGITS, &digit(1), &others).await.is_served();
+    gate.open(tasks).await;
+    market.buyer.buy(DIGITS, &digit(1), &payment).await.is_served();
+    market.charged(4, 3 * TOY_PRICE + 1_000).await;
+}
+
+/// A balance that covers each payment and not all of them gets no more inferences than it pays for.
+#[tokio::test]
+async fn a_balance_is_not_spent_twice() {
+    let market = Market::open().await;
+    let have = crate::harness::balance(&market.world.dev, crate::harness::BUYER);
+    let keep = alloy_primitives::U256::from(TOY_PRICE * 3 / 2);
+    let to = crate::harness::address(crate::harness::STRANGER);
+    let call = assay_chain::bindings::Token::transferCall { to, value: have - keep };
+    market.world.send(crate::harness::BUYER, &call);
+    let (tasks, gate) = start(&market, 1).await;
+    let payment = market.buyer.payment(DIGITS, TOY).await.header;
+    let answer = market.buyer.buy(DIGITS, &digit(1), &payment).await;
+    assert_eq!(answer.is(429, "too_many_payments").header("retry-after"), Some("1"));
+    assert_eq!(market.shop.toy.runs(), 1);
+    gate.open(tasks).await;
+    let answer = market.buyer.buy(DIGITS, &digit(1), &payment).await;
+    answer.is_refused("invalid_exact_evm_insufficient_balance");
+    market.charged(1, TOY_PRICE).await;
+}
+
+#[test]
+fn the_limits_of_production_are_not_tiny() {
+    let Limits { purchases, per_payer, .. } = Limits::default();
+    assert!(purchases >= per_payer && per_payer >= 16);
+}
+
+#[tokio::test]
+async fn a_connection_that_says_nothing_costs_nothing() {
+    let market = Market::open_with(|setup| setup.body_timeout = Duration::from_millis(50)).await;
+    let address = market.shop.url.strip_prefix("http://").unwrap();
+    let silent = TcpStream::connect(address).await.unwrap();
+    let mut hesitant = TcpStream::connect(address).await.unwrap();
+    hesitant.write_all(b"POST /v2/models/digits/infer HT").await.unwrap();
+    send(market.buyer.request(reqwest::Method::GET, "/v2/health/live")).await;
+    // Neither holds up the end for longer than a body may take.
+    tokio::time::timeout(PATIENCE, market.shop.close()).await.expect("the gateway does not end");
+    drop((silent, hesitant));
+}

@@ -1,0 +1,219 @@
+//! A process that ends between two steps, and the next one on the same store.
+
+use std::sync::Arc;
+
+use assay_primitives::{AccessToken, TransactionId};
+use assay_store::TransactionState;
+use assay_x402::{
+    CheckedPayment, Facilitator, FacilitatorError, LocalFacilitator, PreparedSettlement,
+    SettleError, Settled, SettlementIntent, SupportedResponse, VerifiedPayment,
+};
+use async_trait::async_trait;
+use tempfile::TempDir;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Notify;
+
+use crate::harness::{
+    Buyer, DIGITS, Keys, Mood, SIGNED_PRICE, Setup, Shop, TOY, TOY_PRICE, World, digit, now,
+};
+
+/// How a process ends at its settlement.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    /// Before anything is sent.
+    Before,
+    /// After the transaction was mined.
+    After,
+}
+
+/// A facilitator whose settlements never return, so that a test can end the process at one.
+#[derive(Debug)]
+struct Stuck {
+    inner: LocalFacilitator,
+    end: End,
+    reached: Arc<Notify>,
+}
+
+#[async_trait]
+impl Facilitator for Stuck {
+    async fn supported(&self) -> Result<SupportedResponse, FacilitatorError> {
+        self.inner.supported().await
+    }
+
+    async fn verify(&self, payment: &CheckedPayment) -> Result<VerifiedPayment, FacilitatorError> {
+        self.inner.verify(payment).await
+    }
+
+    async fn prepare(
+        &self,
+        payment: &VerifiedPayment,
+    ) -> Result<PreparedSettlement, FacilitatorError> {
+        self.inner.prepare(payment).await
+    }
+
+    async fn settle(&self, intent: &SettlementIntent) -> Result<Settled, SettleError> {
+        if matches!(self.end, End::After) {
+            self.inner.settle(intent).await?;
+        }
+        self.reached.notify_one();
+        std::future::pending().await
+    }
+
+    async fn reconcile(&self, intent: &SettlementIntent) -> Result<Settled, SettleError> {
+        self.inner.reconcile(intent).await
+    }
+}
+
+fn runtime() -> Runtime {
+    Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+/// A process that ended at its settlement, and what it left behind.
+struct Ended {
+    outside: Runtime,
+    world: World,
+    folder: TempDir,
+    setup: Setup,
+    payment: String,
+    token: AccessToken,
+    id: TransactionId,
+}
+
+/// Ends a process at the settlement of a purchase: no destructor of it finishes anything.
+fn end_at_the_settlement(end: End) -> Ended {
+    let (outside, process) = (runtime(), runtime());
+    let world = outside.block_on(World::start());
+    let (folder, setup) = (tempfile::tempdir().unwrap(), Setup::default());
+    let reached = Arc::new(Notify::new());
+    let inner = world.facilitator();
+    let facilitator = Arc::new(Stuck { inner, end, reached: reached.clone() });
+    let opening = Shop::open(&world, folder.path(), facilitator, setup.clone());
+    let shop = process.block_on(opening);
+    let token = AccessToken::new(&assay_primitives::SystemRandomness).unwrap();
+    let buyer = Buyer::of(&shop.url);
+    let (payment, id) = outside.block_on(async {
+        let payment = buyer.payment(DIGITS, "signed").await.header;
+        let request = || {
+            let request = buyer.paid(DIGITS, &digit(0), &payment);
+            request.header("assay-access-token-hash", token.hash().to_string())
+        };
+        tokio::select! {
+            answer = crate::harness::send(request()) => panic!("{answer:?}"),
+            () = reached.notified() => {}
+        }
+        let again = crate::harness::send(request()).await;
+        let id = again.is(409, "payment_already_used").transaction_id();
+        (payment, id)
+    });
+    process.shutdown_timeout(std::time::Duration::from_secs(5));
+    drop(shop);
+    Ended { outside, world, folder, setup, payment, token, id }
+}
+
+impl Ended {
+    /// Opens the next process and checks that the purchase comes to its end there: one charge, and
+    /// a bundle that verifies.
+    fn is_carried_on(self, setup: Setup) {
+        let Self { outside, world, folder, payment, token, id, .. } = self;
+        outside.block_on(async {
+            let facilitator = Arc::new(world.facilitator());
+            let shop = Shop::open(&world, folder.path(), facilitator, setup).await;
+            let buyer = Buyer::of(&shop.url);
+            shop.wait_for(id, TransactionState::Settled).await;
+            let (bundle, report) = buyer.bundle(id, &token).await;
+            assert_eq!(report.payment.unwrap().settled.0, SIGNED_PRICE);
+            assert_eq!(bundle.key_manifest, *shop.service.parts().operator.manifest_envelope());
+            assert_eq!(world.charges().await, (1, SIGNED_PRICE));
+            buyer.buy(DIGITS, &digit(0), &payment).await.is(409, "payment_bound_to_other_request");
+            // New work goes on beside it.
+            let next = buyer.payment(DIGITS, "signed").await.header;
+            buyer.buy(DIGITS, &digit(1), &next).await.is_served();
+            assert_eq!(world.charges().await, (2, 2 * SIGNED_PRICE));
+            shop.close().await;
+        });
+    }
+}
+
+#[test]
+fn before_the_settlement_was_sent() {
+    let ended = end_at_the_settlement(End::Before);
+    assert_eq!(ended.outside.block_on(ended.world.charges()), (0, 0));
+    let setup = ended.setup.clone();
+    ended.is_carried_on(setup);
+}
+
+#[test]
+fn after_the_settlement_was_mined() {
+    let ended = end_at_the_settlement(End::After);
+    assert_eq!(ended.outside.block_on(ended.world.charges()), (1, SIGNED_PRICE));
+    let setup = ended.setup.clone();
+    ended.is_carried_on(setup);
+}
+
+/// The receipt is signed by a key that is used no longer, the settlement record by the new one: the
+/// bundle carries the manifest that lists both.
+#[test]
+fn with_another_receipt_key_since() {
+    for end in [End::Before, End::After] {
+        let ended = end_at_the_settlement(end);
+        let keys = ended.setup.keys.rotate(now());
+        assert_ne!(keys.receipt.public(), ended.setup.keys.receipt.public());
+        let setup = Setup { keys, ..ended.setup.clone() };
+        ended.is_carried_on(setup);
+    }
+}
+
+/// Keys of another operator cannot vouch for what this one sold: nothing is settled under them.
+#[test]
+fn with_the_keys_of_another_operator() {
+    let ended = end_at_the_settlement(End::Before);
+    let Ended { outside, world, folder, setup, token, id, .. } = ended;
+    outside.block_on(async {
+        let stranger = Setup { keys: Keys::new(), ..setup.clone() };
+        let facilitator = Arc::new(world.facilitator());
+        let shop = Shop::open(&world, folder.path(), facilitator, stranger).await;
+        assert_eq!(shop.service.settle_pending().await.unwrap().open, 1);
+        assert_eq!(shop.state(id).await, Some(TransactionState::Committed));
+        assert_eq!(world.charges().await, (0, 0));
+        shop.close().await;
+        // With the right keys it goes on.
+        let facilitator = Arc::new(world.facilitator());
+        let shop = Shop::open(&world, folder.path(), facilitator, setup).await;
+        shop.wait_for(id, TransactionState::Settled).await;
+        Buyer::of(&shop.url).bundle(id, &token).await;
+        assert_eq!(world.charges().await, (1, SIGNED_PRICE));
+    });
+}
+
+/// What was only reserved when the process ended was never charged, and pays again.
+#[test]
+fn while_the_model_ran() {
+    let (outside, process) = (runtime(), runtime());
+    let world = outside.block_on(World::start());
+    let (folder, setup) = (tempfile::tempdir().unwrap(), Setup::default());
+    let facilitator = Arc::new(world.facilitator());
+    let opening = Shop::open(&world, folder.path(), facilitator, setup.clone());
+    let shop = process.block_on(opening);
+    shop.toy.set(Mood::Wait(Arc::new(tokio::sync::Semaphore::new(0))));
+    let buyer = Buyer::of(&shop.url);
+    let payment = outside.block_on(async {
+        let payment = buyer.payment(DIGITS, TOY).await.header;
+        tokio::select! {
+            answer = buyer.buy(DIGITS, &digit(0), &payment) => panic!("{answer:?}"),
+            () = shop.toy.wait_for_runs(1) => {}
+        }
+        payment
+    });
+    process.shutdown_timeout(std::time::Duration::from_secs(5));
+    drop(shop);
+    outside.block_on(async {
+        let facilitator = Arc::new(world.facilitator());
+        let shop = Shop::open(&world, folder.path(), facilitator, setup).await;
+        assert_eq!(shop.count(TransactionState::Reserved).await, 0);
+        assert_eq!(shop.count(TransactionState::Released).await, 1);
+        assert_eq!(world.charges().await, (0, 0));
+        let buyer = Buyer::of(&shop.url);
+        buyer.buy(DIGITS, &digit(0), &payment).await.is_served();
+        assert_eq!(world.charges().await, (1, TOY_PRICE));
+    });
+}
