@@ -5,12 +5,41 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
-/// Sells AI inference whose result the buyer can check
+/// Where a global option stands in the help: after a command's own.
+const LAST: usize = 900;
+
+const ENVIRONMENT: &str = "\
+Environment:
+  ASSAY_LOG  What to log to standard error, as `debug` or `warn,assay_gateway=trace`
+  NO_COLOR   Print without colour
+
+`assay config` prints the variables that configure `assay serve`.";
+
+const SERVE_DEFAULTS: &str = "\
+Without a configuration it sells the two models that this program carries, for play money, on a
+development chain of its own. Ctrl-C or SIGTERM ends it once what was paid for is finished.";
+
+const VERIFY_CODES: &str = "\
+Exit codes:
+  0  verified: every check held, and the policy pins operator and model
+  1  refused: a check failed, or the command did
+  2  unusable: the bundle or another input is not what it should be
+  3  consistent or simulated: every check held, but no policy pins operator and model, or the money
+     is play money";
+
+const INFER_CODES: &str = "\
+Exit codes:
+  0  bought, and no check failed: the verdict says how much that is worth
+  1  not bought, or what came does not verify
+  2  unusable: an option, the input or the policy is not what it should be; nothing was paid
+`assay verify` tells a verified bundle from one that is only consistent or simulated.";
+
+/// Sells AI inference whose result the buyer can check, buys it, and checks it
 #[derive(Debug, Parser)]
-#[command(name = "assay", version, about, propagate_version = true)]
+#[command(name = "assay", version, propagate_version = true, after_help = ENVIRONMENT)]
 pub(crate) struct Args {
     /// Say more of what goes on (can be repeated)
-    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    #[arg(short, long, action = clap::ArgAction::Count, global = true, display_order = LAST)]
     pub(crate) verbose: u8,
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -18,20 +47,23 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Show the whole way: buy an inference on a development chain, verify it, tamper with it
+    /// Show all of it: buy an inference on a development chain, verify it, tamper with it
     Demo(DemoArgs),
     /// Run a gateway that sells inferences
+    #[command(after_help = SERVE_DEFAULTS)]
     Serve(ServeArgs),
     /// Buy an inference, verify it and keep the bundle
+    #[command(after_help = INFER_CODES)]
     Infer(InferArgs),
     /// Verify a bundle offline
+    #[command(after_help = VERIFY_CODES)]
     Verify(VerifyArgs),
-    /// List what a gateway sells, or what is in a folder of model packages
+    /// List models: what a gateway sells, what is in a folder, or what this program carries
     Models(ModelsArgs),
     /// Make and change an operator's keys
     #[command(subcommand)]
     Key(KeyCommand),
-    /// Print the configuration with every default
+    /// Print the configuration of `assay serve` with every default
     Config(ConfigArgs),
     /// Run a development chain
     Devchain(DevchainArgs),
@@ -39,36 +71,56 @@ pub(crate) enum Command {
     Facilitator(FacilitatorArgs),
 }
 
+impl Command {
+    /// Says whether the output is for a program.
+    pub(crate) const fn wants_json(&self) -> bool {
+        match self {
+            Self::Demo(args) => args.json,
+            Self::Serve(args) => args.json,
+            Self::Infer(args) => args.json,
+            Self::Verify(args) => args.json,
+            Self::Models(args) => args.json,
+            Self::Key(command) => command.folder().json,
+            Self::Config(args) => args.json,
+            Self::Devchain(args) => args.json,
+            Self::Facilitator(args) => args.json,
+        }
+    }
+}
+
 #[derive(Debug, ClapArgs)]
 pub(crate) struct DemoArgs {
-    /// Print one JSON object
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Which of the model's sample inputs to buy an inference on
-    #[arg(long, default_value_t = 0)]
-    pub(crate) sample: usize,
     /// The model
-    #[arg(long, default_value = "digits")]
+    #[arg(long, value_name = "NAME", default_value = "digits")]
     pub(crate) model: String,
-    /// The folder of model packages
-    #[arg(long, default_value = "models", env = "ASSAY_MODELS")]
-    pub(crate) models: PathBuf,
+    /// Which of the model's sample inputs to buy an inference on
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) sample: usize,
+    /// A folder of model packages; by default the two that this program carries
+    #[arg(long, value_name = "FOLDER", env = "ASSAY_MODELS", hide_env_values = true)]
+    pub(crate) models: Option<PathBuf>,
     /// Keep the bundle in this file
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct ServeArgs {
     /// The configuration file; see `assay config`
-    #[arg(long, value_name = "FILE", env = "ASSAY_CONFIG")]
+    #[arg(long, value_name = "FILE", env = "ASSAY_CONFIG", hide_env_values = true)]
     pub(crate) config: Option<PathBuf>,
+    /// Print what was started as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct ConfigArgs {
     /// Print the settings in force, from this file and the environment, instead of the defaults
-    #[arg(long, value_name = "FILE", env = "ASSAY_CONFIG")]
+    #[arg(long, value_name = "FILE", env = "ASSAY_CONFIG", hide_env_values = true)]
     pub(crate) config: Option<PathBuf>,
     /// Print the settings in force as one JSON object
     #[arg(long)]
@@ -78,10 +130,10 @@ pub(crate) struct ConfigArgs {
 #[derive(Debug, ClapArgs)]
 pub(crate) struct InferArgs {
     /// The gateway's URL
-    #[arg(long, env = "ASSAY_GATEWAY")]
+    #[arg(long, value_name = "URL", env = "ASSAY_GATEWAY", hide_env_values = true)]
     pub(crate) gateway: String,
     /// The model's name
-    #[arg(long)]
+    #[arg(long, value_name = "NAME")]
     pub(crate) model: String,
     /// How the inference is to be certified
     #[arg(long, default_value = "signed")]
@@ -95,23 +147,23 @@ pub(crate) struct InferArgs {
     /// The policy to verify under
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) payer: PayerArgs,
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,
-    #[command(flatten)]
-    pub(crate) payer: PayerArgs,
 }
 
 /// Who pays, and how much at the most.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct PayerArgs {
-    /// The file with the payer's secp256k1 key in hexadecimal; or set ASSAY_PAYER_KEY
+    /// The file with the payer's secp256k1 key in hexadecimal; or set ASSAY_PAYER_KEY to the key
     #[arg(long, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
     /// Pay with a development account (0 to 9), on a development chain alone
     #[arg(long, value_name = "N", conflicts_with = "key_file")]
     pub(crate) development_account: Option<u8>,
-    /// The asset to pay in, CAIP-19 (can be repeated); by default USDC on Base and Base Sepolia, and
+    /// An asset to pay in, CAIP-19 (can be repeated); by default USDC on Base and Base Sepolia, and
     /// the development token
     #[arg(long, value_name = "ASSET")]
     pub(crate) asset: Vec<String>,
@@ -140,12 +192,15 @@ pub(crate) struct VerifyArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct ModelsArgs {
-    /// The gateway's URL
-    #[arg(long, env = "ASSAY_GATEWAY", conflicts_with = "folder")]
+    /// The URL of a gateway that sells them
+    #[arg(long, value_name = "URL", env = "ASSAY_GATEWAY", hide_env_values = true)]
     pub(crate) gateway: Option<String>,
-    /// A folder of model packages
-    #[arg(long, default_value = "models")]
-    pub(crate) folder: PathBuf,
+    /// A folder of model packages; counts more than the gateway
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) folder: Option<PathBuf>,
+    /// Print an input for this model, as `assay infer --input` takes it, instead of a list
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) example: Option<String>,
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,
@@ -155,65 +210,93 @@ pub(crate) struct ModelsArgs {
 pub(crate) enum KeyCommand {
     /// Make an operator's identity, a receipt key and a key manifest
     New(KeyNewArgs),
-    /// Make a new receipt key and end the use of the one before
-    Rotate(KeyFolderArgs),
+    /// Make a new receipt key; the one before stays good for an hour
+    Rotate(KeyRotateArgs),
     /// Revoke a key: nothing it signed counts any more
     Revoke(KeyRevokeArgs),
     /// Show the key manifest
-    Show(KeyFolderArgs),
+    Show(KeyShowArgs),
+}
+
+impl KeyCommand {
+    pub(crate) const fn folder(&self) -> &KeyFolderArgs {
+        match self {
+            Self::New(args) => &args.folder,
+            Self::Rotate(args) => &args.folder,
+            Self::Revoke(args) => &args.folder,
+            Self::Show(args) => &args.folder,
+        }
+    }
 }
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct KeyNewArgs {
-    /// The folder to put the keys in; made, and must hold none yet
-    #[arg(long, default_value = "assay-keys")]
-    pub(crate) folder: PathBuf,
     /// An account to be paid at, CAIP-10, as eip155:8453:0x… (can be repeated)
     #[arg(long, value_name = "ACCOUNT", required = true)]
     pub(crate) settlement: Vec<String>,
     /// A URL of a gateway (can be repeated)
     #[arg(long, value_name = "URL")]
     pub(crate) gateway: Vec<String>,
+    #[command(flatten)]
+    pub(crate) folder: KeyFolderArgs,
 }
 
 #[derive(Debug, ClapArgs)]
+pub(crate) struct KeyRotateArgs {
+    #[command(flatten)]
+    pub(crate) folder: KeyFolderArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct KeyShowArgs {
+    #[command(flatten)]
+    pub(crate) folder: KeyFolderArgs,
+}
+
+/// Which keys, and how they are shown.
+#[derive(Debug, ClapArgs)]
 pub(crate) struct KeyFolderArgs {
     /// The folder of the keys
-    #[arg(long, default_value = "assay-keys")]
-    pub(crate) folder: PathBuf,
+    #[arg(long = "folder", value_name = "FOLDER", default_value = "assay-keys")]
+    pub(crate) path: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct KeyRevokeArgs {
-    /// The id of the key
+    /// The id of the key, as `assay key show` prints it
     pub(crate) key: String,
-    /// Why, in words
+    /// Why, in words; published in the key manifest
     #[arg(long)]
     pub(crate) reason: String,
-    /// The folder of the keys
-    #[arg(long, default_value = "assay-keys")]
-    pub(crate) folder: PathBuf,
+    #[command(flatten)]
+    pub(crate) folder: KeyFolderArgs,
 }
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct DevchainArgs {
-    /// Where to listen; loopback alone
-    #[arg(long, default_value = "127.0.0.1:8545")]
+    /// Where to listen, on loopback; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8545")]
     pub(crate) listen: SocketAddr,
     /// Keep the blocks in this folder; in memory without it
     #[arg(long, value_name = "FOLDER")]
     pub(crate) data: Option<PathBuf>,
+    /// Print what was started as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct FacilitatorArgs {
-    /// Where to listen
-    #[arg(long, default_value = "127.0.0.1:8403")]
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8403")]
     pub(crate) listen: SocketAddr,
     /// The chain's JSON-RPC URL
-    #[arg(long, env = "ASSAY_RPC_URL")]
+    #[arg(long, value_name = "URL", env = "ASSAY_RPC_URL", hide_env_values = true)]
     pub(crate) rpc_url: String,
-    /// The file with the settling account's secp256k1 key; or set ASSAY_SETTLEMENT_KEY
+    /// The file with the settling account's secp256k1 key; or set ASSAY_SETTLEMENT_KEY to the key
     #[arg(long, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
     /// Settle with a development account (0 to 9), on a development chain alone
@@ -225,10 +308,13 @@ pub(crate) struct FacilitatorArgs {
     /// An account that may be paid (can be repeated); anyone without it
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) pay_to: Vec<String>,
-    /// How many blocks have to hold a settlement
-    #[arg(long, default_value_t = 1)]
+    /// How many blocks have to hold a settlement, its own included
+    #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) confirmations: u64,
     /// The file with the token that /settle asks for as `Authorization: Bearer`
     #[arg(long, value_name = "FILE")]
     pub(crate) settle_token_file: Option<PathBuf>,
+    /// Print what was started as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }

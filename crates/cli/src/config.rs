@@ -2,22 +2,32 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use assay_primitives::{Network, parse_duration};
+use assay_store::Durability;
 use confique::Config as _;
 use serde::Serialize;
+use url::Url;
 
 use crate::error::CliError;
+use crate::files;
+use crate::money;
+
+/// The most bytes the file may have.
+const MAX_FILE: u64 = 1 << 20;
 
 /// Configuration of `assay serve`. Every setting can be given in this file or in the environment
-/// variable named beside it, which counts more.
+/// variable named beside it, which counts more. An empty text is the same as no setting. Paths are
+/// relative to where the program is started.
 #[derive(Clone, Debug, confique::Config, Serialize)]
+#[config(layer_attr(serde(deny_unknown_fields)))]
 pub(crate) struct Config {
     /// Where the gateway listens.
     #[config(env = "ASSAY_LISTEN", default = "127.0.0.1:8402")]
     pub(crate) listen: SocketAddr,
 
-    /// How clients reach the gateway, without a slash at the end. By default http:// and the
-    /// address it listens on.
+    /// How clients reach the gateway. By default http:// and the address it listens on.
     #[config(env = "ASSAY_PUBLIC_URL")]
     pub(crate) public_url: Option<String>,
 
@@ -25,9 +35,10 @@ pub(crate) struct Config {
     #[config(env = "ASSAY_DATA", default = "assay-data")]
     pub(crate) data: PathBuf,
 
-    /// The folder of model packages.
-    #[config(env = "ASSAY_MODELS", default = "models")]
-    pub(crate) models: PathBuf,
+    /// The folder of model packages. By default the two that this program carries: digits and
+    /// tumour.
+    #[config(env = "ASSAY_MODELS")]
+    pub(crate) models: Option<PathBuf>,
 
     /// The file with the prices. On a development chain every model costs 0.001 without it.
     #[config(env = "ASSAY_PRICES")]
@@ -38,9 +49,9 @@ pub(crate) struct Config {
     #[config(env = "ASSAY_DURABILITY", default = "full")]
     pub(crate) durability: String,
 
-    /// How many inferences run at a time. By default one for each core.
-    #[config(env = "ASSAY_PARALLEL")]
-    pub(crate) parallel: Option<usize>,
+    /// How many inferences run at a time; 0 is one for each core.
+    #[config(env = "ASSAY_PARALLEL", default = 0)]
+    pub(crate) parallel: usize,
 
     #[config(nested)]
     pub(crate) http: Http,
@@ -57,6 +68,7 @@ pub(crate) struct Config {
 
 /// Limits of HTTP requests.
 #[derive(Clone, Debug, confique::Config, Serialize)]
+#[config(layer_attr(serde(deny_unknown_fields)))]
 pub(crate) struct Http {
     /// The most bytes a request's body may have.
     #[config(env = "ASSAY_BODY_LIMIT", default = 8_388_608)]
@@ -69,15 +81,17 @@ pub(crate) struct Http {
 
 /// The operator's keys.
 #[derive(Clone, Debug, confique::Config, Serialize)]
+#[config(layer_attr(serde(deny_unknown_fields)))]
 pub(crate) struct Keys {
-    /// The folder with `receipt.pem` and `manifest.json`; see `assay key new`. On a development
-    /// chain it is made without it.
+    /// The folder that `assay key new` made; `identity.pem` need not be in it. On a development
+    /// chain keys are made without it, in the data folder.
     #[config(env = "ASSAY_KEYS")]
     pub(crate) folder: Option<PathBuf>,
 }
 
 /// The chain that payments are settled on.
 #[derive(Clone, Debug, confique::Config, Serialize)]
+#[config(layer_attr(serde(deny_unknown_fields)))]
 pub(crate) struct Chain {
     /// The chain's JSON-RPC URL. Without it a development chain is started.
     #[config(env = "ASSAY_RPC_URL")]
@@ -98,15 +112,16 @@ pub(crate) struct Chain {
 
 /// How payments are settled.
 #[derive(Clone, Debug, confique::Config, Serialize)]
+#[config(layer_attr(serde(deny_unknown_fields)))]
 pub(crate) struct Payment {
-    /// The account that is paid, an EVM address. It must be in the key manifest. On a development
-    /// chain it is made without it.
+    /// The account that is paid, an EVM address. It must be in the key manifest. By default a
+    /// development account, on a development chain alone.
     #[config(env = "ASSAY_PAY_TO")]
     pub(crate) pay_to: Option<String>,
 
-    /// The file with the settling account's secp256k1 key in hexadecimal; it pays the gas. On a
-    /// development chain a funded account without it. The key itself may stand in the environment
-    /// variable ASSAY_SETTLEMENT_KEY.
+    /// The file with the settling account's secp256k1 key in hexadecimal; it pays the gas. By
+    /// default a development account, on a development chain alone. The key itself may stand in
+    /// the environment variable ASSAY_SETTLEMENT_KEY.
     #[config(env = "ASSAY_SETTLEMENT_KEY_FILE")]
     pub(crate) settlement_key_file: Option<PathBuf>,
 
@@ -121,21 +136,162 @@ pub(crate) struct Payment {
 }
 
 impl Config {
+    /// Returns the defaults, whatever stands in the environment.
+    pub(crate) fn defaults() -> Result<Self, CliError> {
+        Self::builder().load().map_err(|error| CliError::failed(format!("{error:#}")))
+    }
+
     /// Reads the file, if there is one, and the environment over it.
     pub(crate) fn load(file: Option<&Path>) -> Result<Self, CliError> {
         let mut builder = Self::builder().env();
         if let Some(file) = file {
-            if !file.exists() {
-                let message = format!("{}: there is no such configuration file", file.display());
-                return Err(CliError::Input(message));
-            }
-            builder = builder.file(file);
+            builder = builder.preloaded(layer(file)?);
         }
-        builder.load().map_err(|error| CliError::Input(format!("configuration: {error:#}")))
+        let wrong = |error| CliError::Input(format!("configuration: {error}"));
+        let mut config = builder.load().map_err(|error| wrong(format!("{error:#}")))?;
+        config.tidy();
+        config.check().map_err(wrong)?;
+        Ok(config)
     }
 
     /// Returns the configuration file with every setting, its meaning, variable and default.
     pub(crate) fn template() -> String {
-        confique::toml::template::<Self>(confique::toml::FormatOptions::default())
+        let text = confique::toml::template::<Self>(confique::toml::FormatOptions::default());
+        // What has no default can be uncommented all the same.
+        let line = |line: &str| {
+            let unset = line.starts_with('#') && line.ends_with(" =");
+            if unset { format!("{line} \"\"\n") } else { format!("{line}\n") }
+        };
+        text.lines().map(line).collect()
+    }
+
+    /// Returns the settings without what may be secret in their URLs.
+    pub(crate) fn to_be_shown(&self) -> Self {
+        let mut config = self.clone();
+        let urls = [&mut config.chain.rpc_url, &mut config.payment.facilitator_url];
+        for url in urls.into_iter().flatten() {
+            let public = money::public_part(url);
+            if public != url.trim_end_matches('/') {
+                *url = format!("{public}/…");
+            }
+        }
+        config
+    }
+
+    pub(crate) fn durability(&self) -> Result<Durability, String> {
+        match self.durability.as_str() {
+            "full" => Ok(Durability::Full),
+            "normal" => Ok(Durability::Normal),
+            other => Err(format!("durability: expected \"full\" or \"normal\", got \"{other}\"")),
+        }
+    }
+
+    pub(crate) fn body_timeout(&self) -> Result<Duration, String> {
+        parse_duration(&self.http.body_timeout)
+            .map_err(|error| format!("http.body_timeout: {error}"))
+    }
+
+    pub(crate) fn network(&self) -> Result<Option<Network>, String> {
+        let network = self.chain.network.as_deref().map(str::parse).transpose();
+        network.map_err(|error| format!("chain.network: {error}"))
+    }
+
+    fn check(&self) -> Result<(), String> {
+        self.durability()?;
+        self.body_timeout()?;
+        let network = self.network()?;
+        for (setting, url) in [
+            ("public_url", &self.public_url),
+            ("chain.rpc_url", &self.chain.rpc_url),
+            ("payment.facilitator_url", &self.payment.facilitator_url),
+        ] {
+            // The text is not repeated: it may hold a key.
+            let parsed = url.as_deref().map(Url::parse);
+            if !parsed.is_none_or(|url| url.is_ok_and(|u| matches!(u.scheme(), "http" | "https"))) {
+                return Err(format!("{setting}: this is not the URL of an HTTP service"));
+            }
+        }
+        if let Some(network) = network
+            && !network.is_development()
+            && self.chain.rpc_url.is_none()
+        {
+            return Err(format!("chain.network is {network}, and chain.rpc_url is not set"));
+        }
+        Ok(())
+    }
+
+    fn tidy(&mut self) {
+        let texts = [
+            &mut self.public_url,
+            &mut self.chain.rpc_url,
+            &mut self.chain.network,
+            &mut self.payment.pay_to,
+            &mut self.payment.facilitator_url,
+        ];
+        for text in texts {
+            text.take_if(|text| text.is_empty());
+        }
+        if let Some(url) = &mut self.public_url {
+            url.truncate(url.trim_end_matches('/').len());
+        }
+        let paths = [
+            &mut self.models,
+            &mut self.prices,
+            &mut self.keys.folder,
+            &mut self.payment.settlement_key_file,
+        ];
+        for path in paths {
+            path.take_if(|path| path.as_os_str().is_empty());
+        }
+    }
+}
+
+/// Reads the file. A line that cannot be read is not repeated: it may hold a secret.
+fn layer(file: &Path) -> Result<<Config as confique::Config>::Layer, CliError> {
+    let text = files::read_text(file, MAX_FILE)?;
+    toml::from_str(&text).map_err(|error: toml::de::Error| {
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        CliError::Input(format!("{}, line {line}: {}", file.display(), error.message()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Config, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("assay.conf");
+        std::fs::write(&file, text).unwrap();
+        Config::load(Some(&file)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn wrong_settings_are_named() {
+        for (text, expected) in [
+            ("listne = \"x\"", "line 1: unknown field `listne`"),
+            ("[chain]\n\nurl = 1", "line 3: unknown field `url`"),
+            ("[http]\nbody_timeout = \"soon\"", "http.body_timeout"),
+            ("durability = \"some\"", "durability: expected"),
+            ("[chain]\nnetwork = \"base\"", "chain.network"),
+            ("[chain]\nnetwork = \"eip155:8453\"", "chain.rpc_url is not set"),
+            ("[chain]\nrpc_url = \"ws://x\"", "chain.rpc_url: this is not"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_not_repeated() {
+        for text in ["[chain]\nrpc_url = https://x/s3cret", "[chain]\nrpc_url = \"s3cret\""] {
+            let error = read(text).unwrap_err();
+            assert!(!error.contains("s3cret"), "{error}");
+        }
+        let config = read("[chain]\nrpc_url = \"https://u:p@x/s3cret\"").unwrap().to_be_shown();
+        assert_eq!(config.chain.rpc_url.unwrap(), "https://x/…");
+        let config = read("[chain]\nrpc_url = \"http://127.0.0.1:8545\"").unwrap().to_be_shown();
+        assert_eq!(config.chain.rpc_url.unwrap(), "http://127.0.0.1:8545");
     }
 }

@@ -1,12 +1,15 @@
+use std::fmt;
 use std::path::PathBuf;
 
+use assay_verify::Refusal;
+use serde_json::{Value, json};
 use thiserror::Error;
 
 /// What ended a command.
 #[derive(Debug, Error)]
 pub(crate) enum CliError {
-    /// A file or stream.
-    #[error("{0}: {1}")]
+    /// A file or stream that was named.
+    #[error("{}: {}", .0.display(), Plain(.1))]
     Io(PathBuf, std::io::Error),
     /// What the command was given cannot be used.
     #[error("{0}")]
@@ -14,27 +17,87 @@ pub(crate) enum CliError {
     /// What the command set out to do failed.
     #[error("{0}")]
     Failed(String),
-    /// What was bought or given does not verify.
-    #[error("{0}")]
-    Refused(String),
+    /// What was bought does not verify.
+    #[error("the result does not verify: {0}")]
+    Refused(Box<Refusal>),
+    /// The user did not want to wait.
+    #[error("interrupted")]
+    Interrupted,
 }
 
 impl CliError {
     /// Makes an error of what the command was given.
-    pub(crate) fn input(error: impl std::fmt::Display) -> Self {
+    pub(crate) fn input(error: impl fmt::Display) -> Self {
         Self::Input(error.to_string())
     }
 
     /// Makes an error of what the command set out to do.
-    pub(crate) fn failed(error: impl std::fmt::Display) -> Self {
+    pub(crate) fn failed(error: impl fmt::Display) -> Self {
         Self::Failed(error.to_string())
     }
 
-    /// The exit code: 1 refused or failed, 2 unusable input.
+    /// Makes an error of a file.
+    pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        |error| Self::Io(path, error)
+    }
+
+    /// The exit code: 1 refused or failed, 2 unusable input, 130 interrupted, as shells have it.
     pub(crate) const fn code(&self) -> u8 {
         match self {
             Self::Failed(_) | Self::Refused(_) => 1,
             Self::Io(..) | Self::Input(_) => 2,
+            Self::Interrupted => 130,
         }
+    }
+
+    /// Returns the error for a program.
+    pub(crate) fn to_json(&self) -> Value {
+        let refusal = match self {
+            Self::Refused(refusal) => Some(refusal),
+            _ => None,
+        };
+        json!({ "error": self.to_string(), "exitCode": self.code(), "refusal": refusal })
+    }
+}
+
+/// An error of the system in the words that people know, without its number.
+pub(crate) struct Plain<'a>(pub(crate) &'a std::io::Error);
+
+impl fmt::Display for Plain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use std::io::ErrorKind;
+        match self.0.kind() {
+            ErrorKind::NotFound => f.write_str("there is no such file or folder"),
+            ErrorKind::PermissionDenied => f.write_str("permission denied"),
+            ErrorKind::IsADirectory => f.write_str("this is a folder, not a file"),
+            ErrorKind::NotADirectory => f.write_str("a part of the path is a file, not a folder"),
+            ErrorKind::AlreadyExists => f.write_str("exists already"),
+            ErrorKind::AddrInUse => f.write_str("the address is in use"),
+            _ => f.write_str(without_number(&self.0.to_string())),
+        }
+    }
+}
+
+/// Returns the text of a system error without its number.
+pub(crate) fn without_number(text: &str) -> &str {
+    text.split(" (os error").next().unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, ErrorKind};
+
+    use super::*;
+
+    #[test]
+    fn system_errors_are_told_without_numbers() {
+        let missing = CliError::io("nine.assay")(ErrorKind::NotFound.into());
+        assert_eq!(missing.to_string(), "nine.assay: there is no such file or folder");
+        assert_eq!(missing.code(), 2);
+        // EIO has no kind of its own.
+        let broken = Error::from_raw_os_error(5);
+        assert!(broken.to_string().contains("os error"), "{broken}");
+        assert!(!Plain(&broken).to_string().contains("os error"), "{}", Plain(&broken));
     }
 }

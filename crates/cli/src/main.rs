@@ -4,24 +4,35 @@ mod args;
 mod commands;
 mod config;
 mod error;
+mod files;
 mod keys;
+mod money;
 mod node;
 mod output;
+mod signals;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser as _;
 
+use self::error::CliError;
+
+/// How long tasks get that a second signal left behind.
+const ABANDONED: Duration = Duration::from_millis(500);
+
 fn main() -> ExitCode {
     let args = args::Args::parse();
-    output::init_logging(&args);
+    let as_json = args.command.wants_json();
+    let code = run(args).unwrap_or_else(|error| output::failure(&error, as_json));
+    output::finish(code)
+}
+
+fn run(args: args::Args) -> Result<ExitCode, CliError> {
+    output::init_logging(&args)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = match runtime {
-        Ok(runtime) => runtime,
-        Err(error) => return output::failure(&error::CliError::Io("runtime".into(), error)),
-    };
-    match runtime.block_on(commands::run(args)) {
-        Ok(code) => code,
-        Err(error) => output::failure(&error),
-    }
+    let runtime = runtime.map_err(CliError::io("threads"))?;
+    let code = runtime.block_on(commands::run(args));
+    runtime.shutdown_timeout(ABANDONED);
+    code
 }

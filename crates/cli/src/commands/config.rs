@@ -6,13 +6,12 @@ use crate::error::CliError;
 use crate::output;
 
 pub(crate) fn run(args: &ConfigArgs) -> Result<ExitCode, CliError> {
-    if args.json || args.config.is_some() {
-        let config = Config::load(args.config.as_deref())?;
-        if args.json {
-            output::json(&config)?;
-        } else {
-            output::line(toml::to_string(&config).map_err(CliError::failed)?.trim_end());
-        }
+    let file = args.config.as_deref().filter(|path| !path.as_os_str().is_empty());
+    if args.json {
+        output::json(&Config::load(file)?.to_be_shown())?;
+    } else if file.is_some() {
+        let config = Config::load(file)?.to_be_shown();
+        output::line(toml::to_string(&config).map_err(CliError::failed)?.trim_end());
     } else {
         output::line(Config::template().trim_end());
     }

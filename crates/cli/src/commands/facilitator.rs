@@ -1,30 +1,29 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use assay_chain::{Address, FeeLimits, SettlementSigner};
+use assay_chain::{AccountKey, Address, FeeLimits, SettlementSigner};
 use assay_x402::{LocalConfig, LocalFacilitator, RouterConfig, facilitator_router};
+use serde_json::json;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{interrupted, system_clock};
+use super::system_clock;
 use crate::args::FacilitatorArgs;
 use crate::error::CliError;
-use crate::node::{account_key, connect, development_key};
-use crate::output;
+use crate::node::{
+    SETTLEMENT_KEY, account_key, cannot_listen, connect, development_key, warn_of_empty_account,
+};
+use crate::signals::Interrupts;
+use crate::{files, money, output};
+
+/// The most bytes the file with the token may have.
+const MAX_TOKEN: u64 = 4_096;
 
 pub(crate) async fn run(args: &FacilitatorArgs) -> Result<ExitCode, CliError> {
+    let mut interrupts = Interrupts::listen()?;
     let clock = system_clock();
-    let key = match args.development_account {
-        Some(n) => development_key(n)?,
-        None => {
-            account_key(args.key_file.as_deref(), "ASSAY_SETTLEMENT_KEY")?.ok_or_else(|| {
-                let message = "give --key-file, --development-account or ASSAY_SETTLEMENT_KEY";
-                CliError::Input(message.to_owned())
-            })?
-        }
-    };
-    let chain = connect(&args.rpc_url, None, &clock).await?;
-    let network = chain.network().clone();
+    let key = key(args)?;
     let mut config = LocalConfig::new(addresses(&args.asset)?);
     config.confirmations = args.confirmations;
     config.pay_to = match args.pay_to.as_slice() {
@@ -38,47 +37,78 @@ pub(crate) async fn run(args: &FacilitatorArgs) -> Result<ExitCode, CliError> {
                        --pay-to or --settle-token-file, or listen on loopback";
         return Err(CliError::Input(message.to_owned()));
     }
+    let chain = tokio::select! {
+        chain = connect(&args.rpc_url, None, &clock) => chain?,
+        () = interrupts.next() => return Ok(ExitCode::SUCCESS),
+    };
+    let network = chain.network().clone();
     let signer =
-        SettlementSigner::new(chain, key, FeeLimits::default()).map_err(CliError::failed)?;
+        SettlementSigner::new(chain, key, FeeLimits::default()).map_err(CliError::input)?;
+    warn_of_empty_account(&signer).await;
     let settler = signer.address();
     let facilitator = Arc::new(LocalFacilitator::new(signer, config));
     let tasks = TaskTracker::new();
     let router_config = RouterConfig { settle_token, ..RouterConfig::default() };
     let router = facilitator_router(facilitator, clock, tasks.clone(), router_config);
-    let listener = TcpListener::bind(args.listen).await;
-    let listener = listener
-        .map_err(|error| CliError::Failed(format!("cannot listen on {}: {error}", args.listen)))?;
-    let address = listener.local_addr().map_err(CliError::failed)?;
-    output::line(format_args!("facilitator http://{address}"));
-    output::line(format_args!("network     {network}"));
-    output::line(format_args!("settles by  {settler}"));
-    let stopped = async {
-        // A failure to listen for signals leaves only the hard way to stop.
-        if interrupted().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
-    axum::serve(listener, router)
-        .with_graceful_shutdown(stopped)
+    let listener = TcpListener::bind(args.listen)
         .await
-        .map_err(CliError::failed)?;
+        .map_err(|error| cannot_listen(args.listen, &error, "--listen"))?;
+    let url = format!("http://{}", listener.local_addr().map_err(CliError::failed)?);
+    if args.json {
+        output::json(&json!({ "facilitator": url, "network": network, "settler": settler }))?;
+    } else {
+        output::field("facilitator", url);
+        output::field("network", network);
+        output::field("settles by", settler);
+    }
+    serve(listener, router, &mut interrupts).await?;
     // A settlement that began is seen to its end.
     tasks.close();
-    tasks.wait().await;
-    Ok(ExitCode::SUCCESS)
+    tokio::select! {
+        () = tasks.wait() => Ok(ExitCode::SUCCESS),
+        () = interrupts.next() => {
+            Err(CliError::Failed("stopped at once, with a settlement on its way".to_owned()))
+        }
+    }
+}
+
+/// Answers until told to stop; told twice, it does not wait for the requests that came before.
+async fn serve(
+    listener: TcpListener,
+    router: axum::Router,
+    interrupts: &mut Interrupts,
+) -> Result<(), CliError> {
+    let stop = CancellationToken::new();
+    let stopped = stop.clone().cancelled_owned();
+    let server = axum::serve(listener, router).with_graceful_shutdown(stopped).into_future();
+    let mut server = std::pin::pin!(server);
+    tokio::select! {
+        ended = &mut server => return ended.map_err(CliError::failed),
+        () = interrupts.next() => stop.cancel(),
+    }
+    tokio::select! {
+        ended = &mut server => ended.map_err(CliError::failed),
+        () = interrupts.next() => Ok(()),
+    }
+}
+
+fn key(args: &FacilitatorArgs) -> Result<AccountKey, CliError> {
+    if let Some(n) = args.development_account {
+        return development_key(n);
+    }
+    account_key(args.key_file.as_deref(), SETTLEMENT_KEY)?.ok_or_else(|| {
+        let message = "nobody settles: give --key-file, --development-account or \
+                       ASSAY_SETTLEMENT_KEY";
+        CliError::Input(message.to_owned())
+    })
 }
 
 fn addresses(texts: &[String]) -> Result<Vec<Address>, CliError> {
-    let read = |text: &String| {
-        text.parse().map_err(|_| CliError::Input(format!("`{text}` is no EVM address")))
-    };
-    texts.iter().map(read).collect()
+    texts.iter().map(|text| money::address(text)).collect()
 }
 
 fn read_token(path: &std::path::Path) -> Result<String, CliError> {
-    let text =
-        std::fs::read_to_string(path).map_err(|error| CliError::Io(path.to_path_buf(), error))?;
-    match text.trim() {
+    match files::read_text(path, MAX_TOKEN)?.trim() {
         "" => Err(CliError::Input(format!("{}: the token is empty", path.display()))),
         token => Ok(token.to_owned()),
     }

@@ -1,27 +1,29 @@
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
-use assay_chain::AccountKey;
+use assay_chain::{AccountKey, is_development_address};
 use assay_client::{Bought, Buyer, BuyerConfig, ClientError, InferenceOrder};
-use assay_primitives::{Amount, AssetId, Method, SystemRandomness};
-use assay_verify::{Methods, Verifier};
-use assay_x402::Preferences;
-use serde::Deserialize;
-use serde_json::json;
+use assay_primitives::{
+    Account, Amount, AssetId, Method, Network, SystemRandomness, Tensor, printable,
+};
+use assay_verify::{Methods, Report, Verifier};
+use assay_x402::{Preferences, SettleResponse};
+use serde::{Deserialize, Serialize};
 
 use super::input::InputSpec;
-use super::{input, show, system_clock, verify};
+use super::{gateway, input, show, system_clock, verify};
 use crate::args::{InferArgs, PayerArgs};
 use crate::error::CliError;
-use crate::node::{account_key, development_asset, development_key};
+use crate::files::OutFile;
+use crate::money;
+use crate::node::{account_key, development_key, packages};
 use crate::output::{self, Style};
 
-/// USDC on Base and on Base Sepolia.
-const USDC: [&str; 2] = [
-    "eip155:8453/erc20:0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913",
-    "eip155:84532/erc20:0x036CbD53842c5426634e7929541eC2318f3dCF7e",
-];
+/// Where the payer's key may stand in place of a file.
+const PAYER_KEY: &str = "ASSAY_PAYER_KEY";
+/// The most elements of an output that are printed for people.
+const MAX_ELEMENTS: usize = 16;
 
 #[derive(Deserialize)]
 struct Metadata {
@@ -29,92 +31,180 @@ struct Metadata {
 }
 
 pub(crate) async fn run(args: InferArgs) -> Result<ExitCode, CliError> {
-    let method: Method = args.method.parse().map_err(CliError::input)?;
+    let method: Method =
+        args.method.parse().map_err(|error| CliError::Input(format!("--method: {error}")))?;
     let verifier = Verifier::new(verify::policy(args.policy.as_deref())?, Methods::standard());
     let (key, preferences) = payer(&args.payer)?;
-    let specs = metadata(&args.gateway, &args.model).await?.inputs;
-    let request = input::read(&args.input, &specs)?;
-    let buyer = Buyer::new(
-        &args.gateway,
-        Arc::new(key),
-        system_clock(),
-        Arc::new(SystemRandomness),
-        BuyerConfig::default(),
-    )
-    .map_err(client_error)?;
+    // Found out before it is paid for.
+    let out = args.out.as_deref().map(OutFile::prepare).transpose()?;
+    let metadata: Metadata = gateway::get(&args.gateway, &["v2", "models", &args.model]).await?;
+    let request = input::read(&args.input, &metadata.inputs)?;
+    let clock = system_clock();
+    let (key, random) = (Arc::new(key), Arc::new(SystemRandomness));
+    let buyer = Buyer::new(&args.gateway, key, clock, random, BuyerConfig::default())
+        .map_err(|error| client_error(error, &args.gateway))?;
     let order = InferenceOrder { model: args.model.clone(), method, request, preferences };
-    if !args.json {
-        output::note(format_args!("Asking {} for `{}`.", args.gateway, args.model));
-    }
-    let bought = buyer.infer(order, &verifier).await.map_err(client_error)?;
-    if let Some(path) = &args.out {
-        std::fs::write(path, &bought.file).map_err(|e| CliError::Io(path.clone(), e))?;
-    }
+    let waiting = format!("Waiting for {} to answer and settle", args.gateway);
+    let bought = output::patiently(&waiting, Box::pin(buyer.infer(order, &verifier)))
+        .await
+        .map_err(|error| client_error(error, &args.gateway))?;
+    let saved = out.map_or(Ok(()), |out| out.write(&bought.file));
     print(&args, &bought)?;
+    saved.map_err(|error| {
+        let transaction = bought.report.transaction.map(|id| id.to_string()).unwrap_or_default();
+        let again = how_to_fetch(&args.gateway, &transaction, &bought.access_token.reveal());
+        CliError::Failed(format!("the bundle could not be saved: {error}. {again}"))
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 
+/// What `--json` prints. Serialised at once: floats keep the spelling that was committed to.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer<'a> {
+    outputs: &'a [Tensor],
+    label: Option<String>,
+    report: &'a Report,
+    paid: Paid<'a>,
+    settlement: &'a Option<SettleResponse>,
+    answered_in_microseconds: Option<u64>,
+    bundle: Option<&'a Path>,
+    access_token: String,
+}
+
+#[derive(Serialize)]
+struct Paid<'a> {
+    amount: Amount,
+    asset: &'a Account,
+    network: &'a Network,
+}
+
 fn print(args: &InferArgs, bought: &Bought) -> Result<(), CliError> {
+    let Bought { offer, output, report, settlement, .. } = bought;
     if args.json {
-        return output::json(&json!({
-            "outputs": bought.output.outputs,
-            "report": bought.report,
-            "paid": { "amount": bought.offer.amount, "asset": bought.offer.asset,
-                      "network": bought.offer.network },
-            "settlement": bought.settlement,
-            "answeredInMicroseconds": u64::try_from(bought.answered_in.as_micros()).ok(),
-            "bundle": args.out,
-            "accessToken": bought.access_token.reveal(),
-        }));
+        return output::json(&Answer {
+            outputs: &output.outputs,
+            label: label(bought),
+            report,
+            paid: Paid { amount: offer.amount, asset: &offer.asset, network: &offer.network },
+            settlement,
+            answered_in_microseconds: u64::try_from(bought.answered_in.as_micros()).ok(),
+            bundle: args.out.as_deref(),
+            access_token: bought.access_token.reveal(),
+        });
     }
-    for tensor in &bought.output.outputs {
-        let text = serde_json::to_string(tensor.data()).map_err(CliError::failed)?;
-        output::line(format_args!("{} {:?} {text}", tensor.name(), tensor.shape()));
+    let style = Style::of_stdout();
+    if let Some(label) = label(bought) {
+        output::line(format_args!("{:<11} {}", "answer", style.bold(&printable(&label, 128))));
     }
-    show::report(&bought.report, Style::of_stdout());
+    for tensor in &output.outputs {
+        output::field("output", shown(tensor)?);
+    }
+    show::report(report, style);
     if let Some(path) = &args.out {
-        output::line(format_args!("bundle      {}", path.display()));
+        output::field("bundle", path.display());
     }
     Ok(())
 }
 
-/// Who pays, and how much at the most.
-fn payer(args: &PayerArgs) -> Result<(AccountKey, Preferences), CliError> {
-    let cap: Amount = args.max_amount.parse().map_err(CliError::input)?;
-    let development = development_asset()?.id;
-    let assets: Vec<AssetId> = if args.asset.is_empty() {
-        let known = USDC.iter().map(|id| id.parse()).collect::<Result<Vec<_>, _>>();
-        known.map_err(CliError::input)?.into_iter().chain([development.clone()]).collect()
-    } else {
-        args.asset.iter().map(|id| id.parse()).collect::<Result<_, _>>().map_err(CliError::input)?
-    };
-    let mut preferences = Preferences::new();
-    for asset in assets {
-        preferences = preferences.with_cap(asset, cap);
-    }
-    if let Some(n) = args.development_account {
-        let networks = [development.network().clone()];
-        return Ok((development_key(n)?, preferences.on_networks(networks)));
-    }
-    let key = account_key(args.key_file.as_deref(), "ASSAY_PAYER_KEY")?.ok_or_else(|| {
-        let message = "nobody pays: give --key-file, --development-account or ASSAY_PAYER_KEY";
-        CliError::Input(message.to_owned())
-    })?;
-    Ok((key, preferences))
+/// Returns what the output says in a word, where this program carries the model that the receipt
+/// names by its digest. The gateway's own word for it would be a word that nothing certifies.
+fn label(bought: &Bought) -> Option<String> {
+    let id = bought.report.items.first()?.model.id;
+    let packages = packages(None).ok()?;
+    let package = packages.iter().find(|package| package.id() == id)?;
+    package.card().top_label(&bought.output).map(str::to_owned)
 }
 
-async fn metadata(gateway: &str, model: &str) -> Result<Metadata, CliError> {
-    super::models::get(gateway, &["v2", "models", model], Duration::from_secs(10)).await
+fn shown(tensor: &Tensor) -> Result<String, CliError> {
+    let text = serde_json::to_string(tensor.data()).map_err(CliError::failed)?;
+    let elements = text.trim_matches(['[', ']']).split(',');
+    let mut texts: Vec<String> = elements.take(MAX_ELEMENTS).map(str::to_owned).collect();
+    let all = tensor.data().len();
+    if all > MAX_ELEMENTS {
+        texts.push(format!("… {all} in all, --json prints them"));
+    }
+    Ok(format!("{} {:?} {}", tensor.name(), tensor.shape(), texts.join(" ")))
+}
+
+/// Who pays, and how much at the most.
+fn payer(args: &PayerArgs) -> Result<(AccountKey, Preferences), CliError> {
+    let cap: Amount = args
+        .max_amount
+        .parse()
+        .map_err(|error| CliError::Input(format!("--max-amount: {error}")))?;
+    let assets: Vec<AssetId> = if args.asset.is_empty() {
+        money::known_assets()?.into_iter().map(|(id, _)| id).collect()
+    } else {
+        let wrong = |error| CliError::Input(format!("--asset: {error}"));
+        args.asset.iter().map(|id| id.parse()).collect::<Result<_, _>>().map_err(wrong)?
+    };
+    let preferences =
+        assets.into_iter().fold(Preferences::new(), |all, asset| all.with_cap(asset, cap));
+    let key = match args.development_account {
+        Some(n) => development_key(n)?,
+        None => account_key(args.key_file.as_deref(), PAYER_KEY)?.ok_or_else(|| {
+            let message = "nobody pays: give --key-file, --development-account or ASSAY_PAYER_KEY";
+            CliError::Input(message.to_owned())
+        })?,
+    };
+    if !is_development_address(key.address()) {
+        return Ok((key, preferences));
+    }
+    // What everybody can spend is no account for real money.
+    let networks = [Network::eip155(assay_devchain::CHAIN_ID), Network::eip155(1_337)];
+    Ok((key, preferences.on_networks(networks)))
 }
 
 /// A result that does not verify is refused; what was asked wrongly is unusable input.
-pub(super) fn client_error(error: ClientError) -> CliError {
+pub(super) fn client_error(error: ClientError, gateway: &str) -> CliError {
     match error {
-        ClientError::Refused(_) | ClientError::Unusable(_) | ClientError::OtherPayment { .. } => {
-            CliError::Refused(error.to_string())
-        }
+        ClientError::Refused(refusal) => CliError::Refused(refusal),
         ClientError::Url(_) => CliError::input(error),
-        ClientError::Gateway { status: 400..=499, .. } => CliError::input(error),
-        other => CliError::failed(other),
+        ClientError::Gateway { status: 400..=499, code, message } => {
+            CliError::Input(format!("gateway {gateway}: {} ({code})", printable(&message, 512)))
+        }
+        ClientError::NoOffer(error) => CliError::Input(format!(
+            "{}: --asset, --max-amount and --method say what may be paid for",
+            printable(&error.to_string(), 1_024)
+        )),
+        ClientError::PaymentRefused { reason, message } => CliError::Failed(format!(
+            "the payment was refused, and by the gateway's word nothing was charged: {}",
+            refused_because(&reason, &message)
+        )),
+        ClientError::Unanswered { cause, nonce, valid_before, access_token } => {
+            CliError::Failed(format!(
+                "the payment was sent, and no answer came: {}. Do not pay again before it expires \
+                 at {valid_before}, unless the chain shows that its nonce {nonce} was not used. The \
+                 access token {access_token} opens the result, if there is one",
+                printable(&cause, 512)
+            ))
+        }
+        ClientError::Pending { transaction, access_token } => CliError::Failed(format!(
+            "the payment is on its way, and the result did not come in time. Do not pay again. {}",
+            how_to_fetch(gateway, &transaction, &access_token)
+        )),
+        ClientError::Http(error) => CliError::Failed(format!("gateway {gateway}: {error}")),
+        other => CliError::Failed(printable(&other.to_string(), 1_024)),
     }
+}
+
+fn how_to_fetch(gateway: &str, transaction: &str, token: &str) -> String {
+    let gateway = gateway.trim_end_matches('/');
+    format!(
+        "Fetch it with:\n  curl -H 'Authorization: Bearer {token}' -o result.assay \\\n    \
+         {gateway}/v1/receipts/{transaction}\nand verify it with `assay verify result.assay`"
+    )
+}
+
+/// Returns why a payment is refused, with x402's code for it.
+fn refused_because(reason: &str, message: &str) -> String {
+    let meaning = match reason {
+        "insufficient_funds" | "invalid_exact_evm_insufficient_balance" => {
+            "the payer does not hold as much of the asset"
+        }
+        "invalid_exact_evm_nonce_already_used" => "this authorisation was used before",
+        _ => message,
+    };
+    format!("{} (`{}`)", printable(meaning, 512), printable(reason, 128))
 }

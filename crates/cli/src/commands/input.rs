@@ -3,18 +3,19 @@
 
 use std::path::Path;
 
-use assay_primitives::{InferenceRequest, Tensor};
+use assay_primitives::{InferenceRequest, Tensor, TensorError};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::error::CliError;
+use crate::files;
 
 /// The most bytes an input file may have.
 const MAX_FILE: u64 = 64 << 20;
 
 /// What a model takes: name, datatype and shape of one input.
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct InputSpec {
+pub(super) struct InputSpec {
     name: String,
     datatype: String,
     shape: Vec<u64>,
@@ -27,53 +28,38 @@ struct Wire {
 }
 
 /// Reads an input file for a model with these inputs.
-pub(crate) fn read(path: &Path, specs: &[InputSpec]) -> Result<InferenceRequest, CliError> {
+pub(super) fn read(path: &Path, specs: &[InputSpec]) -> Result<InferenceRequest, CliError> {
     let wrong = |error: String| CliError::Input(format!("{}: {error}", path.display()));
-    let text = read_file(path, MAX_FILE)?;
+    let text = files::read(path, MAX_FILE)?;
     let wire: Wire = serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
     let inputs = match (wire.inputs, wire.input_data) {
-        (Some(inputs), None) => inputs,
-        (None, Some(data)) if data.len() == specs.len() => data
-            .iter()
-            .zip(specs)
-            .map(|(data, spec)| {
-                let datatype = spec.datatype.parse()?;
-                Tensor::from_json(spec.name.clone(), spec.shape.clone(), datatype, data)
-            })
-            .collect::<Result<_, assay_primitives::TensorError>>()
-            .map_err(|error| wrong(error.to_string()))?,
-        (None, Some(data)) => {
-            let message =
-                format!("input_data has {} lists, the model {} inputs", data.len(), specs.len());
-            return Err(wrong(message));
+        (Some(inputs), None) => Ok(inputs),
+        (None, Some(data)) if data.len() == specs.len() => {
+            shaped(&data, specs).map_err(|error| error.to_string())
         }
-        _ => return Err(wrong("expected `inputs` or `input_data`".to_owned())),
+        (None, Some(data)) => Err(format!(
+            "input_data: expected a list for each of the model's inputs, {}, got {}",
+            specs.len(),
+            data.len()
+        )),
+        _ => Err("expected either `inputs` or `input_data`".to_owned()),
     };
-    Ok(InferenceRequest { inputs })
+    Ok(InferenceRequest { inputs: inputs.map_err(wrong)? })
+}
+
+fn shaped(data: &[Box<RawValue>], specs: &[InputSpec]) -> Result<Vec<Tensor>, TensorError> {
+    let tensor = |data: &RawValue, spec: &InputSpec| {
+        Tensor::from_json(spec.name.clone(), spec.shape.clone(), spec.datatype.parse()?, data)
+    };
+    data.iter().zip(specs).map(|(data, spec)| tensor(data, spec)).collect()
 }
 
 /// Returns what a request was made of, to read another like it.
-pub(crate) fn specs_of(request: &InferenceRequest) -> Vec<InputSpec> {
-    request
-        .inputs
-        .iter()
-        .map(|tensor| InputSpec {
-            name: tensor.name().to_owned(),
-            datatype: tensor.data().datatype().to_string(),
-            shape: tensor.shape().to_vec(),
-        })
-        .collect()
-}
-
-/// Reads a file of a bounded size.
-pub(crate) fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, CliError> {
-    use std::io::Read as _;
-    let io = |error| CliError::Io(path.to_path_buf(), error);
-    let mut content = Vec::new();
-    let file = std::fs::File::open(path).map_err(io)?;
-    file.take(limit + 1).read_to_end(&mut content).map_err(io)?;
-    if content.len() as u64 > limit {
-        return Err(CliError::Input(format!("{}: more than {limit} bytes", path.display())));
-    }
-    Ok(content)
+pub(super) fn specs_of(request: &InferenceRequest) -> Vec<InputSpec> {
+    let spec = |tensor: &Tensor| InputSpec {
+        name: tensor.name().to_owned(),
+        datatype: tensor.data().datatype().to_string(),
+        shape: tensor.shape().to_vec(),
+    };
+    request.inputs.iter().map(spec).collect()
 }

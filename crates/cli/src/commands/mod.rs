@@ -4,6 +4,7 @@ mod config;
 mod demo;
 mod devchain;
 mod facilitator;
+mod gateway;
 mod infer;
 mod input;
 mod key;
@@ -37,20 +38,4 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, CliError> {
 
 fn system_clock() -> Arc<dyn Clock> {
     Arc::new(SystemClock::default())
-}
-
-/// Waits for Ctrl-C or a request to end.
-async fn interrupted() -> Result<(), CliError> {
-    let io = |error| CliError::Io("signal".into(), error);
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut terminate = signal(SignalKind::terminate()).map_err(io)?;
-        tokio::select! {
-            result = tokio::signal::ctrl_c() => result.map_err(io),
-            _ = terminate.recv() => Ok(()),
-        }
-    }
-    #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await.map_err(io)
 }

@@ -1,107 +1,112 @@
+use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use assay_engine::ModelPackage;
-use serde::de::DeserializeOwned;
+use assay_primitives::{Amount, AssetId, InferenceRequest};
 use serde_json::{Value, json};
-use url::Url;
 
+use super::gateway;
 use crate::args::ModelsArgs;
 use crate::error::CliError;
+use crate::money;
 use crate::node::packages;
-use crate::output;
-
-/// The most bytes a catalogue may have.
-const MAX_CATALOGUE: usize = 8 << 20;
+use crate::output::{self, Style};
 
 pub(crate) async fn run(args: &ModelsArgs) -> Result<ExitCode, CliError> {
-    match &args.gateway {
-        Some(gateway) => of_gateway(gateway, args.json).await?,
-        None => of_folder(&packages(&args.folder)?, args.json)?,
+    let folder = args.folder.as_deref();
+    match (&args.example, &args.gateway) {
+        (Some(model), _) => example(folder, model)?,
+        (None, Some(gateway)) if folder.is_none() && !gateway.is_empty() => {
+            of_gateway(gateway, args.json).await?;
+        }
+        _ => of_packages(folder, args.json)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
+/// Prints a model's first sample as the request of the Open Inference Protocol.
+fn example(folder: Option<&Path>, model: &str) -> Result<(), CliError> {
+    let packages = packages(folder)?;
+    let package = packages.iter().find(|package| package.card().name == model);
+    let package = package.ok_or_else(|| {
+        let names: Vec<&str> = packages.iter().map(|p| p.card().name.as_str()).collect();
+        CliError::Input(format!(
+            "there is no model `{model}` here; there are: {}",
+            names.join(", ")
+        ))
+    })?;
+    let sample = package.samples().get(0);
+    let sample = sample.ok_or_else(|| CliError::Input(format!("`{model}` has no samples")))?;
+    let request = InferenceRequest { inputs: vec![sample.input.clone()] };
+    let text = request.to_bytes().map_err(CliError::failed)?;
+    output::line(String::from_utf8_lossy(&text));
+    Ok(())
+}
+
 async fn of_gateway(gateway: &str, as_json: bool) -> Result<(), CliError> {
-    let catalogue: Value = get(gateway, &["v1", "models"], Duration::from_secs(10)).await?;
+    let catalogue: Value = gateway::get(gateway, &["v1", "models"]).await?;
     if as_json {
         return output::json(&catalogue);
     }
-    let text = |value: &Value, key: &str| {
-        value.get(key).and_then(Value::as_str).unwrap_or("not said").to_owned()
-    };
-    output::line(format_args!("operator    {}", text(&catalogue, "operator")));
+    output::field("operator", text(&catalogue, "operator"));
+    output::field("paid to", text(&catalogue, "payTo"));
     let list = |value: &Value, key: &str| {
         value.get(key).and_then(Value::as_array).cloned().unwrap_or_default()
     };
     for model in list(&catalogue, "models") {
-        let (name, version) = (text(&model, "name"), text(&model, "version"));
-        output::line(format_args!("{name} {version}   {}", text(&model, "title")));
-        output::line(format_args!("  id        {}", text(&model, "id")));
-        output::line(format_args!("  engine    {}", text(&model, "engine")));
+        head(&text(&model, "name"), &text(&model, "version"), &text(&model, "title"));
+        output::detail("id", text(&model, "id"));
+        output::detail("engine", text(&model, "engine"));
+        let accuracy = model.get("accuracy").unwrap_or(&Value::Null);
+        let [value, metric, split] = ["value", "metric", "split"].map(|key| text(accuracy, key));
+        output::detail("accuracy", format_args!("{value} {metric}, {split}"));
         for method in list(&model, "methods") {
-            let prices: Vec<String> = list(&method, "prices")
-                .iter()
-                .map(|price| format!("{} of {}", text(price, "decimal"), text(price, "asset")))
-                .collect();
+            let prices: Vec<String> = list(&method, "prices").iter().map(price).collect();
             let (name, believe) = (text(&method, "method"), text(&method, "believe"));
-            output::line(format_args!(
-                "  {name:<9} {}; you have to believe {believe}",
-                prices.join(" or ")
-            ));
+            let prices = prices.join(" or ");
+            output::detail(&name, format_args!("{prices}; you have to believe {believe}"));
         }
     }
     Ok(())
 }
 
-fn of_folder(packages: &[ModelPackage], as_json: bool) -> Result<(), CliError> {
+fn of_packages(folder: Option<&Path>, as_json: bool) -> Result<(), CliError> {
+    let packages = packages(folder)?;
     if as_json {
-        let models: Vec<Value> = packages
-            .iter()
-            .map(|package| json!({ "id": package.id(), "card": package.card() }))
-            .collect();
+        let model = |package: &ModelPackage| json!({ "id": package.id(), "card": package.card() });
+        let models: Vec<Value> = packages.iter().map(model).collect();
         return output::json(&json!({ "models": models }));
     }
-    for package in packages {
-        let card = package.card();
-        output::line(format_args!("{} {}   {}", card.name, card.version, card.title));
-        output::line(format_args!("  id        {}", package.id()));
-        let accuracy = &card.accuracy;
-        output::line(format_args!(
-            "  accuracy  {} {} on {}",
-            accuracy.value, accuracy.metric, accuracy.split
-        ));
+    for package in &packages {
+        let (card, accuracy) = (package.card(), &package.card().accuracy);
+        head(&card.name, &card.version, &card.title);
+        output::detail("id", package.id());
+        output::detail(
+            "accuracy",
+            format_args!("{} {}, {}", accuracy.value, accuracy.metric, accuracy.split),
+        );
+        output::detail("samples", package.samples().len());
+        output::detail("licence", &card.licence);
     }
     Ok(())
 }
 
-/// Gets JSON from a gateway.
-pub(super) async fn get<T: DeserializeOwned>(
-    gateway: &str,
-    path: &[&str],
-    timeout: Duration,
-) -> Result<T, CliError> {
-    let wrong = || CliError::Input(format!("`{gateway}` is not the URL of a gateway"));
-    let mut url = Url::parse(gateway).map_err(|_| wrong())?;
-    url.path_segments_mut().map_err(|()| wrong())?.pop_if_empty().extend(path);
-    let failed = |error: reqwest::Error| {
-        CliError::Failed(format!("gateway {gateway}: {}", error.without_url()))
-    };
-    let http = assay_chain::http_client(&url, Duration::from_secs(5), timeout).map_err(failed)?;
-    let mut response = http.get(url).send().await.map_err(failed)?;
-    let status = response.status();
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(failed)? {
-        body.extend_from_slice(&chunk);
-        if body.len() > MAX_CATALOGUE {
-            return Err(CliError::Failed(format!("gateway {gateway}: the answer is too long")));
-        }
+fn head(name: &str, version: &str, title: &str) {
+    let head = assay_primitives::printable(&format!("{name} {version}"), 128);
+    let title = assay_primitives::printable(title, 128);
+    output::line(format_args!("{}  {title}", Style::of_stdout().bold(&head)));
+}
+
+/// Returns a price in words: in the asset's symbol where it is one that is known here.
+fn price(price: &Value) -> String {
+    let (asset, amount) = (text(price, "asset"), text(price, "amount"));
+    let known = asset.parse::<AssetId>().ok().zip(amount.parse::<Amount>().ok());
+    match known {
+        Some((id, amount)) => money::shown(amount, id.network(), id.reference()),
+        None => format!("{} of {asset}", text(price, "decimal")),
     }
-    if !status.is_success() {
-        let told: Value = serde_json::from_slice(&body).unwrap_or_default();
-        let error = told.get("error").and_then(Value::as_str).unwrap_or("no reason given");
-        return Err(CliError::Input(format!("gateway {gateway}: {error}")));
-    }
-    serde_json::from_slice(&body)
-        .map_err(|error| CliError::Failed(format!("gateway {gateway}: {error}")))
+}
+
+fn text(value: &Value, key: &str) -> String {
+    value.get(key).and_then(Value::as_str).unwrap_or("not said").to_owned()
 }

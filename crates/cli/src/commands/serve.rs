@@ -1,78 +1,119 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use assay_devchain::dev_accounts;
 use assay_primitives::SystemRandomness;
-use assay_service::CatalogueEntry;
-use tracing::info;
+use assay_service::{CatalogueEntry, Price};
+use serde_json::{Value, json};
+use tracing::{info, warn};
 
-use super::{interrupted, system_clock};
+use super::devchain::{accounts_json, print_accounts};
+use super::system_clock;
 use crate::args::ServeArgs;
 use crate::config::Config;
 use crate::error::CliError;
 use crate::node::Node;
-use crate::output;
+use crate::signals::Interrupts;
+use crate::{money, output};
 
 pub(crate) async fn run(args: &ServeArgs) -> Result<ExitCode, CliError> {
-    let config = Config::load(args.config.as_deref())?;
-    let mut node = Node::start(&config, system_clock(), Arc::new(SystemRandomness)).await?;
-    announce(&node, &config);
+    let file = args.config.as_deref().filter(|path| !path.as_os_str().is_empty());
+    let config = Config::load(file)?;
+    let mut interrupts = Interrupts::listen()?;
+    let starting = Box::pin(Node::start(&config, system_clock(), Arc::new(SystemRandomness)));
+    let mut node = tokio::select! {
+        node = output::patiently("Starting the gateway", starting) => node?,
+        () = interrupts.next() => {
+            info!("Stopped while starting.");
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
+    if args.json {
+        output::json(&to_json(&node, &config))?;
+    } else {
+        announce(&node, &config);
+    }
+    if config.listen.ip().is_unspecified() && config.public_url.is_none() {
+        warn!("`public_url` is not set: payers are told an address that leads nowhere.");
+    }
     let ended = tokio::select! {
-        result = interrupted() => result,
+        () = interrupts.next() => Ok(()),
         result = node.failed() => result.and(Err(CliError::Failed("the server ended".to_owned()))),
     };
-    info!("Stopping: finishing what was paid for.");
-    node.stop().await?;
-    ended.map(|()| ExitCode::SUCCESS)
+    info!("Stopping: finishing what was paid for. A second signal stops at once.");
+    tokio::select! {
+        stopped = Box::pin(node.stop()) => stopped.and(ended).map(|()| ExitCode::SUCCESS),
+        () = interrupts.next() => {
+            let message = "stopped at once: what is unfinished is taken up at the next start";
+            Err(CliError::Failed(message.to_owned()))
+        }
+    }
 }
 
 fn announce(node: &Node, config: &Config) {
     let rail = node.rail();
-    output::line(format_args!("gateway     {}", node.url()));
-    output::line(format_args!("operator    {}", node.service().parts().operator.id()));
-    output::line(format_args!("network     {} at {}", rail.network, shown(&rail.rpc_url)));
-    output::line(format_args!("paid to     {}", rail.pay_to));
-    output::line(format_args!("data        {} ({})", config.data.display(), config.durability));
+    output::field("gateway", node.url());
+    output::field("operator", node.service().parts().operator.id());
+    let rpc = money::public_part(&rail.end.rpc_url);
+    output::field("network", format_args!("{} at {rpc}", rail.network()));
+    output::field("paid to", &rail.pay_to);
+    output::field(
+        "data",
+        format_args!("{} (durability: {})", config.data.display(), config.durability),
+    );
     for entry in node.service().parts().catalogue.iter() {
-        output::line(format_args!("model       {}", offers(entry)));
+        output::field("model", offers(entry));
     }
     if rail.runs_devchain() {
         output::line("");
-        output::line(
-            "This is a development chain: its money is play money, and these keys are public.",
-        );
-        accounts();
+        output::line("This is a development chain: its money is play money, its keys are public.");
+        print_accounts();
+    }
+    if rail.network().is_development() {
+        try_it(node);
     }
 }
 
-/// Prints the development accounts with their keys.
-pub(super) fn accounts() {
-    for (n, account) in dev_accounts().iter().enumerate() {
-        output::line(format_args!("account {n}   {}   key {}", account.address, account.key));
-    }
+/// Says how to buy something here: the first thing anybody does.
+fn try_it(node: &Node) {
+    let sold = |entry: &&Arc<CatalogueEntry>| !entry.prices().is_empty();
+    let Some(entry) = node.service().parts().catalogue.iter().find(sold) else { return };
+    let (name, url) = (&entry.package().card().name, node.url());
+    output::line("");
+    output::line("To buy an inference, in another terminal:");
+    output::line(format_args!("  assay models --example {name} > input.json"));
+    output::line(format_args!("  assay infer --gateway {url} --model {name} \\"));
+    output::line("    --input input.json --development-account 2 --out bought.assay");
+    output::line("Ctrl-C stops.");
 }
 
 fn offers(entry: &CatalogueEntry) -> String {
-    let prices: Vec<String> = entry
-        .prices()
-        .iter()
-        .map(|price| {
-            let amount = price.amount.to_decimal(price.asset.decimals);
-            format!("{} {amount} {}", price.method, price.asset.name)
-        })
-        .collect();
+    let price = |price: &Price| {
+        let amount = price.amount.to_decimal(price.asset.decimals);
+        format!("{} {amount} {}", price.method, price.asset.name)
+    };
     let name = &entry.package().card().name;
-    if prices.is_empty() {
-        format!("{name}: not for sale")
-    } else {
-        format!("{name}: {}", prices.join(", "))
+    match entry.prices() {
+        [] => format!("{name}: not for sale"),
+        prices => format!("{name}: {}", prices.iter().map(price).collect::<Vec<_>>().join(", ")),
     }
 }
 
-/// Returns a URL without what may be a secret in it: credentials, path and query.
-fn shown(url: &str) -> String {
-    match url::Url::parse(url) {
-        Ok(url) => url.origin().ascii_serialization(),
-        Err(_) => "the configured URL".to_owned(),
-    }
+fn to_json(node: &Node, config: &Config) -> Value {
+    let rail = node.rail();
+    let parts = node.service().parts();
+    let price = |price: &Price| json!({ "method": price.method, "amount": price.amount, "asset": price.asset.id });
+    let models = parts.catalogue.iter().map(|entry| {
+        let prices: Vec<Value> = entry.prices().iter().map(price).collect();
+        json!({ "name": entry.package().card().name, "id": entry.used().id(), "prices": prices })
+    });
+    json!({
+        "gateway": node.url(),
+        "operator": parts.operator.id(),
+        "network": rail.network(),
+        "rpcUrl": money::public_part(&rail.end.rpc_url),
+        "payTo": rail.pay_to,
+        "data": config.data,
+        "models": models.collect::<Vec<Value>>(),
+        "accounts": rail.runs_devchain().then(accounts_json),
+    })
 }

@@ -8,25 +8,33 @@ use assay_verify::{Expectation, Methods, Policy, Verdict, Verifier};
 use super::{input, show, system_clock};
 use crate::args::VerifyArgs;
 use crate::error::CliError;
+use crate::files;
 use crate::output::{self, Style};
 
 /// The most bytes a bundle may have.
 const MAX_BUNDLE: u64 = 256 << 20;
 /// The most bytes a policy may have.
 const MAX_POLICY: u64 = 1 << 20;
+/// From how many bytes on it is said that verifying may take a while.
+const LONG: usize = 16 << 20;
 
 pub(crate) fn run(args: &VerifyArgs) -> Result<ExitCode, CliError> {
-    let file = input::read_file(&args.bundle, MAX_BUNDLE)?;
+    let policy = policy(args.policy.as_deref())?;
     let now = match &args.at {
-        Some(text) => Timestamp::from_rfc3339(text).map_err(CliError::input)?,
+        Some(text) => Timestamp::from_rfc3339(text)
+            .map_err(|error| CliError::Input(format!("--at: {error}")))?,
         None => system_clock().now(),
     };
-    let verifier = Verifier::new(policy(args.policy.as_deref())?, Methods::standard());
-    let expectation = match &args.input {
-        Some(path) => Expectation { input: Some(own_input(path, &file)?), nonce: None },
-        None => Expectation::default(),
+    let file = files::read(&args.bundle, MAX_BUNDLE)?;
+    if file.len() > LONG {
+        output::note(format_args!("Verifying {} MB.", file.len() >> 20));
+    }
+    let input = match &args.input {
+        Some(path) => own_input(path, &file)?,
+        None => None,
     };
-    let report = verifier
+    let expectation = Expectation { input, nonce: None };
+    let report = Verifier::new(policy, Methods::standard())
         .verify(&file, &expectation, now)
         .map_err(|error| CliError::Input(format!("{}: {error}", args.bundle.display())))?;
     if args.json {
@@ -40,13 +48,12 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<ExitCode, CliError> {
 /// Reads a policy, or gives the one that pins nothing.
 pub(super) fn policy(path: Option<&Path>) -> Result<Policy, CliError> {
     let Some(path) = path else { return Ok(Policy::default()) };
-    let text = String::from_utf8(input::read_file(path, MAX_POLICY)?).map_err(CliError::input)?;
-    Policy::from_toml(&text)
+    Policy::from_toml(&files::read_text(path, MAX_POLICY)?)
         .map_err(|error| CliError::Input(format!("{}: {error}", path.display())))
 }
 
 /// 0 verified, 1 refused, 3 anything between.
-pub(super) fn exit_code(verdict: &Verdict) -> ExitCode {
+fn exit_code(verdict: &Verdict) -> ExitCode {
     match verdict {
         Verdict::Verified { .. } => ExitCode::SUCCESS,
         Verdict::Refused(_) => ExitCode::from(1),
@@ -54,12 +61,12 @@ pub(super) fn exit_code(verdict: &Verdict) -> ExitCode {
     }
 }
 
-/// Reads the verifier's own input in the shape of the request that the bundle discloses.
-fn own_input(path: &Path, file: &[u8]) -> Result<InferenceRequest, CliError> {
-    let disclosed = Bundle::from_bytes(file).ok().and_then(|bundle| {
-        let item = bundle.items.into_iter().next()?;
-        InferenceRequest::from_bytes(&item.request).ok()
-    });
+/// Reads the verifier's own input in the shape of the request that the bundle discloses. `None`
+/// when the file is no bundle, which is then what there is to say.
+fn own_input(path: &Path, file: &[u8]) -> Result<Option<InferenceRequest>, CliError> {
+    let Ok(bundle) = Bundle::from_bytes(file) else { return Ok(None) };
+    let disclosed = bundle.items.first();
+    let disclosed = disclosed.and_then(|item| InferenceRequest::from_bytes(&item.request).ok());
     let specs = disclosed.as_ref().map(input::specs_of).unwrap_or_default();
-    input::read(path, &specs)
+    input::read(path, &specs).map(Some)
 }

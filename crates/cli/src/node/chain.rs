@@ -1,92 +1,166 @@
 //! How money moves: the chain, who settles on it, and who is paid.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use assay_chain::{AccountKey, Address, Chain, ChainConfig, FeeLimits, SettlementSigner};
-use assay_devchain::{DEV_TOKEN, DevChain, dev_accounts};
-use assay_primitives::{Account, AssetId, Clock, Network};
-use assay_service::AssetTerms;
+use assay_chain::{AccountKey, Chain, ChainConfig, ChainError, FeeLimits, SettlementSigner};
+use assay_devchain::{DevChain, dev_accounts};
+use assay_primitives::{Account, Clock, Network};
+use assay_service::PriceList;
 use assay_x402::{Facilitator, HttpConfig, HttpFacilitator, LocalConfig, LocalFacilitator};
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
-use super::shop;
 use crate::config::Config;
-use crate::error::CliError;
+use crate::error::{CliError, Plain, without_number};
+use crate::{files, money, output};
 
 /// The development account that settles, and the one that is paid.
 const DEV_SETTLER: u8 = 0;
 const DEV_PAID: u8 = 1;
+/// The most bytes a file with a key may have.
+const MAX_KEY_FILE: u64 = 4_096;
+/// Where the key that settles may stand in place of a file.
+pub(crate) const SETTLEMENT_KEY: &str = "ASSAY_SETTLEMENT_KEY";
+
+/// A development chain that answers JSON-RPC.
+pub(crate) struct RunningChain {
+    pub(crate) server: assay_devchain::RunningServer,
+    stop: CancellationToken,
+}
+
+/// A chain, and whether this process runs it.
+pub(crate) struct ChainEnd {
+    pub(crate) chain: Chain,
+    pub(crate) rpc_url: String,
+    running: Option<RunningChain>,
+}
 
 /// How money moves.
 pub(crate) struct PaymentRail {
     pub(crate) facilitator: Arc<dyn Facilitator>,
-    pub(crate) network: Network,
     pub(crate) pay_to: Account,
-    pub(crate) rpc_url: String,
-    devchain: Option<(assay_devchain::RunningServer, CancellationToken)>,
+    pub(crate) end: ChainEnd,
+}
+
+impl ChainEnd {
+    /// Connects to the chain of the configuration, if it names one.
+    pub(crate) async fn remote(
+        config: &Config,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Option<Self>, CliError> {
+        let Some(rpc_url) = &config.chain.rpc_url else { return Ok(None) };
+        let chain = connect(rpc_url, config.network().map_err(CliError::Input)?, clock).await?;
+        check_settings(config, chain.network())?;
+        Ok(Some(Self { chain, rpc_url: rpc_url.clone(), running: None }))
+    }
+
+    /// Starts a development chain in the data folder, and connects to it.
+    pub(crate) async fn local(config: &Config, clock: &Arc<dyn Clock>) -> Result<Self, CliError> {
+        let folder = config.data.join("devchain");
+        let setting = "chain.devchain_listen or ASSAY_DEVCHAIN_LISTEN";
+        let listen = config.chain.devchain_listen;
+        let running = RunningChain::start(Some(&folder), listen, setting, clock).await?;
+        let rpc_url = running.server.url.clone();
+        let chain = connect(&rpc_url, config.network().map_err(CliError::Input)?, clock).await?;
+        Ok(Self { chain, rpc_url, running: Some(running) })
+    }
+}
+
+impl RunningChain {
+    /// Starts a development chain and answers JSON-RPC for it, at an address that `setting` chose.
+    pub(crate) async fn start(
+        folder: Option<&Path>,
+        listen: SocketAddr,
+        setting: &str,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Self, CliError> {
+        let config = folder.map_or_else(assay_devchain::Config::in_memory, |folder| {
+            assay_devchain::Config::persistent(folder)
+        });
+        let chain = DevChain::open(config, clock.clone()).map_err(CliError::failed)?;
+        let stop = CancellationToken::new();
+        let server = assay_devchain::serve(chain, listen, stop.clone()).await;
+        let server = server.map_err(|error| match error {
+            assay_devchain::ServeError::Bind { address, source } => {
+                cannot_listen(address, &source, setting)
+            }
+            error => CliError::input(error),
+        })?;
+        Ok(Self { server, stop })
+    }
+
+    pub(crate) async fn stop(self) {
+        self.stop.cancel();
+        self.server.stopped().await;
+    }
 }
 
 impl PaymentRail {
-    pub(crate) async fn start(config: &Config, clock: &Arc<dyn Clock>) -> Result<Self, CliError> {
-        let (rpc_url, devchain) = match &config.chain.rpc_url {
-            Some(url) => (url.clone(), None),
-            None => {
-                let folder = config.data.join("devchain");
-                let (server, stop) =
-                    start_devchain(Some(&folder), config.chain.devchain_listen, clock).await?;
-                (server.url.clone(), Some((server, stop)))
-            }
-        };
-        let chain = connect(&rpc_url, config.chain.network.as_deref(), clock).await?;
-        let network = chain.network().clone();
-        let pay_to = pay_to(config, &network)?;
-        let facilitator = facilitator(config, chain, &pay_to).await?;
-        Ok(Self { facilitator, network, pay_to, rpc_url, devchain })
+    pub(crate) async fn start(
+        config: &Config,
+        end: ChainEnd,
+        prices: &PriceList,
+    ) -> Result<Self, CliError> {
+        let pay_to = pay_to(config, end.chain.network())?;
+        let facilitator = facilitator(config, end.chain.clone(), prices, &pay_to).await?;
+        Ok(Self { facilitator, pay_to, end })
+    }
+
+    pub(crate) fn network(&self) -> &Network {
+        self.end.chain.network()
     }
 
     /// Says whether this process runs the chain.
     pub(crate) const fn runs_devchain(&self) -> bool {
-        self.devchain.is_some()
+        self.end.running.is_some()
     }
 
     pub(crate) async fn stop(self) {
         drop(self.facilitator);
-        if let Some((server, stop)) = self.devchain {
-            stop.cancel();
-            server.stopped().await;
+        if let Some(running) = self.end.running {
+            running.stop().await;
         }
     }
-}
-
-/// Starts a development chain and answers JSON-RPC for it.
-pub(crate) async fn start_devchain(
-    folder: Option<&Path>,
-    listen: std::net::SocketAddr,
-    clock: &Arc<dyn Clock>,
-) -> Result<(assay_devchain::RunningServer, CancellationToken), CliError> {
-    let config = folder.map_or_else(assay_devchain::Config::in_memory, |folder| {
-        assay_devchain::Config::persistent(folder)
-    });
-    let chain = DevChain::open(config, clock.clone()).map_err(CliError::failed)?;
-    let stop = CancellationToken::new();
-    let server =
-        assay_devchain::serve(chain, listen, stop.clone()).await.map_err(CliError::failed)?;
-    Ok((server, stop))
 }
 
 /// Connects to a chain, which must be the network that is named, if one is.
 pub(crate) async fn connect(
     rpc_url: &str,
-    network: Option<&str>,
+    network: Option<Network>,
     clock: &Arc<dyn Clock>,
 ) -> Result<Chain, CliError> {
     let mut config = ChainConfig::new(rpc_url);
     if let Some(network) = network {
-        config = config.on(network.parse().map_err(CliError::input)?);
+        config = config.on(network);
     }
-    Chain::connect(config, clock.clone()).await.map_err(CliError::failed)
+    let shown = money::public_part(rpc_url);
+    let waiting = format!("Connecting to the chain at {shown}");
+    output::patiently(&waiting, Chain::connect(config, clock.clone())).await.map_err(|error| {
+        match error {
+            // What lies before the last colon names layers of this program.
+            ChainError::NotConnected { detail, .. } => {
+                let cause = without_number(detail.rsplit(": ").next().unwrap_or_default());
+                CliError::Failed(format!("chain at {shown}: cannot be reached: {cause}"))
+            }
+            ChainError::Url(_) | ChainError::WrongNetwork { .. } => CliError::input(error),
+            error => CliError::Failed(format!("chain at {shown}: {error}")),
+        }
+    })
+}
+
+/// Tells that an address cannot be listened on, and which setting chose it.
+pub(crate) fn cannot_listen(
+    address: SocketAddr,
+    error: &std::io::Error,
+    setting: &str,
+) -> CliError {
+    let error = Plain(error);
+    CliError::Failed(format!(
+        "cannot listen on {address}: {error}; {setting} chooses the address, port 0 a free port"
+    ))
 }
 
 /// Reads a secp256k1 key from a file, or else from an environment variable.
@@ -94,15 +168,19 @@ pub(crate) fn account_key(
     file: Option<&Path>,
     variable: &str,
 ) -> Result<Option<AccountKey>, CliError> {
-    let text = match file {
-        Some(path) => std::fs::read_to_string(path)
-            .map_err(|error| CliError::Io(path.to_path_buf(), error))?,
+    let (place, text) = match file {
+        Some(path) => {
+            warn_of_readers(path);
+            (path.display().to_string(), files::read_text(path, MAX_KEY_FILE)?)
+        }
         None => match std::env::var(variable) {
-            Ok(text) => text,
-            Err(_) => return Ok(None),
+            Ok(text) if !text.is_empty() => (variable.to_owned(), text),
+            Ok(_) | Err(std::env::VarError::NotPresent) => return Ok(None),
+            Err(error) => return Err(CliError::Input(format!("{variable}: {error}"))),
         },
     };
-    AccountKey::from_hex(text.trim()).map(Some).map_err(CliError::input)
+    let key = AccountKey::from_hex(text.trim());
+    key.map(Some).map_err(|error| CliError::Input(format!("{place}: {error}")))
 }
 
 /// Returns the key of a development account.
@@ -113,38 +191,78 @@ pub(crate) fn development_key(n: u8) -> Result<AccountKey, CliError> {
     AccountKey::from_bytes(&account.key.0).map_err(CliError::input)
 }
 
-/// What has to be known of the development token to be paid in it.
-pub(crate) fn development_asset() -> Result<AssetTerms, CliError> {
-    let network = Network::eip155(assay_devchain::CHAIN_ID);
-    Ok(AssetTerms {
-        id: AssetId::erc20(network, account(DEV_TOKEN)?),
-        decimals: 6,
-        name: "Assay Development Dollar".to_owned(),
-        version: "1".to_owned(),
-    })
+/// On a network with real money nothing has a default. Names everything that is missing at once.
+fn check_settings(config: &Config, network: &Network) -> Result<(), CliError> {
+    if network.is_development() {
+        return Ok(());
+    }
+    let payment = &config.payment;
+    let has_key = payment.settlement_key_file.is_some()
+        || std::env::var_os(SETTLEMENT_KEY).is_some_and(|key| !key.is_empty());
+    let mut missing = Vec::new();
+    let mut need = |given: bool, text: String| {
+        if !given {
+            missing.push(format!("\n  {text}"));
+        }
+    };
+    need(
+        payment.pay_to.is_some(),
+        "payment.pay_to (ASSAY_PAY_TO): the account that is paid.".to_owned(),
+    );
+    need(
+        config.keys.folder.is_some(),
+        format!(
+            "keys.folder (ASSAY_KEYS): the operator's keys, made by `assay key new --settlement \
+             {network}:0x…`."
+        ),
+    );
+    need(
+        config.prices.is_some(),
+        "prices (ASSAY_PRICES): the file that says what each model costs.".to_owned(),
+    );
+    need(
+        has_key || payment.facilitator_url.is_some(),
+        format!(
+            "payment.settlement_key_file (ASSAY_SETTLEMENT_KEY_FILE, or the key in \
+             {SETTLEMENT_KEY}): the key that pays the gas; or payment.facilitator_url."
+        ),
+    );
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let missing = missing.concat();
+    Err(CliError::Input(format!("{network} moves real money, so this has to be set:{missing}")))
 }
 
-/// Returns an address as an account in its usual spelling.
-pub(crate) fn account(address: Address) -> Result<Account, CliError> {
-    address.to_string().parse().map_err(CliError::failed)
+/// A key that others can read is not theirs alone.
+fn warn_of_readers(path: &Path) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = std::fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode());
+        if mode & 0o077 != 0 {
+            let path = path.display();
+            output::note(format_args!("Others can read {path}, which holds a key: chmod 600."));
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = path;
 }
 
 fn pay_to(config: &Config, network: &Network) -> Result<Account, CliError> {
-    if let Some(text) = &config.payment.pay_to {
-        let address: Address = text
-            .parse()
-            .map_err(|_| CliError::Input(format!("payment.pay_to: `{text}` is no EVM address")))?;
-        return account(address);
-    }
-    if network.is_development() {
-        return account(development_key(DEV_PAID)?.address());
-    }
-    Err(CliError::Input(format!("payment.pay_to is not set, and {network} moves real money")))
+    let address = match &config.payment.pay_to {
+        Some(text) => money::address(text)
+            .map_err(|error| CliError::Input(format!("payment.pay_to: {error}")))?,
+        None => development_key(DEV_PAID)?.address(),
+    };
+    money::refuse_development("payment.pay_to", address, network)?;
+    money::account(address)
 }
 
 async fn facilitator(
     config: &Config,
     chain: Chain,
+    prices: &PriceList,
     pay_to: &Account,
 ) -> Result<Arc<dyn Facilitator>, CliError> {
     if let Some(url) = &config.payment.facilitator_url {
@@ -155,25 +273,30 @@ async fn facilitator(
         return Ok(Arc::new(remote));
     }
     let file = config.payment.settlement_key_file.as_deref();
-    let key = match account_key(file, "ASSAY_SETTLEMENT_KEY")? {
+    let key = match account_key(file, SETTLEMENT_KEY)? {
         Some(key) => key,
-        None if chain.network().is_development() => development_key(DEV_SETTLER)?,
-        None => {
-            let message = "payment.settlement_key_file is not set: a real network needs a key that \
-                           pays the gas, or payment.facilitator_url";
-            return Err(CliError::Input(message.to_owned()));
-        }
+        None => development_key(DEV_SETTLER)?,
     };
-    let assets = shop::prices(config, chain.network())?
+    let assets = prices
         .iter()
         .filter(|price| price.asset.id.network() == chain.network())
         .filter_map(|price| price.asset.id.reference().as_str().parse().ok())
         .collect();
     let signer =
-        SettlementSigner::new(chain, key, FeeLimits::default()).map_err(CliError::failed)?;
+        SettlementSigner::new(chain, key, FeeLimits::default()).map_err(CliError::input)?;
+    warn_of_empty_account(&signer).await;
     let mut local = LocalConfig::new(assets);
     local.confirmations = config.chain.confirmations;
     local.pay_to = pay_to.as_str().parse().ok().map(|address| vec![address]);
     local.timeout = Duration::from_secs(30);
     Ok(Arc::new(LocalFacilitator::new(signer, local)))
+}
+
+/// Without gas no settlement is sent, and the first buyer would be the one to find out.
+pub(crate) async fn warn_of_empty_account(signer: &SettlementSigner) {
+    let address = signer.address();
+    let balance = signer.chain().gas_balance(address).await;
+    if balance.is_ok_and(|balance| balance.is_zero()) {
+        warn!(%address, "The account that settles has nothing to pay gas with.");
+    }
 }

@@ -1,25 +1,32 @@
 //! A whole gateway in this process: chain, facilitator, keys, store, catalogue, service, HTTP.
 
 mod chain;
+mod packages;
 mod shop;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use assay_gateway::{Gateway, GatewayConfig, RunningServer, serve};
-use assay_primitives::{Clock, Randomness, parse_duration};
+use assay_gateway::{Gateway, GatewayConfig, RunningServer, ServeError, serve};
+use assay_primitives::{Clock, Randomness};
 use assay_service::{Service, ServiceParts, Settings};
-use assay_store::{BlobStore, Durability, SqliteStore};
+use assay_store::{BlobStore, SqliteStore, StoreError};
 use tokio_util::task::TaskTracker;
 
-use self::chain::PaymentRail;
 pub(crate) use self::chain::{
-    account_key, connect, development_asset, development_key, start_devchain,
+    ChainEnd, PaymentRail, RunningChain, SETTLEMENT_KEY, account_key, cannot_listen, connect,
+    development_key, warn_of_empty_account,
 };
+pub(crate) use self::packages::packages;
 use self::shop::Shop;
-pub(crate) use self::shop::packages;
 use crate::config::Config;
-use crate::error::CliError;
+use crate::error::{CliError, Plain};
+use crate::files;
+
+/// How often a free port is chosen again because somebody else took it first.
+const PORT_ATTEMPTS: u32 = 8;
+/// What chooses the gateway's address.
+const LISTEN: &str = "`listen` or ASSAY_LISTEN";
 
 /// A gateway that runs, with everything it stands on.
 pub(crate) struct Node {
@@ -30,28 +37,30 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// Starts everything that the configuration asks for.
+    /// Starts everything that the configuration asks for. What can be found wrong without leaving
+    /// anything behind is looked at first.
     pub(crate) async fn start(
         config: &Config,
         clock: Arc<dyn Clock>,
         randomness: Arc<dyn Randomness>,
     ) -> Result<Self, CliError> {
-        let durability = match config.durability.as_str() {
-            "full" => Durability::Full,
-            "normal" => Durability::Normal,
-            other => {
-                let message =
-                    format!("durability: expected \"full\" or \"normal\", got \"{other}\"");
-                return Err(CliError::Input(message));
-            }
-        };
-        let body_timeout = parse_duration(&config.http.body_timeout).map_err(CliError::input)?;
-        let store = SqliteStore::open(&config.data, durability).await.map_err(CliError::failed)?;
+        let packages = packages(config.models.as_deref())?;
+        let remote = ChainEnd::remote(config, &clock).await?;
+        let folder = config.data.display();
+        files::private_folder(&config.data)
+            .map_err(|error| CliError::Input(format!("data folder {folder}: {}", Plain(&error))))?;
+        let durability = config.durability().map_err(CliError::Input)?;
+        let store = SqliteStore::open(&config.data, durability).await.map_err(store_error)?;
         let store = Arc::new(store);
         let blobs =
             BlobStore::in_folder(&config.data.join("evidence")).map_err(CliError::failed)?;
-        let rail = PaymentRail::start(config, &clock).await?;
-        let shop = Shop::open(config, &rail, clock.now(), randomness.as_ref())?;
+        let end = match remote {
+            Some(end) => end,
+            None => ChainEnd::local(config, &clock).await?,
+        };
+        let prices = shop::prices(config, &packages, end.chain.network())?;
+        let rail = PaymentRail::start(config, end, &prices).await?;
+        let shop = Shop::open(config, packages, &prices, &rail, clock.now(), randomness.as_ref())?;
         let service = Arc::new(Service::new(ServiceParts {
             operator: shop.operator,
             catalogue: shop.catalogue,
@@ -68,19 +77,7 @@ impl Node {
             },
         }));
         service.resume().await.map_err(CliError::failed)?;
-        let gateway = |public_url| {
-            let config =
-                GatewayConfig { public_url, body_limit: config.http.body_limit, body_timeout };
-            Gateway::new(service.clone(), config)
-        };
-        let server = match &config.public_url {
-            Some(url) => serve(gateway(url.clone()), config.listen).await,
-            None => {
-                let address = free_port(config.listen).await?;
-                serve(gateway(format!("http://{address}")), address).await
-            }
-        };
-        let server = server.map_err(CliError::failed)?;
+        let server = listen(config, &service).await?;
         Ok(Self { service, server, store, rail })
     }
 
@@ -112,11 +109,48 @@ impl Node {
     }
 }
 
+async fn listen(config: &Config, service: &Arc<Service>) -> Result<RunningServer, CliError> {
+    let body_timeout = config.body_timeout().map_err(CliError::Input)?;
+    let any = config.listen.port() == 0;
+    let mut attempt = 1;
+    loop {
+        let address = free_port(config.listen).await?;
+        let public_url = config.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+        let gateway =
+            GatewayConfig { public_url, body_limit: config.http.body_limit, body_timeout };
+        match serve(Gateway::new(service.clone(), gateway), address).await {
+            Ok(server) => return Ok(server),
+            Err(ServeError::Bind { .. }) if any && attempt < PORT_ATTEMPTS => attempt += 1,
+            Err(ServeError::Bind { address, error }) => {
+                return Err(cannot_listen(address, &error, LISTEN));
+            }
+            Err(error) => return Err(CliError::failed(error)),
+        }
+    }
+}
+
 /// Chooses a port, where any was asked for, so that the URL in a 402 can name it.
 async fn free_port(address: SocketAddr) -> Result<SocketAddr, CliError> {
     if address.port() != 0 {
         return Ok(address);
     }
-    let listener = tokio::net::TcpListener::bind(address).await.map_err(CliError::failed)?;
+    let listener = tokio::net::TcpListener::bind(address)
+        .await
+        .map_err(|error| cannot_listen(address, &error, LISTEN))?;
     listener.local_addr().map_err(CliError::failed)
+}
+
+fn store_error(error: StoreError) -> CliError {
+    match error {
+        StoreError::InUse(path) => {
+            let folder = path.parent().unwrap_or(&path).display().to_string();
+            CliError::Failed(format!(
+                "another gateway uses the data folder {folder}: `data` or ASSAY_DATA names another"
+            ))
+        }
+        StoreError::Folder { path, error } => {
+            CliError::Failed(format!("data folder {}: {}", path.display(), Plain(&error)))
+        }
+        error => CliError::failed(error),
+    }
 }

@@ -1,0 +1,217 @@
+//! The whole way in one command, on a development chain of its own.
+
+mod print;
+mod tamper;
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use assay_chain::Address;
+use assay_client::{Bought, Buyer, BuyerConfig, InferenceOrder};
+use assay_engine::{ModelCard, Sample};
+use assay_primitives::{Account, Amount, Clock, InferenceRequest, Method, SystemRandomness};
+use assay_receipt::{SettlementBlock, SettlementRecord};
+use assay_service::CatalogueEntry;
+use assay_verify::{Expectation, Methods, Policy, Report, Verifier};
+use assay_x402::Preferences;
+use serde::Serialize;
+
+use self::tamper::Tampered;
+use super::infer::client_error;
+use super::system_clock;
+use crate::args::DemoArgs;
+use crate::config::Config;
+use crate::error::CliError;
+use crate::files::OutFile;
+use crate::node::{Node, development_key};
+use crate::signals::Interrupts;
+use crate::{money, output};
+
+/// The development account that buys.
+const PAYER: u8 = 2;
+/// The most the demo pays: 0.10.
+const CAP: Amount = Amount(100_000);
+
+/// What the demo shows.
+struct Story {
+    card: ModelCard,
+    sample: Sample,
+    bought: Bought,
+    payer: Balance,
+    seller: Balance,
+    block: Option<SettlementBlock>,
+    report: Report,
+    verified_in: Duration,
+    tampered: Tampered,
+    took: Duration,
+    gateway: String,
+}
+
+/// What an account holds of the development token, before and after.
+#[derive(Serialize)]
+struct Balance {
+    account: Account,
+    before: Amount,
+    after: Amount,
+}
+
+pub(crate) async fn run(args: DemoArgs) -> Result<ExitCode, CliError> {
+    let mut interrupts = Interrupts::listen()?;
+    let clock = system_clock();
+    let started = clock.monotonic();
+    let out = args.out.as_deref().map(OutFile::prepare).transpose()?;
+    let folder = tempfile::Builder::new().prefix("assay-demo-").tempdir();
+    let folder = folder.map_err(CliError::io("temporary folder"))?;
+    let config = configuration(&args, folder.path())?;
+    if !args.json {
+        output::note("Starting a gateway and a development chain on this machine.");
+    }
+    let starting = Box::pin(Node::start(&config, clock.clone(), Arc::new(SystemRandomness)));
+    let node = tokio::select! {
+        node = output::patiently("Starting", starting) => node?,
+        () = interrupts.next() => return Err(CliError::Interrupted),
+    };
+    let told = tokio::select! {
+        told = output::patiently("Buying", Box::pin(tell(&args, &node, &clock))) => told,
+        () = interrupts.next() => Err(CliError::Interrupted),
+    };
+    node.stop().await?;
+    let mut story = told?;
+    story.took = clock.monotonic().saturating_sub(started);
+    if let Some(out) = out {
+        out.write(&story.bought.file)?;
+    }
+    if args.json {
+        print::json(&story)?;
+    } else {
+        print::text(&story, &args);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The defaults, on free ports and in a folder that goes away: what is configured for a gateway of
+/// the user's own is none of the demo's business.
+fn configuration(args: &DemoArgs, folder: &std::path::Path) -> Result<Config, CliError> {
+    let mut config = Config::defaults()?;
+    config.data = folder.to_path_buf();
+    config.models = args.models.clone().filter(|path| !path.as_os_str().is_empty());
+    let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+    (config.listen, config.chain.devchain_listen) = (any_port, any_port);
+    Ok(config)
+}
+
+async fn tell(args: &DemoArgs, node: &Node, clock: &Arc<dyn Clock>) -> Result<Story, CliError> {
+    let entry = find(args, node)?;
+    let card = entry.package().card().clone();
+    let sample = sample(args, entry)?;
+    let request = InferenceRequest { inputs: vec![sample.input.clone()] };
+    let verifier = Verifier::new(policy(node, entry)?, Methods::standard());
+    let key = development_key(PAYER)?;
+    let seller: Address = node.rail().pay_to.as_str().parse().map_err(CliError::failed)?;
+    let holders = [key.address(), seller];
+    let before = balances(node, holders).await?;
+    let (key, random) = (Arc::new(key), Arc::new(SystemRandomness));
+    let buyer = Buyer::new(&node.url(), key, clock.clone(), random, BuyerConfig::default())
+        .map_err(|error| client_error(error, &node.url()))?;
+    let order = InferenceOrder {
+        model: card.name.clone(),
+        method: Method::SIGNED,
+        request: request.clone(),
+        preferences: Preferences::new().with_cap(money::development_asset()?.id, CAP),
+    };
+    let bought = buyer.infer(order, &verifier).await;
+    let bought = bought.map_err(|error| client_error(error, &node.url()))?;
+    let after = balances(node, holders).await?;
+
+    let expectation = Expectation { input: Some(request), nonce: None };
+    let start = clock.monotonic();
+    let report =
+        verifier.verify(&bought.file, &expectation, clock.now()).map_err(CliError::failed)?;
+    let verified_in = clock.monotonic().saturating_sub(start);
+    let tampered = tamper::tamper(&bought.bundle, &verifier, &expectation, clock.now())?;
+    let balance = |n: usize| -> Result<Balance, CliError> {
+        let pick = |all: [Amount; 2]| all.into_iter().nth(n).unwrap_or_default();
+        let account = money::account(holders.into_iter().nth(n).unwrap_or_default())?;
+        Ok(Balance { account, before: pick(before), after: pick(after) })
+    };
+    Ok(Story {
+        payer: balance(0)?,
+        seller: balance(1)?,
+        block: block(&bought),
+        card,
+        sample,
+        bought,
+        report,
+        verified_in,
+        tampered,
+        took: Duration::ZERO,
+        gateway: node.url(),
+    })
+}
+
+fn find<'a>(args: &DemoArgs, node: &'a Node) -> Result<&'a Arc<CatalogueEntry>, CliError> {
+    let catalogue = &node.service().parts().catalogue;
+    catalogue.find(&args.model).ok_or_else(|| {
+        let names: Vec<&str> =
+            catalogue.iter().map(|entry| entry.package().card().name.as_str()).collect();
+        let message =
+            format!("there is no model `{}`; there are: {}", args.model, names.join(", "));
+        CliError::Input(message)
+    })
+}
+
+fn sample(args: &DemoArgs, entry: &CatalogueEntry) -> Result<Sample, CliError> {
+    let samples = entry.package().samples();
+    samples.get(args.sample).cloned().ok_or_else(|| {
+        let message = match samples.len().checked_sub(1) {
+            Some(last) => format!("`{}` has samples 0 to {last}, no {}", args.model, args.sample),
+            None => format!("`{}` has no samples", args.model),
+        };
+        CliError::Input(message)
+    })
+}
+
+/// What a buyer would pin beforehand: nearly everything.
+fn policy(node: &Node, entry: &CatalogueEntry) -> Result<Policy, CliError> {
+    let text = format!(
+        r#"
+        operators = ["{operator}"]
+        manifest_version = 1
+        methods = ["{method}"]
+        networks = ["{network}"]
+        pay_to = ["{pay_to}"]
+        max_price = [{{ asset = "{asset}", amount = "{CAP}" }}]
+        max_age = "1h"
+        times = ["settled"]
+        payments = ["settled"]
+        [models]
+        {name} = ["{model}"]
+        "#,
+        operator = node.service().parts().operator.id(),
+        method = Method::SIGNED,
+        network = node.rail().network(),
+        pay_to = node.rail().pay_to,
+        asset = money::development_asset()?.id,
+        name = entry.package().card().name,
+        model = entry.used().id(),
+    );
+    Policy::from_toml(&text).map_err(CliError::failed)
+}
+
+/// Returns what two accounts hold of the development token, as the chain says.
+async fn balances(node: &Node, [payer, seller]: [Address; 2]) -> Result<[Amount; 2], CliError> {
+    let chain = &node.rail().end.chain;
+    let token = assay_devchain::DEV_TOKEN;
+    let (payer, seller) =
+        tokio::try_join!(chain.balance(token, payer), chain.balance(token, seller))
+            .map_err(CliError::failed)?;
+    Ok([payer, seller].map(|balance| Amount(balance.saturating_to())))
+}
+
+/// Returns the block that the payment was settled in, by the settlement record that was verified.
+fn block(bought: &Bought) -> Option<SettlementBlock> {
+    let record = bought.bundle.settlement_records.last()?;
+    SettlementRecord::from_bytes(&record.payload).ok()?.predicate().block.clone()
+}

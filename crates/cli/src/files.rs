@@ -1,0 +1,166 @@
+//! Files: read up to a size, written whole or not at all.
+
+use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use crate::error::CliError;
+
+/// Reads a file of a bounded size.
+pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, CliError> {
+    let too_long = || CliError::Input(format!("{}: more than {limit} bytes", path.display()));
+    let file = File::open(path).map_err(CliError::io(path))?;
+    if file.metadata().is_ok_and(|metadata| metadata.len() > limit) {
+        return Err(too_long());
+    }
+    let mut content = Vec::new();
+    file.take(limit + 1).read_to_end(&mut content).map_err(CliError::io(path))?;
+    if content.len() as u64 > limit { Err(too_long()) } else { Ok(content) }
+}
+
+/// Reads a text of a bounded size.
+pub(crate) fn read_text(path: &Path, limit: u64) -> Result<String, CliError> {
+    String::from_utf8(read(path, limit)?)
+        .map_err(|_| CliError::Input(format!("{}: this is no text", path.display())))
+}
+
+/// Makes a folder that only its owner can look into. One that exists is left as it is.
+pub(crate) fn private_folder(path: &Path) -> std::io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+/// Who can read a file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Readers {
+    Everybody,
+    Owner,
+}
+
+/// Writes a file that must not exist yet.
+pub(crate) fn write_new(path: &Path, content: &[u8], readers: Readers) -> Result<(), CliError> {
+    let draft = draft(path, content, readers)?;
+    draft.persist_noclobber(path).map_err(|e| CliError::Io(path.to_path_buf(), e.error))?;
+    sync_folder(path)
+}
+
+/// Writes a file, in place of one that may exist.
+pub(crate) fn replace(path: &Path, content: &[u8], readers: Readers) -> Result<(), CliError> {
+    let draft = draft(path, content, readers)?;
+    draft.persist(path).map_err(|error| CliError::Io(path.to_path_buf(), error.error))?;
+    sync_folder(path)
+}
+
+/// A file to be written once there is something to write: that it can be is found out before.
+pub(crate) struct OutFile {
+    path: PathBuf,
+    /// None where the path is no regular file, such as `/dev/stdout`.
+    draft: Option<NamedTempFile>,
+}
+
+impl OutFile {
+    pub(crate) fn prepare(path: &Path) -> Result<Self, CliError> {
+        let draft = match fs::metadata(path) {
+            Ok(found) if found.is_dir() => {
+                return Err(CliError::io(path)(std::io::ErrorKind::IsADirectory.into()));
+            }
+            Ok(found) if !found.is_file() => None,
+            _ => Some(NamedTempFile::new_in(folder_of(path)).map_err(CliError::io(path))?),
+        };
+        Ok(Self { path: path.to_path_buf(), draft })
+    }
+
+    pub(crate) fn write(self, content: &[u8]) -> Result<(), CliError> {
+        let Self { path, draft } = self;
+        match draft {
+            None => fs::write(&path, content).map_err(CliError::io(path)),
+            Some(mut draft) => {
+                draft.write_all(content).map_err(CliError::io(&path))?;
+                draft.persist(&path).map_err(|error| CliError::Io(path, error.error))?;
+                Ok(())
+            }
+        }
+    }
+}
+
+fn draft(path: &Path, content: &[u8], readers: Readers) -> Result<NamedTempFile, CliError> {
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    let permissions = std::os::unix::fs::PermissionsExt::from_mode(match readers {
+        Readers::Everybody => 0o644,
+        Readers::Owner => 0o600,
+    });
+    #[cfg(unix)]
+    builder.permissions(permissions);
+    #[cfg(not(unix))]
+    let _ = readers;
+    let mut draft = builder.tempfile_in(folder_of(path)).map_err(CliError::io(path))?;
+    draft.write_all(content).map_err(CliError::io(path))?;
+    draft.as_file().sync_all().map_err(CliError::io(path))?;
+    Ok(draft)
+}
+
+/// Puts a new name on the disk too, so that a loss of power does not take it back.
+fn sync_folder(path: &Path) -> Result<(), CliError> {
+    #[cfg(unix)]
+    File::open(folder_of(path)).and_then(|folder| folder.sync_all()).map_err(CliError::io(path))?;
+    Ok(())
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_read_up_to_a_size() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f");
+        fs::write(&path, b"1234").unwrap();
+        assert_eq!(read(&path, 4).unwrap(), b"1234");
+        assert!(read(&path, 3).unwrap_err().to_string().ends_with("more than 3 bytes"));
+        // A device says nothing of its length.
+        assert!(matches!(read(Path::new("/dev/zero"), 3), Err(CliError::Input(_))));
+        fs::write(&path, [0xff]).unwrap();
+        assert!(read_text(&path, 4).unwrap_err().to_string().ends_with("this is no text"));
+    }
+
+    #[test]
+    fn new_files_do_not_replace_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        write_new(&path, b"1", Readers::Owner).unwrap();
+        assert!(matches!(write_new(&path, b"2", Readers::Owner), Err(CliError::Io(..))));
+        assert_eq!(fs::read(&path).unwrap(), b"1");
+        replace(&path, b"3", Readers::Owner).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"3");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+    }
+
+    #[test]
+    fn where_nothing_can_be_written_is_found_out_before() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(OutFile::prepare(folder.path()).is_err());
+        assert!(OutFile::prepare(&folder.path().join("none/out")).is_err());
+        let path = folder.path().join("out");
+        drop(OutFile::prepare(&path).unwrap());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        OutFile::prepare(&path).unwrap().write(b"1").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"1");
+    }
+}

@@ -1,0 +1,22 @@
+//! The binary as its users see it. Every test starts it, on loopback and in a folder of its own;
+//! what still runs when a test ends is killed.
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on says so by panicking"
+)]
+
+mod bundles;
+mod buying;
+mod config;
+mod demo;
+mod facilitator;
+mod help;
+mod keys;
+mod models;
+mod real_network;
+mod restart;
+mod serving;
+mod shutdown;
+mod support;

@@ -1,0 +1,107 @@
+//! Processes of the binary, and what they stand on.
+
+mod http;
+mod process;
+mod servers;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+pub(crate) use self::http::{get, get_with_token, rpc};
+pub(crate) use self::process::{Ran, Running};
+pub(crate) use self::servers::{Devchain, Facilitator, Gateway, paused_purchase};
+
+/// Listens on any free port of loopback.
+pub(crate) const ANY: &str = "127.0.0.1:0";
+/// An account whose key nobody knows.
+pub(crate) const NOBODY: &str = "0x52908400098527886E0F7030069857D2E4169EE7";
+/// A key that is no development key, and holds nothing.
+pub(crate) const POOR_KEY: &str =
+    "0x8f2a55949038a9610f50fb23b5883af3b4ecb3c3bb792cbcefbd1542c692be63";
+/// The account that is paid on a development chain when none is configured.
+pub(crate) const SELLER: &str = "0x43630AAe77454A8b3AFFD1b83441E9Ad8f799464";
+
+/// A folder of a test's own, in which it runs the binary.
+#[derive(Debug)]
+pub(crate) struct Place(TempDir);
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        Self(tempfile::Builder::new().prefix("assay-cli-test-").tempdir().unwrap())
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Returns a path as an argument.
+    pub(crate) fn arg(&self, name: &str) -> String {
+        self.path(name).to_str().unwrap().to_owned()
+    }
+
+    /// Writes a file and returns its path as an argument.
+    pub(crate) fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
+        fs::write(self.path(name), content).unwrap();
+        self.arg(name)
+    }
+
+    pub(crate) fn command(&self, args: &[&str]) -> std::process::Command {
+        process::command(self.0.path(), args)
+    }
+
+    /// Runs a command to its end.
+    pub(crate) fn run(&self, args: &[&str]) -> Ran {
+        Running::start(&mut self.command(args)).finish()
+    }
+
+    /// Runs a command to its end, in another environment.
+    pub(crate) fn run_with(&self, env: &[(&str, &str)], args: &[&str]) -> Ran {
+        Running::start(self.command(args).envs(env.iter().copied())).finish()
+    }
+
+    /// Writes an input for a model, and returns its path.
+    pub(crate) fn example(&self, model: &str) -> String {
+        let example = self.run(&["models", "--example", model]).expect(0);
+        self.file(&format!("{model}.json"), example.stdout)
+    }
+
+    /// Buys an inference with development account 2, and returns what `--json` prints.
+    pub(crate) fn buy(&self, gateway: &str, out: &str) -> Value {
+        let (input, out) = (self.example("digits"), self.arg(out));
+        let bought = self.run(&[
+            "infer",
+            "--json",
+            "--gateway",
+            gateway,
+            "--model",
+            "digits",
+            "--input",
+            &input,
+            "--out",
+            &out,
+            "--development-account",
+            "2",
+        ]);
+        bought.expect(0).json()
+    }
+
+    pub(crate) fn entries(&self, folder: &str) -> Vec<String> {
+        let entries = fs::read_dir(self.path(folder)).unwrap();
+        entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect()
+    }
+}
+
+/// Returns the permissions of a file.
+pub(crate) fn mode(path: &Path) -> u32 {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+/// Returns a golden bundle of `assay-verify`, or the policy for them.
+pub(crate) fn golden(name: &str) -> Vec<u8> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../verify/tests/golden/v1");
+    fs::read(folder.join(name)).unwrap()
+}
