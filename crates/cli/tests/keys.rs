@@ -59,6 +59,7 @@ fn keys_live_from_new_to_revoked() {
     let shop = gateway(&place);
     let bought = place.buy(&shop.url, "second.assay");
     assert_eq!(bought["report"]["manifestVersion"], 2);
+    assert_eq!(shop.told["receiptKey"]["id"], *second);
     shop.stop();
     // What was signed before the rotation holds, with the manifest of then and with the present one.
     place.run(&["verify", "first.assay"]).expect(3);

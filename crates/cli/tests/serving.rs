@@ -11,6 +11,7 @@ fn a_gateway_says_what_it_sells_and_how_to_buy_it() {
         "operator    ",
         "network     eip155:31337 at http://127.0.0.1:",
         "paid to     0x43630AAe77454A8b3AFFD1b83441E9Ad8f799464\n",
+        "receipt key ",
         "data        assay-data (durability: normal)\n",
         "model       digits: signed 0.001 Assay Development Dollar\n",
         "model       tumour: signed 0.001 Assay Development Dollar\n",

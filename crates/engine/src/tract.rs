@@ -82,6 +82,7 @@ impl fmt::Debug for TractModel {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]
 fn text(error: tract_onnx::prelude::TractError) -> String {
     format!("{error:#}")
 }

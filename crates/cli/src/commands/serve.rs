@@ -1,7 +1,9 @@
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
-use assay_primitives::SystemRandomness;
+use assay_primitives::{KeyId, SystemRandomness, Timestamp};
+use assay_receipt::KeyPurpose;
 use assay_service::{CatalogueEntry, Price};
 use serde_json::{Value, json};
 use tracing::{info, warn};
@@ -14,6 +16,9 @@ use crate::error::CliError;
 use crate::node::Node;
 use crate::signals::Interrupts;
 use crate::{money, output};
+
+/// How long before its end a receipt key is spoken of.
+const ROTATE_SOON: Duration = Duration::from_secs(30 * 86_400);
 
 pub(crate) async fn run(args: &ServeArgs) -> Result<ExitCode, CliError> {
     let file = args.config.as_deref().filter(|path| !path.as_os_str().is_empty());
@@ -35,6 +40,11 @@ pub(crate) async fn run(args: &ServeArgs) -> Result<ExitCode, CliError> {
     if config.listen.ip().is_unspecified() && config.public_url.is_none() {
         warn!("`public_url` is not set: payers are told an address that leads nowhere.");
     }
+    if let Some((_, until)) = receipt_key(&node)
+        && until < system_clock().now().plus(ROTATE_SOON)
+    {
+        warn!(%until, "The receipt key is soon used no longer: run `assay key rotate`.");
+    }
     let ended = tokio::select! {
         () = interrupts.next() => Ok(()),
         result = node.failed() => result.and(Err(CliError::Failed("the server ended".to_owned()))),
@@ -49,6 +59,13 @@ pub(crate) async fn run(args: &ServeArgs) -> Result<ExitCode, CliError> {
     }
 }
 
+/// Returns the key that signs receipts, and until when it may.
+fn receipt_key(node: &Node) -> Option<(KeyId, Timestamp)> {
+    let operator = &node.service().parts().operator;
+    let id = operator.receipt_key().public().id();
+    Some((id, operator.manifest().key(id, KeyPurpose::Receipt)?.valid_to))
+}
+
 fn announce(node: &Node, config: &Config) {
     let rail = node.rail();
     output::field("gateway", node.url());
@@ -56,6 +73,10 @@ fn announce(node: &Node, config: &Config) {
     let rpc = money::public_part(&rail.end.rpc_url);
     output::field("network", format_args!("{} at {rpc}", rail.network()));
     output::field("paid to", &rail.pay_to);
+    if let Some((id, until)) = receipt_key(node) {
+        let id: String = id.to_string().chars().take(16).collect();
+        output::field("receipt key", format_args!("{id}…, until {until}"));
+    }
     output::field(
         "data",
         format_args!("{} (durability: {})", config.data.display(), config.durability),
@@ -112,6 +133,7 @@ fn to_json(node: &Node, config: &Config) -> Value {
         "network": rail.network(),
         "rpcUrl": money::public_part(&rail.end.rpc_url),
         "payTo": rail.pay_to,
+        "receiptKey": receipt_key(node).map(|(id, until)| json!({ "id": id, "validTo": until })),
         "data": config.data,
         "models": models.collect::<Vec<Value>>(),
         "accounts": rail.runs_devchain().then(accounts_json),

@@ -182,6 +182,7 @@ fn malformed(message: String) -> ApiError {
     ApiError::new(ErrorCode::MalformedRequest, message)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]
 fn tensor_error(error: TensorError) -> ApiError {
     let code = match error {
         TensorError::NotFinite { .. } => ErrorCode::NotFinite,
@@ -191,6 +192,7 @@ fn tensor_error(error: TensorError) -> ApiError {
     ApiError::new(code, error.to_string())
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]
 fn input_error(error: InputError) -> ApiError {
     let code = match error {
         InputError::Unknown { .. } => ErrorCode::UnknownInput,

@@ -30,6 +30,7 @@ pub(super) struct Settlement<'a> {
 type Outcome = Result<SettleResponse, (SettleError, SettleResponse)>;
 
 impl Committed {
+    #[expect(clippy::result_large_err, reason = "an outcome that is matched at once")]
     pub(super) async fn settle(self, service: &Service) -> Result<Purchase, PurchaseError> {
         let settlement = Settlement {
             id: self.id,
