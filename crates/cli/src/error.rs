@@ -17,9 +17,9 @@ pub(crate) enum CliError {
     /// What the command set out to do failed.
     #[error("{0}")]
     Failed(String),
-    /// What was bought does not verify.
-    #[error("the result does not verify: {0}")]
-    Refused(Box<Refusal>),
+    /// What was paid for did not come, or does not verify.
+    #[error("{}", .0.message)]
+    Undelivered(Box<Undelivered>),
     /// The user did not want to wait.
     #[error("interrupted")]
     Interrupted,
@@ -45,7 +45,7 @@ impl CliError {
     /// The exit code: 1 refused or failed, 2 unusable input, 130 interrupted, as shells have it.
     pub(crate) const fn code(&self) -> u8 {
         match self {
-            Self::Failed(_) | Self::Refused(_) => 1,
+            Self::Failed(_) | Self::Undelivered(_) => 1,
             Self::Io(..) | Self::Input(_) => 2,
             Self::Interrupted => 130,
         }
@@ -53,12 +53,31 @@ impl CliError {
 
     /// Returns the error for a program.
     pub(crate) fn to_json(&self) -> Value {
-        let refusal = match self {
-            Self::Refused(refusal) => Some(refusal),
-            _ => None,
-        };
-        json!({ "error": self.to_string(), "exitCode": self.code(), "refusal": refusal })
+        let mut told = json!({ "error": self.to_string(), "exitCode": self.code() });
+        if let (Self::Undelivered(undelivered), Some(told)) = (self, told.as_object_mut()) {
+            let Undelivered { transaction, access_token, refusal, evidence, .. } = &**undelivered;
+            told.insert("transaction".to_owned(), json!(transaction));
+            told.insert("accessToken".to_owned(), json!(access_token));
+            told.insert("refusal".to_owned(), json!(refusal));
+            told.insert("evidence".to_owned(), json!(evidence));
+        }
+        told
     }
+}
+
+/// A payment that was taken without a result to be believed.
+#[derive(Debug)]
+pub(crate) struct Undelivered {
+    /// What is wrong, and what the buyer can do.
+    pub(crate) message: String,
+    /// The transaction, by the gateway.
+    pub(crate) transaction: String,
+    /// The token that opens it at the gateway.
+    pub(crate) access_token: String,
+    /// Which check refused what came.
+    pub(crate) refusal: Option<Box<Refusal>>,
+    /// Where what came is kept.
+    pub(crate) evidence: Option<PathBuf>,
 }
 
 /// An error of the system in the words that people know, without its number.

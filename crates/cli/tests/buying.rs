@@ -187,6 +187,18 @@ fn a_policy_refuses_what_it_does_not_pin() {
     let refused = place.run(&shop.infer(&paid)).expect_told(1, "does not verify");
     assert_eq!(refused.json()["refusal"]["check"], "policy.operator");
     assert_eq!(refused.json()["refusal"]["got"], operator);
+    // It is paid for and refused: what came is kept, and not as the bundle.
+    let out = place.arg("nine.assay");
+    let refused = place.run(&shop.infer(&[&paid[..], &["--out", &out]].concat())).expect(1);
+    assert!(!refused.stderr.contains("curl"), "{refused:#?}");
+    let (told, kept) = (refused.json(), place.path("nine.assay.refused"));
+    assert_eq!(told["evidence"], kept.to_str().unwrap());
+    assert_eq!(told["accessToken"].as_str().unwrap().len(), 64);
+    assert!(told["error"].as_str().unwrap().contains("the payment was settled by 0x"), "{told}");
+    assert!(!place.path("nine.assay").exists());
+    assert_eq!(mode(&kept), 0o600);
+    let report = place.run(&["verify", "--json", kept.to_str().unwrap()]).expect(3).json();
+    assert_eq!(report["transaction"], told["transaction"]);
     place.file("policy.toml", format!("[models]\ndigits = [\"{}\"]\n", "ab".repeat(32)));
     let refused = place.run(&shop.infer(&paid)).expect(1);
     assert_eq!(refused.json()["refusal"]["check"], "policy.model");

@@ -5,25 +5,19 @@ use assay_primitives::{
     AccessToken, Clock, InferenceOutput, InferenceRequest, Method, Randomness, Timestamp, encoding,
 };
 use assay_receipt::Bundle;
-use assay_verify::{Expectation, Report, Verdict, Verifier};
+use assay_verify::{Expectation, Report, Verifier};
 use assay_x402::{
-    PAYMENT_REQUIRED, PAYMENT_RESPONSE, PAYMENT_SIGNATURE, Payment, PaymentRequirements,
-    PaymentSigner, Preferences, SettleResponse, choose_offer, decode_payment_required,
-    decode_payment_response, pay,
+    PAYMENT_REQUIRED, PAYMENT_SIGNATURE, Payment, PaymentRequirements, PaymentSigner, Preferences,
+    SettleResponse, choose_offer, decode_payment_required, pay,
 };
 use reqwest::{RequestBuilder, Response, StatusCode};
-use serde::Deserialize;
 use serde_json::Map;
 use url::Url;
 
 use crate::ClientError;
+use crate::delivery::{Delivered, Taken};
+use crate::wire::{NO_CODE, from_wire, gateway_error, header, settlement, wire_error};
 
-/// The most bytes a bundle may have.
-const MAX_BUNDLE: usize = 256 << 20;
-/// The most bytes any other answer may have.
-const MAX_ANSWER: usize = 1 << 20;
-/// How often a pending result is asked for.
-const POLL: Duration = Duration::from_millis(500);
 /// The pauses before a payment that was not answered is sent again. It is the same payment, so it
 /// can be charged once and no more.
 const RESEND: [Duration; 3] =
@@ -34,7 +28,8 @@ const RESEND: [Duration; 3] =
 pub struct BuyerConfig {
     /// How long one answer may take, proofs and settlement included.
     pub timeout: Duration,
-    /// How long to wait for a settlement that is pending.
+    /// How long to wait for the bundle after the answer: while the settlement is pending, or the
+    /// gateway cannot be reached.
     pub pending: Duration,
 }
 
@@ -48,11 +43,11 @@ impl Default for BuyerConfig {
 #[derive(Debug)]
 pub struct Buyer {
     gateway: Url,
-    http: reqwest::Client,
+    pub(crate) http: reqwest::Client,
     signer: Arc<dyn PaymentSigner>,
-    clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<dyn Clock>,
     randomness: Arc<dyn Randomness>,
-    config: BuyerConfig,
+    pub(crate) config: BuyerConfig,
 }
 
 /// An inference to buy.
@@ -90,40 +85,13 @@ pub struct Bought {
     pub answered_in: Duration,
 }
 
-#[derive(Deserialize)]
-struct WireError {
-    #[serde(default)]
-    error: String,
-    #[serde(default = "no_code")]
-    code: String,
-    #[serde(default, rename = "transactionId")]
-    transaction: Option<String>,
-    #[serde(default)]
-    reason: Option<String>,
-    #[serde(default)]
-    state: Option<String>,
-}
-
-/// Stands for the code of an answer that has none.
-const NO_CODE: &str = "no code";
-
-fn no_code() -> String {
-    NO_CODE.to_owned()
-}
-
 /// A request that pays.
-struct PaidRequest<'a> {
+struct PaidRequest<'a, 't> {
     order: &'a InferenceOrder,
     body: &'a [u8],
     payment: &'a Payment,
-    access_token: &'a AccessToken,
+    access_token: &'t AccessToken,
     nonce: &'a str,
-}
-
-/// What a paid request came to.
-struct Answer {
-    transaction: String,
-    settlement: Option<SettleResponse>,
 }
 
 impl Buyer {
@@ -153,9 +121,10 @@ impl Buyer {
     /// A payment that is not answered is sent again, the same one: it is charged once at the most.
     ///
     /// # Errors
-    /// Says at which step it ended. After a payment was signed,
-    /// [`ClientError::PaymentRefused`] and [`ClientError::Gateway`] say that by the gateway's word
-    /// nothing was charged; after any other error it may have been.
+    /// Says at which step it ended. After a payment was signed there are four ways:
+    /// [`ClientError::PaymentRefused`] and [`ClientError::Gateway`] when by the gateway's word
+    /// nothing was charged, [`ClientError::Unanswered`] when nobody says what became of it, and
+    /// [`ClientError::Undelivered`] when the payment was taken and no result to be believed came.
     pub async fn infer(
         &self,
         order: InferenceOrder,
@@ -184,14 +153,13 @@ impl Buyer {
             access_token: &access_token,
             nonce: &nonce,
         };
-        let answer = self.send(&paid).await?;
+        let taken = self.send(&paid).await?;
         let answered_in = self.clock.monotonic().saturating_sub(started);
-        let file = self.fetch(&answer.transaction, &access_token).await?;
+        let file = taken.fetch(self).await?;
         let expectation = Expectation { input: Some(order.request), nonce: Some(nonce) };
-        let (bundle, report) = verify(verifier, &file, &expectation, self.clock.now())?;
-        check_payment(&report, &bundle, &payment)?;
-        let output = output(&bundle)?;
-        let settlement = answer.settlement;
+        let Delivered { file, bundle, report, output } =
+            taken.check(file, verifier, &expectation, &payment, self.clock.now())?;
+        let settlement = taken.settlement;
         Ok(Bought { file, bundle, report, output, offer, settlement, access_token, answered_in })
     }
 
@@ -213,7 +181,7 @@ impl Buyer {
     }
 
     /// Sends a payment until somebody says what became of it.
-    async fn send(&self, paid: &PaidRequest<'_>) -> Result<Answer, ClientError> {
+    async fn send<'t>(&self, paid: &PaidRequest<'_, 't>) -> Result<Taken<'t>, ClientError> {
         let mut answer = self.send_once(paid).await;
         for pause in RESEND {
             match &answer {
@@ -233,63 +201,31 @@ impl Buyer {
         })
     }
 
-    async fn send_once(&self, paid: &PaidRequest<'_>) -> Result<Answer, ClientError> {
+    async fn send_once<'t>(&self, paid: &PaidRequest<'_, 't>) -> Result<Taken<'t>, ClientError> {
         let request = self
             .post(paid.order, paid.body)?
             .header(PAYMENT_SIGNATURE, &paid.payment.header)
             .header("assay-nonce", paid.nonce)
             .header("assay-access-token-hash", paid.access_token.hash().to_string());
         let response = request.send().await?;
-        let settlement = header(&response, PAYMENT_RESPONSE)
-            .map(|header| decode_payment_response(&header))
-            .transpose()?;
+        let settlement = settlement(&response);
+        let access_token = paid.access_token;
         match response.status() {
-            StatusCode::OK => {
-                let transaction = header(&response, "assay-transaction")
-                    .ok_or_else(|| protocol("an Assay-Transaction header", &"none"))?;
-                Ok(Answer { transaction, settlement })
-            }
+            StatusCode::OK => match header(&response, "assay-transaction") {
+                Some(transaction) => Ok(Taken { transaction, settlement, access_token }),
+                None => Err(unanswered(paid, "200 OK without Assay-Transaction".to_owned())),
+            },
             StatusCode::PAYMENT_REQUIRED => Err(refused(response, settlement).await),
             status => {
                 let mut wire = wire_error(response).await;
                 match (wire.code.as_str(), wire.transaction.take()) {
                     // On its way, or taken by this same request when it was sent before.
                     ("settlement_pending" | "payment_already_used", Some(transaction)) => {
-                        Ok(Answer { transaction, settlement })
+                        Ok(Taken { transaction, settlement, access_token })
                     }
                     _ => Err(from_wire(status.as_u16(), wire)),
                 }
             }
-        }
-    }
-
-    /// Fetches the bundle, waiting for a settlement that is pending.
-    async fn fetch(
-        &self,
-        transaction: &str,
-        access_token: &AccessToken,
-    ) -> Result<Vec<u8>, ClientError> {
-        let url = self.url(&["v1", "receipts", transaction])?;
-        let deadline = self.clock.monotonic() + self.config.pending;
-        loop {
-            let request = self.http.get(url.clone()).bearer_auth(access_token.reveal());
-            let response = request.send().await?;
-            match response.status() {
-                StatusCode::OK => return read(response, MAX_BUNDLE).await,
-                StatusCode::CONFLICT => {
-                    let wire = wire_error(response).await;
-                    if matches!(wire.state.as_deref(), Some("failed" | "failing")) {
-                        let reason = "settlement_failed".to_owned();
-                        return Err(ClientError::PaymentRefused { reason, message: wire.error });
-                    }
-                }
-                _ => return Err(gateway_error(response).await),
-            }
-            if self.clock.monotonic() >= deadline {
-                let (transaction, access_token) = (transaction.to_owned(), access_token.reveal());
-                return Err(ClientError::Pending { transaction, access_token });
-            }
-            tokio::time::sleep(POLL).await;
         }
     }
 
@@ -303,7 +239,7 @@ impl Buyer {
             .body(body.to_vec()))
     }
 
-    fn url(&self, segments: &[&str]) -> Result<Url, ClientError> {
+    pub(crate) fn url(&self, segments: &[&str]) -> Result<Url, ClientError> {
         let mut url = self.gateway.clone();
         url.set_query(None);
         url.path_segments_mut()
@@ -312,51 +248,6 @@ impl Buyer {
             .extend(segments);
         Ok(url)
     }
-}
-
-fn verify(
-    verifier: &Verifier,
-    file: &[u8],
-    expectation: &Expectation,
-    now: Timestamp,
-) -> Result<(Bundle, Report), ClientError> {
-    let report = verifier.verify(file, expectation, now)?;
-    if let Verdict::Refused(refusal) = report.verdict {
-        return Err(ClientError::Refused(refusal));
-    }
-    let bundle = Bundle::from_bytes(file).map_err(|error| protocol("a bundle", &error))?;
-    Ok((bundle, report))
-}
-
-/// The receipt has to be about the authorisation that was signed here, not merely about one.
-fn check_payment(report: &Report, bundle: &Bundle, payment: &Payment) -> Result<(), ClientError> {
-    let receipt = assay_receipt::Receipt::from_bytes(&bundle.receipt.payload)
-        .map_err(|error| protocol("a receipt", &error))?;
-    let got = &receipt.predicate().authorization;
-    let accepted = &payment.payload.accepted;
-    let signed = &payment.authorization;
-    let same = |field, expected: String, got: String| {
-        if expected.eq_ignore_ascii_case(&got) {
-            Ok(())
-        } else {
-            Err(ClientError::OtherPayment { field, expected, got })
-        }
-    };
-    same("nonce", signed.nonce.to_string(), got.nonce.clone())?;
-    same("payer", signed.from.to_string(), got.payer.to_string())?;
-    same("payTo", signed.to.to_string(), got.pay_to.to_string())?;
-    same("amount", accepted.amount.to_string(), got.amount.to_string())?;
-    same("network", accepted.network.to_string(), got.network.to_string())?;
-    same("asset", accepted.asset.to_string(), got.asset.to_string())?;
-    let wanted = accepted.extra_text("method").unwrap_or_default().to_owned();
-    let method = report.items.first().map(|item| item.method.to_string());
-    same("method", wanted, method.unwrap_or_default())
-}
-
-fn output(bundle: &Bundle) -> Result<InferenceOutput, ClientError> {
-    let bytes = bundle.items.first().and_then(|item| item.output.as_deref());
-    let bytes = bytes.ok_or_else(|| protocol("an output", &"none"))?;
-    InferenceOutput::from_bytes(bytes).map_err(|error| protocol("an output", &error))
 }
 
 /// What a 402 to a payment says: the reason of the settlement, or else of the refusal.
@@ -370,7 +261,7 @@ async fn refused(response: Response, settlement: Option<SettleResponse>) -> Clie
     ClientError::PaymentRefused { reason, message: wire.error }
 }
 
-fn unanswered(paid: &PaidRequest<'_>, cause: String) -> ClientError {
+fn unanswered(paid: &PaidRequest<'_, '_>, cause: String) -> ClientError {
     let authorization = &paid.payment.authorization;
     ClientError::Unanswered {
         cause,
@@ -380,41 +271,6 @@ fn unanswered(paid: &PaidRequest<'_>, cause: String) -> ClientError {
     }
 }
 
-fn header(response: &Response, name: &str) -> Option<String> {
-    response.headers().get(name)?.to_str().ok().map(str::to_owned)
-}
-
-async fn gateway_error(response: Response) -> ClientError {
-    let status = response.status().as_u16();
-    from_wire(status, wire_error(response).await)
-}
-
-async fn wire_error(response: Response) -> WireError {
-    let body = read(response, MAX_ANSWER).await.unwrap_or_default();
-    serde_json::from_slice(&body).unwrap_or_else(|_| WireError {
-        error: String::from_utf8_lossy(&body).chars().take(200).collect(),
-        code: no_code(),
-        transaction: None,
-        reason: None,
-        state: None,
-    })
-}
-
-fn from_wire(status: u16, wire: WireError) -> ClientError {
-    ClientError::Gateway { status, code: wire.code, message: wire.error }
-}
-
 fn protocol(expected: &'static str, got: &dyn std::fmt::Display) -> ClientError {
     ClientError::Protocol { expected, got: got.to_string() }
-}
-
-async fn read(mut response: Response, limit: usize) -> Result<Vec<u8>, ClientError> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await? {
-        if body.len() + chunk.len() > limit {
-            return Err(protocol("a shorter answer", &format!("more than {limit} bytes")));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
 }

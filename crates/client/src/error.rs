@@ -1,7 +1,9 @@
 use assay_primitives::{RandomnessError, Timestamp};
 use assay_verify::{Refusal, Unusable};
-use assay_x402::{ChooseError, HeaderError, PayError};
+use assay_x402::{ChooseError, HeaderError, PayError, SettleResponse};
 use thiserror::Error;
+
+use crate::wire::described;
 
 /// An inference that was not bought, or whose result is not to be believed.
 #[derive(Debug, Error)]
@@ -65,19 +67,55 @@ pub enum ClientError {
         /// The token that opens the result.
         access_token: String,
     },
-    /// The payment is on its way and the result did not come in time.
-    #[error(
-        "payment pending: fetch the result of transaction {transaction} later, with the access \
-             token {access_token}"
-    )]
-    Pending {
-        /// The transaction.
-        transaction: String,
-        /// The token that opens it.
-        access_token: String,
-    },
-    /// What came is no bundle.
+    /// The payment was taken, and no result to be believed came.
     #[error(transparent)]
+    Undelivered(Box<Undelivered>),
+    /// No randomness for nonce and token.
+    #[error(transparent)]
+    Randomness(#[from] RandomnessError),
+}
+
+/// A payment that was taken without a result that is to be believed, and what the buyer has in hand
+/// to get the result later, or to show that he was not served.
+#[derive(Debug, Error)]
+#[error("the payment for transaction {transaction} was taken, and {cause}")]
+#[non_exhaustive]
+pub struct Undelivered {
+    /// The transaction, by the gateway.
+    pub transaction: String,
+    /// The token that opens it at the gateway.
+    pub access_token: String,
+    /// What became of the payment, by the gateway.
+    pub settlement: Option<SettleResponse>,
+    /// The file that came, where one did: it is evidence, not a result.
+    pub file: Option<Vec<u8>>,
+    /// What is wrong.
+    #[source]
+    pub cause: DeliveryError,
+}
+
+/// Why there is no result to be believed.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum DeliveryError {
+    /// The bundle did not come in time. It can be fetched later.
+    #[error("the result did not come in time: {0}")]
+    Late(String),
+    /// The gateway refuses to give the bundle.
+    #[error("the gateway answered {status}, {code}, when asked for the result: {message}")]
+    Gateway {
+        /// The HTTP status.
+        status: u16,
+        /// The error's code.
+        code: String,
+        /// The error in words.
+        message: String,
+    },
+    /// The bundle is longer than is read.
+    #[error("what came is longer than {0} bytes")]
+    TooLong(usize),
+    /// What came is no bundle.
+    #[error("what came cannot be used: {0}")]
     Unusable(#[from] Unusable),
     /// What came does not verify.
     #[error("the result does not verify: {0}")]
@@ -92,16 +130,18 @@ pub enum ClientError {
         /// What the receipt says.
         got: String,
     },
-    /// No randomness for nonce and token.
-    #[error(transparent)]
-    Randomness(#[from] RandomnessError),
+    /// A part of the bundle is missing.
+    #[error("the bundle: expected {expected}, got {got}")]
+    Contents {
+        /// What should be there.
+        expected: &'static str,
+        /// What is.
+        got: String,
+    },
 }
 
 impl From<reqwest::Error> for ClientError {
     fn from(error: reqwest::Error) -> Self {
-        // Without the URL: it may carry what should not be printed.
-        let error = error.without_url();
-        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
-        Self::Http(format!("{error}{}", cause.unwrap_or_default()))
+        Self::Http(described(error))
     }
 }

@@ -2,10 +2,13 @@
 //!
 //! A [`Buyer`] asks, looks at the offers, pays the one that it wants and can afford, fetches the
 //! bundle and verifies it against its own request, nonce and payment. A result that does not verify
-//! is an error; nothing of it is returned as a result.
+//! is an error; nothing of it is returned as a result. An error after the payment was taken keeps
+//! what the buyer needs to get the result later or to show that there is none: [`Undelivered`].
 
 mod buyer;
+mod delivery;
 mod error;
+mod wire;
 
 pub use buyer::{Bought, Buyer, BuyerConfig, InferenceOrder};
-pub use error::ClientError;
+pub use error::{ClientError, DeliveryError, Undelivered};

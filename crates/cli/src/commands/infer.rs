@@ -1,9 +1,11 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use assay_chain::{AccountKey, is_development_address};
-use assay_client::{Bought, Buyer, BuyerConfig, ClientError, InferenceOrder};
+use assay_client::{
+    Bought, Buyer, BuyerConfig, ClientError, DeliveryError, InferenceOrder, Undelivered,
+};
 use assay_primitives::{
     Account, Amount, AssetId, Method, Network, SystemRandomness, Tensor, printable,
 };
@@ -14,8 +16,8 @@ use serde::{Deserialize, Serialize};
 use super::input::InputSpec;
 use super::{gateway, input, show, system_clock, verify};
 use crate::args::{InferArgs, PayerArgs};
-use crate::error::CliError;
-use crate::files::OutFile;
+use crate::error::{self, CliError};
+use crate::files::{self, OutFile, Readers};
 use crate::money;
 use crate::node::{account_key, development_key, packages};
 use crate::output::{self, Style};
@@ -45,9 +47,14 @@ pub(crate) async fn run(args: InferArgs) -> Result<ExitCode, CliError> {
         .map_err(|error| client_error(error, &args.gateway))?;
     let order = InferenceOrder { model: args.model.clone(), method, request, preferences };
     let waiting = format!("Waiting for {} to answer and settle", args.gateway);
-    let bought = output::patiently(&waiting, Box::pin(buyer.infer(order, &verifier)))
-        .await
-        .map_err(|error| client_error(error, &args.gateway))?;
+    let bought = match output::patiently(&waiting, Box::pin(buyer.infer(order, &verifier))).await {
+        Ok(bought) => bought,
+        Err(ClientError::Undelivered(undelivered)) => {
+            let kept = keep(args.out.as_deref(), &undelivered);
+            return Err(not_delivered(*undelivered, kept, &args.gateway));
+        }
+        Err(error) => return Err(client_error(error, &args.gateway)),
+    };
     let saved = out.map_or(Ok(()), |out| out.write(&bought.file));
     print(&args, &bought)?;
     saved.map_err(|error| {
@@ -159,7 +166,7 @@ fn payer(args: &PayerArgs) -> Result<(AccountKey, Preferences), CliError> {
 /// A result that does not verify is refused; what was asked wrongly is unusable input.
 pub(super) fn client_error(error: ClientError, gateway: &str) -> CliError {
     match error {
-        ClientError::Refused(refusal) => CliError::Refused(refusal),
+        ClientError::Undelivered(undelivered) => not_delivered(*undelivered, None, gateway),
         ClientError::Url(_) => CliError::input(error),
         ClientError::Gateway { status: 400..=499, code, message } => {
             CliError::Input(format!("gateway {gateway}: {} ({code})", printable(&message, 512)))
@@ -180,13 +187,50 @@ pub(super) fn client_error(error: ClientError, gateway: &str) -> CliError {
                 printable(&cause, 512)
             ))
         }
-        ClientError::Pending { transaction, access_token } => CliError::Failed(format!(
-            "the payment is on its way, and the result did not come in time. Do not pay again. {}",
-            how_to_fetch(gateway, &transaction, &access_token)
-        )),
         ClientError::Http(error) => CliError::Failed(format!("gateway {gateway}: {error}")),
         other => CliError::Failed(printable(&other.to_string(), 1_024)),
     }
+}
+
+/// Saves what does not verify beside where the bundle would be: nobody is to take it for one.
+fn keep(out: Option<&Path>, undelivered: &Undelivered) -> Option<Result<PathBuf, CliError>> {
+    let (out, file) = (out?, undelivered.file.as_ref()?);
+    let mut name = out.file_name()?.to_os_string();
+    name.push(".refused");
+    let path = out.with_file_name(name);
+    Some(files::replace(&path, file, Readers::Owner).map(|()| path))
+}
+
+/// The money has left or is about to, and there is no result: says what the buyer has in hand.
+fn not_delivered(
+    undelivered: Undelivered,
+    kept: Option<Result<PathBuf, CliError>>,
+    gateway: &str,
+) -> CliError {
+    let Undelivered { transaction, access_token, settlement, cause, .. } = undelivered;
+    let paid = settlement.filter(|settlement| settlement.success).map_or_else(
+        || "the payment was taken".to_owned(),
+        |settled| format!("the payment was settled by {}", printable(&settled.transaction, 80)),
+    );
+    let said = printable(&cause.to_string(), 1_024);
+    let again = how_to_fetch(gateway, &transaction, &access_token);
+    let (evidence, next) = match kept {
+        Some(Ok(path)) => {
+            let next = format!("What came is kept as evidence in {}", path.display());
+            (Some(path), next)
+        }
+        Some(Err(error)) => (None, format!("What came could not be kept: {error}. {again}")),
+        None => (None, again),
+    };
+    let late = matches!(cause, DeliveryError::Late(_));
+    let advice = if late { "Do not pay again. " } else { "" };
+    let message = format!("{paid}, and {said}. {advice}{next}");
+    let refusal = match cause {
+        DeliveryError::Refused(refusal) => Some(refusal),
+        _ => None,
+    };
+    let undelivered = error::Undelivered { message, transaction, access_token, refusal, evidence };
+    CliError::Undelivered(Box::new(undelivered))
 }
 
 fn how_to_fetch(gateway: &str, transaction: &str, token: &str) -> String {

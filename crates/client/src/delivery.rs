@@ -1,0 +1,174 @@
+//! From a payment that was taken to a result that is believed.
+
+use std::time::Duration;
+
+use assay_primitives::{AccessToken, InferenceOutput, Timestamp};
+use assay_receipt::{Bundle, Receipt};
+use assay_verify::{Expectation, Report, Verdict, Verifier};
+use assay_x402::{Payment, SettleResponse};
+use reqwest::{Response, StatusCode};
+
+use crate::buyer::Buyer;
+use crate::error::{ClientError, DeliveryError, Undelivered};
+use crate::wire::{ReadError, described, read, wire_error};
+
+/// The most bytes a bundle may have.
+const MAX_BUNDLE: usize = 256 << 20;
+/// How often a result that is not there yet is asked for.
+const POLL: Duration = Duration::from_millis(500);
+
+/// A payment that a gateway took: from here on every error keeps what the buyer needs to get his
+/// result, or to show that he did not.
+pub(crate) struct Taken<'a> {
+    pub(crate) transaction: String,
+    pub(crate) settlement: Option<SettleResponse>,
+    pub(crate) access_token: &'a AccessToken,
+}
+
+/// A bundle that verifies, and is about the payment that was made.
+pub(crate) struct Delivered {
+    pub(crate) file: Vec<u8>,
+    pub(crate) bundle: Bundle,
+    pub(crate) report: Report,
+    pub(crate) output: InferenceOutput,
+}
+
+/// What one question for the bundle came to.
+enum Asked {
+    Bundle(Vec<u8>),
+    NotYet(String),
+    SettlementFailed(String),
+    Never(DeliveryError),
+}
+
+impl Taken<'_> {
+    pub(crate) fn lost(&self, file: Option<Vec<u8>>, cause: DeliveryError) -> ClientError {
+        ClientError::Undelivered(Box::new(Undelivered {
+            transaction: self.transaction.clone(),
+            access_token: self.access_token.reveal(),
+            settlement: self.settlement.clone(),
+            file,
+            cause,
+        }))
+    }
+
+    /// Fetches the bundle. A settlement that is pending, a gateway that starts anew and a line that
+    /// breaks are waited for.
+    pub(crate) async fn fetch(&self, buyer: &Buyer) -> Result<Vec<u8>, ClientError> {
+        let url = buyer.url(&["v1", "receipts", &self.transaction])?;
+        let deadline = buyer.clock.monotonic() + buyer.config.pending;
+        loop {
+            let request = buyer.http.get(url.clone()).bearer_auth(self.access_token.reveal());
+            let asked = match request.send().await {
+                Ok(response) => asked(response).await,
+                Err(error) => Asked::NotYet(described(error)),
+            };
+            let cause = match asked {
+                Asked::Bundle(file) => return Ok(file),
+                Asked::SettlementFailed(message) => {
+                    let reason = "settlement_failed".to_owned();
+                    return Err(ClientError::PaymentRefused { reason, message });
+                }
+                Asked::Never(cause) => return Err(self.lost(None, cause)),
+                Asked::NotYet(cause) => cause,
+            };
+            if buyer.clock.monotonic() >= deadline {
+                return Err(self.lost(None, DeliveryError::Late(cause)));
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Verifies a bundle, and that it is about this payment and no other.
+    pub(crate) fn check(
+        &self,
+        file: Vec<u8>,
+        verifier: &Verifier,
+        expectation: &Expectation,
+        payment: &Payment,
+        now: Timestamp,
+    ) -> Result<Delivered, ClientError> {
+        match examine(&file, verifier, expectation, payment, now) {
+            Ok((bundle, report, output)) => Ok(Delivered { file, bundle, report, output }),
+            Err(cause) => Err(self.lost(Some(file), cause)),
+        }
+    }
+}
+
+async fn asked(response: Response) -> Asked {
+    let status = response.status();
+    if status == StatusCode::OK {
+        return match read(response, MAX_BUNDLE).await {
+            Ok(file) => Asked::Bundle(file),
+            Err(ReadError::BrokeOff(error)) => Asked::NotYet(described(error)),
+            Err(ReadError::TooLong(limit)) => Asked::Never(DeliveryError::TooLong(limit)),
+        };
+    }
+    let wire = wire_error(response).await;
+    match status {
+        StatusCode::CONFLICT if matches!(wire.state.as_deref(), Some("failed" | "failing")) => {
+            Asked::SettlementFailed(wire.error)
+        }
+        StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {
+            Asked::NotYet(wire.error)
+        }
+        status if status.is_server_error() => Asked::NotYet(format!("{status}: {}", wire.error)),
+        status => Asked::Never(DeliveryError::Gateway {
+            status: status.as_u16(),
+            code: wire.code,
+            message: wire.error,
+        }),
+    }
+}
+
+fn examine(
+    file: &[u8],
+    verifier: &Verifier,
+    expectation: &Expectation,
+    payment: &Payment,
+    now: Timestamp,
+) -> Result<(Bundle, Report, InferenceOutput), DeliveryError> {
+    let report = verifier.verify(file, expectation, now)?;
+    if let Verdict::Refused(refusal) = report.verdict {
+        return Err(DeliveryError::Refused(refusal));
+    }
+    let bundle = Bundle::from_bytes(file).map_err(|error| contents("a bundle", &error))?;
+    check_payment(&report, &bundle, payment)?;
+    let output = output(&bundle)?;
+    Ok((bundle, report, output))
+}
+
+/// The receipt has to be about the authorisation that was signed here, not merely about one.
+fn check_payment(report: &Report, bundle: &Bundle, payment: &Payment) -> Result<(), DeliveryError> {
+    let receipt =
+        Receipt::from_bytes(&bundle.receipt.payload).map_err(|e| contents("a receipt", &e))?;
+    let got = &receipt.predicate().authorization;
+    let accepted = &payment.payload.accepted;
+    let signed = &payment.authorization;
+    let same = |field, expected: String, got: String| {
+        if expected.eq_ignore_ascii_case(&got) {
+            Ok(())
+        } else {
+            Err(DeliveryError::OtherPayment { field, expected, got })
+        }
+    };
+    same("nonce", signed.nonce.to_string(), got.nonce.clone())?;
+    same("payer", signed.from.to_string(), got.payer.to_string())?;
+    same("payTo", signed.to.to_string(), got.pay_to.to_string())?;
+    same("amount", accepted.amount.to_string(), got.amount.to_string())?;
+    same("network", accepted.network.to_string(), got.network.to_string())?;
+    same("asset", accepted.asset.to_string(), got.asset.to_string())?;
+    let wanted = accepted.extra_text("method").unwrap_or_default().to_owned();
+    let method = report.items.first().map(|item| item.method.to_string());
+    same("method", wanted, method.unwrap_or_default())
+}
+
+fn output(bundle: &Bundle) -> Result<InferenceOutput, DeliveryError> {
+    let bytes = bundle.items.first().and_then(|item| item.output.as_deref());
+    let bytes = bytes.ok_or_else(|| contents("an output", &"none"))?;
+    InferenceOutput::from_bytes(bytes).map_err(|error| contents("an output", &error))
+}
+
+fn contents(expected: &'static str, got: &dyn std::fmt::Display) -> DeliveryError {
+    DeliveryError::Contents { expected, got: got.to_string() }
+}
