@@ -129,6 +129,11 @@ pub(crate) struct Payment {
     #[config(env = "ASSAY_FACILITATOR_URL")]
     pub(crate) facilitator_url: Option<String>,
 
+    /// The file with the bearer token that the facilitator wants. The token itself may stand in the
+    /// environment variable ASSAY_FACILITATOR_TOKEN.
+    #[config(env = "ASSAY_FACILITATOR_TOKEN_FILE")]
+    pub(crate) facilitator_token_file: Option<PathBuf>,
+
     /// Seconds that a payer's authorisation has to be good for: more than the longest inference
     /// and settlement.
     #[config(env = "ASSAY_MAX_TIMEOUT_SECONDS", default = 60)]
@@ -239,6 +244,7 @@ impl Config {
             &mut self.prices,
             &mut self.keys.folder,
             &mut self.payment.settlement_key_file,
+            &mut self.payment.facilitator_token_file,
         ];
         for path in paths {
             path.take_if(|path| path.as_os_str().is_empty());

@@ -8,6 +8,9 @@ use tempfile::NamedTempFile;
 
 use crate::error::CliError;
 
+/// The most bytes the file with a token may have.
+const MAX_TOKEN: u64 = 4_096;
+
 /// Reads a file of a bounded size.
 pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, CliError> {
     let too_long = || CliError::Input(format!("{}: more than {limit} bytes", path.display()));
@@ -24,6 +27,14 @@ pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, CliError> {
 pub(crate) fn read_text(path: &Path, limit: u64) -> Result<String, CliError> {
     String::from_utf8(read(path, limit)?)
         .map_err(|_| CliError::Input(format!("{}: this is no text", path.display())))
+}
+
+/// Reads a bearer token.
+pub(crate) fn read_token(path: &Path) -> Result<String, CliError> {
+    match read_text(path, MAX_TOKEN)?.trim() {
+        "" => Err(CliError::Input(format!("{}: the token is empty", path.display()))),
+        token => Ok(token.to_owned()),
+    }
 }
 
 /// Makes a folder that only its owner can look into. One that exists is left as it is.

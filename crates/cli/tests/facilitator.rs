@@ -1,10 +1,9 @@
-use crate::support::{ANY, Devchain, Facilitator, Gateway, NOBODY, Place, SELLER, get};
+use crate::support::{ANY, Devchain, Facilitator, Gateway, NOBODY, Place, Running, SELLER, get};
 
 #[test]
 fn a_gateway_settles_through_a_facilitator() {
     let place = Place::new();
     let chain = Devchain::start(&place, &[]);
-    let token = place.file("token", "letmesettle\n");
     let facilitator = Facilitator::start(&place, &chain, &["--pay-to", SELLER]);
     assert_eq!(facilitator.told["network"], "eip155:31337");
     let (status, supported) = get(&facilitator.url, "/supported");
@@ -17,9 +16,56 @@ fn a_gateway_settles_through_a_facilitator() {
     assert_eq!(chain.balance(SELLER), 1_000_000_001_000);
     shop.stop();
     facilitator.process.stop("TERM").expect(0);
+}
+
+fn metric(gateway: &str, line: &str) -> bool {
+    String::from_utf8(get(gateway, "/metrics").1).unwrap().lines().any(|found| found == line)
+}
+
+/// Waits for what the gateway does in the background.
+fn wait_until(condition: impl Fn() -> bool) {
+    for _ in 0..3_000 {
+        if condition() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("it never came");
+}
+
+#[test]
+fn a_facilitator_settles_for_who_has_its_token() {
+    let place = Place::new();
+    let chain = Devchain::start(&place, &[]);
+    let token = place.file("token", "letmesettle\n");
     // With a token it may listen anywhere; where this one listens is loopback all the same.
-    let guarded = Facilitator::start(&place, &chain, &["--settle-token-file", &token]);
-    guarded.process.stop("INT").expect(0);
+    let facilitator = Facilitator::start(&place, &chain, &["--settle-token-file", &token]);
+    let usual = [("ASSAY_RPC_URL", &*chain.url), ("ASSAY_FACILITATOR_URL", &*facilitator.url)];
+    let with = |token| [&usual[..], &[token]].concat();
+    let shop = Gateway::start(&place, &with(("ASSAY_FACILITATOR_TOKEN_FILE", &token)));
+    place.buy(&shop.url, "nine.assay");
+    shop.stop();
+    assert_eq!(chain.balance(SELLER), 1_000_000_001_000);
+
+    // With another token nothing is settled, and nothing lost: the operator mends it in time.
+    let shop = Gateway::start(&place, &with(("ASSAY_FACILITATOR_TOKEN", "letmein")));
+    let input = place.example("digits");
+    let order = ["infer", "--gateway", &shop.url, "--model", "digits", "--input", &input];
+    let order = [&order[..], &["--development-account", "2"]].concat();
+    let buyer = Running::start(&mut place.command(&order));
+    wait_until(|| metric(&shop.url, "assay_transactions{state=\"committed\"} 1"));
+    shop.stop();
+    buyer.stop("INT");
+    assert_eq!(chain.balance(SELLER), 1_000_000_001_000);
+    let shop = Gateway::start(&place, &with(("ASSAY_FACILITATOR_TOKEN", "letmesettle")));
+    wait_until(|| metric(&shop.url, "assay_transactions{state=\"settled\"} 2"));
+    assert_eq!(chain.balance(SELLER), 1_000_000_002_000);
+    shop.stop();
+
+    place.file("none", " \n");
+    let serve = [&usual[..], &[("ASSAY_FACILITATOR_TOKEN_FILE", "none")]].concat();
+    place.run_with(&serve, &["serve"]).expect_told(2, "none: the token is empty");
+    facilitator.process.stop("INT").expect(0);
 }
 
 #[test]

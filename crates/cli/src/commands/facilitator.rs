@@ -17,9 +17,6 @@ use crate::node::{
 use crate::signals::Interrupts;
 use crate::{files, money, output};
 
-/// The most bytes the file with the token may have.
-const MAX_TOKEN: u64 = 4_096;
-
 pub(crate) async fn run(args: &FacilitatorArgs) -> Result<ExitCode, CliError> {
     let mut interrupts = Interrupts::listen()?;
     let clock = system_clock();
@@ -30,7 +27,7 @@ pub(crate) async fn run(args: &FacilitatorArgs) -> Result<ExitCode, CliError> {
         [] => None,
         accounts => Some(addresses(accounts)?),
     };
-    let settle_token = args.settle_token_file.as_deref().map(read_token).transpose()?;
+    let settle_token = args.settle_token_file.as_deref().map(files::read_token).transpose()?;
     let open = settle_token.is_none() && config.pay_to.is_none();
     if open && !args.listen.ip().is_loopback() {
         let message = "anyone could make this facilitator pay gas for their own transfers: give \
@@ -105,11 +102,4 @@ fn key(args: &FacilitatorArgs) -> Result<AccountKey, CliError> {
 
 fn addresses(texts: &[String]) -> Result<Vec<Address>, CliError> {
     texts.iter().map(|text| money::address(text)).collect()
-}
-
-fn read_token(path: &std::path::Path) -> Result<String, CliError> {
-    match files::read_text(path, MAX_TOKEN)?.trim() {
-        "" => Err(CliError::Input(format!("{}: the token is empty", path.display()))),
-        token => Ok(token.to_owned()),
-    }
 }

@@ -24,6 +24,8 @@ const DEV_PAID: u8 = 1;
 const MAX_KEY_FILE: u64 = 4_096;
 /// Where the key that settles may stand in place of a file.
 pub(crate) const SETTLEMENT_KEY: &str = "ASSAY_SETTLEMENT_KEY";
+/// Where the token of a remote facilitator may stand in place of a file.
+const FACILITATOR_TOKEN: &str = "ASSAY_FACILITATOR_TOKEN";
 
 /// A development chain that answers JSON-RPC.
 pub(crate) struct RunningChain {
@@ -173,10 +175,9 @@ pub(crate) fn account_key(
             warn_of_readers(path);
             (path.display().to_string(), files::read_text(path, MAX_KEY_FILE)?)
         }
-        None => match std::env::var(variable) {
-            Ok(text) if !text.is_empty() => (variable.to_owned(), text),
-            Ok(_) | Err(std::env::VarError::NotPresent) => return Ok(None),
-            Err(error) => return Err(CliError::Input(format!("{variable}: {error}"))),
+        None => match environment(variable)? {
+            Some(text) => (variable.to_owned(), text),
+            None => return Ok(None),
         },
     };
     let key = AccountKey::from_hex(text.trim());
@@ -234,7 +235,7 @@ fn check_settings(config: &Config, network: &Network) -> Result<(), CliError> {
     Err(CliError::Input(format!("{network} moves real money, so this has to be set:{missing}")))
 }
 
-/// A key that others can read is not theirs alone.
+/// A secret that others can read is none.
 fn warn_of_readers(path: &Path) {
     #[cfg(unix)]
     {
@@ -242,7 +243,7 @@ fn warn_of_readers(path: &Path) {
         let mode = std::fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode());
         if mode & 0o077 != 0 {
             let path = path.display();
-            output::note(format_args!("Others can read {path}, which holds a key: chmod 600."));
+            output::note(format_args!("Others can read {path}, which holds a secret: chmod 600."));
         }
     }
     #[cfg(not(unix))]
@@ -269,6 +270,7 @@ async fn facilitator(
         let url = url::Url::parse(url).map_err(CliError::input)?;
         let mut remote = HttpConfig::new(url);
         remote.confirmations = config.chain.confirmations;
+        remote.bearer = facilitator_token(config)?;
         let remote = HttpFacilitator::new(remote, Some(chain)).map_err(CliError::failed)?;
         return Ok(Arc::new(remote));
     }
@@ -290,6 +292,26 @@ async fn facilitator(
     local.pay_to = pay_to.as_str().parse().ok().map(|address| vec![address]);
     local.timeout = Duration::from_secs(30);
     Ok(Arc::new(LocalFacilitator::new(signer, local)))
+}
+
+/// Returns the token that a remote facilitator wants, if it wants one.
+fn facilitator_token(config: &Config) -> Result<Option<String>, CliError> {
+    match &config.payment.facilitator_token_file {
+        Some(path) => {
+            warn_of_readers(path);
+            files::read_token(path).map(Some)
+        }
+        None => environment(FACILITATOR_TOKEN),
+    }
+}
+
+/// Returns a secret that stands in an environment variable.
+fn environment(variable: &str) -> Result<Option<String>, CliError> {
+    match std::env::var(variable) {
+        Ok(text) if !text.trim().is_empty() => Ok(Some(text.trim().to_owned())),
+        Ok(_) | Err(std::env::VarError::NotPresent) => Ok(None),
+        Err(_) => Err(CliError::Input(format!("{variable}: this is no text"))),
+    }
 }
 
 /// Without gas no settlement is sent, and the first buyer would be the one to find out.
