@@ -56,6 +56,22 @@ async fn everything_is_there_after_reopening() {
     }
 }
 
+/// Inputs, outputs and access tokens' hashes are in it.
+#[cfg(unix)]
+#[tokio::test]
+async fn only_its_owner_reads_it() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (store, folder) = open().await;
+    committed(&store, 1).await;
+    let files: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(Result::unwrap).collect();
+    assert!(files.len() >= 4, "{files:?}");
+    for file in files {
+        let mode = file.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{file:?}");
+    }
+    store.close().await;
+}
+
 /// A process that ends without closing loses nothing that was answered.
 #[tokio::test]
 async fn everything_is_there_after_a_crash() {

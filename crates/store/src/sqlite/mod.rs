@@ -3,7 +3,7 @@
 mod rows;
 mod steps;
 
-use std::fs::{File, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
 use std::time::Duration;
 
@@ -47,9 +47,11 @@ impl SqliteStore {
         let folder_error = |error| StoreError::Folder { path: folder.to_path_buf(), error };
         std::fs::create_dir_all(folder).map_err(folder_error)?;
         let lock = lock(folder)?;
+        let path = folder.join("assay.db");
+        // SQLite gives its log and its shared memory the mode of the database.
+        private_file(&path).map_err(|error| StoreError::Folder { path: path.clone(), error })?;
         let options = SqliteConnectOptions::new()
-            .filename(folder.join("assay.db"))
-            .create_if_missing(true)
+            .filename(path)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(match durability {
                 Durability::Full => SqliteSynchronous::Full,
@@ -81,10 +83,19 @@ fn pool(connections: u32) -> SqlitePoolOptions {
         .test_before_acquire(false)
 }
 
+/// Opens a file, making it for its owner alone where it does not exist.
+fn private_file(path: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
 fn lock(folder: &Path) -> Result<File, StoreError> {
     let path = folder.join("assay.lock");
     let error = |error| StoreError::Folder { path: path.clone(), error };
-    let file = File::create(&path).map_err(error)?;
+    let file = private_file(&path).map_err(error)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse(folder.join("assay.db"))),
