@@ -5,6 +5,7 @@
 //! | `GET /v2`, `/v2/health/live`, `/v2/health/ready` | the server, as the Open Inference Protocol v2 has it |
 //! | `GET /v2/models/{model}`, `…/ready` | a model's tensors |
 //! | `POST /v2/models/{model}/infer` | an inference: 402 with offers, or paid for and answered |
+//! | `/v2/models/{model}/versions/{version}`, `…/ready`, `…/infer` | the same of a version |
 //! | `GET /v1/models` | the catalogue: digests, methods, prices, latency, whom to believe |
 //! | `GET /v1/receipts/{id}` | a receipt; with its access token the whole bundle |
 //! | `GET /v1/evidence/{sha256}` | a piece of evidence |

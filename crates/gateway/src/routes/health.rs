@@ -2,9 +2,9 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 
+use crate::Gateway;
 use crate::oip::{ModelMetadata, ServerMetadata};
-use crate::path::PathText;
-use crate::{ApiError, ErrorCode, Gateway};
+use crate::path::ModelPath;
 
 /// Describes the server.
 #[utoipa::path(get, path = "/v2", tag = "open-inference", responses((status = 200, body = ServerMetadata)))]
@@ -31,31 +31,30 @@ pub(crate) async fn ready(State(gateway): State<Gateway>) -> StatusCode {
 #[utoipa::path(get, path = "/v2/models/{model}", tag = "open-inference",
     params(("model", description = "the model's name")),
     responses((status = 200, body = ModelMetadata), (status = 404, body = crate::error::ErrorBody)))]
-pub(crate) async fn model(
-    State(gateway): State<Gateway>,
-    PathText(model): PathText,
-) -> Result<Json<ModelMetadata>, ApiError> {
-    let entry = find(&gateway, &model)?;
-    Ok(Json(entry.package().card().into()))
+pub(crate) async fn model(ModelPath(entry): ModelPath) -> Json<ModelMetadata> {
+    Json(entry.package().card().into())
+}
+
+/// Describes the tensors of a model's version.
+#[utoipa::path(get, path = "/v2/models/{model}/versions/{version}", tag = "open-inference",
+    params(("model", description = "the model's name"), ("version", description = "its version")),
+    responses((status = 200, body = ModelMetadata), (status = 404, body = crate::error::ErrorBody)))]
+pub(crate) async fn model_version(path: ModelPath) -> Json<ModelMetadata> {
+    model(path).await
 }
 
 /// Says whether a model can be asked.
 #[utoipa::path(get, path = "/v2/models/{model}/ready", tag = "open-inference",
     params(("model", description = "the model's name")),
     responses((status = 200), (status = 404, body = crate::error::ErrorBody)))]
-pub(crate) async fn model_ready(
-    State(gateway): State<Gateway>,
-    PathText(model): PathText,
-) -> Result<StatusCode, ApiError> {
-    find(&gateway, &model).map(|_| StatusCode::OK)
+pub(crate) async fn model_ready(_: ModelPath) -> StatusCode {
+    StatusCode::OK
 }
 
-pub(super) fn find<'a>(
-    gateway: &'a Gateway,
-    model: &str,
-) -> Result<&'a std::sync::Arc<assay_service::CatalogueEntry>, ApiError> {
-    gateway.service.parts().catalogue.find(model).ok_or_else(|| {
-        let shown: String = model.chars().take(64).collect();
-        ApiError::new(ErrorCode::UnknownModel, format!("there is no model `{shown}`"))
-    })
+/// Says whether a model's version can be asked.
+#[utoipa::path(get, path = "/v2/models/{model}/versions/{version}/ready", tag = "open-inference",
+    params(("model", description = "the model's name"), ("version", description = "its version")),
+    responses((status = 200), (status = 404, body = crate::error::ErrorBody)))]
+pub(crate) async fn model_version_ready(_: ModelPath) -> StatusCode {
+    StatusCode::OK
 }

@@ -8,11 +8,10 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use axum::response::Response;
 use serde::Deserialize;
 
-use super::health::find;
 use crate::body::receive;
 use crate::headers::{ACCESS_TOKEN, TRANSACTION, access_token_hash, nonce};
 use crate::oip::{self, Infer};
-use crate::path::PathText;
+use crate::path::ModelPath;
 use crate::paywall::{self, Paywall};
 use crate::{ApiError, ErrorCode, Gateway};
 
@@ -57,18 +56,17 @@ pub(crate) struct InferQuery {
         (status = 503, body = crate::error::ErrorBody)))]
 pub(crate) async fn infer(
     State(gateway): State<Gateway>,
-    PathText(model): PathText,
+    ModelPath(entry): ModelPath,
     query: Result<Query<InferQuery>, QueryRejection>,
     uri: Uri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let entry = find(&gateway, &model)?;
     let target = target(&uri)?;
     let Query(query) =
         query.map_err(|error| ApiError::new(ErrorCode::InvalidQuery, error.body_text()))?;
     let method = paywall::wanted_method(&headers, query.method.as_deref())?;
-    let paywall = Paywall::new(&gateway, entry, target, method.as_ref())?;
+    let paywall = Paywall::new(&gateway, &entry, target, method.as_ref())?;
     let payment = paywall::payment(&headers)?;
     let (nonce, access_token_hash) = (nonce(&headers)?, access_token_hash(&headers)?);
     let received = receive(&gateway, &headers, body).await?;
@@ -87,8 +85,8 @@ pub(crate) async fn infer(
     };
     drop(received);
     let offers = paywall.offers().to_vec();
-    let entry = entry.clone();
-    let order = Order { entry, request, offers, payment, binding, nonce, access_token_hash };
+    let order =
+        Order { entry: entry.clone(), request, offers, payment, binding, nonce, access_token_hash };
     let clock = &gateway.service.parts().clock;
     let started = clock.monotonic();
     match gateway.service.purchase(order).await {
@@ -101,6 +99,31 @@ pub(crate) async fn infer(
         }
         Err(error) => Ok(paywall.refuse(error)),
     }
+}
+
+/// Runs a model's version, for a payment: as the route without a version.
+#[utoipa::path(post, path = "/v2/models/{model}/versions/{version}/infer", tag = "open-inference",
+    params(
+        ("model", description = "the model's name"),
+        ("version", description = "its version"),
+        ("method" = Option<String>, Query, description = "narrows the offers to one method"),
+        ("PAYMENT-SIGNATURE" = Option<String>, Header, description = "x402 v2 PaymentPayload, base64"),
+    ),
+    request_body = oip::InferRequest,
+    responses(
+        (status = 200, body = oip::InferResponse),
+        (status = 402, description = "payment required, with offers", headers(
+            ("PAYMENT-REQUIRED", description = "x402 v2 PaymentRequired, base64"))),
+        (status = 404, body = crate::error::ErrorBody)))]
+pub(crate) async fn infer_version(
+    state: State<Gateway>,
+    path: ModelPath,
+    query: Result<Query<InferQuery>, QueryRejection>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    infer(state, path, query, uri, headers, body).await
 }
 
 /// What a payment is bound to and what the 402 names: path and query. The 402's header repeats it,
