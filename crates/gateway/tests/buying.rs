@@ -3,20 +3,26 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use assay_client::{Buyer, BuyerConfig, ClientError, InferenceOrder};
+use assay_client::{Buyer, BuyerConfig, ClientError, DeliveryError, InferenceOrder, Undelivered};
 use assay_primitives::{Amount, InferenceRequest, Method, SystemRandomness};
 use assay_store::TransactionState;
 use assay_verify::{Methods, Policy, Verdict, Verifier};
 use assay_x402::{OfferRefusal, Preferences};
 
 use crate::harness::{
-    BUYER, Fault, Market, Mood, SIGNED_PRICE, TOY, TOY_PRICE, ToyVerifier, asset, key, packages,
+    BUYER, Fault, GatewayLine, Market, Mishap, Mood, SIGNED_PRICE, TOY, TOY_PRICE, ToyVerifier,
+    asset, key, packages,
 };
 
 fn buyer(market: &Market) -> Buyer {
-    let config = BuyerConfig { timeout: Duration::from_secs(20), pending: Duration::from_secs(20) };
+    buyer_at(market, &market.shop.url, Duration::from_secs(20), Duration::from_secs(20))
+}
+
+/// A buyer with so much patience for an answer, and for what is pending.
+fn buyer_at(market: &Market, url: &str, timeout: Duration, pending: Duration) -> Buyer {
+    let config = BuyerConfig { timeout, pending };
     let (clock, randomness) = (market.world.clock.clone(), Arc::new(SystemRandomness));
-    Buyer::new(&market.shop.url, Arc::new(key(BUYER)), clock, randomness, config).unwrap()
+    Buyer::new(url, Arc::new(key(BUYER)), clock, randomness, config).unwrap()
 }
 
 fn verifier() -> Verifier {
@@ -90,11 +96,8 @@ async fn sends_the_same_payment_again() {
     let market = Market::open().await;
     let gate = Arc::new(tokio::sync::Semaphore::new(0));
     market.shop.toy.set(Mood::Wait(gate.clone()));
-    let config =
-        BuyerConfig { timeout: Duration::from_millis(700), pending: Duration::from_secs(20) };
-    let (clock, randomness) = (market.world.clock.clone(), Arc::new(SystemRandomness));
-    let impatient =
-        Buyer::new(&market.shop.url, Arc::new(key(BUYER)), clock, randomness, config).unwrap();
+    let (timeout, pending) = (Duration::from_millis(700), Duration::from_secs(20));
+    let impatient = buyer_at(&market, &market.shop.url, timeout, pending);
     let opening = async {
         market.shop.toy.wait_for_runs(1).await;
         // Longer than the buyer waits for an answer.
@@ -131,13 +134,80 @@ async fn names_what_was_refused() {
 async fn says_where_the_money_may_be() {
     let market = Market::open().await;
     market.shop.toy.set(Mood::Wait(Arc::new(tokio::sync::Semaphore::new(0))));
-    let config = BuyerConfig { timeout: Duration::from_millis(100), pending: Duration::ZERO };
-    let (clock, randomness) = (market.world.clock.clone(), Arc::new(SystemRandomness));
-    let buyer =
-        Buyer::new(&market.shop.url, Arc::new(key(BUYER)), clock, randomness, config).unwrap();
+    let buyer = buyer_at(&market, &market.shop.url, Duration::from_millis(100), Duration::ZERO);
     let error = buyer.infer(order(TOY, TOY_PRICE), &verifier()).await.unwrap_err();
     // It was found again where it is under way.
-    let ClientError::Pending { transaction, access_token } = error else { panic!("{error}") };
-    assert_eq!((transaction.len(), access_token.len()), (36, 64));
+    let undelivered = undelivered(error);
+    assert!(matches!(undelivered.cause, DeliveryError::Late(_)), "{undelivered}");
+    assert_eq!((undelivered.transaction.len(), undelivered.access_token.len()), (36, 64));
     market.not_charged().await;
+}
+
+fn undelivered(error: ClientError) -> Undelivered {
+    let ClientError::Undelivered(undelivered) = error else { panic!("{error}") };
+    *undelivered
+}
+
+/// Between its answer and the bundle the gateway goes away for a while, or the line breaks.
+#[tokio::test]
+async fn a_broken_line_to_the_bundle_is_waited_for() {
+    let market = Market::open().await;
+    let patience = Duration::from_secs(20);
+    for (n, mishap) in [(1, Mishap::Unavailable(2)), (2, Mishap::BreaksOff(2))] {
+        let line = GatewayLine::to(&market.shop.url, mishap).await;
+        let buyer = buyer_at(&market, &line.url, patience, patience);
+        let bought = buyer.infer(order("signed", SIGNED_PRICE), &verifier()).await.unwrap();
+        assert_eq!(bought.report.verdict, Verdict::Simulated, "{mishap:?}");
+        market.charged(n, SIGNED_PRICE * n as u128).await;
+    }
+}
+
+/// The money has left, and the bundle cannot be had: the buyer gets what opens it later.
+#[tokio::test]
+async fn what_opens_the_bundle_is_kept() {
+    let market = Market::open().await;
+    for (n, mishap) in [(1, Mishap::Unavailable(100)), (2, Mishap::BreaksOff(100))] {
+        let line = GatewayLine::to(&market.shop.url, mishap).await;
+        let buyer = buyer_at(&market, &line.url, Duration::from_secs(20), Duration::ZERO);
+        let error = buyer.infer(order("signed", SIGNED_PRICE), &verifier()).await.unwrap_err();
+        let undelivered = undelivered(error);
+        assert!(matches!(undelivered.cause, DeliveryError::Late(_)), "{undelivered}");
+        assert!(undelivered.settlement.is_some_and(|settlement| settlement.success));
+        market.charged(n, SIGNED_PRICE * n as u128).await;
+        let id = undelivered.transaction.parse().unwrap();
+        market.buyer.bundle(id, &undelivered.access_token.parse().unwrap()).await;
+    }
+}
+
+/// What does not verify is no result, and it is evidence.
+#[tokio::test]
+async fn what_does_not_verify_is_kept() {
+    let market = Market::open().await;
+    let line = GatewayLine::to(&market.shop.url, Mishap::Tampers).await;
+    let buyer = buyer_at(&market, &line.url, Duration::from_secs(20), Duration::ZERO);
+    let error = buyer.infer(order("signed", SIGNED_PRICE), &verifier()).await.unwrap_err();
+    let undelivered = undelivered(error);
+    assert!(
+        matches!(undelivered.cause, DeliveryError::Refused(_) | DeliveryError::Unusable(_)),
+        "{undelivered}"
+    );
+    let transaction = undelivered.transaction.parse().unwrap();
+    let token = undelivered.access_token.parse().unwrap();
+    let sent = market.buyer.fetch(transaction, &token).await.body;
+    let kept = undelivered.file.unwrap();
+    let differing = sent.iter().zip(&kept).filter(|(sent, kept)| sent != kept).count();
+    assert_eq!((sent.len(), differing), (kept.len(), 1));
+    market.charged(1, SIGNED_PRICE).await;
+}
+
+/// An answer that does not say what it is about leaves the buyer with the nonce of his payment.
+#[tokio::test]
+async fn an_answer_without_a_transaction() {
+    let market = Market::open().await;
+    let line = GatewayLine::to(&market.shop.url, Mishap::Forgets).await;
+    let buyer = buyer_at(&market, &line.url, Duration::from_secs(20), Duration::ZERO);
+    let error = buyer.infer(order("signed", SIGNED_PRICE), &verifier()).await.unwrap_err();
+    let ClientError::Unanswered { nonce, .. } = error else { panic!("{error}") };
+    assert_eq!(nonce.len(), 66);
+    market.charged(1, SIGNED_PRICE).await;
 }

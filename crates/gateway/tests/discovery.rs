@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    DIGITS, Market, PUBLIC_URL, SELLER, TOY, account, asset, digit, packages, send,
+    DIGITS, Market, PUBLIC_URL, SELLER, SIGNED_PRICE, TOY, account, asset, digit, packages, send,
 };
 
 #[tokio::test]
@@ -102,6 +102,25 @@ async fn health_and_metadata() {
         "outputs": [{ "name": "logits", "datatype": "FP32", "shape": [1, 10] }],
     });
     assert_eq!(model, expected);
+    // As tritonclient asks when it is given a version.
+    assert_eq!(buyer.get("/v2/models/digits/versions/1").await.json(), expected);
+    assert_eq!(buyer.get("/v2/models/digits/versions/1/ready").await.status, 200);
+    for path in ["digits/versions/2", "digits/versions/2/ready", "nobody/versions/1"] {
+        buyer.get(&format!("/v2/models/{path}")).await.is(404, "unknown_model");
+    }
+}
+
+/// A payment is for the path that it was asked for at.
+#[tokio::test]
+async fn a_version_is_bought() {
+    let market = Market::open().await;
+    let path = "/v2/models/digits/versions/1/infer";
+    let payment = market.buyer.payment(path, "signed").await.header;
+    let other = "/v2/models/digits/versions/2/infer";
+    market.buyer.buy(other, &digit(0), &payment).await.is(404, "unknown_model");
+    market.not_charged().await;
+    market.buyer.buy(path, &digit(0), &payment).await.is_served();
+    market.charged(1, SIGNED_PRICE).await;
 }
 
 /// A gateway whose store is gone is not ready, and says nothing more.
@@ -202,6 +221,9 @@ async fn the_description_lists_every_route() {
         ("/v2/models/{model}", "get"),
         ("/v2/models/{model}/infer", "post"),
         ("/v2/models/{model}/ready", "get"),
+        ("/v2/models/{model}/versions/{version}", "get"),
+        ("/v2/models/{model}/versions/{version}/infer", "post"),
+        ("/v2/models/{model}/versions/{version}/ready", "get"),
     ];
     let found: Vec<(&str, &str)> = paths
         .iter()
@@ -211,6 +233,7 @@ async fn the_description_lists_every_route() {
     // Each of them is there, and what they refer to is described.
     for (path, method) in expected {
         let path = path.replace("{model}", "digits").replace("{sha256}", "0").replace("{id}", "0");
+        let path = path.replace("{version}", "1");
         let method = if method == "get" { Method::GET } else { Method::POST };
         let answer = send(market.buyer.request(method, &path)).await;
         assert_ne!((answer.status.as_u16(), path.as_str()), (405, path.as_str()));

@@ -11,6 +11,7 @@
 
 mod buying;
 mod discovery;
+mod disk;
 mod harness;
 mod limits;
 mod methods;

@@ -4,15 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use assay_store::TransactionState;
-use assay_x402::{
-    CheckedPayment, Facilitator, FacilitatorError, LocalFacilitator, PreparedSettlement,
-    SettleError, Settled, SettlementIntent, SupportedResponse, VerifiedPayment,
-};
-use async_trait::async_trait;
 
-use crate::harness::{
-    Buyer, DIGITS, Fault, Market, Mood, SIGNED_PRICE, Setup, Shop, TOY, TOY_PRICE, World, digit,
-};
+use crate::harness::{DIGITS, Fault, Market, Mood, SIGNED_PRICE, TOY, TOY_PRICE, Twist, digit};
 
 #[tokio::test]
 async fn the_chain_does_not_answer_when_a_payment_is_checked() {
@@ -149,109 +142,50 @@ async fn the_certifier_panics() {
     market.charged(1, TOY_PRICE).await;
 }
 
-/// Settles, and then says so without naming a block, as a remote facilitator does.
-#[derive(Debug)]
-struct ByWord(LocalFacilitator);
-
-#[async_trait]
-impl Facilitator for ByWord {
-    async fn supported(&self) -> Result<SupportedResponse, FacilitatorError> {
-        self.0.supported().await
-    }
-
-    async fn verify(&self, payment: &CheckedPayment) -> Result<VerifiedPayment, FacilitatorError> {
-        self.0.verify(payment).await
-    }
-
-    async fn prepare(
-        &self,
-        payment: &VerifiedPayment,
-    ) -> Result<PreparedSettlement, FacilitatorError> {
-        self.0.prepare(payment).await
-    }
-
-    async fn settle(&self, _: &SettlementIntent) -> Result<Settled, SettleError> {
-        let (network, asset) = (self.0.chain().network().clone(), crate::harness::asset());
-        Ok(Settled {
-            network,
-            transaction: alloy_primitives::B256::repeat_byte(7),
-            block: None,
-            amount: assay_primitives::Amount(SIGNED_PRICE),
-            asset: asset.reference().clone(),
-            payer: crate::harness::account(crate::harness::BUYER),
-            pay_to: crate::harness::account(crate::harness::SELLER),
-        })
-    }
-
-    async fn reconcile(&self, intent: &SettlementIntent) -> Result<Settled, SettleError> {
-        self.0.reconcile(intent).await
-    }
-}
-
 /// A facilitator's word moves no result: a verifier asks for the block.
 #[tokio::test]
 async fn the_facilitator_names_no_block() {
-    let (world, folder) = (World::start().await, tempfile::tempdir().unwrap());
-    let facilitator = Arc::new(ByWord(world.facilitator()));
-    let shop = Shop::open(&world, folder.path(), facilitator, Setup::default()).await;
-    let buyer = Buyer::of(&shop.url);
+    let (market, _) = Market::with(Twist::SettledByWord).await;
+    let (shop, buyer) = (&market.shop, &market.buyer);
     let payment = buyer.payment(DIGITS, "signed").await.header;
     let answer = buyer.buy(DIGITS, &digit(0), &payment).await;
     answer.is(503, "settlement_pending").because("settlement_pending");
     assert_eq!(answer.settlement().transaction, format!("0x{}", "07".repeat(32)));
     let id = answer.transaction_id();
     buyer.fetch(id, &answer.token()).await.is(409, "not_settled");
-    assert_eq!(shop.service.settle_pending().await.unwrap().open, 1);
+    shop.service.settle_pending().await.unwrap();
     assert_eq!(shop.state(id).await, Some(TransactionState::Committed));
     let public = buyer.get(&format!("/v1/receipts/{id}")).await.json();
     assert_eq!(public["settlementRecords"], serde_json::json!([]));
-    assert_eq!(world.charges().await, (0, 0));
+    market.not_charged().await;
 }
 
 /// A facilitator that says it cannot tell is no refusal of the payment.
-#[derive(Debug)]
-struct Vague(LocalFacilitator);
-
-#[async_trait]
-impl Facilitator for Vague {
-    async fn supported(&self) -> Result<SupportedResponse, FacilitatorError> {
-        self.0.supported().await
-    }
-
-    async fn verify(&self, _: &CheckedPayment) -> Result<VerifiedPayment, FacilitatorError> {
-        let reason = assay_x402::ErrorReason::UnexpectedVerifyError;
-        Err(FacilitatorError::Refused { reason, detail: "no idea".to_owned() })
-    }
-
-    async fn prepare(
-        &self,
-        payment: &VerifiedPayment,
-    ) -> Result<PreparedSettlement, FacilitatorError> {
-        self.0.prepare(payment).await
-    }
-
-    async fn settle(&self, intent: &SettlementIntent) -> Result<Settled, SettleError> {
-        self.0.settle(intent).await
-    }
-
-    async fn reconcile(&self, intent: &SettlementIntent) -> Result<Settled, SettleError> {
-        self.0.reconcile(intent).await
-    }
-}
-
 #[tokio::test]
 async fn the_facilitator_does_not_know() {
-    let (world, folder) = (World::start().await, tempfile::tempdir().unwrap());
-    let facilitator = Arc::new(Vague(world.facilitator()));
-    let shop = Shop::open(&world, folder.path(), facilitator, Setup::default()).await;
-    let buyer = Buyer::of(&shop.url);
-    let payment = buyer.payment(DIGITS, "signed").await.header;
-    let answer = buyer.buy(DIGITS, &digit(0), &payment).await;
+    let (market, _) = Market::with(Twist::VagueCheck).await;
+    let payment = market.buyer.payment(DIGITS, "signed").await.header;
+    let answer = market.buyer.buy(DIGITS, &digit(0), &payment).await;
     answer.is(502, "chain_unreachable").because("unexpected_verify_error");
-    assert_eq!(world.charges().await, (0, 0));
+    market.not_charged().await;
 }
 
-/// Waits are bounded: the background takes up what no request waits for, and says what is open.
+/// Once the payer was told that the settlement failed, he may have paid by another payment: this one
+/// is never sent again.
+#[tokio::test]
+async fn what_was_told_as_failed_is_not_charged_later() {
+    let (market, _) = Market::with(Twist::FirstSettlementRefused).await;
+    let payment = market.buyer.payment(DIGITS, "signed").await.header;
+    let answer = market.buyer.buy(DIGITS, &digit(0), &payment).await;
+    answer.is(402, "settlement_failed").because("invalid_exact_evm_insufficient_balance");
+    for _ in 0..3 {
+        market.shop.service.settle_pending().await.unwrap();
+    }
+    assert_eq!(market.shop.count(TransactionState::Failing).await, 1);
+    market.not_charged().await;
+}
+
+/// The background takes up what no request waits for, and nothing else.
 #[tokio::test]
 async fn the_background_leaves_running_requests_alone() {
     let market = Market::open().await;

@@ -9,8 +9,8 @@ use assay_x402::{Authorization, ExactPayload, Payment};
 use tokio::task::JoinSet;
 
 use crate::harness::{
-    Answer, BUYER, DIGITS, Market, Mood, SIGNED_PRICE, STRANGER, TOY, TOY_PRICE, address, cancel,
-    digit, empty, front_run, send,
+    Answer, BUYER, DIGITS, Market, Mood, SIGNED_PRICE, STRANGER, TOY, TOY_PRICE, Twist, address,
+    cancel, digit, empty, front_run, send,
 };
 
 /// Sends one payment so many times at once.
@@ -56,6 +56,26 @@ async fn sixteen_requests_with_one_payment() {
     assert_eq!(market.shop.toy.runs(), 2, "a payment ran a model twice");
     market.charged(2, 2 * TOY_PRICE).await;
     assert_eq!(market.shop.count(TransactionState::Settled).await, 2);
+}
+
+/// The second request looked whether the payment is used before the first took it, and asks the
+/// chain after the first was settled. What the chain says then would ask the buyer to sign again.
+#[tokio::test]
+async fn a_request_that_is_overtaken_by_another() {
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let (market, rail) = Market::with(Twist::SlowFirstCheck(gate.clone())).await;
+    let payment = market.buyer.payment(DIGITS, "signed").await.header;
+    let slow = market.buyer.buy(DIGITS, &digit(0), &payment);
+    let overtaking = async {
+        while rail.checks() == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        market.buyer.buy(DIGITS, &digit(0), &payment).await.is_served();
+        gate.add_permits(1);
+    };
+    let (answer, ()) = tokio::join!(slow, overtaking);
+    assert_eq!(answer.is(409, "payment_already_used").json()["state"], "settled");
+    market.charged(1, SIGNED_PRICE).await;
 }
 
 #[tokio::test]

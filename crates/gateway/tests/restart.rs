@@ -4,65 +4,17 @@ use std::sync::Arc;
 
 use assay_primitives::{AccessToken, TransactionId};
 use assay_store::TransactionState;
-use assay_x402::{
-    CheckedPayment, Facilitator, FacilitatorError, LocalFacilitator, PreparedSettlement,
-    SettleError, Settled, SettlementIntent, SupportedResponse, VerifiedPayment,
-};
-use async_trait::async_trait;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
 
 use crate::harness::{
-    Buyer, DIGITS, Keys, Mood, SIGNED_PRICE, Setup, Shop, TOY, TOY_PRICE, World, digit, now,
+    Buyer, DIGITS, Keys, Mood, Rail, SIGNED_PRICE, Setup, Shop, TOY, TOY_PRICE, Twist, World,
+    digit, now,
 };
 
-/// How a process ends at its settlement.
-#[derive(Clone, Copy, Debug)]
-enum End {
-    /// Before anything is sent.
-    Before,
-    /// After the transaction was mined.
-    After,
-}
-
-/// A facilitator whose settlements never return, so that a test can end the process at one.
-#[derive(Debug)]
-struct Stuck {
-    inner: LocalFacilitator,
-    end: End,
-    reached: Arc<Notify>,
-}
-
-#[async_trait]
-impl Facilitator for Stuck {
-    async fn supported(&self) -> Result<SupportedResponse, FacilitatorError> {
-        self.inner.supported().await
-    }
-
-    async fn verify(&self, payment: &CheckedPayment) -> Result<VerifiedPayment, FacilitatorError> {
-        self.inner.verify(payment).await
-    }
-
-    async fn prepare(
-        &self,
-        payment: &VerifiedPayment,
-    ) -> Result<PreparedSettlement, FacilitatorError> {
-        self.inner.prepare(payment).await
-    }
-
-    async fn settle(&self, intent: &SettlementIntent) -> Result<Settled, SettleError> {
-        if matches!(self.end, End::After) {
-            self.inner.settle(intent).await?;
-        }
-        self.reached.notify_one();
-        std::future::pending().await
-    }
-
-    async fn reconcile(&self, intent: &SettlementIntent) -> Result<Settled, SettleError> {
-        self.inner.reconcile(intent).await
-    }
-}
+/// How a process ends at its settlement: before anything is sent, or after it was mined.
+type End = fn(Arc<Notify>) -> Twist;
 
 fn runtime() -> Runtime {
     Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
@@ -85,8 +37,7 @@ fn end_at_the_settlement(end: End) -> Ended {
     let world = outside.block_on(World::start());
     let (folder, setup) = (tempfile::tempdir().unwrap(), Setup::default());
     let reached = Arc::new(Notify::new());
-    let inner = world.facilitator();
-    let facilitator = Arc::new(Stuck { inner, end, reached: reached.clone() });
+    let facilitator = Arc::new(Rail::new(world.facilitator(), end(reached.clone())));
     let opening = Shop::open(&world, folder.path(), facilitator, setup.clone());
     let shop = process.block_on(opening);
     let token = AccessToken::new(&assay_primitives::SystemRandomness).unwrap();
@@ -116,7 +67,8 @@ impl Ended {
     fn is_carried_on(self, setup: Setup) {
         let Self { outside, world, folder, payment, token, id, .. } = self;
         outside.block_on(async {
-            let facilitator = Arc::new(world.facilitator());
+            // The next process may be on another machine, with a line of its own.
+            let facilitator = Arc::new(world.direct_facilitator().await);
             let shop = Shop::open(&world, folder.path(), facilitator, setup).await;
             let buyer = Buyer::of(&shop.url);
             shop.wait_for(id, TransactionState::Settled).await;
@@ -136,7 +88,7 @@ impl Ended {
 
 #[test]
 fn before_the_settlement_was_sent() {
-    let ended = end_at_the_settlement(End::Before);
+    let ended = end_at_the_settlement(Twist::StuckBefore);
     assert_eq!(ended.outside.block_on(ended.world.charges()), (0, 0));
     let setup = ended.setup.clone();
     ended.is_carried_on(setup);
@@ -144,7 +96,7 @@ fn before_the_settlement_was_sent() {
 
 #[test]
 fn after_the_settlement_was_mined() {
-    let ended = end_at_the_settlement(End::After);
+    let ended = end_at_the_settlement(Twist::StuckAfter);
     assert_eq!(ended.outside.block_on(ended.world.charges()), (1, SIGNED_PRICE));
     let setup = ended.setup.clone();
     ended.is_carried_on(setup);
@@ -154,7 +106,7 @@ fn after_the_settlement_was_mined() {
 /// bundle carries the manifest that lists both.
 #[test]
 fn with_another_receipt_key_since() {
-    for end in [End::Before, End::After] {
+    for end in [Twist::StuckBefore as End, Twist::StuckAfter] {
         let ended = end_at_the_settlement(end);
         let keys = ended.setup.keys.rotate(now());
         assert_ne!(keys.receipt.public(), ended.setup.keys.receipt.public());
@@ -166,13 +118,15 @@ fn with_another_receipt_key_since() {
 /// Keys of another operator cannot vouch for what this one sold: nothing is settled under them.
 #[test]
 fn with_the_keys_of_another_operator() {
-    let ended = end_at_the_settlement(End::Before);
+    let ended = end_at_the_settlement(Twist::StuckBefore);
     let Ended { outside, world, folder, setup, token, id, .. } = ended;
     outside.block_on(async {
         let stranger = Setup { keys: Keys::new(), ..setup.clone() };
         let facilitator = Arc::new(world.facilitator());
         let shop = Shop::open(&world, folder.path(), facilitator, stranger).await;
-        shop.service.settle_pending().await.unwrap();
+        for _ in 0..3 {
+            shop.service.settle_pending().await.unwrap();
+        }
         assert_eq!(shop.state(id).await, Some(TransactionState::Committed));
         assert_eq!(world.charges().await, (0, 0));
         shop.close().await;

@@ -2,6 +2,9 @@
 //! disk, the models of this repository, and the gateway on a port of its own.
 
 mod buyer;
+mod disk;
+mod line;
+mod rail;
 mod shop;
 mod toy;
 mod world;
@@ -13,6 +16,9 @@ use tempfile::TempDir;
 pub(crate) use self::buyer::{
     Answer, Buyer, DIGITS, TUMOUR, digit, forge, forge_under, header, header_of, now, send, tumour,
 };
+pub(crate) use self::disk::Step;
+pub(crate) use self::line::{GatewayLine, Mishap};
+pub(crate) use self::rail::{Rail, Twist};
 pub(crate) use self::shop::{
     BODY_LIMIT, Keys, PATIENCE, PUBLIC_URL, SIGNED_PRICE, Setup, Shop, TOY_PRICE, account, asset,
     packages,
@@ -45,6 +51,15 @@ impl Market {
         let shop = Shop::open(&world, folder.path(), facilitator, setup).await;
         let buyer = Buyer::of(&shop.url);
         Self { shop, buyer, world, _folder: folder }
+    }
+
+    /// Opens a seller whose facilitator has a twist.
+    pub(crate) async fn with(twist: Twist) -> (Self, Arc<Rail>) {
+        let (world, folder) = (World::start().await, tempfile::tempdir().unwrap());
+        let rail = Arc::new(Rail::new(world.facilitator(), twist));
+        let shop = Shop::open(&world, folder.path(), rail.clone(), Setup::default()).await;
+        let buyer = Buyer::of(&shop.url);
+        (Self { shop, buyer, world, _folder: folder }, rail)
     }
 
     /// Checks how often, and how much in all, the seller was paid.

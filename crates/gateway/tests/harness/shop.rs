@@ -22,6 +22,7 @@ use assay_store::{BlobStore, Durability, SqliteStore, TransactionState, Transact
 use assay_x402::Facilitator;
 use tokio_util::task::TaskTracker;
 
+use super::disk::Disk;
 use super::toy::{TOY, ToyCertifier};
 use super::world::{SELLER, TOKEN_NAME, World, address};
 
@@ -38,6 +39,7 @@ pub(crate) struct Shop {
     pub(crate) url: String,
     pub(crate) service: Arc<Service>,
     pub(crate) store: Arc<SqliteStore>,
+    pub(crate) disk: Disk,
     pub(crate) toy: ToyCertifier,
     server: RunningServer,
 }
@@ -46,6 +48,7 @@ pub(crate) struct Shop {
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
     pub(crate) keys: Keys,
+    pub(crate) durability: Durability,
     pub(crate) limits: Limits,
     pub(crate) body_timeout: Duration,
     pub(crate) max_timeout_seconds: u64,
@@ -73,12 +76,13 @@ impl Shop {
         let catalogue =
             Catalogue::new(packages().to_vec(), &prices(), &Preloaded, &certifiers).unwrap();
         let Keys { receipt, manifest, .. } = setup.keys;
-        let store = Arc::new(open_store(folder).await);
+        let store = Arc::new(open_store(folder, setup.durability).await);
+        let disk = Disk::new(store.clone());
         let service = Service::new(ServiceParts {
             operator: Operator::new(manifest, receipt, world.clock.now()).unwrap(),
             catalogue,
             certifiers,
-            store: store.clone(),
+            store: Arc::new(disk.clone()),
             blobs: BlobStore::in_folder(&folder.join("evidence")).unwrap(),
             facilitator,
             clock: world.clock.clone(),
@@ -99,7 +103,7 @@ impl Shop {
         let gateway = Gateway::new(service.clone(), config);
         let server = serve(gateway, (Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
         let url = format!("http://{}", server.address());
-        Self { url, service, store, toy, server }
+        Self { url, service, store, disk, toy, server }
     }
 
     /// Finishes what was paid for and closes the store.
@@ -136,6 +140,7 @@ impl Default for Setup {
     fn default() -> Self {
         Self {
             keys: Keys::new(),
+            durability: Durability::Normal,
             limits: Limits::default(),
             body_timeout: Duration::from_secs(10),
             max_timeout_seconds: 60,
@@ -186,10 +191,10 @@ impl fmt::Debug for Keys {
 }
 
 /// Opens a store; one that was closed by a crash a moment ago may still be in use.
-pub(crate) async fn open_store(folder: &Path) -> SqliteStore {
+async fn open_store(folder: &Path, durability: Durability) -> SqliteStore {
     let opened = async {
         loop {
-            match SqliteStore::open(folder, Durability::Normal).await {
+            match SqliteStore::open(folder, durability).await {
                 Ok(store) => return store,
                 Err(assay_store::StoreError::InUse(_)) => {
                     tokio::time::sleep(Duration::from_millis(20)).await;

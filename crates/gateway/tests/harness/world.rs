@@ -94,11 +94,13 @@ impl World {
 
     /// Returns a facilitator that gives up waiting after a time fit for tests.
     pub(crate) fn facilitator(&self) -> LocalFacilitator {
-        let limits = FeeLimits::default();
-        let signer = SettlementSigner::new(self.chain.clone(), key(SETTLER), limits).unwrap();
-        let mut config = LocalConfig::new(vec![DEV_TOKEN]);
-        config.timeout = Duration::from_millis(500);
-        LocalFacilitator::new(signer, config)
+        facilitator(self.chain.clone())
+    }
+
+    /// Returns a facilitator that asks the chain itself, with no line in between.
+    pub(crate) async fn direct_facilitator(&self) -> LocalFacilitator {
+        let config = ChainConfig::new(self.line.node.clone());
+        facilitator(Chain::connect(config, self.clock.clone()).await.unwrap())
     }
 
     pub(crate) fn break_line(&self, method: &'static str, fault: Fault) {
@@ -137,6 +139,13 @@ impl World {
         };
         (logs.len(), logs.iter().map(amount).sum())
     }
+}
+
+fn facilitator(chain: Chain) -> LocalFacilitator {
+    let signer = SettlementSigner::new(chain, key(SETTLER), FeeLimits::default()).unwrap();
+    let mut config = LocalConfig::new(vec![DEV_TOKEN]);
+    config.timeout = Duration::from_millis(500);
+    LocalFacilitator::new(signer, config)
 }
 
 /// Sends a call of the token from a development account.

@@ -1,0 +1,174 @@
+//! What a purchase costs beside the inference: the whole paid request over HTTP, with the
+//! development chain in it and without, against the bare run of the model.
+//! `cargo bench -p assay-gateway`
+#![expect(
+    dead_code,
+    unused_imports,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a bench that cannot be set up should stop; it needs a part of the tests' harness"
+)]
+
+#[path = "../tests/harness/mod.rs"]
+mod harness;
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Duration;
+
+use alloy_primitives::B256;
+use assay_engine::{Engine as _, Tract};
+use assay_primitives::SystemRandomness;
+use assay_store::Durability;
+use assay_x402::{
+    CheckedPayment, ChosenOffer, Facilitator, FacilitatorError, PreparedSettlement, RemoteIntent,
+    SettleError, SettleRequest, Settled, SettledBlock, SettlementIntent, SignatureCheck,
+    SupportedResponse, VerifiedPayment, X402_VERSION, pay,
+};
+use async_trait::async_trait;
+use criterion::{Criterion, criterion_group, criterion_main};
+use serde_json::Map;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::harness::{Buyer, DIGITS, Setup, Shop, World, digit, now, packages, send};
+
+/// Settles at once, on no chain: what is left is the gateway's own time.
+#[derive(Debug)]
+struct Instant;
+
+fn settled(intent: &SettlementIntent) -> Settled {
+    let terms = intent.terms();
+    let hash = B256::repeat_byte(7);
+    Settled {
+        network: terms.network.clone(),
+        transaction: hash,
+        block: Some(SettledBlock { number: 1, hash, time: now() }),
+        amount: terms.amount,
+        asset: terms.asset.clone(),
+        payer: terms.payer.clone(),
+        pay_to: terms.pay_to.clone(),
+    }
+}
+
+#[async_trait]
+impl Facilitator for Instant {
+    async fn supported(&self) -> Result<SupportedResponse, FacilitatorError> {
+        Ok(SupportedResponse::default())
+    }
+
+    async fn verify(&self, payment: &CheckedPayment) -> Result<VerifiedPayment, FacilitatorError> {
+        assert_eq!(payment.signature_check(), SignatureCheck::Recovered);
+        Ok(VerifiedPayment::assertion(payment.clone(), Some(0)))
+    }
+
+    async fn prepare(
+        &self,
+        payment: &VerifiedPayment,
+    ) -> Result<PreparedSettlement, FacilitatorError> {
+        let request = SettleRequest {
+            x402_version: X402_VERSION,
+            payment_payload: payment.payment().payload().clone(),
+            payment_requirements: payment.payment().offer().clone(),
+        };
+        let (terms, since_block) = (payment.terms().clone(), payment.since_block());
+        let intent = RemoteIntent { terms, since_block, request: Box::new(request) };
+        Ok(PreparedSettlement::new(SettlementIntent::Remote(intent)))
+    }
+
+    async fn settle(&self, intent: &SettlementIntent) -> Result<Settled, SettleError> {
+        Ok(settled(intent))
+    }
+
+    async fn reconcile(&self, intent: &SettlementIntent) -> Result<Settled, SettleError> {
+        Ok(settled(intent))
+    }
+}
+
+/// Measures purchases one after the other, with the payments signed beforehand.
+fn purchases(criterion: &mut Criterion, name: &str, durability: Durability, on_chain: bool) {
+    let runtime = runtime();
+    let folder = tempfile::tempdir().unwrap();
+    let (shop, buyer, _world) = runtime.block_on(async {
+        let world = World::start().await;
+        let facilitator: Arc<dyn Facilitator> =
+            if on_chain { Arc::new(world.direct_facilitator().await) } else { Arc::new(Instant) };
+        let setup = Setup { durability, ..Setup::default() };
+        let shop = Shop::open(&world, folder.path(), facilitator, setup).await;
+        let buyer = Buyer::of(&shop.url);
+        (shop, buyer, world)
+    });
+    let required = runtime.block_on(buyer.offers(DIGITS));
+    let body = digit(0);
+    let clock = assay_primitives::SystemClock::default();
+    criterion.benchmark_group("purchase").bench_function(name, |bencher| {
+        bencher.iter_custom(|count| {
+            let sign = || {
+                let chosen = ChosenOffer { index: 0, offer: &required.accepts[0] };
+                let (nothing, random) = (Map::new(), SystemRandomness);
+                pay(&required, chosen, &nothing, &*buyer.key, now(), &random).unwrap().header
+            };
+            let payments: Vec<String> = (0..count).map(|_| sign()).collect();
+            runtime.block_on(async {
+                let mut took = Duration::ZERO;
+                for payment in &payments {
+                    use assay_primitives::Clock as _;
+                    let started = clock.monotonic();
+                    let answer = buyer.buy(DIGITS, &body, payment).await;
+                    took += clock.monotonic() - started;
+                    assert_eq!(answer.status, 200);
+                }
+                took
+            })
+        });
+    });
+    runtime.block_on(shop.close());
+}
+
+fn bench(criterion: &mut Criterion) {
+    let model = Tract.load(&packages()[0]).unwrap();
+    let input = packages()[0].samples().get(0).unwrap().input.clone();
+    let request = packages()[0].card().request(vec![input]).unwrap();
+    criterion.benchmark_group("purchase").bench_function("bare engine call", |bencher| {
+        bencher.iter(|| model.run(black_box(&request)).unwrap());
+    });
+    purchases(criterion, "without a chain, durability normal", Durability::Normal, false);
+    purchases(criterion, "without a chain, durability full", Durability::Full, false);
+    purchases(criterion, "with the development chain, durability normal", Durability::Normal, true);
+    purchases(criterion, "with the development chain, durability full", Durability::Full, true);
+    offers(criterion);
+}
+
+/// What of it is HTTP: a request for a price, and one for nothing.
+fn offers(criterion: &mut Criterion) {
+    let runtime = runtime();
+    let folder = tempfile::tempdir().unwrap();
+    let (shop, buyer, _world) = runtime.block_on(async {
+        let world = World::start().await;
+        let shop = Shop::open(&world, folder.path(), Arc::new(Instant), Setup::default()).await;
+        let buyer = Buyer::of(&shop.url);
+        (shop, buyer, world)
+    });
+    let body = digit(0);
+    let mut group = criterion.benchmark_group("request");
+    group.bench_function("402 with offers", |bencher| {
+        bencher.iter(|| runtime.block_on(buyer.ask(DIGITS, body.clone())));
+    });
+    group.bench_function("health", |bencher| {
+        bencher.iter(|| runtime.block_on(buyer.get("/v2/health/live")));
+    });
+    group.finish();
+    runtime.block_on(shop.close());
+}
+
+fn runtime() -> Runtime {
+    Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().sample_size(50).measurement_time(Duration::from_secs(8));
+    targets = bench
+}
+criterion_main!(benches);
