@@ -12,6 +12,9 @@ use sqlx::sqlite::{
 };
 use sqlx::{Connection as _, Row as _};
 
+use assay_primitives::Digest;
+use tokio::sync::Mutex;
+
 use crate::StoreError;
 
 const SCHEMA: &str = include_str!("schema.sql");
@@ -35,6 +38,8 @@ pub struct SqliteStore {
     /// One connection: SQLite has one writer at a time, and here it waits in order.
     writer: SqlitePool,
     readers: SqlitePool,
+    /// The key manifest that was kept last: nearly every step refers to the same one.
+    kept_manifest: Mutex<Option<Digest>>,
     _lock: File,
 }
 
@@ -62,7 +67,7 @@ impl SqliteStore {
         let writer = pool(1).connect_with(options.clone()).await?;
         migrate(&writer).await?;
         let readers = pool(READERS).connect_with(options.read_only(true)).await?;
-        Ok(Self { writer, readers, _lock: lock })
+        Ok(Self { writer, readers, kept_manifest: Mutex::new(None), _lock: lock })
     }
 
     /// Writes what is left in the log and closes the file.

@@ -32,7 +32,7 @@ CREATE TABLE transactions (
 CREATE UNIQUE INDEX transactions_by_payment
     ON transactions (network, asset, payer, nonce) WHERE state <> 'released';
 
-CREATE INDEX transactions_open ON transactions (id, state)
+CREATE INDEX transactions_open ON transactions (id)
     WHERE state IN ('reserved', 'committed', 'failing');
 
 -- How many transactions are in each state, so that nobody has to count them.
@@ -60,18 +60,41 @@ CREATE TABLE key_manifests (
     envelope BLOB NOT NULL
 ) STRICT;
 
+-- What became of a settlement, with the envelope that says so, and what the payer is told.
 CREATE TABLE settlement_records (
-    sequence       INTEGER PRIMARY KEY AUTOINCREMENT,
+    sequence       INTEGER PRIMARY KEY,
     transaction_id TEXT NOT NULL REFERENCES transactions (id),
-    envelope       BLOB NOT NULL
+    state          TEXT NOT NULL CHECK (state IN ('settled', 'failed')),
+    envelope       BLOB NOT NULL,
+    digest         BLOB NOT NULL,
+    key_manifest   BLOB NOT NULL REFERENCES key_manifests (digest),
+    response       BLOB NOT NULL,
+    at             INTEGER NOT NULL
 ) STRICT;
 
 CREATE INDEX settlement_records_by_transaction ON settlement_records (transaction_id);
 
 CREATE TABLE outbox (
-    sequence       INTEGER PRIMARY KEY AUTOINCREMENT,
+    sequence       INTEGER PRIMARY KEY,
     kind           TEXT NOT NULL CHECK (kind IN ('receipt', 'settlement')),
     transaction_id TEXT NOT NULL,
     digest         BLOB NOT NULL,
     at             INTEGER NOT NULL
 ) STRICT;
+
+-- A receipt and a settlement record are in the outbox as soon as they are anywhere, and a settlement
+-- record is its transaction's state: each step of a transaction is one statement.
+CREATE TRIGGER transactions_committed AFTER UPDATE OF state ON transactions
+WHEN OLD.state = 'reserved' AND NEW.state = 'committed' BEGIN
+    INSERT INTO outbox (kind, transaction_id, digest, at)
+    VALUES ('receipt', NEW.id, NEW.receipt_digest, NEW.committed_at);
+END;
+
+CREATE TRIGGER transactions_settled AFTER INSERT ON settlement_records BEGIN
+    UPDATE transactions
+    SET state = NEW.state, key_manifest = NEW.key_manifest, response = NEW.response,
+        settled_at = NEW.at
+    WHERE id = NEW.transaction_id;
+    INSERT INTO outbox (kind, transaction_id, digest, at)
+    VALUES ('settlement', NEW.transaction_id, NEW.digest, NEW.at);
+END;

@@ -1,21 +1,30 @@
-//! The steps of a transaction's life, each one database transaction.
+//! The steps of a transaction's life, each one statement, and so one database transaction: what goes
+//! with a step is done by the schema's triggers.
 
-use assay_primitives::{Digest, Timestamp, TransactionId};
+use assay_primitives::{Digest, TransactionId};
 use async_trait::async_trait;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection as _, Row as _};
 
 use super::{SqliteStore, rows};
 use crate::{
-    Commitment, Holder, OutboxEntry, OutboxKind, Payment, Reservation, ReserveOutcome,
-    SettlementState, SettlementUpdate, StoreError, TransactionRow, TransactionState,
-    TransactionStore,
+    Commitment, Holder, OutboxEntry, Payment, Reservation, ReserveOutcome, SettlementState,
+    SettlementUpdate, StoreError, TransactionRow, TransactionState, TransactionStore,
 };
 
 const RESERVE: &str = "INSERT INTO transactions (id, state, network, asset, payer, nonce, payload, \
     binding, access_token_hash, secret, reserved_at) \
     VALUES (?, 'reserved', ?, ?, ?, ?, ?, ?, ?, ?, ?) \
     ON CONFLICT (network, asset, payer, nonce) WHERE state <> 'released' DO NOTHING";
+
+const COMMIT: &str = "UPDATE transactions SET state = 'committed', receipt = ?, \
+    receipt_digest = ?, key_manifest = ?, items = ?, intent = ?, committed_at = ? \
+    WHERE id = ? AND state = 'reserved'";
+
+const SETTLE: &str = "INSERT INTO settlement_records \
+    (transaction_id, state, envelope, digest, key_manifest, response, at) \
+    SELECT id, ?, ?, ?, ?, ?, ? FROM transactions \
+    WHERE id = ? AND state IN ('committed', 'failing')";
 
 pub(super) const HOLDER: &str = "SELECT id, state, binding FROM transactions \
     WHERE network = ? AND asset = ? AND payer = ? AND nonce = ? AND state <> 'released'";
@@ -70,27 +79,19 @@ impl TransactionStore for SqliteStore {
 
     async fn commit(&self, id: TransactionId, commitment: &Commitment) -> Result<(), StoreError> {
         let mut writer = self.writer.acquire().await?;
-        let mut step = writer.begin().await?;
-        let manifest = keep_manifest(&mut step, &commitment.key_manifest).await?;
-        let changed = sqlx::query(
-            "UPDATE transactions SET state = 'committed', receipt = ?, receipt_digest = ?, \
-             key_manifest = ?, items = ?, intent = ?, committed_at = ? \
-             WHERE id = ? AND state = 'reserved'",
-        )
-        .bind(commitment.receipt.as_slice())
-        .bind(commitment.receipt_digest.as_bytes().as_slice())
-        .bind(manifest.as_bytes().as_slice())
-        .bind(commitment.items.as_slice())
-        .bind(commitment.intent.as_slice())
-        .bind(rows::millis(commitment.at))
-        .bind(id.to_string())
-        .execute(&mut *step)
-        .await?
-        .rows_affected();
-        expect_changed(&mut step, id, TransactionState::Reserved, changed).await?;
-        let digest = commitment.receipt_digest;
-        append_outbox(&mut step, id, OutboxKind::Receipt, digest, commitment.at).await?;
-        Ok(step.commit().await?)
+        let manifest = self.keep_manifest(&mut writer, &commitment.key_manifest).await?;
+        let changed = sqlx::query(COMMIT)
+            .bind(commitment.receipt.as_slice())
+            .bind(commitment.receipt_digest.as_bytes().as_slice())
+            .bind(manifest.as_bytes().as_slice())
+            .bind(commitment.items.as_slice())
+            .bind(commitment.intent.as_slice())
+            .bind(rows::millis(commitment.at))
+            .bind(id.to_string())
+            .execute(&mut *writer)
+            .await?
+            .rows_affected();
+        expect_changed(&mut writer, id, TransactionState::Reserved, changed).await
     }
 
     async fn replace_intent(&self, id: TransactionId, intent: &[u8]) -> Result<(), StoreError> {
@@ -121,33 +122,23 @@ impl TransactionStore for SqliteStore {
 
     async fn settle(&self, id: TransactionId, update: &SettlementUpdate) -> Result<(), StoreError> {
         let mut writer = self.writer.acquire().await?;
-        let mut step = writer.begin().await?;
+        let manifest = self.keep_manifest(&mut writer, &update.key_manifest).await?;
         let state = match update.state {
             SettlementState::Failed => TransactionState::Failed,
             SettlementState::Settled => TransactionState::Settled,
         };
-        let manifest = keep_manifest(&mut step, &update.key_manifest).await?;
-        let changed = sqlx::query(
-            "UPDATE transactions SET state = ?, key_manifest = ?, response = ?, settled_at = ? \
-             WHERE id = ? AND state IN ('committed', 'failing')",
-        )
-        .bind(state.as_str())
-        .bind(manifest.as_bytes().as_slice())
-        .bind(update.response.as_slice())
-        .bind(rows::millis(update.at))
-        .bind(id.to_string())
-        .execute(&mut *step)
-        .await?
-        .rows_affected();
-        expect_changed(&mut step, id, TransactionState::Committed, changed).await?;
-        sqlx::query("INSERT INTO settlement_records (transaction_id, envelope) VALUES (?, ?)")
-            .bind(id.to_string())
+        let changed = sqlx::query(SETTLE)
+            .bind(state.as_str())
             .bind(update.record.as_slice())
-            .execute(&mut *step)
-            .await?;
-        let digest = update.record_digest;
-        append_outbox(&mut step, id, OutboxKind::Settlement, digest, update.at).await?;
-        Ok(step.commit().await?)
+            .bind(update.record_digest.as_bytes().as_slice())
+            .bind(manifest.as_bytes().as_slice())
+            .bind(update.response.as_slice())
+            .bind(rows::millis(update.at))
+            .bind(id.to_string())
+            .execute(&mut *writer)
+            .await?
+            .rows_affected();
+        expect_changed(&mut writer, id, TransactionState::Committed, changed).await
     }
 
     async fn transaction(&self, id: TransactionId) -> Result<Option<TransactionRow>, StoreError> {
@@ -197,6 +188,30 @@ impl TransactionStore for SqliteStore {
     }
 }
 
+impl SqliteStore {
+    /// Keeps a key manifest. It is kept before the step that refers to it: one that no step refers
+    /// to does no harm.
+    async fn keep_manifest(
+        &self,
+        writer: &mut SqliteConnection,
+        envelope: &[u8],
+    ) -> Result<Digest, StoreError> {
+        let digest = Digest::of(envelope);
+        if *self.kept_manifest.lock().await == Some(digest) {
+            return Ok(digest);
+        }
+        sqlx::query(
+            "INSERT INTO key_manifests (digest, envelope) VALUES (?, ?) ON CONFLICT DO NOTHING",
+        )
+        .bind(digest.as_bytes().as_slice())
+        .bind(envelope)
+        .execute(writer)
+        .await?;
+        *self.kept_manifest.lock().await = Some(digest);
+        Ok(digest)
+    }
+}
+
 async fn holder(
     connection: &mut SqliteConnection,
     payment: &Payment,
@@ -214,18 +229,6 @@ async fn holder(
         state: rows::state(row.try_get("state")?)?,
         binding: rows::digest(row.try_get("binding")?)?,
     }))
-}
-
-async fn keep_manifest(step: &mut SqliteConnection, envelope: &[u8]) -> Result<Digest, StoreError> {
-    let digest = Digest::of(envelope);
-    sqlx::query(
-        "INSERT INTO key_manifests (digest, envelope) VALUES (?, ?) ON CONFLICT DO NOTHING",
-    )
-    .bind(digest.as_bytes().as_slice())
-    .bind(envelope)
-    .execute(step)
-    .await?;
-    Ok(digest)
 }
 
 async fn load(
@@ -247,27 +250,6 @@ async fn load(
     .map(|row| row.try_get("envelope"))
     .collect::<Result<_, _>>()?;
     rows::transaction(&row, records).map(Some)
-}
-
-async fn append_outbox(
-    step: &mut SqliteConnection,
-    id: TransactionId,
-    kind: OutboxKind,
-    digest: Digest,
-    at: Timestamp,
-) -> Result<(), StoreError> {
-    let kind = match kind {
-        OutboxKind::Receipt => "receipt",
-        OutboxKind::Settlement => "settlement",
-    };
-    sqlx::query("INSERT INTO outbox (kind, transaction_id, digest, at) VALUES (?, ?, ?, ?)")
-        .bind(kind)
-        .bind(id.to_string())
-        .bind(digest.as_bytes().as_slice())
-        .bind(rows::millis(at))
-        .execute(step)
-        .await?;
-    Ok(())
 }
 
 /// Says which state a transaction is in when a step found it in another than it begins with.
