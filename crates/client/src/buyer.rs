@@ -12,11 +12,10 @@ use assay_x402::{
 };
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::Map;
-use url::Url;
 
 use crate::ClientError;
 use crate::delivery::{Delivered, Taken};
-use crate::wire::{NO_CODE, from_wire, gateway_error, header, settlement, wire_error};
+use crate::wire::{Endpoint, NO_CODE, from_wire, gateway_error, header, settlement, wire_error};
 
 /// The pauses before a payment that was not answered is sent again. It is the same payment, so it
 /// can be charged once and no more.
@@ -42,12 +41,11 @@ impl Default for BuyerConfig {
 /// Buys inferences at one gateway.
 #[derive(Debug)]
 pub struct Buyer {
-    gateway: Url,
-    pub(crate) http: reqwest::Client,
+    gateway: Endpoint,
     signer: Arc<dyn PaymentSigner>,
-    pub(crate) clock: Arc<dyn Clock>,
+    clock: Arc<dyn Clock>,
     randomness: Arc<dyn Randomness>,
-    pub(crate) config: BuyerConfig,
+    config: BuyerConfig,
 }
 
 /// An inference to buy.
@@ -106,14 +104,8 @@ impl Buyer {
         randomness: Arc<dyn Randomness>,
         config: BuyerConfig,
     ) -> Result<Self, ClientError> {
-        let wrong = || ClientError::Url(gateway.chars().take(128).collect());
-        let gateway = Url::parse(gateway).map_err(|_| wrong())?;
-        if !matches!(gateway.scheme(), "http" | "https") || gateway.cannot_be_a_base() {
-            return Err(wrong());
-        }
-        let http = assay_chain::http_client(&gateway, Duration::from_secs(5), config.timeout)
-            .map_err(|error| ClientError::Http(error.to_string()))?;
-        Ok(Self { gateway, http, signer, clock, randomness, config })
+        let gateway = Endpoint::new(gateway, config.timeout)?;
+        Ok(Self { gateway, signer, clock, randomness, config })
     }
 
     /// Buys an inference and verifies what came.
@@ -155,7 +147,7 @@ impl Buyer {
         };
         let taken = self.send(&paid).await?;
         let answered_in = self.clock.monotonic().saturating_sub(started);
-        let file = taken.fetch(self).await?;
+        let file = taken.fetch(&self.gateway, self.clock.as_ref(), self.config.pending).await?;
         let expectation = Expectation { input: Some(order.request), nonce: Some(nonce) };
         let Delivered { file, bundle, report, output } =
             taken.check(file, verifier, &expectation, &payment, self.clock.now())?;
@@ -230,23 +222,14 @@ impl Buyer {
     }
 
     fn post(&self, order: &InferenceOrder, body: &[u8]) -> Result<RequestBuilder, ClientError> {
-        let url = self.url(&["v2", "models", &order.model, "infer"])?;
+        let url = self.gateway.url(&["v2", "models", &order.model, "infer"])?;
         Ok(self
+            .gateway
             .http
             .post(url)
             .header("content-type", "application/json")
             .header("assay-method", order.method.as_str())
             .body(body.to_vec()))
-    }
-
-    pub(crate) fn url(&self, segments: &[&str]) -> Result<Url, ClientError> {
-        let mut url = self.gateway.clone();
-        url.set_query(None);
-        url.path_segments_mut()
-            .map_err(|()| ClientError::Url(self.gateway.to_string()))?
-            .pop_if_empty()
-            .extend(segments);
-        Ok(url)
     }
 }
 

@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-use assay_primitives::{AccessToken, InferenceOutput, Timestamp};
+use assay_primitives::{AccessToken, Clock, InferenceOutput, Timestamp};
 use assay_receipt::{Bundle, Receipt};
 use assay_verify::{Expectation, Report, Verdict, Verifier};
 use assay_x402::{Payment, SettleResponse};
 use reqwest::{Response, StatusCode};
 
-use crate::buyer::Buyer;
 use crate::error::{ClientError, DeliveryError, Undelivered};
-use crate::wire::{ReadError, described, read, wire_error};
+use crate::wire::{Endpoint, ReadError, described, read, wire_error};
 
 /// The most bytes a bundle may have.
 const MAX_BUNDLE: usize = 256 << 20;
@@ -54,11 +53,16 @@ impl Taken<'_> {
 
     /// Fetches the bundle. A settlement that is pending, a gateway that starts anew and a line that
     /// breaks are waited for.
-    pub(crate) async fn fetch(&self, buyer: &Buyer) -> Result<Vec<u8>, ClientError> {
-        let url = buyer.url(&["v1", "receipts", &self.transaction])?;
-        let deadline = buyer.clock.monotonic() + buyer.config.pending;
+    pub(crate) async fn fetch(
+        &self,
+        gateway: &Endpoint,
+        clock: &dyn Clock,
+        patience: Duration,
+    ) -> Result<Vec<u8>, ClientError> {
+        let url = gateway.url(&["v1", "receipts", &self.transaction])?;
+        let deadline = clock.monotonic() + patience;
         loop {
-            let request = buyer.http.get(url.clone()).bearer_auth(self.access_token.reveal());
+            let request = gateway.http.get(url.clone()).bearer_auth(self.access_token.reveal());
             let asked = match request.send().await {
                 Ok(response) => asked(response).await,
                 Err(error) => Asked::NotYet(described(error)),
@@ -72,7 +76,7 @@ impl Taken<'_> {
                 Asked::Never(cause) => return Err(self.lost(None, cause)),
                 Asked::NotYet(cause) => cause,
             };
-            if buyer.clock.monotonic() >= deadline {
+            if clock.monotonic() >= deadline {
                 return Err(self.lost(None, DeliveryError::Late(cause)));
             }
             tokio::time::sleep(POLL).await;

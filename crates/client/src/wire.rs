@@ -1,8 +1,11 @@
-//! What a gateway answers, read up to a limit.
+//! A gateway on the network: how it is reached, and what it answers, read up to a limit.
+
+use std::time::Duration;
 
 use assay_x402::{PAYMENT_RESPONSE, SettleResponse, decode_payment_response};
 use reqwest::Response;
 use serde::Deserialize;
+use url::Url;
 
 use crate::ClientError;
 
@@ -10,6 +13,39 @@ use crate::ClientError;
 const MAX_ANSWER: usize = 1 << 20;
 /// Stands for the code of an answer that has none.
 pub(crate) const NO_CODE: &str = "no code";
+
+/// How long a connection may take.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// Where a gateway is, and the client that reaches it.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    base: Url,
+    pub(crate) http: reqwest::Client,
+}
+
+impl Endpoint {
+    pub(crate) fn new(gateway: &str, timeout: Duration) -> Result<Self, ClientError> {
+        let wrong = || ClientError::Url(gateway.chars().take(128).collect());
+        let base = Url::parse(gateway).map_err(|_| wrong())?;
+        if !matches!(base.scheme(), "http" | "https") || base.cannot_be_a_base() {
+            return Err(wrong());
+        }
+        let http = assay_chain::http_client(&base, CONNECT, timeout)
+            .map_err(|error| ClientError::Http(error.to_string()))?;
+        Ok(Self { base, http })
+    }
+
+    pub(crate) fn url(&self, segments: &[&str]) -> Result<Url, ClientError> {
+        let mut url = self.base.clone();
+        url.set_query(None);
+        url.path_segments_mut()
+            .map_err(|()| ClientError::Url(self.base.to_string()))?
+            .pop_if_empty()
+            .extend(segments);
+        Ok(url)
+    }
+}
 
 /// The body of a gateway's error.
 #[derive(Deserialize)]

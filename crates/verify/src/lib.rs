@@ -21,14 +21,16 @@ mod payment;
 mod policy;
 mod refusal;
 mod report;
+mod settlement;
 mod verified;
 
 pub use bundle::Verifier;
 pub use expectation::Expectation;
 pub use methods::{Certification, ItemEvidence, MethodContext, MethodVerifier, Methods, Signed};
-pub use parts::{open_item, open_manifest, open_receipt, open_settlement};
+pub use parts::{open_item, open_manifest, open_receipt};
 pub use payment::{PaymentReport, PaymentState};
 pub use policy::{PinnedPrice, Policy, PolicyError, TimeBasis};
 pub use refusal::{Check, Refusal, Unusable};
 pub use report::{ItemReport, ModelReport, Report, Verdict};
+pub use settlement::open_settlement;
 pub use verified::Verified;

@@ -5,10 +5,10 @@ use std::time::Duration;
 use assay_primitives::{Digest, KeyId, Timestamp};
 use assay_receipt::{
     BundleItem, DsseError, Envelope, IN_TOTO_PAYLOAD_TYPE, ItemDetails, ItemStatement, KeyManifest,
-    ManifestError, Receipt, Salt, SettlementRecord, commit_output, commit_request, merkle,
+    ManifestError, Receipt, Salt, commit_output, commit_request, merkle,
 };
 
-use crate::{Check, Refusal, Verified, payment};
+use crate::{Check, Refusal, Verified};
 
 /// How far the clocks of operator, network and verifier may differ.
 pub(crate) const CLOCK_TOLERANCE: Duration = Duration::from_secs(120);
@@ -139,33 +139,8 @@ fn check_dependencies(item: &ItemDetails) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Checks a settlement record: signed by a receipt key of the manifest's, about this receipt, and
-/// moving the money as that authorises. `receipt_digest` is the digest of the envelope that `receipt`
-/// was opened from.
-///
-/// # Errors
-/// One of the `settlement.*` checks.
-pub fn open_settlement(
-    envelope: &Envelope,
-    manifest: &Verified<KeyManifest>,
-    receipt: &Verified<Receipt>,
-    receipt_digest: Digest,
-    now: Timestamp,
-) -> Result<Verified<SettlementRecord>, Refusal> {
-    let record = SettlementRecord::from_bytes(&envelope.payload)
-        .map_err(|error| Refusal::new(Check::SettlementContent, "a settlement record", error))?;
-    let predicate = record.predicate();
-    SETTLEMENT_SIGNER.check(envelope, manifest, predicate.receipt_key, predicate.recorded_at)?;
-    if record.subject() != receipt_digest {
-        return Err(Refusal::new(Check::SettlementReceipt, receipt_digest, record.subject()));
-    }
-    payment::check_terms(predicate, receipt.predicate())?;
-    payment::check_times(predicate, receipt.predicate(), now)?;
-    Ok(Verified::assertion(record))
-}
-
 /// The checks that a signature by a receipt key can fail.
-struct SignerChecks {
+pub(crate) struct SignerChecks {
     known: Check,
     signature: Check,
     revoked: Check,
@@ -179,7 +154,7 @@ const RECEIPT_SIGNER: SignerChecks = SignerChecks {
     validity: Check::ReceiptKeyValidity,
 };
 
-const SETTLEMENT_SIGNER: SignerChecks = SignerChecks {
+pub(crate) const SETTLEMENT_SIGNER: SignerChecks = SignerChecks {
     known: Check::SettlementKey,
     signature: Check::SettlementSignature,
     revoked: Check::SettlementKeyRevoked,
@@ -188,7 +163,7 @@ const SETTLEMENT_SIGNER: SignerChecks = SignerChecks {
 
 impl SignerChecks {
     /// Checks that key `id` of the manifest signed the envelope, and could at the time it states.
-    fn check(
+    pub(crate) fn check(
         &self,
         envelope: &Envelope,
         manifest: &Verified<KeyManifest>,

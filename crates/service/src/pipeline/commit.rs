@@ -6,7 +6,7 @@ use assay_receipt::{
     NewItem, NewTransaction, Outcome, Price, Receipt, Usage, issue,
 };
 use assay_store::{Commitment, TransactionRow};
-use assay_verify::{Refusal, Verified, open_item, open_receipt};
+use assay_verify::{Verified, open_item, open_receipt};
 use assay_x402::{
     ErrorReason, FacilitatorError, PreparedSettlement, RemoteIntent, SettleError, SettleRequest,
     SettlementIntent, VerifiedPayment, X402_VERSION,
@@ -14,7 +14,7 @@ use assay_x402::{
 use bytes::Bytes;
 use tracing::info;
 
-use super::PurchaseError;
+use super::error::{PurchaseError, refused, written};
 use super::steps::{Certificated, Held, Reserved};
 use crate::{Certified, Service};
 
@@ -204,12 +204,4 @@ pub(super) fn reopen(
     let manifest = service.parts().operator.manifest();
     let receipt = open_receipt(&envelope, manifest, now).map_err(|error| refused(&error))?;
     Ok((receipt, envelope.digest()))
-}
-
-pub(super) fn written<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, PurchaseError> {
-    json::to_vec(value).map_err(|error| PurchaseError::Receipt(error.to_string()))
-}
-
-pub(super) fn refused(refusal: &Refusal) -> PurchaseError {
-    PurchaseError::Receipt(refusal.to_string())
 }

@@ -1,5 +1,6 @@
-use assay_primitives::{AccessToken, RandomnessError, TransactionId};
+use assay_primitives::{AccessToken, RandomnessError, TransactionId, json};
 use assay_store::{StoreError, TransactionState};
+use assay_verify::Refusal;
 use assay_x402::{FacilitatorError, PaymentRefusal, SettleResponse};
 use thiserror::Error;
 
@@ -65,4 +66,14 @@ pub struct Taken {
     pub state: TransactionState,
     /// Whether it is the same request for the same offer, sent again.
     pub same_request: bool,
+}
+
+/// Writes what is stored.
+pub(super) fn written<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, PurchaseError> {
+    json::to_vec(value).map_err(|error| PurchaseError::Receipt(error.to_string()))
+}
+
+/// What this service made itself was refused by its own check.
+pub(super) fn refused(refusal: &Refusal) -> PurchaseError {
+    PurchaseError::Receipt(refusal.to_string())
 }

@@ -11,8 +11,9 @@ use assay_x402::{
 };
 use tracing::error;
 
-use super::commit::{Committed, refused, written};
-use super::{Purchase, PurchaseError};
+use super::Purchase;
+use super::commit::Committed;
+use super::error::{PurchaseError, refused, written};
 use crate::{Service, settled_extension};
 
 /// How often a settlement is prepared in all when its account nonce is taken.

@@ -12,8 +12,8 @@ use assay_x402::{
 };
 use tracing::warn;
 
-use super::commit::written;
-use super::{Order, PurchaseError, Taken};
+use super::Order;
+use super::error::{PurchaseError, Taken, written};
 use crate::admission::{InFlight, Place};
 use crate::{CatalogueEntry, Certified, CertifierError, Service};
 
