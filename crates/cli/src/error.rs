@@ -17,6 +17,9 @@ pub(crate) enum CliError {
     /// What the command set out to do failed.
     #[error("{0}")]
     Failed(String),
+    /// What is offered is not what the policy accepts.
+    #[error("nothing was paid, as the policy does not accept what the gateway announces: {0}")]
+    NotAccepted(Box<Refusal>),
     /// What was paid for did not come, or does not verify.
     #[error("{}", .0.message)]
     Undelivered(Box<Undelivered>),
@@ -45,7 +48,7 @@ impl CliError {
     /// The exit code: 1 refused or failed, 2 unusable input, 130 interrupted, as shells have it.
     pub(crate) const fn code(&self) -> u8 {
         match self {
-            Self::Failed(_) | Self::Undelivered(_) => 1,
+            Self::Failed(_) | Self::NotAccepted(_) | Self::Undelivered(_) => 1,
             Self::Io(..) | Self::Input(_) => 2,
             Self::Interrupted => 130,
         }
@@ -60,6 +63,9 @@ impl CliError {
             told.insert("accessToken".to_owned(), json!(access_token));
             told.insert("refusal".to_owned(), json!(refusal));
             told.insert("evidence".to_owned(), json!(evidence));
+        }
+        if let (Self::NotAccepted(refusal), Some(told)) = (self, told.as_object_mut()) {
+            told.insert("refusal".to_owned(), json!(refusal));
         }
         told
     }

@@ -14,6 +14,7 @@ use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::Map;
 
 use crate::ClientError;
+use crate::announced;
 use crate::delivery::{Delivered, Taken};
 use crate::wire::{Endpoint, NO_CODE, from_wire, gateway_error, header, settlement, wire_error};
 
@@ -84,11 +85,11 @@ pub struct Bought {
 }
 
 /// A request that pays.
-struct PaidRequest<'a, 't> {
+struct PaidRequest<'a> {
     order: &'a InferenceOrder,
     body: &'a [u8],
     payment: &'a Payment,
-    access_token: &'t AccessToken,
+    access_token: &'a AccessToken,
     nonce: &'a str,
 }
 
@@ -131,6 +132,7 @@ impl Buyer {
             .with_filter(move |offer| offer.extra_text("method") == Some(method.as_str()));
         let chosen = choose_offer(&asked, &preferences)?;
         let offer = chosen.offer.clone();
+        announced::check(&order.model, &order.method, &asked, &offer, verifier.policy())?;
         let now = self.clock.now();
         let randomness = self.randomness.as_ref();
         let payment = pay(&asked, chosen, &Map::new(), self.signer.as_ref(), now, randomness)?;
@@ -148,9 +150,10 @@ impl Buyer {
         let taken = self.send(&paid).await?;
         let answered_in = self.clock.monotonic().saturating_sub(started);
         let file = taken.fetch(&self.gateway, self.clock.as_ref(), self.config.pending).await?;
-        let expectation = Expectation { input: Some(order.request), nonce: Some(nonce) };
+        let expectation =
+            Expectation { input: Some(order.request.clone()), nonce: Some(nonce.clone()) };
         let Delivered { file, bundle, report, output } =
-            taken.check(file, verifier, &expectation, &payment, self.clock.now())?;
+            taken.check(file, verifier, &expectation, self.clock.now())?;
         let settlement = taken.settlement;
         Ok(Bought { file, bundle, report, output, offer, settlement, access_token, answered_in })
     }
@@ -173,7 +176,7 @@ impl Buyer {
     }
 
     /// Sends a payment until somebody says what became of it.
-    async fn send<'t>(&self, paid: &PaidRequest<'_, 't>) -> Result<Taken<'t>, ClientError> {
+    async fn send<'a>(&self, paid: &PaidRequest<'a>) -> Result<Taken<'a>, ClientError> {
         let mut answer = self.send_once(paid).await;
         for pause in RESEND {
             match &answer {
@@ -193,7 +196,7 @@ impl Buyer {
         })
     }
 
-    async fn send_once<'t>(&self, paid: &PaidRequest<'_, 't>) -> Result<Taken<'t>, ClientError> {
+    async fn send_once<'a>(&self, paid: &PaidRequest<'a>) -> Result<Taken<'a>, ClientError> {
         let request = self
             .post(paid.order, paid.body)?
             .header(PAYMENT_SIGNATURE, &paid.payment.header)
@@ -201,10 +204,16 @@ impl Buyer {
             .header("assay-access-token-hash", paid.access_token.hash().to_string());
         let response = request.send().await?;
         let settlement = settlement(&response);
-        let access_token = paid.access_token;
+        let taken = |transaction, settlement| Taken {
+            transaction,
+            settlement,
+            access_token: paid.access_token,
+            payment: paid.payment,
+            model: &paid.order.model,
+        };
         match response.status() {
             StatusCode::OK => match header(&response, "assay-transaction") {
-                Some(transaction) => Ok(Taken { transaction, settlement, access_token }),
+                Some(transaction) => Ok(taken(transaction, settlement)),
                 None => Err(unanswered(paid, "200 OK without Assay-Transaction".to_owned())),
             },
             StatusCode::PAYMENT_REQUIRED => Err(refused(response, settlement).await),
@@ -213,7 +222,7 @@ impl Buyer {
                 match (wire.code.as_str(), wire.transaction.take()) {
                     // On its way, or taken by this same request when it was sent before.
                     ("settlement_pending" | "payment_already_used", Some(transaction)) => {
-                        Ok(Taken { transaction, settlement, access_token })
+                        Ok(taken(transaction, settlement))
                     }
                     _ => Err(from_wire(status.as_u16(), wire)),
                 }
@@ -244,7 +253,7 @@ async fn refused(response: Response, settlement: Option<SettleResponse>) -> Clie
     ClientError::PaymentRefused { reason, message: wire.error }
 }
 
-fn unanswered(paid: &PaidRequest<'_, '_>, cause: String) -> ClientError {
+fn unanswered(paid: &PaidRequest<'_>, cause: String) -> ClientError {
     let authorization = &paid.payment.authorization;
     ClientError::Unanswered {
         cause,

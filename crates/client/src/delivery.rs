@@ -22,6 +22,9 @@ pub(crate) struct Taken<'a> {
     pub(crate) transaction: String,
     pub(crate) settlement: Option<SettleResponse>,
     pub(crate) access_token: &'a AccessToken,
+    pub(crate) payment: &'a Payment,
+    /// The model that was asked.
+    pub(crate) model: &'a str,
 }
 
 /// A bundle that verifies, and is about the payment that was made.
@@ -89,13 +92,56 @@ impl Taken<'_> {
         file: Vec<u8>,
         verifier: &Verifier,
         expectation: &Expectation,
-        payment: &Payment,
         now: Timestamp,
     ) -> Result<Delivered, ClientError> {
-        match examine(&file, verifier, expectation, payment, now) {
+        match self.examine(&file, verifier, expectation, now) {
             Ok((bundle, report, output)) => Ok(Delivered { file, bundle, report, output }),
             Err(cause) => Err(self.lost(Some(file), cause)),
         }
+    }
+
+    fn examine(
+        &self,
+        file: &[u8],
+        verifier: &Verifier,
+        expectation: &Expectation,
+        now: Timestamp,
+    ) -> Result<(Bundle, Report, InferenceOutput), DeliveryError> {
+        let report = verifier.verify(file, expectation, now)?;
+        if let Verdict::Refused(refusal) = report.verdict {
+            return Err(DeliveryError::Refused(refusal));
+        }
+        let bundle = Bundle::from_bytes(file).map_err(|error| contents("a bundle", &error))?;
+        self.check_order(&report, &bundle)?;
+        let output = output(&bundle)?;
+        Ok((bundle, report, output))
+    }
+
+    /// The receipt has to be about the authorisation that was signed here, not merely about one, and
+    /// about the model and the method that were asked for.
+    fn check_order(&self, report: &Report, bundle: &Bundle) -> Result<(), DeliveryError> {
+        let receipt =
+            Receipt::from_bytes(&bundle.receipt.payload).map_err(|e| contents("a receipt", &e))?;
+        let got = &receipt.predicate().authorization;
+        let accepted = &self.payment.payload.accepted;
+        let signed = &self.payment.authorization;
+        let same = |field, expected: String, got: String| {
+            if expected.eq_ignore_ascii_case(&got) {
+                Ok(())
+            } else {
+                Err(DeliveryError::OtherOrder { field, expected, got })
+            }
+        };
+        same("nonce", signed.nonce.to_string(), got.nonce.clone())?;
+        same("payer", signed.from.to_string(), got.payer.to_string())?;
+        same("payTo", signed.to.to_string(), got.pay_to.to_string())?;
+        same("amount", accepted.amount.to_string(), got.amount.to_string())?;
+        same("network", accepted.network.to_string(), got.network.to_string())?;
+        same("asset", accepted.asset.to_string(), got.asset.to_string())?;
+        let item = report.items.first().ok_or_else(|| contents("an item", &"none"))?;
+        let method = accepted.extra_text("method").unwrap_or_default().to_owned();
+        same("method", method, item.method.to_string())?;
+        same("model", self.model.to_owned(), item.model.name.clone())
     }
 }
 
@@ -123,48 +169,6 @@ async fn asked(response: Response) -> Asked {
             message: wire.error,
         }),
     }
-}
-
-fn examine(
-    file: &[u8],
-    verifier: &Verifier,
-    expectation: &Expectation,
-    payment: &Payment,
-    now: Timestamp,
-) -> Result<(Bundle, Report, InferenceOutput), DeliveryError> {
-    let report = verifier.verify(file, expectation, now)?;
-    if let Verdict::Refused(refusal) = report.verdict {
-        return Err(DeliveryError::Refused(refusal));
-    }
-    let bundle = Bundle::from_bytes(file).map_err(|error| contents("a bundle", &error))?;
-    check_payment(&report, &bundle, payment)?;
-    let output = output(&bundle)?;
-    Ok((bundle, report, output))
-}
-
-/// The receipt has to be about the authorisation that was signed here, not merely about one.
-fn check_payment(report: &Report, bundle: &Bundle, payment: &Payment) -> Result<(), DeliveryError> {
-    let receipt =
-        Receipt::from_bytes(&bundle.receipt.payload).map_err(|e| contents("a receipt", &e))?;
-    let got = &receipt.predicate().authorization;
-    let accepted = &payment.payload.accepted;
-    let signed = &payment.authorization;
-    let same = |field, expected: String, got: String| {
-        if expected.eq_ignore_ascii_case(&got) {
-            Ok(())
-        } else {
-            Err(DeliveryError::OtherPayment { field, expected, got })
-        }
-    };
-    same("nonce", signed.nonce.to_string(), got.nonce.clone())?;
-    same("payer", signed.from.to_string(), got.payer.to_string())?;
-    same("payTo", signed.to.to_string(), got.pay_to.to_string())?;
-    same("amount", accepted.amount.to_string(), got.amount.to_string())?;
-    same("network", accepted.network.to_string(), got.network.to_string())?;
-    same("asset", accepted.asset.to_string(), got.asset.to_string())?;
-    let wanted = accepted.extra_text("method").unwrap_or_default().to_owned();
-    let method = report.items.first().map(|item| item.method.to_string());
-    same("method", wanted, method.unwrap_or_default())
 }
 
 fn output(bundle: &Bundle) -> Result<InferenceOutput, DeliveryError> {

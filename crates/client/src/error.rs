@@ -39,6 +39,9 @@ pub enum ClientError {
     /// No offer is wanted and affordable.
     #[error(transparent)]
     NoOffer(#[from] ChooseError),
+    /// What the gateway announces is not what the policy accepts. Nothing was signed.
+    #[error("nothing was paid: the gateway announces what the policy does not accept: {0}")]
+    NotAccepted(Box<Refusal>),
     /// The payment was not signed.
     #[error(transparent)]
     Pay(#[from] PayError),
@@ -120,12 +123,12 @@ pub enum DeliveryError {
     /// What came does not verify.
     #[error("the result does not verify: {0}")]
     Refused(Box<Refusal>),
-    /// The receipt is about another payment.
-    #[error("the receipt is about another payment: {field}: expected {expected}, got {got}")]
-    OtherPayment {
-        /// Which part of the authorisation.
+    /// The receipt is about another payment, model or method.
+    #[error("the receipt is about something else: {field}: expected {expected}, got {got}")]
+    OtherOrder {
+        /// Which part of the order.
         field: &'static str,
-        /// What was signed.
+        /// What was ordered.
         expected: String,
         /// What the receipt says.
         got: String,

@@ -5,6 +5,7 @@
 //! is an error; nothing of it is returned as a result. An error after the payment was taken keeps
 //! what the buyer needs to get the result later or to show that there is none: [`Undelivered`].
 
+mod announced;
 mod buyer;
 mod delivery;
 mod error;

@@ -28,6 +28,12 @@ impl Verifier {
         Self { policy, methods, known: KnownManifests::none() }
     }
 
+    /// Returns the policy.
+    #[must_use]
+    pub const fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
     /// Remembers an operator's key manifest. Bundles that carry this very one need not have it
     /// checked again; one that carries an older version is verified under this one, so that a key
     /// revoked since is refused; and one whose manifest contradicts it is refused.

@@ -29,7 +29,7 @@ pub use expectation::Expectation;
 pub use methods::{Certification, ItemEvidence, MethodContext, MethodVerifier, Methods, Signed};
 pub use parts::{open_item, open_manifest, open_receipt};
 pub use payment::{PaymentReport, PaymentState};
-pub use policy::{PinnedPrice, Policy, PolicyError, TimeBasis};
+pub use policy::{Announcement, PinnedPrice, Policy, PolicyError, TimeBasis};
 pub use refusal::{Check, Refusal, Unusable};
 pub use report::{ItemReport, ModelReport, Report, Verdict};
 pub use settlement::open_settlement;

@@ -168,6 +168,7 @@ pub(super) fn client_error(error: ClientError, gateway: &str) -> CliError {
     match error {
         ClientError::Undelivered(undelivered) => not_delivered(*undelivered, None, gateway),
         ClientError::Url(_) => CliError::input(error),
+        ClientError::NotAccepted(refusal) => CliError::NotAccepted(refusal),
         ClientError::Gateway { status: 400..=499, code, message } => {
             CliError::Input(format!("gateway {gateway}: {} ({code})", printable(&message, 512)))
         }

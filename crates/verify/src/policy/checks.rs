@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use assay_primitives::Timestamp;
-use assay_receipt::{Authorization, ItemDetails, KeyManifest, ReceiptPredicate};
+use assay_primitives::{Account, Amount, ModelId, Network, Timestamp};
+use assay_receipt::{ItemDetails, KeyManifest, ReceiptPredicate};
 
 use crate::refusal::listed;
-use crate::{Check, PaymentReport, Policy, Refusal, Verdict};
+use crate::{Announcement, Check, PaymentReport, Policy, Refusal, Verdict};
 
 impl Policy {
     pub(crate) fn check_manifest(&self, manifest: &KeyManifest) -> Result<(), Refusal> {
@@ -23,8 +23,11 @@ impl Policy {
 
     pub(crate) fn check_item(&self, item: &ItemDetails) -> Result<(), Refusal> {
         one_of(Check::PolicyMethod, self.methods.as_deref(), &item.method)?;
+        self.check_model(&item.model.name, item.model.id())
+    }
+
+    fn check_model(&self, name: &str, id: ModelId) -> Result<(), Refusal> {
         let Some(models) = &self.models else { return Ok(()) };
-        let (name, id) = (&item.model.name, item.model.id());
         match models.get(name) {
             Some(ids) if ids.contains(&id) => Ok(()),
             Some(ids) => {
@@ -36,6 +39,20 @@ impl Policy {
                 Err(Refusal::new(Check::PolicyModel, expected, format!("`{name}` {id}")))
             }
         }
+    }
+
+    /// Checks what a seller announces, as far as that goes before anything was paid or run.
+    ///
+    /// # Errors
+    /// The `policy.*` check that a receipt would fail if it said the same.
+    pub fn check_announcement(&self, announced: &Announcement<'_>) -> Result<(), Refusal> {
+        let Announcement { operator, model, model_id, method, network, .. } = announced;
+        one_of(Check::PolicyOperator, self.operators.as_deref(), operator)?;
+        one_of(Check::PolicyMethod, self.methods.as_deref(), *method)?;
+        self.check_model(model, *model_id)?;
+        one_of(Check::PolicyNetwork, self.networks.as_deref(), *network)?;
+        self.check_pay_to(announced.pay_to)?;
+        self.check_price(network, announced.asset, announced.amount)
     }
 
     /// Returns the verdict on an item that nothing speaks against.
@@ -58,33 +75,38 @@ impl Policy {
     ) -> Result<(), Refusal> {
         let terms = &receipt.authorization;
         one_of(Check::PolicyNetwork, self.networks.as_deref(), &terms.network)?;
-        self.check_pay_to(terms)?;
-        self.check_price(terms)?;
+        self.check_pay_to(&terms.pay_to)?;
+        self.check_price(&terms.network, &terms.asset, terms.amount)?;
         self.check_age(receipt.issued_at, now)?;
         one_of(Check::PolicyTime, self.times.as_deref(), &payment.time_basis())?;
         one_of(Check::PolicyPayment, self.payments.as_deref(), &payment.state)
     }
 
-    fn check_pay_to(&self, terms: &Authorization) -> Result<(), Refusal> {
+    fn check_pay_to(&self, pay_to: &Account) -> Result<(), Refusal> {
         match &self.pay_to {
-            Some(accounts) if !accounts.iter().any(|account| account.is_same(&terms.pay_to)) => {
-                Err(Refusal::new(Check::PolicyPayTo, listed(accounts), &terms.pay_to))
+            Some(accounts) if !accounts.iter().any(|account| account.is_same(pay_to)) => {
+                Err(Refusal::new(Check::PolicyPayTo, listed(accounts), pay_to))
             }
             _ => Ok(()),
         }
     }
 
-    fn check_price(&self, terms: &Authorization) -> Result<(), Refusal> {
+    fn check_price(
+        &self,
+        network: &Network,
+        asset: &Account,
+        amount: Amount,
+    ) -> Result<(), Refusal> {
         let Some(prices) = &self.max_price else { return Ok(()) };
-        let of_asset = prices.iter().filter(|p| p.asset.is_token(&terms.network, &terms.asset));
+        let of_asset = prices.iter().filter(|p| p.asset.is_token(network, asset));
         match of_asset.min_by_key(|price| price.amount) {
-            Some(price) if terms.amount <= price.amount => Ok(()),
+            Some(price) if amount <= price.amount => Ok(()),
             Some(price) => {
                 let expected = format!("at most {} of {}", price.amount, price.asset);
-                Err(Refusal::new(Check::PolicyPrice, expected, terms.amount))
+                Err(Refusal::new(Check::PolicyPrice, expected, amount))
             }
             None => {
-                let got = format!("{} on {}", terms.asset, terms.network);
+                let got = format!("{asset} on {network}");
                 Err(Refusal::new(Check::PolicyPrice, "an asset the policy has a price for", got))
             }
         }

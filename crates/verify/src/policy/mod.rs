@@ -54,6 +54,28 @@ pub struct PinnedPrice {
     pub amount: Amount,
 }
 
+/// What a seller announces of an inference before it is paid. It is a word and no more: what counts is
+/// the receipt. But who would not accept the receipt need not pay for it.
+#[derive(Clone, Copy, Debug)]
+pub struct Announcement<'a> {
+    /// Who sells.
+    pub operator: OperatorId,
+    /// The model's name.
+    pub model: &'a str,
+    /// The model's id.
+    pub model_id: ModelId,
+    /// How it would be certified.
+    pub method: &'a Method,
+    /// The network that is paid on.
+    pub network: &'a Network,
+    /// The asset that is paid with.
+    pub asset: &'a Account,
+    /// The price in its atomic units.
+    pub amount: Amount,
+    /// Who is paid.
+    pub pay_to: &'a Account,
+}
+
 /// What a receipt's time is based on, from weak to strong.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "lowercase")]
