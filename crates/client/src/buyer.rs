@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use assay_primitives::{
-    AccessToken, Clock, InferenceOutput, InferenceRequest, Method, Randomness, Timestamp, encoding,
+    AccessToken, Clock, InferenceOutput, InferenceRequest, Method, Randomness, encoding,
 };
 use assay_receipt::Bundle;
 use assay_verify::{Expectation, Report, Verifier};
@@ -15,7 +15,8 @@ use serde_json::Map;
 
 use crate::ClientError;
 use crate::announced;
-use crate::delivery::{Delivered, Taken};
+use crate::delivery::{Delivered, Sold};
+use crate::error::SignedPayment;
 use crate::wire::{Endpoint, NO_CODE, from_wire, gateway_error, header, settlement, wire_error};
 
 /// The pauses before a payment that was not answered is sent again. It is the same payment, so it
@@ -93,6 +94,12 @@ struct PaidRequest<'a> {
     nonce: &'a str,
 }
 
+impl PaidRequest<'_> {
+    fn signed(&self) -> SignedPayment {
+        SignedPayment::new(self.payment, self.access_token)
+    }
+}
+
 impl Buyer {
     /// Makes a buyer.
     ///
@@ -114,10 +121,11 @@ impl Buyer {
     /// A payment that is not answered is sent again, the same one: it is charged once at the most.
     ///
     /// # Errors
-    /// Says at which step it ended. After a payment was signed there are four ways:
-    /// [`ClientError::PaymentRefused`] and [`ClientError::Gateway`] when by the gateway's word
-    /// nothing was charged, [`ClientError::Unanswered`] when nobody says what became of it, and
-    /// [`ClientError::Undelivered`] when the payment was taken and no result to be believed came.
+    /// Says at which step it ended. After a payment was signed there are four ways, and each keeps
+    /// what the buyer has in hand: [`ClientError::PaymentRefused`] and [`ClientError::NotServed`]
+    /// when by the gateway's word nothing was charged, [`ClientError::Unanswered`] when nobody says
+    /// what became of it, and [`ClientError::Undelivered`] when the payment was taken and no result
+    /// to be believed came.
     pub async fn infer(
         &self,
         order: InferenceOrder,
@@ -147,14 +155,14 @@ impl Buyer {
             access_token: &access_token,
             nonce: &nonce,
         };
-        let taken = self.send(&paid).await?;
+        let sold = self.send(&paid).await?;
         let answered_in = self.clock.monotonic().saturating_sub(started);
-        let file = taken.fetch(&self.gateway, self.clock.as_ref(), self.config.pending).await?;
+        let file = sold.fetch(&self.gateway, self.clock.as_ref(), self.config.pending).await?;
         let expectation =
             Expectation { input: Some(order.request.clone()), nonce: Some(nonce.clone()) };
         let Delivered { file, bundle, report, output } =
-            taken.check(file, verifier, &expectation, self.clock.now())?;
-        let settlement = taken.settlement;
+            sold.check(file, verifier, &expectation, self.clock.now())?;
+        let settlement = sold.settlement;
         Ok(Bought { file, bundle, report, output, offer, settlement, access_token, answered_in })
     }
 
@@ -176,12 +184,12 @@ impl Buyer {
     }
 
     /// Sends a payment until somebody says what became of it.
-    async fn send<'a>(&self, paid: &PaidRequest<'a>) -> Result<Taken<'a>, ClientError> {
+    async fn send<'a>(&self, paid: &PaidRequest<'a>) -> Result<Sold<'a>, ClientError> {
         let mut answer = self.send_once(paid).await;
         for pause in RESEND {
             match &answer {
                 Err(ClientError::Http(_) | ClientError::Gateway { status: 429 | 500.., .. }) => {}
-                _ => return answer,
+                _ => break,
             }
             tokio::time::sleep(pause).await;
             answer = self.send_once(paid).await;
@@ -192,11 +200,14 @@ impl Buyer {
             ClientError::Gateway { status: 500.., ref code, .. } if code == NO_CODE => {
                 unanswered(paid, error.to_string())
             }
+            ClientError::Gateway { status, code, message } => {
+                ClientError::NotServed { status, code, message, signed: paid.signed() }
+            }
             other => other,
         })
     }
 
-    async fn send_once<'a>(&self, paid: &PaidRequest<'a>) -> Result<Taken<'a>, ClientError> {
+    async fn send_once<'a>(&self, paid: &PaidRequest<'a>) -> Result<Sold<'a>, ClientError> {
         let request = self
             .post(paid.order, paid.body)?
             .header(PAYMENT_SIGNATURE, &paid.payment.header)
@@ -204,7 +215,7 @@ impl Buyer {
             .header("assay-access-token-hash", paid.access_token.hash().to_string());
         let response = request.send().await?;
         let settlement = settlement(&response);
-        let taken = |transaction, settlement| Taken {
+        let sold = |transaction, settlement| Sold {
             transaction,
             settlement,
             access_token: paid.access_token,
@@ -212,17 +223,18 @@ impl Buyer {
             model: &paid.order.model,
         };
         match response.status() {
-            StatusCode::OK => match header(&response, "assay-transaction") {
-                Some(transaction) => Ok(taken(transaction, settlement)),
-                None => Err(unanswered(paid, "200 OK without Assay-Transaction".to_owned())),
+            StatusCode::OK => match header(&response, "assay-transaction").map(|id| id.parse()) {
+                Some(Ok(transaction)) => Ok(sold(transaction, settlement)),
+                _ => Err(unanswered(paid, "200 OK without a transaction's id".to_owned())),
             },
-            StatusCode::PAYMENT_REQUIRED => Err(refused(response, settlement).await),
+            StatusCode::PAYMENT_REQUIRED => Err(refused(paid, response, settlement).await),
             status => {
                 let mut wire = wire_error(response).await;
-                match (wire.code.as_str(), wire.transaction.take()) {
+                let transaction = wire.transaction.take().and_then(|id| id.parse().ok());
+                match (wire.code.as_str(), transaction) {
                     // On its way, or taken by this same request when it was sent before.
                     ("settlement_pending" | "payment_already_used", Some(transaction)) => {
-                        Ok(taken(transaction, settlement))
+                        Ok(sold(transaction, settlement))
                     }
                     _ => Err(from_wire(status.as_u16(), wire)),
                 }
@@ -243,24 +255,22 @@ impl Buyer {
 }
 
 /// What a 402 to a payment says: the reason of the settlement, or else of the refusal.
-async fn refused(response: Response, settlement: Option<SettleResponse>) -> ClientError {
+async fn refused(
+    paid: &PaidRequest<'_>,
+    response: Response,
+    settlement: Option<SettleResponse>,
+) -> ClientError {
     let required = header(&response, PAYMENT_REQUIRED);
     let required = required.and_then(|header| decode_payment_required(&header).ok()?.error);
     let wire = wire_error(response).await;
     let settled = settlement.and_then(|settlement| settlement.error_reason);
     let reason = settled.map(|reason| reason.as_str().to_owned()).or(wire.reason).or(required);
     let reason = reason.unwrap_or_else(|| "no reason given".to_owned());
-    ClientError::PaymentRefused { reason, message: wire.error }
+    ClientError::PaymentRefused { reason, message: wire.error, signed: paid.signed() }
 }
 
 fn unanswered(paid: &PaidRequest<'_>, cause: String) -> ClientError {
-    let authorization = &paid.payment.authorization;
-    ClientError::Unanswered {
-        cause,
-        nonce: authorization.nonce.to_string(),
-        valid_before: Timestamp::from_seconds(authorization.valid_before.saturating_to()),
-        access_token: paid.access_token.reveal(),
-    }
+    ClientError::Unanswered { cause, signed: paid.signed() }
 }
 
 fn protocol(expected: &'static str, got: &dyn std::fmt::Display) -> ClientError {

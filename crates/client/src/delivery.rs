@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use assay_primitives::{AccessToken, Clock, InferenceOutput, Timestamp};
+use assay_primitives::{AccessToken, Clock, InferenceOutput, Timestamp, TransactionId};
 use assay_receipt::{Bundle, Receipt};
 use assay_verify::{Expectation, Report, Verdict, Verifier};
 use assay_x402::{Payment, SettleResponse};
 use reqwest::{Response, StatusCode};
 
-use crate::error::{ClientError, DeliveryError, Undelivered};
+use crate::error::{ClientError, DeliveryError, SignedPayment, Undelivered};
 use crate::wire::{Endpoint, ReadError, described, read, wire_error};
 
 /// The most bytes a bundle may have.
@@ -16,10 +16,10 @@ const MAX_BUNDLE: usize = 256 << 20;
 /// How often a result that is not there yet is asked for.
 const POLL: Duration = Duration::from_millis(500);
 
-/// A payment that a gateway took: from here on every error keeps what the buyer needs to get his
+/// An inference that a gateway took the payment for: from here on every error keeps what the buyer needs to get his
 /// result, or to show that he did not.
-pub(crate) struct Taken<'a> {
-    pub(crate) transaction: String,
+pub(crate) struct Sold<'a> {
+    pub(crate) transaction: TransactionId,
     pub(crate) settlement: Option<SettleResponse>,
     pub(crate) access_token: &'a AccessToken,
     pub(crate) payment: &'a Payment,
@@ -43,10 +43,10 @@ enum Asked {
     Never(DeliveryError),
 }
 
-impl Taken<'_> {
-    pub(crate) fn lost(&self, file: Option<Vec<u8>>, cause: DeliveryError) -> ClientError {
+impl Sold<'_> {
+    fn lost(&self, file: Option<Vec<u8>>, cause: DeliveryError) -> ClientError {
         ClientError::Undelivered(Box::new(Undelivered {
-            transaction: self.transaction.clone(),
+            transaction: self.transaction,
             access_token: self.access_token.reveal(),
             settlement: self.settlement.clone(),
             file,
@@ -62,7 +62,7 @@ impl Taken<'_> {
         clock: &dyn Clock,
         patience: Duration,
     ) -> Result<Vec<u8>, ClientError> {
-        let url = gateway.url(&["v1", "receipts", &self.transaction])?;
+        let url = gateway.url(&["v1", "receipts", &self.transaction.to_string()])?;
         let deadline = clock.monotonic() + patience;
         loop {
             let request = gateway.http.get(url.clone()).bearer_auth(self.access_token.reveal());
@@ -74,7 +74,8 @@ impl Taken<'_> {
                 Asked::Bundle(file) => return Ok(file),
                 Asked::SettlementFailed(message) => {
                     let reason = "settlement_failed".to_owned();
-                    return Err(ClientError::PaymentRefused { reason, message });
+                    let signed = SignedPayment::new(self.payment, self.access_token);
+                    return Err(ClientError::PaymentRefused { reason, message, signed });
                 }
                 Asked::Never(cause) => return Err(self.lost(None, cause)),
                 Asked::NotYet(cause) => cause,

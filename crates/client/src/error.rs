@@ -1,6 +1,6 @@
-use assay_primitives::{RandomnessError, Timestamp};
+use assay_primitives::{AccessToken, RandomnessError, Timestamp, TransactionId};
 use assay_verify::{Refusal, Unusable};
-use assay_x402::{ChooseError, HeaderError, PayError, SettleResponse};
+use assay_x402::{Authorization, ChooseError, HeaderError, PayError, Payment, SettleResponse};
 use thiserror::Error;
 
 use crate::wire::described;
@@ -45,30 +45,35 @@ pub enum ClientError {
     /// The payment was not signed.
     #[error(transparent)]
     Pay(#[from] PayError),
-    /// The payment was refused: by the gateway's word nothing was charged. The authorisation is
-    /// signed all the same, and whoever has it could carry it out until it expires.
-    #[error("payment refused: {reason}: {message}")]
+    /// The payment was refused: by the gateway's word nothing was charged.
+    #[error("payment refused: {reason}: {message}; {signed}")]
     PaymentRefused {
         /// x402's code.
         reason: String,
         /// The refusal in words.
         message: String,
+        /// What was signed all the same.
+        signed: SignedPayment,
     },
-    /// The payment was sent, and nobody says what became of it. Do not pay again before it has
-    /// expired: look for its nonce on the network.
-    #[error(
-        "payment sent, and no answer came: {cause}; its nonce is {nonce}, it expires at \
-             {valid_before}, and the access token {access_token} opens the result if there is one"
-    )]
+    /// The gateway answered the payment with an error: by its word nothing was charged.
+    #[error("gateway answered {status}, {code}, to the payment: {message}; {signed}")]
+    NotServed {
+        /// The HTTP status.
+        status: u16,
+        /// The error's code.
+        code: String,
+        /// The error in words.
+        message: String,
+        /// What was signed all the same.
+        signed: SignedPayment,
+    },
+    /// The payment was sent, and nobody says what became of it.
+    #[error("payment sent, and no answer came: {cause}; {signed}")]
     Unanswered {
         /// What failed.
         cause: String,
-        /// The nonce of the authorisation.
-        nonce: String,
-        /// When the authorisation expires.
-        valid_before: Timestamp,
-        /// The token that opens the result.
-        access_token: String,
+        /// What was signed.
+        signed: SignedPayment,
     },
     /// The payment was taken, and no result to be believed came.
     #[error(transparent)]
@@ -78,6 +83,34 @@ pub enum ClientError {
     Randomness(#[from] RandomnessError),
 }
 
+/// A payment that has left the buyer's hands. Whoever has it can carry it out until it expires, whatever
+/// a gateway says: its nonce on the network tells whether somebody did.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[error(
+    "its nonce is {nonce}, it can be carried out until {valid_before}, and the access token \
+     {access_token} opens the result if there is one"
+)]
+#[non_exhaustive]
+pub struct SignedPayment {
+    /// The nonce of the authorisation.
+    pub nonce: String,
+    /// When the authorisation expires.
+    pub valid_before: Timestamp,
+    /// The token that opens the result.
+    pub access_token: String,
+}
+
+impl SignedPayment {
+    pub(crate) fn new(payment: &Payment, access_token: &AccessToken) -> Self {
+        let Authorization { nonce, valid_before, .. } = &payment.authorization;
+        Self {
+            nonce: nonce.to_string(),
+            valid_before: Timestamp::from_seconds(valid_before.saturating_to()),
+            access_token: access_token.reveal(),
+        }
+    }
+}
+
 /// A payment that was taken without a result that is to be believed, and what the buyer has in hand
 /// to get the result later, or to show that he was not served.
 #[derive(Debug, Error)]
@@ -85,7 +118,7 @@ pub enum ClientError {
 #[non_exhaustive]
 pub struct Undelivered {
     /// The transaction, by the gateway.
-    pub transaction: String,
+    pub transaction: TransactionId,
     /// The token that opens it at the gateway.
     pub access_token: String,
     /// What became of the payment, by the gateway.

@@ -12,4 +12,4 @@ mod error;
 mod wire;
 
 pub use buyer::{Bought, Buyer, BuyerConfig, InferenceOrder};
-pub use error::{ClientError, DeliveryError, Undelivered};
+pub use error::{ClientError, DeliveryError, SignedPayment, Undelivered};

@@ -117,9 +117,11 @@ async fn names_what_was_refused() {
     let market = Market::open().await;
     crate::harness::empty(&market.world.dev, BUYER);
     let error = buyer(&market).infer(order("signed", SIGNED_PRICE), &verifier()).await.unwrap_err();
-    let ClientError::PaymentRefused { reason, message } = error else { panic!("{error}") };
+    let ClientError::PaymentRefused { reason, message, signed } = error else { panic!("{error}") };
     assert_eq!(reason, "invalid_exact_evm_insufficient_balance");
     assert!(message.contains("has 0"), "{message}");
+    // Whoever saw it could carry it out.
+    assert_eq!((signed.nonce.len(), signed.access_token.len()), (66, 64));
     let mut other = order("signed", SIGNED_PRICE);
     other.model = "nobody".to_owned();
     let error = buyer(&market).infer(other, &verifier()).await.unwrap_err();
@@ -139,7 +141,7 @@ async fn says_where_the_money_may_be() {
     // It was found again where it is under way.
     let undelivered = undelivered(error);
     assert!(matches!(undelivered.cause, DeliveryError::Late(_)), "{undelivered}");
-    assert_eq!((undelivered.transaction.len(), undelivered.access_token.len()), (36, 64));
+    assert_eq!(undelivered.access_token.len(), 64);
     market.not_charged().await;
 }
 
@@ -174,7 +176,7 @@ async fn what_opens_the_bundle_is_kept() {
         assert!(matches!(undelivered.cause, DeliveryError::Late(_)), "{undelivered}");
         assert!(undelivered.settlement.is_some_and(|settlement| settlement.success));
         market.charged(n, SIGNED_PRICE * n as u128).await;
-        let id = undelivered.transaction.parse().unwrap();
+        let id = undelivered.transaction;
         market.buyer.bundle(id, &undelivered.access_token.parse().unwrap()).await;
     }
 }
@@ -191,7 +193,7 @@ async fn what_does_not_verify_is_kept() {
         matches!(undelivered.cause, DeliveryError::Refused(_) | DeliveryError::Unusable(_)),
         "{undelivered}"
     );
-    let transaction = undelivered.transaction.parse().unwrap();
+    let transaction = undelivered.transaction;
     let token = undelivered.access_token.parse().unwrap();
     let sent = market.buyer.fetch(transaction, &token).await.body;
     let kept = undelivered.file.unwrap();
@@ -200,14 +202,28 @@ async fn what_does_not_verify_is_kept() {
     market.charged(1, SIGNED_PRICE).await;
 }
 
+/// A gateway's word that nothing was charged is a word.
+#[tokio::test]
+async fn a_lie_about_the_charge_leaves_the_buyer_with_his_payment() {
+    let market = Market::open().await;
+    let line = GatewayLine::to(&market.shop.url, Mishap::Denies).await;
+    let buyer = buyer_at(&market, &line.url, Duration::from_secs(20), Duration::ZERO);
+    let error = buyer.infer(order("signed", SIGNED_PRICE), &verifier()).await.unwrap_err();
+    let ClientError::NotServed { status: 418, code, signed, .. } = error else { panic!("{error}") };
+    assert_eq!((code.as_str(), signed.access_token.len()), ("nothing_charged", 64));
+    market.charged(1, SIGNED_PRICE).await;
+}
+
 /// An answer that does not say what it is about leaves the buyer with the nonce of his payment.
 #[tokio::test]
 async fn an_answer_without_a_transaction() {
     let market = Market::open().await;
-    let line = GatewayLine::to(&market.shop.url, Mishap::Forgets).await;
-    let buyer = buyer_at(&market, &line.url, Duration::from_secs(20), Duration::ZERO);
-    let error = buyer.infer(order("signed", SIGNED_PRICE), &verifier()).await.unwrap_err();
-    let ClientError::Unanswered { nonce, .. } = error else { panic!("{error}") };
-    assert_eq!(nonce.len(), 66);
-    market.charged(1, SIGNED_PRICE).await;
+    for (n, named) in [(1, ""), (2, "x;touch pwned")] {
+        let line = GatewayLine::to(&market.shop.url, Mishap::Misnames(named)).await;
+        let buyer = buyer_at(&market, &line.url, Duration::from_secs(20), Duration::ZERO);
+        let error = buyer.infer(order("signed", SIGNED_PRICE), &verifier()).await.unwrap_err();
+        let ClientError::Unanswered { signed, .. } = error else { panic!("{error}") };
+        assert_eq!(signed.nonce.len(), 66);
+        market.charged(n, SIGNED_PRICE * n as u128).await;
+    }
 }

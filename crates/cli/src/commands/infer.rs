@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use assay_chain::{AccountKey, is_development_address};
 use assay_client::{
-    Bought, Buyer, BuyerConfig, ClientError, DeliveryError, InferenceOrder, Undelivered,
+    Bought, Buyer, BuyerConfig, ClientError, DeliveryError, InferenceOrder, SignedPayment,
+    Undelivered,
 };
 use assay_primitives::{
     Account, Amount, AssetId, Method, Network, SystemRandomness, Tensor, printable,
@@ -170,27 +171,42 @@ pub(super) fn client_error(error: ClientError, gateway: &str) -> CliError {
         ClientError::Url(_) => CliError::input(error),
         ClientError::NotAccepted(refusal) => CliError::NotAccepted(refusal),
         ClientError::Gateway { status: 400..=499, code, message } => {
-            CliError::Input(format!("gateway {gateway}: {} ({code})", printable(&message, 512)))
+            let (message, code) = (printable(&message, 512), printable(&code, 64));
+            CliError::Input(format!("gateway {gateway}: {message} ({code})"))
         }
         ClientError::NoOffer(error) => CliError::Input(format!(
             "{}: --asset, --max-amount and --method say what may be paid for",
             printable(&error.to_string(), 1_024)
         )),
-        ClientError::PaymentRefused { reason, message } => CliError::Failed(format!(
-            "the payment was refused, and by the gateway's word nothing was charged: {}",
-            refused_because(&reason, &message)
+        ClientError::PaymentRefused { reason, message, signed } => CliError::Failed(format!(
+            "the payment was refused, and by the gateway's word nothing was charged: {}. {}",
+            refused_because(&reason, &message),
+            still_signed(&signed)
         )),
-        ClientError::Unanswered { cause, nonce, valid_before, access_token } => {
-            CliError::Failed(format!(
-                "the payment was sent, and no answer came: {}. Do not pay again before it expires \
-                 at {valid_before}, unless the chain shows that its nonce {nonce} was not used. The \
-                 access token {access_token} opens the result, if there is one",
-                printable(&cause, 512)
-            ))
-        }
+        ClientError::NotServed { status, code, message, signed } => CliError::Failed(format!(
+            "gateway {gateway} answered {status} ({}) to the payment, and by its word nothing was \
+             charged: {}. {}",
+            printable(&code, 64),
+            printable(&message, 512),
+            still_signed(&signed)
+        )),
+        ClientError::Unanswered { cause, signed } => CliError::Failed(format!(
+            "the payment was sent, and no answer came: {}. {}",
+            printable(&cause, 512),
+            still_signed(&signed)
+        )),
         ClientError::Http(error) => CliError::Failed(format!("gateway {gateway}: {error}")),
         other => CliError::Failed(printable(&other.to_string(), 1_024)),
     }
+}
+
+/// What is signed can be carried out, whatever the gateway says.
+fn still_signed(signed: &SignedPayment) -> String {
+    format!(
+        "What was signed can be carried out until {}: do not pay again before, unless the network \
+         shows that its nonce {} was not used. The access token {} opens the result, if there is one",
+        signed.valid_before, signed.nonce, signed.access_token
+    )
 }
 
 /// Saves what does not verify beside where the bundle would be: nobody is to take it for one.
@@ -214,6 +230,7 @@ fn not_delivered(
         |settled| format!("the payment was settled by {}", printable(&settled.transaction, 80)),
     );
     let said = printable(&cause.to_string(), 1_024);
+    let transaction = transaction.to_string();
     let again = how_to_fetch(gateway, &transaction, &access_token);
     let (evidence, next) = match kept {
         Some(Ok(path)) => {

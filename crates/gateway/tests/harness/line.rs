@@ -23,8 +23,10 @@ pub(crate) enum Mishap {
     BreaksOff(usize),
     /// What comes has one byte changed.
     Tampers,
-    /// The answer to the payment does not say which transaction it is.
-    Forgets,
+    /// The answer to the payment names something else than a transaction.
+    Misnames(&'static str),
+    /// The answer to the payment says that nothing happened.
+    Denies,
 }
 
 /// A line to a gateway with a mishap on it.
@@ -68,8 +70,15 @@ async fn pass(State(through): State<Arc<Through>>, request: Request) -> Response
     let answer = forward.send().await.unwrap();
     let (status, mut headers) = (answer.status(), answer.headers().clone());
     let mut body = answer.bytes().await.unwrap().to_vec();
-    if matches!(through.mishap, Mishap::Forgets) {
-        headers.remove("assay-transaction");
+    match through.mishap {
+        Mishap::Misnames(named) if headers.contains_key("assay-transaction") => {
+            headers.insert("assay-transaction", named.parse().unwrap());
+        }
+        Mishap::Denies if headers.contains_key("assay-transaction") => {
+            let told = r#"{"error": "nothing happened", "code": "nothing_charged"}"#;
+            return (StatusCode::IM_A_TEAPOT, told).into_response();
+        }
+        _ => {}
     }
     if parts.uri.path().starts_with("/v1/receipts/") {
         let before = through.asked.fetch_add(1, Ordering::SeqCst);
