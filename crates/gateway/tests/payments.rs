@@ -85,6 +85,8 @@ async fn outside_their_time() {
     let expired = "invalid_exact_evm_payload_authorization_valid_before";
     edited(&market, |authorization| authorization.valid_before = at(-1), expired).await;
     edited(&market, |authorization| authorization.valid_before = at(4), expired).await;
+    // Half of what the offer asks for has to be left: it would be settled too late, at the cost of gas.
+    edited(&market, |authorization| authorization.valid_before = at(25), expired).await;
     let early = "invalid_exact_evm_payload_authorization_valid_after";
     edited(&market, |authorization| authorization.valid_after = at(30), early).await;
     market.not_charged().await;

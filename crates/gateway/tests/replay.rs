@@ -85,7 +85,7 @@ async fn by_somebody_who_guesses_the_request() {
 /// a new one would be paid twice.
 #[tokio::test]
 async fn after_it_has_expired() {
-    let market = Market::open().await;
+    let market = Market::open_with(|setup| setup.max_timeout_seconds = 12).await;
     let buyer = &market.buyer;
     let offer = buyer.offers(DIGITS).await.accepts.remove(0);
     let soon = alloy_primitives::U256::from(now().as_seconds() + 8);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use assay_primitives::{AccessToken, TransactionId};
 use assay_store::TransactionState;
+use assay_verify::{Check, Expectation, Methods, Policy, Verifier};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
@@ -112,6 +113,37 @@ fn with_another_receipt_key_since() {
         assert_ne!(keys.receipt.public(), ended.setup.keys.receipt.public());
         let setup = Setup { keys, ..ended.setup.clone() };
         ended.is_carried_on(setup);
+    }
+}
+
+/// Nobody is charged for a receipt whose key was revoked since; and what was charged by then is
+/// released, though no verifier will believe it.
+#[test]
+fn with_the_receipt_key_revoked_since() {
+    for (end, charged) in [(Twist::StuckBefore as End, 0), (Twist::StuckAfter, SIGNED_PRICE)] {
+        let ended = end_at_the_settlement(end);
+        let keys = ended.setup.keys.revoke(now());
+        let Ended { outside, world, folder, setup, token, id, .. } = ended;
+        outside.block_on(async {
+            let facilitator = Arc::new(world.direct_facilitator().await);
+            let setup = Setup { keys, ..setup };
+            let shop = Shop::open(&world, folder.path(), facilitator, setup).await;
+            let buyer = Buyer::of(&shop.url);
+            if charged == 0 {
+                for _ in 0..3 {
+                    shop.service.settle_pending().await.unwrap();
+                }
+                buyer.fetch(id, &token).await.is(409, "not_settled");
+            } else {
+                shop.wait_for(id, TransactionState::Settled).await;
+                let answer = buyer.fetch(id, &token).await;
+                let verifier = Verifier::new(Policy::default(), Methods::standard());
+                let report = verifier.verify(&answer.body, &Expectation::default(), now()).unwrap();
+                assert_eq!(report.refusal.unwrap().check, Check::ReceiptKeyRevoked);
+            }
+            assert_eq!(world.charges().await, (usize::from(charged > 0), charged));
+            shop.close().await;
+        });
     }
 }
 

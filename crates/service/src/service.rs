@@ -41,8 +41,8 @@ pub struct ServiceParts {
 pub struct Settings {
     /// Who is paid.
     pub pay_to: Account,
-    /// How long a payer's authorisation has to be good for: more than the longest run and
-    /// settlement.
+    /// For how many seconds a payer is asked to sign: more than twice the longest inference and
+    /// settlement, as a payment is taken while half of them are left.
     pub max_timeout_seconds: u64,
 }
 

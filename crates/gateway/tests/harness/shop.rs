@@ -13,7 +13,8 @@ use assay_primitives::{
     Account, AssetId, Method, Network, OperatorId, SystemRandomness, Timestamp, TransactionId,
 };
 use assay_receipt::{
-    Envelope, KeyManifest, KeyPurpose, ManifestContent, ManifestKey, SettlementAddress, SigningKey,
+    Envelope, KeyManifest, KeyPurpose, KeyRevocation, ManifestContent, ManifestKey,
+    SettlementAddress, SigningKey,
 };
 use assay_service::{
     AssetTerms, Catalogue, Certifiers, Limits, Operator, PriceList, Service, ServiceParts, Settings,
@@ -181,6 +182,20 @@ impl Keys {
         content.keys.push(listed(&receipt, now));
         let manifest = KeyManifest::sign(content.clone(), &self.identity).unwrap();
         Self { identity: self.identity.clone(), receipt, content, manifest }
+    }
+}
+
+impl Keys {
+    /// Returns the keys with a new receipt key; the one before is revoked.
+    pub(crate) fn revoke(&self, now: Timestamp) -> Self {
+        let mut rotated = self.rotate(now);
+        rotated.content.revocations.push(KeyRevocation {
+            key: self.receipt.public().id(),
+            time: now,
+            reason: "stolen".to_owned(),
+        });
+        rotated.manifest = KeyManifest::sign(rotated.content.clone(), &self.identity).unwrap();
+        rotated
     }
 }
 

@@ -6,7 +6,7 @@ use assay_receipt::{
     NewItem, NewTransaction, Outcome, Price, Receipt, Usage, issue,
 };
 use assay_store::{Commitment, TransactionRow};
-use assay_verify::{Verified, open_item, open_receipt};
+use assay_verify::{Check, Verified, open_item, open_manifest, open_receipt};
 use assay_x402::{
     ErrorReason, FacilitatorError, PreparedSettlement, RemoteIntent, SettleError, SettleRequest,
     SettlementIntent, VerifiedPayment, X402_VERSION,
@@ -192,16 +192,38 @@ fn check(
     Ok(receipt)
 }
 
+/// A stored receipt of one's own, read and checked again.
+pub(super) struct Reopened {
+    pub(super) receipt: Verified<Receipt>,
+    pub(super) digest: Digest,
+    /// The key that signed it was revoked since: nobody will believe it any more.
+    pub(super) is_revoked: bool,
+}
+
 /// Reads a stored receipt of one's own, checking it again, under the manifest of today: it lists the
-/// key that the receipt was signed with as well as the one that will sign its settlement record.
+/// key that the receipt was signed with as well as the one that will sign its settlement record. A
+/// receipt whose key was revoked since holds under the manifest that it was stored with: its money
+/// may have moved, and that has to be found out.
 pub(super) fn reopen(
     service: &Service,
     row: &TransactionRow,
     now: Timestamp,
-) -> Result<(Verified<Receipt>, Digest), PurchaseError> {
-    let envelope: Envelope = json::from_slice(row.receipt.as_deref().unwrap_or_default())
-        .map_err(|error| PurchaseError::Receipt(format!("stored envelope: {error}")))?;
-    let manifest = service.parts().operator.manifest();
-    let receipt = open_receipt(&envelope, manifest, now).map_err(|error| refused(&error))?;
-    Ok((receipt, envelope.digest()))
+) -> Result<Reopened, PurchaseError> {
+    let envelope = stored(row.receipt.as_deref())?;
+    let digest = envelope.digest();
+    let opened = open_receipt(&envelope, service.parts().operator.manifest(), now);
+    let is_revoked = matches!(&opened, Err(refusal) if refusal.check == Check::ReceiptKeyRevoked);
+    let receipt = if is_revoked {
+        let manifest = open_manifest(&stored(row.key_manifest.as_deref())?);
+        manifest.and_then(|manifest| open_receipt(&envelope, &manifest, now))
+    } else {
+        opened
+    };
+    let receipt = receipt.map_err(|refusal| refused(&refusal))?;
+    Ok(Reopened { receipt, digest, is_revoked })
+}
+
+fn stored(envelope: Option<&[u8]>) -> Result<Envelope, PurchaseError> {
+    json::from_slice(envelope.unwrap_or_default())
+        .map_err(|error| PurchaseError::Receipt(format!("stored envelope: {error}")))
 }

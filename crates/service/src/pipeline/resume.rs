@@ -9,7 +9,7 @@ use futures_util::stream::{self, StreamExt as _};
 use tracing::{info, warn};
 
 use super::PurchaseError;
-use super::commit::reopen;
+use super::commit::{Reopened, reopen};
 use super::settle::Settlement;
 use crate::Service;
 
@@ -121,11 +121,16 @@ impl Service {
 
     /// Returns whether the outcome is known now.
     async fn settle_row(&self, row: &TransactionRow) -> Result<bool, PurchaseError> {
-        let (receipt, receipt_digest) = reopen(self, row, self.parts().clock.now())?;
+        let Reopened { receipt, digest, is_revoked } = reopen(self, row, self.parts().clock.now())?;
         let intent = intent_of(row)?;
-        let settlement =
-            Settlement { id: row.id, receipt: &receipt, receipt_digest, payload: &row.payload };
-        if row.state == TransactionState::Failing {
+        let settlement = Settlement {
+            id: row.id,
+            receipt: &receipt,
+            receipt_digest: digest,
+            payload: &row.payload,
+        };
+        // Nobody is charged any more for a receipt that nobody believes.
+        if row.state == TransactionState::Failing || is_revoked {
             return settlement.watch(self, &intent).await;
         }
         match settlement.carry_out(self, intent).await? {

@@ -71,6 +71,9 @@ impl Admitted {
         // cannot be used, and the answer would ask the buyer to sign again.
         refuse_taken(service, &key, binding).await?;
         let checked = checked?;
+        // One that is about to expire would be settled too late, at the cost of gas. Clients sign for
+        // the whole time that an offer asks for.
+        checked.check_time_left(offer.max_timeout_seconds / 2, now)?;
         let place = service.admission.admit(&key, offer.amount)?;
         let payment = match parts.facilitator.verify(&checked).await {
             Ok(payment) => payment,

@@ -160,6 +160,14 @@ impl CheckedPayment {
         &self.terms
     }
 
+    /// Checks that the authorisation stays valid for so many seconds.
+    ///
+    /// # Errors
+    /// [`PaymentRefusal::Expired`] when it does not.
+    pub fn check_time_left(&self, seconds: u64, now: Timestamp) -> Result<(), PaymentRefusal> {
+        time_left(self.exact.authorization.valid_before, seconds, now.as_seconds())
+    }
+
     /// Returns who has to say whether the signature is good.
     #[must_use]
     pub const fn signature_check(&self) -> SignatureCheck {
@@ -291,11 +299,16 @@ fn check_transfer(
 fn check_time(authorization: &Authorization, now: Timestamp) -> Result<(), PaymentRefusal> {
     let Authorization { valid_after, valid_before, .. } = *authorization;
     let now = now.as_seconds();
-    if valid_after > U256::from(now) {
+    // As the token has it: after, not at.
+    if valid_after >= U256::from(now) {
         return Err(PaymentRefusal::NotYetValid { valid_after, now });
     }
-    if valid_before < U256::from(now.saturating_add(MIN_REMAINING_SECONDS)) {
-        return Err(PaymentRefusal::Expired { valid_before, now });
+    time_left(valid_before, MIN_REMAINING_SECONDS, now)
+}
+
+fn time_left(valid_before: U256, needed: u64, now: u64) -> Result<(), PaymentRefusal> {
+    if valid_before < U256::from(now.saturating_add(needed)) {
+        return Err(PaymentRefusal::Expired { valid_before, needed, now });
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 use alloy_primitives::{Address, U256};
 use thiserror::Error;
 
-use crate::{ErrorReason, MIN_REMAINING_SECONDS};
+use crate::ErrorReason;
 
 /// Why a payment is refused without asking the chain.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
@@ -89,11 +89,13 @@ pub enum PaymentRefusal {
     },
     /// The authorisation has expired, or will before it can be settled.
     #[error(
-        "authorization.validBefore: {valid_before} is less than {MIN_REMAINING_SECONDS} seconds after now, {now}"
+        "authorization.validBefore: {valid_before} is less than {needed} seconds after now, {now}"
     )]
     Expired {
         /// The Unix time found.
         valid_before: U256,
+        /// How many seconds have to be left.
+        needed: u64,
         /// The Unix time of the check.
         now: u64,
     },

@@ -110,16 +110,20 @@ fn recipient_value_and_time_count_however_signed() {
 }
 
 #[test]
-fn the_bounds_of_time_are_inclusive() {
+fn the_bounds_of_time_are_those_of_the_token() {
     let now = U256::from(NOW.as_seconds());
+    let early = Authorization { valid_after: now, ..authorization() };
+    assert_eq!(refusal(&signed(&offer(), early)).reason(), ErrorReason::ValidAfter);
     let tight = Authorization {
-        valid_after: now,
+        valid_after: now - U256::ONE,
         valid_before: now + U256::from(MIN_REMAINING_SECONDS),
         ..authorization()
     };
     let checked = check_exact(&signed(&offer(), tight), &offer(), NOW).unwrap();
     let later = NOW.plus(std::time::Duration::from_secs(1));
     assert!(checked.check_time(NOW).is_ok());
+    assert!(checked.check_time_left(MIN_REMAINING_SECONDS, NOW).is_ok());
+    assert!(checked.check_time_left(MIN_REMAINING_SECONDS + 1, NOW).is_err());
     let refusal = checked.check_time(later).unwrap_err();
     assert_eq!(refusal.reason(), ErrorReason::ValidBefore);
     let forever = Authorization { valid_before: U256::MAX, ..authorization() };
