@@ -182,6 +182,12 @@ pub(crate) struct VerifyArgs {
     /// Compare the request that was committed to with this input of your own
     #[arg(long, value_name = "FILE")]
     pub(crate) input: Option<PathBuf>,
+    /// Compare the receipt's nonce with the one that was sent
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) nonce: Option<String>,
+    /// Verify under the operator's key manifest of today, so that a key revoked since is refused
+    #[arg(long, value_name = "FILE")]
+    pub(crate) manifest: Option<PathBuf>,
     /// Verify as of this time (RFC 3339) instead of now
     #[arg(long, value_name = "TIME")]
     pub(crate) at: Option<String>,

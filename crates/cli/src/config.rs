@@ -1,6 +1,7 @@
 //! The gateway's configuration: one TOML file, and the environment over it.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,6 +17,13 @@ use crate::money;
 
 /// The most bytes the file may have.
 const MAX_FILE: u64 = 1 << 20;
+
+/// Bounds of what can be meant: outside them nothing could be sold.
+const MAX_PARALLEL: u64 = 4_096;
+const MAX_BODY: u64 = 1 << 30;
+const MAX_CONFIRMATIONS: u64 = 10_000;
+/// A payment is taken while half of the time is left, and needs some seconds to be settled.
+const TIMEOUTS: RangeInclusive<u64> = 12..=86_400;
 
 /// Configuration of `assay serve`. Every setting can be given in this file or in the environment
 /// variable named beside it, which counts more. An empty text is the same as no setting. Paths are
@@ -134,8 +142,8 @@ pub(crate) struct Payment {
     #[config(env = "ASSAY_FACILITATOR_TOKEN_FILE")]
     pub(crate) facilitator_token_file: Option<PathBuf>,
 
-    /// Seconds that a payer's authorisation has to be good for: more than the longest inference
-    /// and settlement.
+    /// For how many seconds a payer is asked to sign: more than twice the longest inference and
+    /// settlement, as a payment is taken while half of them are left.
     #[config(env = "ASSAY_MAX_TIMEOUT_SECONDS", default = 60)]
     pub(crate) max_timeout_seconds: u64,
 }
@@ -203,7 +211,13 @@ impl Config {
 
     fn check(&self) -> Result<(), String> {
         self.durability()?;
-        self.body_timeout()?;
+        if self.body_timeout()?.is_zero() {
+            return Err("http.body_timeout: expected more than 0".to_owned());
+        }
+        within("parallel", self.parallel as u64, 0..=MAX_PARALLEL)?;
+        within("http.body_limit", self.http.body_limit as u64, 1..=MAX_BODY)?;
+        within("chain.confirmations", self.chain.confirmations, 1..=MAX_CONFIRMATIONS)?;
+        within("payment.max_timeout_seconds", self.payment.max_timeout_seconds, TIMEOUTS)?;
         let network = self.network()?;
         for (setting, url) in [
             ("public_url", &self.public_url),
@@ -252,6 +266,13 @@ impl Config {
     }
 }
 
+fn within(setting: &str, got: u64, range: RangeInclusive<u64>) -> Result<(), String> {
+    if range.contains(&got) {
+        return Ok(());
+    }
+    Err(format!("{setting}: expected {} to {}, got {got}", range.start(), range.end()))
+}
+
 /// Reads the file. A line that cannot be read is not repeated: it may hold a secret.
 fn layer(file: &Path) -> Result<<Config as confique::Config>::Layer, CliError> {
     let text = files::read_text(file, MAX_FILE)?;
@@ -283,6 +304,11 @@ mod tests {
             ("[chain]\nnetwork = \"base\"", "chain.network"),
             ("[chain]\nnetwork = \"eip155:8453\"", "chain.rpc_url is not set"),
             ("[chain]\nrpc_url = \"ws://x\"", "chain.rpc_url: this is not"),
+            ("parallel = 4097", "parallel: expected 0 to 4096, got 4097"),
+            ("[http]\nbody_limit = 0", "http.body_limit: expected 1 to"),
+            ("[http]\nbody_timeout = \"0s\"", "http.body_timeout: expected more than 0"),
+            ("[chain]\nconfirmations = 0", "chain.confirmations: expected 1 to"),
+            ("[payment]\nmax_timeout_seconds = 11", "max_timeout_seconds: expected 12 to"),
         ] {
             let error = read(text).unwrap_err();
             assert!(error.contains(expected), "{text}: {error}");

@@ -67,7 +67,11 @@ pub(crate) fn replace(path: &Path, content: &[u8], readers: Readers) -> Result<(
     sync_folder(path)
 }
 
-/// A file to be written once there is something to write: that it can be is found out before.
+/// How a bundle begins.
+const BUNDLE: &[u8] = br#"{"mediaType":"application/vnd.assay.bundle."#;
+
+/// The file of a bundle, to be written once there is one: that it can be is found out before. In place
+/// of an older bundle it may be, and of nothing else.
 pub(crate) struct OutFile {
     path: PathBuf,
     /// None where the path is no regular file, such as `/dev/stdout`.
@@ -81,6 +85,11 @@ impl OutFile {
                 return Err(CliError::io(path)(std::io::ErrorKind::IsADirectory.into()));
             }
             Ok(found) if !found.is_file() => None,
+            Ok(found) if found.len() > 0 && !is_bundle(path) => {
+                let path = path.display();
+                let message = format!("{path}: exists and is no bundle, so it is not replaced");
+                return Err(CliError::Input(message));
+            }
             _ => Some(NamedTempFile::new_in(folder_of(path)).map_err(CliError::io(path))?),
         };
         Ok(Self { path: path.to_path_buf(), draft })
@@ -97,6 +106,13 @@ impl OutFile {
             }
         }
     }
+}
+
+fn is_bundle(path: &Path) -> bool {
+    let mut start = Vec::new();
+    let read =
+        File::open(path).and_then(|file| file.take(BUNDLE.len() as u64).read_to_end(&mut start));
+    read.is_ok() && start == BUNDLE
 }
 
 fn draft(path: &Path, content: &[u8], readers: Readers) -> Result<NamedTempFile, CliError> {
@@ -171,7 +187,23 @@ mod tests {
         let path = folder.path().join("out");
         drop(OutFile::prepare(&path).unwrap());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
-        OutFile::prepare(&path).unwrap().write(b"1").unwrap();
-        assert_eq!(fs::read(&path).unwrap(), b"1");
+        OutFile::prepare(&path).unwrap().write(BUNDLE).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), BUNDLE);
+    }
+
+    #[test]
+    fn only_bundles_are_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("payer.key");
+        for kept in [b"0x77".as_slice(), br#"{"mediaType":"application/json"}"#] {
+            fs::write(&path, kept).unwrap();
+            let Err(error) = OutFile::prepare(&path) else { panic!("{kept:?} is replaced") };
+            assert!(error.to_string().ends_with("is no bundle, so it is not replaced"), "{error}");
+            assert_eq!(fs::read(&path).unwrap(), kept);
+        }
+        for replaced in [b"".as_slice(), BUNDLE] {
+            fs::write(&path, replaced).unwrap();
+            OutFile::prepare(&path).unwrap().write(b"1").unwrap();
+        }
     }
 }

@@ -71,6 +71,17 @@ fn keys_live_from_new_to_revoked() {
     assert_eq!(revoked["version"], 3);
     assert_eq!(state_of(&revoked, first), "revoked");
     assert_eq!(revoked["receiptKey"], *second);
+    // Who has the manifest of today is not taken in by a bundle with an older one.
+    place.run(&["verify", "first.assay"]).expect(3);
+    let manifest = ["--manifest", "keys/manifest.json", "--json"];
+    let refused = place.run(&[&["verify", "first.assay"], &manifest[..]].concat()).expect(1).json();
+    assert_eq!(refused["refusal"]["check"], "receipt.key-revoked");
+    place.run(&[&["verify", "second.assay"], &manifest[..]].concat()).expect(3);
+    place
+        .run(&["verify", "second.assay", "--manifest", "second.assay"])
+        .expect_told(2, "second.assay: not a key manifest");
+    let nonce = ["verify", "second.assay", "--json", "--nonce", "another"];
+    assert_eq!(place.run(&nonce).expect(1).json()["refusal"]["check"], "expected.nonce");
     with_present_manifest(&place, "first.assay");
     let refused = place.run(&["verify", "--json", "first.assay"]).expect(1).json();
     assert_eq!(refused["refusal"]["check"], "receipt.key-revoked");

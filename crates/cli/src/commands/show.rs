@@ -118,9 +118,13 @@ fn reason(report: &Report) -> &'static str {
     match &report.verdict {
         Verdict::Verified { .. } => "every check held; the policy pins operator and model",
         Verdict::Simulated => match &report.payment {
-            Some(paid) if paid.network.is_development() => {
+            Some(paid) if !paid.network.is_development() => {
+                "every check held, but under development roots"
+            }
+            Some(paid) if paid.state == PaymentState::Settled => {
                 "every check held, but it was paid with play money"
             }
+            Some(_) => "every check held, but on a development chain, and it is not paid",
             _ => "every check held, but under development roots",
         },
         Verdict::Consistent => "every check held, but no policy pins operator and model",

@@ -15,6 +15,8 @@ use crate::output::{self, Style};
 const MAX_BUNDLE: u64 = 256 << 20;
 /// The most bytes a policy may have.
 const MAX_POLICY: u64 = 1 << 20;
+/// The most bytes a key manifest may have.
+const MAX_MANIFEST: u64 = 4 << 20;
 /// From how many bytes on it is said that verifying may take a while.
 const LONG: usize = 16 << 20;
 
@@ -33,8 +35,8 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<ExitCode, CliError> {
         Some(path) => own_input(path, &file)?,
         None => None,
     };
-    let expectation = Expectation { input, nonce: None };
-    let report = Verifier::new(policy, Methods::standard())
+    let expectation = Expectation { input, nonce: args.nonce.clone() };
+    let report = verifier(policy, args.manifest.as_deref())?
         .verify(&file, &expectation, now)
         .map_err(|error| CliError::Input(format!("{}: {error}", args.bundle.display())))?;
     if args.json {
@@ -43,6 +45,16 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<ExitCode, CliError> {
         show::report(&report, Style::of_stdout());
     }
     Ok(exit_code(&report.verdict))
+}
+
+/// Makes a verifier, which remembers the operator's key manifest if one is given.
+fn verifier(policy: Policy, manifest: Option<&Path>) -> Result<Verifier, CliError> {
+    let verifier = Verifier::new(policy, Methods::standard());
+    let Some(path) = manifest else { return Ok(verifier) };
+    let wrong = |error: String| CliError::Input(format!("{}: {error}", path.display()));
+    let envelope = serde_json::from_slice(&files::read(path, MAX_MANIFEST)?)
+        .map_err(|error| wrong(format!("not a key manifest: {error}")))?;
+    verifier.with_manifest(envelope).map_err(|refusal| wrong(refusal.to_string()))
 }
 
 /// Reads a policy, or gives the one that pins nothing.
