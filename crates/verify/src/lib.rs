@@ -1,6 +1,6 @@
 //! Offline verification: a bundle, a policy and a time in, a verdict out.
 //!
-//! Nothing here touches the network or a clock. What a client, an explorer, an auditor and the
+//! Nothing here touches the network or a clock. What a client, an auditor and the
 //! gateway itself believe of a receipt is decided by the same code:
 //!
 //! - [`Verifier::verify`] checks a whole bundle and gives a [`Report`];
