@@ -15,7 +15,7 @@ pub struct Gateway {
     pub(crate) service: Arc<Service>,
     pub(crate) config: Arc<GatewayConfig>,
     pub(crate) metrics: Arc<Metrics>,
-    /// Room for requests that are being received, in KiB.
+    /// Room for the bodies that are being received, in KiB of what has come.
     pub(crate) room: Arc<Semaphore>,
 }
 

@@ -67,28 +67,56 @@ async fn a_head_that_is_too_long() {
 async fn more_requests_than_there_is_room_for() {
     let market = Market::open().await;
     let address = market.shop.url.strip_prefix("http://").unwrap();
+    let head = format!("POST {DIGITS} HTTP/1.1\r\nhost: x\r\ncontent-length: {BODY_LIMIT}\r\n\r\n");
+    // All of the greatest length but its last byte.
+    let body = " ".repeat(BODY_LIMIT - 1);
     let mut senders = Vec::new();
-    // 64 requests of the greatest length, that do not come to their end.
     for _ in 0..64 {
         let mut stream = TcpStream::connect(address).await.unwrap();
-        let head =
-            format!("POST {DIGITS} HTTP/1.1\r\nhost: x\r\ncontent-length: {BODY_LIMIT}\r\n\r\n{{");
         stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(body.as_bytes()).await.unwrap();
         senders.push(stream);
     }
-    let payment = loop {
-        let answer = market.buyer.ask(DIGITS, "").await;
+    let refused = loop {
+        let answer = market.buyer.ask(DIGITS, digit(0)).await;
         if answer.status == 503 {
             break answer;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     };
-    assert_eq!(payment.is(503, "busy").header("retry-after"), Some("1"));
+    assert_eq!(refused.is(503, "busy").header("retry-after"), Some("1"));
+    // What has no body needs no room.
+    market.buyer.ask(DIGITS, "").await.is(402, "payment_required");
     drop(senders);
-    while market.buyer.ask(DIGITS, "").await.status != 402 {
+    while market.buyer.ask(DIGITS, digit(0)).await.status != 402 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     market.not_charged().await;
+}
+
+/// Bytes that are only announced take no room from those that come.
+#[tokio::test]
+async fn bodies_that_are_announced_and_do_not_come() {
+    let market = Market::open().await;
+    let payment = market.buyer.payment(DIGITS, "signed").await.header;
+    let address = market.shop.url.strip_prefix("http://").unwrap();
+    let length = format!("content-length: {BODY_LIMIT}");
+    let mut senders = Vec::new();
+    for announced in ["transfer-encoding: chunked", &length].repeat(200) {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let head = format!(
+            "POST {DIGITS} HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\n{announced}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        // The gateway waits for the body.
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.1 100");
+        senders.push(stream);
+    }
+    market.buyer.buy(DIGITS, &digit(0), &payment).await.is_served();
+    drop(senders);
+    market.charged(1, 1_000).await;
 }
 
 /// Starts so many purchases that wait in the model, and returns how to let them go on.
