@@ -1,3 +1,4 @@
+use std::io::Cursor;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,6 +8,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -25,8 +27,8 @@ const MAX_CONNECTIONS: usize = 4096;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// The most bytes of a request's head: a payment takes up to 16 KiB of it.
 const MAX_HEAD: usize = 64 * 1024;
-/// The fewest bytes by which HTTP/1 and HTTP/2 can always be told apart (RFC 9113, section 3.4).
-const PREFACE: usize = 24;
+/// What a client begins HTTP/2 with (RFC 9113, section 3.4).
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// What is added to the time a body may take, before a connection is given up on at the end.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -174,11 +176,16 @@ impl Connections {
 
     /// Answers the requests of a connection, after the stop only those that are under way.
     async fn exchange(&self, stream: TcpStream) {
-        let begun = tokio::time::timeout(HEAD_TIMEOUT, first_bytes(&stream));
-        tokio::select! {
+        let (mut reading, writing) = stream.into_split();
+        let begun = tokio::time::timeout(HEAD_TIMEOUT, first_bytes(&mut reading));
+        let first = tokio::select! {
             () = self.stop.cancelled() => return,
-            begun = begun => if !matches!(begun, Ok(Ok(()))) { return },
-        }
+            begun = begun => match begun {
+                Ok(Ok(first)) => first,
+                _ => return,
+            },
+        };
+        let stream = tokio::io::join(Cursor::new(first).chain(reading), writing);
         let mut builder = Builder::new(TokioExecutor::new());
         builder
             .http1()
@@ -205,15 +212,17 @@ impl Connections {
     }
 }
 
-/// Waits for as many bytes as it takes to tell HTTP/1 and HTTP/2 apart, and leaves them there: until
-/// then no time-out of theirs runs.
-async fn first_bytes(stream: &TcpStream) -> std::io::Result<()> {
-    let mut start = [0; PREFACE];
+/// Reads as many bytes as it takes to tell HTTP/1 and HTTP/2 apart, which are often fewer than the
+/// preface has: until then no time-out of theirs runs.
+async fn first_bytes(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Vec<u8>> {
+    let mut first = Vec::with_capacity(PREFACE.len());
+    let mut rest = stream.take(PREFACE.len() as u64);
     loop {
-        match stream.peek(&mut start).await? {
-            0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
-            PREFACE.. => return Ok(()),
-            _ => tokio::time::sleep(Duration::from_millis(10)).await,
+        if rest.read_buf(&mut first).await? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        if !PREFACE.starts_with(&first) || first.len() == PREFACE.len() {
+            return Ok(first);
         }
     }
 }

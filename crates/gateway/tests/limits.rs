@@ -63,6 +63,14 @@ async fn a_head_that_is_too_long() {
     assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
 }
 
+/// It is shorter than the words by which a client begins HTTP/2.
+#[tokio::test]
+async fn a_request_that_is_very_short() {
+    let market = Market::open().await;
+    let answer = exchange(&market, b"GET / HTTP/1.0\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.0 404 "), "{answer}");
+}
+
 #[tokio::test]
 async fn more_requests_than_there_is_room_for() {
     let market = Market::open().await;
