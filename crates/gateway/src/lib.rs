@@ -18,6 +18,7 @@
 mod body;
 mod error;
 mod headers;
+mod http;
 mod metrics;
 mod oip;
 mod path;
@@ -29,6 +30,7 @@ mod state;
 
 pub use error::{ApiError, ErrorCode};
 pub use headers::{ACCESS_TOKEN, ACCESS_TOKEN_HASH, METHOD, NONCE, TRANSACTION};
+pub use http::{HttpServer, ServeError, serve_routes};
 pub use router::{openapi, router};
-pub use server::{RunningServer, ServeError, serve};
+pub use server::{RunningServer, serve};
 pub use state::{Gateway, GatewayConfig};

@@ -13,6 +13,7 @@ mod buying;
 mod discovery;
 mod disk;
 mod harness;
+mod http;
 mod limits;
 mod methods;
 mod outage;

@@ -1,11 +1,11 @@
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use assay_chain::{AccountKey, Address, FeeLimits, SettlementSigner};
+use assay_gateway::{HttpServer, ServeError, serve_routes};
 use assay_x402::{LocalConfig, LocalFacilitator, RouterConfig, facilitator_router};
 use serde_json::json;
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::system_clock;
@@ -16,6 +16,9 @@ use crate::node::{
 };
 use crate::signals::Interrupts;
 use crate::{files, money, output};
+
+/// How long the body of a request may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(crate) async fn run(args: &FacilitatorArgs) -> Result<ExitCode, CliError> {
     let mut interrupts = Interrupts::listen()?;
@@ -47,10 +50,14 @@ pub(crate) async fn run(args: &FacilitatorArgs) -> Result<ExitCode, CliError> {
     let tasks = TaskTracker::new();
     let router_config = RouterConfig { settle_token, ..RouterConfig::default() };
     let router = facilitator_router(facilitator, clock, tasks.clone(), router_config);
-    let listener = TcpListener::bind(args.listen)
-        .await
-        .map_err(|error| cannot_listen(args.listen, &error, "--listen"))?;
-    let url = format!("http://{}", listener.local_addr().map_err(CliError::failed)?);
+    let server = match serve_routes(router, args.listen, BODY_TIMEOUT).await {
+        Ok(server) => server,
+        Err(ServeError::Bind { address, error }) => {
+            return Err(cannot_listen(address, &error, "--listen"));
+        }
+        Err(error) => return Err(CliError::failed(error)),
+    };
+    let url = format!("http://{}", server.address());
     if args.json {
         output::json(&json!({ "facilitator": url, "network": network, "settler": settler }))?;
     } else {
@@ -58,7 +65,7 @@ pub(crate) async fn run(args: &FacilitatorArgs) -> Result<ExitCode, CliError> {
         output::field("network", network);
         output::field("settles by", settler);
     }
-    serve(listener, router, &mut interrupts).await?;
+    until_told(&server, &tasks, &mut interrupts).await?;
     // A settlement that began is seen to its end.
     tasks.close();
     tokio::select! {
@@ -70,22 +77,21 @@ pub(crate) async fn run(args: &FacilitatorArgs) -> Result<ExitCode, CliError> {
 }
 
 /// Answers until told to stop; told twice, it does not wait for the requests that came before.
-async fn serve(
-    listener: TcpListener,
-    router: axum::Router,
+async fn until_told(
+    server: &HttpServer,
+    settlements: &TaskTracker,
     interrupts: &mut Interrupts,
 ) -> Result<(), CliError> {
-    let stop = CancellationToken::new();
-    let stopped = stop.clone().cancelled_owned();
-    let server = axum::serve(listener, router).with_graceful_shutdown(stopped).into_future();
-    let mut server = std::pin::pin!(server);
     tokio::select! {
-        ended = &mut server => return ended.map_err(CliError::failed),
-        () = interrupts.next() => stop.cancel(),
+        ended = server.failed() => return ended.map_err(CliError::failed),
+        () = interrupts.next() => {}
     }
     tokio::select! {
-        ended = &mut server => ended.map_err(CliError::failed),
-        () = interrupts.next() => Ok(()),
+        stopped = server.stop(settlements) => stopped.map_err(CliError::failed),
+        () = interrupts.next() => {
+            server.abandon();
+            Ok(())
+        }
     }
 }
 
