@@ -112,6 +112,10 @@ error_codes! {
     Internal = "internal", INTERNAL_SERVER_ERROR;
 }
 
+/// The longest message, in characters. A message may quote the request, and nobody is sent back what
+/// they sent.
+const MAX_MESSAGE: usize = 512;
+
 /// An answer that is an error: `{"error": "…", "code": "…"}` and more where it helps.
 #[derive(Debug)]
 pub struct ApiError {
@@ -135,10 +139,10 @@ pub(crate) struct ErrorBody {
 }
 
 impl ApiError {
-    /// Makes an error with its code's status.
+    /// Makes an error with its code's status. A message over 512 characters is cut off.
     #[must_use]
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), details: Map::new(), headers: Vec::new() }
+        Self { code, message: shortened(message.into()), details: Map::new(), headers: Vec::new() }
     }
 
     /// Adds a detail to the body.
@@ -189,6 +193,16 @@ impl From<ReceiptError> for ApiError {
     }
 }
 
+/// Cuts a message off where it gets too long.
+pub(crate) fn shortened(mut message: String) -> String {
+    if let Some((end, _)) = message.char_indices().nth(MAX_MESSAGE) {
+        message.truncate(end);
+        message.push('…');
+        message.shrink_to_fit();
+    }
+    message
+}
+
 /// Says how far a transaction is, and to come back while it can still be settled.
 fn not_settled(state: TransactionState, error: &ReceiptError) -> ApiError {
     let answer =
@@ -216,5 +230,17 @@ impl IntoResponse for ApiError {
         response.headers_mut().extend(self.headers);
         response.extensions_mut().insert(self.code);
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_cut_off_between_characters() {
+        let message = |text: String| ApiError::new(ErrorCode::InvalidTensor, text).message;
+        assert_eq!(message("ä".repeat(512)), "ä".repeat(512));
+        assert_eq!(message("ä".repeat(513)), format!("{}…", "ä".repeat(512)));
     }
 }

@@ -15,6 +15,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
+use crate::error::shortened;
 use crate::headers::{ACCESS_TOKEN, METHOD, TRANSACTION, single};
 use crate::oip::JSON_LENGTH;
 use crate::{ApiError, ErrorCode, Gateway};
@@ -154,7 +155,7 @@ fn body(challenge: &Challenge, refusal: Option<Refusal<'_>>) -> serde_json::Resu
             "payment is required: sign one of the offers in `accepts` and send it in PAYMENT-SIGNATURE",
             |refusal| refusal.detail,
         );
-        fields.insert("error".to_owned(), error.into());
+        fields.insert("error".to_owned(), shortened(error.to_owned()).into());
         fields.insert("code".to_owned(), ErrorCode::PaymentRequired.as_str().into());
         if let Some(refusal) = refusal {
             fields.insert("reason".to_owned(), refusal.reason.as_str().into());

@@ -102,6 +102,25 @@ async fn parameters_and_outputs_that_are_not_known() {
     market.not_charged().await;
 }
 
+/// Nobody is sent back what they sent.
+#[tokio::test]
+async fn what_is_wrong_is_quoted_in_short() {
+    let market = Market::open().await;
+    let long = "x".repeat(60_000);
+    for body in [
+        json!({ "inputs": [], long.clone(): 1 }).to_string(),
+        with(|image| image["name"] = json!(long)),
+        with(|image| image["datatype"] = json!(long)),
+        json!({ "inputs": [image()], "parameters": { long.clone(): 1 } }).to_string(),
+        json!({ "inputs": [image()], "parameters": { "binary_data_output": long } }).to_string(),
+    ] {
+        let answer = market.buyer.ask(DIGITS, body).await;
+        assert_eq!(answer.status, 400);
+        assert!(answer.body.len() < 1_000, "{answer:?}");
+    }
+    market.not_charged().await;
+}
+
 #[tokio::test]
 async fn headers_that_are_not_what_they_should_be() {
     let market = Market::open().await;
