@@ -102,6 +102,30 @@ async fn parameters_and_outputs_that_are_not_known() {
     market.not_charged().await;
 }
 
+/// What is not known is passed over however deep it is, and not built in memory.
+#[tokio::test]
+async fn parameters_that_are_deep() {
+    let market = Market::open().await;
+    let deep = format!("{}1{}", "[".repeat(5_000), "]".repeat(5_000));
+    let body =
+        |parameters: &str| format!(r#"{{"inputs":[{}],"parameters":{parameters}}}"#, image());
+    for (parameters, code) in [
+        (format!(r#"{{"scale":{deep}}}"#), "unsupported_parameter"),
+        (format!(r#"{{"binary_data_output":true,"scale":{deep}}}"#), "unsupported_parameter"),
+        (format!(r#"{{"scale":{deep},"binary_data_output":true}}"#), "unsupported_parameter"),
+        (format!(r#"{{"binary_data_output":{deep}}}"#), "malformed_request"),
+        (deep, "malformed_request"),
+    ] {
+        refused(&market.buyer, &body(&parameters), code).await;
+    }
+    market.not_charged().await;
+    for parameters in ["null", "{}", r#"{"binary_data_output":false}"#] {
+        let payment = market.buyer.payment(DIGITS, "signed").await.header;
+        market.buyer.buy(DIGITS, &body(parameters), &payment).await.is_served();
+    }
+    market.charged(3, 3_000).await;
+}
+
 /// Nobody is sent back what they sent.
 #[tokio::test]
 async fn what_is_wrong_is_quoted_in_short() {

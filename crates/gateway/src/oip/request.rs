@@ -1,9 +1,11 @@
+use std::fmt;
+
 use assay_engine::{InputError, ModelCard};
 use assay_primitives::{Datatype, InferenceRequest, Tensor, TensorError};
 use axum::http::HeaderMap;
-use serde::Deserialize;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer as _};
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::JSON_LENGTH;
@@ -18,7 +20,7 @@ pub(crate) struct InferRequest {
     id: Option<String>,
     #[serde(default)]
     #[schema(value_type = Object)]
-    parameters: Map<String, Value>,
+    parameters: Option<Box<RawValue>>,
     inputs: Vec<InputTensor>,
     /// Which outputs to send; all when there is none. The receipt covers all in any case.
     #[serde(default)]
@@ -33,7 +35,7 @@ struct InputTensor {
     datatype: String,
     #[serde(default)]
     #[schema(value_type = Object)]
-    parameters: Map<String, Value>,
+    parameters: Option<Box<RawValue>>,
     /// The elements in row-major order, flat or nested as the shape.
     #[schema(value_type = Option<Vec<f64>>)]
     data: Option<Box<RawValue>>,
@@ -45,7 +47,7 @@ struct RequestedOutput {
     name: String,
     #[serde(default)]
     #[schema(value_type = Object)]
-    parameters: Map<String, Value>,
+    parameters: Option<Box<RawValue>>,
 }
 
 /// An inference request that fits its model.
@@ -80,7 +82,7 @@ pub(crate) fn read(card: &ModelCard, headers: &HeaderMap, body: &[u8]) -> Result
         return Err(malformed(message));
     }
     let request = card.request(tensors).map_err(input_error)?;
-    let header = header(card, wire.id, &wire.parameters, wire.outputs)?;
+    let header = header(card, wire.id, wire.parameters.as_deref(), wire.outputs)?;
     Ok(Infer { request, header })
 }
 
@@ -98,15 +100,14 @@ fn split<'a>(headers: &HeaderMap, body: &'a [u8]) -> Result<(&'a [u8], &'a [u8])
 }
 
 impl InputTensor {
-    fn into_tensor(mut self, binary: &mut &[u8]) -> Result<Tensor, ApiError> {
+    fn into_tensor(self, binary: &mut &[u8]) -> Result<Tensor, ApiError> {
         let datatype: Datatype = self.datatype.parse().map_err(tensor_error)?;
-        let size = self.parameters.remove("binary_data_size");
-        reject_parameters(&self.parameters)?;
+        let size = parameter(self.parameters.as_deref(), "binary_data_size")?;
         let name = self.name;
         let tensor = match (size, self.data) {
             (None, Some(data)) => Tensor::from_json(name, self.shape, datatype, &data),
             (Some(size), None) => {
-                let size = size.as_u64().and_then(|size| usize::try_from(size).ok());
+                let size = serde_json::from_str::<usize>(size.get()).ok();
                 let parts = size.and_then(|size| binary.split_at_checked(size));
                 let (bytes, rest) = parts.ok_or_else(|| {
                     malformed(format!(
@@ -130,17 +131,15 @@ impl InputTensor {
 fn header(
     card: &ModelCard,
     id: Option<String>,
-    parameters: &Map<String, Value>,
+    parameters: Option<&RawValue>,
     outputs: Vec<RequestedOutput>,
 ) -> Result<InferenceHeader, ApiError> {
     if id.as_ref().is_some_and(|id| id.len() > 128) {
         return Err(malformed("id: more than 128 bytes".to_owned()));
     }
-    let mut parameters = parameters.clone();
-    let binary = flag(&mut parameters, "binary_data_output")?.unwrap_or(false);
-    reject_parameters(&parameters)?;
+    let binary = flag(parameters, "binary_data_output")?.unwrap_or(false);
     let mut wanted = Vec::with_capacity(outputs.len().min(card.outputs.len()));
-    for mut output in outputs {
+    for output in outputs {
         let known = card.outputs.iter().any(|spec| spec.name == output.name);
         if !known || wanted.iter().any(|(name, _)| *name == output.name) {
             let names: Vec<&str> = card.outputs.iter().map(|spec| spec.name.as_str()).collect();
@@ -149,32 +148,59 @@ fn header(
                 format!("output `{shown}`: expected each at most once of {}", names.join(", "));
             return Err(ApiError::new(ErrorCode::UnknownOutput, message));
         }
-        let binary = flag(&mut output.parameters, "binary_data")?.unwrap_or(binary);
-        reject_parameters(&output.parameters)?;
+        let binary = flag(output.parameters.as_deref(), "binary_data")?.unwrap_or(binary);
         wanted.push((output.name, binary));
     }
     Ok(InferenceHeader { id, outputs: wanted, binary })
 }
 
-fn flag(parameters: &mut Map<String, Value>, name: &str) -> Result<Option<bool>, ApiError> {
-    match parameters.remove(name) {
-        None => Ok(None),
-        Some(Value::Bool(flag)) => Ok(Some(flag)),
-        Some(other) => {
-            Err(malformed(format!("parameter `{name}`: expected a boolean, got {other}")))
-        }
-    }
+fn flag(parameters: Option<&RawValue>, known: &str) -> Result<Option<bool>, ApiError> {
+    let Some(value) = parameter(parameters, known)? else { return Ok(None) };
+    serde_json::from_str(value.get()).map(Some).map_err(|_| {
+        let shown: String = value.get().chars().take(64).collect();
+        malformed(format!("parameter `{known}`: expected a boolean, got {shown}"))
+    })
 }
 
-/// A parameter that is ignored might be one the client counts on.
-fn reject_parameters(parameters: &Map<String, Value>) -> Result<(), ApiError> {
-    match parameters.keys().next() {
-        None => Ok(()),
-        Some(name) => {
-            let shown: String = name.chars().take(64).collect();
-            let message = format!("parameter `{shown}` is not known here");
-            Err(ApiError::new(ErrorCode::UnsupportedParameter, message))
+/// Returns the value of the one parameter that is known in a place, and refuses every other: one
+/// that is ignored might be one the client counts on.
+fn parameter(
+    parameters: Option<&RawValue>,
+    known: &str,
+) -> Result<Option<Box<RawValue>>, ApiError> {
+    let Some(parameters) = parameters else { return Ok(None) };
+    let found = serde_json::Deserializer::from_str(parameters.get())
+        .deserialize_map(Parameter(known))
+        .map_err(|error| malformed(format!("parameters: {error}")))?;
+    found.map_err(|unknown| {
+        let shown: String = unknown.chars().take(64).collect();
+        let message = format!("parameter `{shown}` is not known here");
+        ApiError::new(ErrorCode::UnsupportedParameter, message)
+    })
+}
+
+/// Looks for a parameter, and passes over the values of others without building them.
+struct Parameter<'a>(&'a str);
+
+impl<'de> Visitor<'de> for Parameter<'_> {
+    /// The value, or the name of one that is not known.
+    type Value = Result<Option<Box<RawValue>>, String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut found = Ok(None);
+        while let Some(name) = map.next_key::<String>()? {
+            if name == self.0 && found.is_ok() {
+                found = Ok(Some(map.next_value()?));
+            } else {
+                map.next_value::<IgnoredAny>()?;
+                found = found.and(Err(name));
+            }
         }
+        Ok(found)
     }
 }
 
