@@ -5,6 +5,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::classify::StatusInRangeAsFailures;
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 use tower_http::trace::TraceLayer;
 use utoipa::OpenApi;
@@ -74,8 +75,14 @@ pub fn router(gateway: Gateway) -> Router {
         .layer(CatchPanicLayer::custom(|_| {
             ApiError::new(ErrorCode::Internal, "the request failed on our side").into_response()
         }))
-        .layer(TraceLayer::new_for_http())
+        .layer(TraceLayer::new(our_fault().into_make_classifier()))
         .with_state(gateway)
+}
+
+/// What is logged as an error: not that there is too much to do, or that a chain does not answer,
+/// which anybody can bring about and which is told where it happens.
+fn our_fault() -> StatusInRangeAsFailures {
+    StatusInRangeAsFailures::new(500..=500)
 }
 
 /// Pages of any origin may buy here: what protects a purchase is its payment.
@@ -116,4 +123,21 @@ async fn count(
     let status = response.status().as_u16();
     gateway.metrics.request(&RequestLabels { route, method: method.to_owned(), status });
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use tower_http::classify::{ClassifiedResponse, ClassifyResponse as _};
+
+    use super::*;
+
+    #[test]
+    fn only_our_own_faults_are_logged_as_errors() {
+        for code in ErrorCode::ALL {
+            let response = ApiError::new(*code, "a test").into_response();
+            let class = our_fault().classify_response(&response);
+            let ours = matches!(code, ErrorCode::Internal | ErrorCode::InferenceFailed);
+            assert_eq!(matches!(class, ClassifiedResponse::Ready(Err(_))), ours, "{code:?}");
+        }
+    }
 }
