@@ -225,7 +225,7 @@ impl Buyer {
         match response.status() {
             StatusCode::OK => match header(&response, "assay-transaction").map(|id| id.parse()) {
                 Some(Ok(transaction)) => Ok(sold(transaction, settlement)),
-                _ => Err(unanswered(paid, "200 OK without a transaction's id".to_owned())),
+                _ => Err(unanswered(paid, "200 OK that names no transaction".to_owned())),
             },
             StatusCode::PAYMENT_REQUIRED => Err(refused(paid, response, settlement).await),
             status => {

@@ -68,7 +68,7 @@ pub enum ClientError {
         signed: SignedPayment,
     },
     /// The payment was sent, and nobody says what became of it.
-    #[error("payment sent, and no answer came: {cause}; {signed}")]
+    #[error("payment sent, and nothing tells what became of it: {cause}; {signed}")]
     Unanswered {
         /// What failed.
         cause: String,

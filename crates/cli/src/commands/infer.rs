@@ -191,7 +191,7 @@ pub(super) fn client_error(error: ClientError, gateway: &str) -> CliError {
             still_signed(&signed)
         )),
         ClientError::Unanswered { cause, signed } => CliError::Failed(format!(
-            "the payment was sent, and no answer came: {}. {}",
+            "the payment was sent, and nothing tells what became of it: {}. {}",
             printable(&cause, 512),
             still_signed(&signed)
         )),
