@@ -1,0 +1,20 @@
+//! The tensor-code commitment to model weights, and what it stands on.
+//!
+//! | module | section of `zkml-protocol.md` |
+//! |---|---|
+//! | [`field`] | 1 (fields), 3 and 11 (encoding) |
+//! | [`multilinear`] | 1 (extensions and closed forms) |
+//! | [`transcript`] | 3 |
+//! | [`tensor_code`] | 6.1, 6.4, 11 |
+//! | [`soundness`] | 6.4, 8 |
+//!
+//! The opening is succinct and **not zero-knowledge**: each one discloses a random combination of
+//! all rows and up to 152 columns of the code (section 9).
+
+#![forbid(unsafe_code)]
+
+pub mod field;
+pub mod multilinear;
+pub mod soundness;
+pub mod tensor_code;
+pub mod transcript;
