@@ -7,14 +7,18 @@
 //! | [`transcript`] | 3 |
 //! | [`tensor_code`] | 6.1, 6.4, 11 |
 //! | [`soundness`] | 6.4, 8 |
+//! | [`program`] | 2, 3 (key), 5 (tables), 6.1 (segments), 11 (key loading) |
+//! | [`execute`] | 2, 5 (columns) |
 //!
 //! The opening is succinct and **not zero-knowledge**: each one discloses a random combination of
 //! all rows and up to 152 columns of the code (section 9).
 
 #![forbid(unsafe_code)]
 
+pub mod execute;
 pub mod field;
 pub mod multilinear;
+pub mod program;
 pub mod soundness;
 pub mod tensor_code;
 pub mod transcript;

@@ -1,9 +1,15 @@
 //! The crate from outside.
 #![expect(
     clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
     reason = "a test that cannot go on says so by panicking"
 )]
 
+mod executor;
+mod network;
 mod opening;
 mod vectors;
 mod words;
