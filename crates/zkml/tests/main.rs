@@ -8,8 +8,10 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
+mod descriptor;
 mod executor;
 mod network;
 mod opening;
+mod refusals;
 mod vectors;
 mod words;
