@@ -1,5 +1,6 @@
 //! The descriptor: one encoding, and an id over every byte of it.
 
+use assay_zkml::execute::execute;
 use assay_zkml::program::{
     DecodeError, Descriptor, DescriptorError, MAX_DESCRIPTOR_BYTES, Program, Site, Term,
 };
@@ -62,6 +63,7 @@ fn every_changed_byte_is_refused_or_another_model() {
             if let Ok(read) = Descriptor::decode(&bytes) {
                 assert_ne!(read.model_id(), original.model_id(), "byte {at}");
                 assert_eq!(read.encode(), bytes);
+                run(&read);
                 accepted += 1;
             }
             bytes[at] ^= flip;
@@ -109,7 +111,23 @@ fn announced_lengths_need_their_bytes() {
     assert_eq!(version, DescriptorError::Version { expected: 1, got: 2 });
 }
 
+/// Runs what was read, unless it is large: any result will do, except a panic.
+fn run(read: &Descriptor) {
+    let program = read.program();
+    if program.sizes(0).unwrap().advice_cells > 1 << 20 {
+        return;
+    }
+    let weights = network(0).weights;
+    let _ = program.check_weights(&weights);
+    let input = vec![1; program.program().tensors[0].shape.cells()];
+    if let Ok(run) = execute(program, &weights, &input) {
+        let _ = run.witness(program);
+    }
+}
+
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
     #[test]
     fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
         let _ = Descriptor::decode(&bytes);
@@ -125,6 +143,7 @@ proptest! {
         changed[at..at + 4].copy_from_slice(&bytes);
         if let Ok(read) = Descriptor::decode(&changed) {
             prop_assert_eq!(read.encode(), changed);
+            run(&read);
         }
     }
 }

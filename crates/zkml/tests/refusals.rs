@@ -320,6 +320,14 @@ fn sizes_are_those_of_sections_3_and_5() {
     assert_eq!((sizes.leaves, sizes.tree_arity), (0, 0));
     assert_eq!((sizes.claim_arity, sizes.layer_arity, sizes.work), (9, 0, 0));
     assert_eq!(local.sizes(1).unwrap().layer_arity, 9);
+
+    // A large input that is only read by a window: its arity counts in a batch alone.
+    let mut net = Net::new(0, TensorShape::vector(1 << 10), Vec::new());
+    let form = Form::new(vec![Term::Pick(Pick::whole(0, 1))]);
+    net.site(TensorShape::vector(64), Interval::RAW, Site::Output { form });
+    let checked = net.checked();
+    assert_eq!(checked.sizes(0).unwrap().claim_arity, 6);
+    assert_eq!(checked.sizes(1).unwrap().claim_arity, 11);
 }
 
 #[test]

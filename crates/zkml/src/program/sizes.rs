@@ -39,7 +39,9 @@ impl Sizes {
         let work = count_work(program)?;
         let tree_arity =
             if leaves == 0 { 0 } else { lg(u32::try_from(leaves).unwrap_or(u32::MAX)) };
-        let columns = program.tensors.iter().map(|tensor| tensor.shape.arity(lb));
+        // The input has neither column nor form unless there is a batch.
+        let public = usize::from(lb == 0);
+        let columns = program.tensors.iter().skip(public).map(|tensor| tensor.shape.arity(lb));
         let tables = program.tables.iter().map(super::Table::arity);
         let claim_arity = columns.chain(tables).fold(tree_arity, u32::max);
         let layer_arity = layer_arity(program, lb);
