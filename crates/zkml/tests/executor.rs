@@ -2,7 +2,8 @@
 
 use assay_zkml::execute::{ExecuteError, Witness, execute};
 use assay_zkml::program::{
-    Axis, AxisMap, CheckedProgram, Form, Interval, Pick, Site, Table, TensorShape, Term, Window,
+    Axis, AxisMap, CheckedProgram, Form, Interval, Pick, Rule, Site, Table, TensorShape, Term,
+    Window,
 };
 
 use crate::network::{CLAMP_TABLE, INT8, Net, conv, network, tables, taps};
@@ -343,5 +344,9 @@ fn bounds_are_those_of_each_channel() {
     let largest = *bounds[0].acc_max[0].iter().max().unwrap();
     assert_eq!(bounds[0].bq, Some(largest.div_ceil(512) + 1));
     assert_eq!(bounds[4].acc_max[0], [700 * 127 + 900 * 127; 4]);
+    let error = net.checked().check_weights(&[1, i16::MIN]).unwrap_err();
+    assert_eq!((error.rule, error.required, error.got), (Rule::Weight, 32767, 32768));
+    let many = vec![0; net.program.weights.capacity() + 1];
+    assert_eq!(net.checked().check_weights(&many).unwrap_err().rule, Rule::WeightCount);
     assert_eq!(tables()[CLAMP_TABLE as usize].bq(), Some(4000));
 }

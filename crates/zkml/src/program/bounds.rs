@@ -1,4 +1,4 @@
-//! N1 and N2, with the weights at hand (section 2.2): what the compiler proves of a program.
+//! N1, N2 and the first half of N3, with the weights at hand (section 2.2): what the compiler proves of a program.
 
 use super::check::CheckedProgram;
 use super::error::{Place, ProgramError, Rule};
@@ -18,7 +18,7 @@ pub struct SiteBounds {
 }
 
 impl CheckedProgram {
-    /// Checks N1 and N2 and returns each site's bounds.
+    /// Checks N1, N2 and `|w'| <= 32767` of N3, and returns each site's bounds.
     ///
     /// `weights` is the weight vector; places behind its end are zero.
     ///
@@ -30,6 +30,8 @@ impl CheckedProgram {
         let program = self.program();
         let capacity = program.weights.capacity();
         Place::Program.at_most(Rule::WeightCount, capacity, weights.len())?;
+        let largest = weights.iter().map(|weight| weight.unsigned_abs()).max().unwrap_or(0);
+        Place::Program.at_most(Rule::Weight, i64::from(i16::MAX), u32::from(largest))?;
         let sites = program.sites.iter().enumerate();
         sites.map(|(index, site)| check_site(program, index, site, weights)).collect()
     }

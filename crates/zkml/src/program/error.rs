@@ -121,6 +121,8 @@ rules! {
     TableCovers = "Bq of the table (N2)",
     /// Weights at hand for N1 and N2.
     WeightCount = "number of weights",
+    /// Section 2.2, N3: `|w'| <= 32767`.
+    Weight = "absolute value of a weight (N3)",
     /// Section 11.
     LimbBits = "limb width B",
     /// Section 11.
