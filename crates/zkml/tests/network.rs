@@ -154,6 +154,12 @@ pub(crate) fn network(seed: u64) -> Net {
     let function = requant(vec![local(t8, 1)], 0, FUNCTION_TABLE);
     let t9 = net.site(TensorShape::vector(8), Interval::new(0, 200), function);
 
+    add_output(&mut net, [t5, t6, t9]);
+    net
+}
+
+/// Flatten and Gemm over the two parts of a concatenation and a vector, with both parts of a bias.
+fn add_output(net: &mut Net, [t5, t6, t9]: [u32; 3]) {
     let (flatten, gemm, bias) =
         (net.segment(9, 10, 8), net.segment(1, 10, 8), net.segment(1, 10, 1));
     let whole = Window::new(3, 1, 0);
@@ -167,5 +173,4 @@ pub(crate) fn network(seed: u64) -> Net {
         Term::Const { v: -5 },
     ];
     net.site(TensorShape::vector(10), Interval::RAW, Site::Output { form: Form::new(terms) });
-    net
 }

@@ -196,7 +196,7 @@ fn maxima_and_copies() {
 }
 
 #[test]
-fn terms() {
+fn convolutions_and_other_terms() {
     use Place::Site as At;
     let table: &[(Change, Place, Rule)] = &[
         (|p| conv(p, 3).tensor = 4, At(3), Rule::Topological),
@@ -232,6 +232,14 @@ fn terms() {
         (|p| conv(p, 0).groups = 2, At(0), Rule::ConvGroups),
         (|p| conv(p, 5).groups = 4, At(5), Rule::ConvChannels),
         (|p| conv(p, 5).c_off = 1, At(5), Rule::ConvOffset),
+    ];
+    table.iter().for_each(|&(change, place, rule)| refuse(change, place, rule));
+}
+
+#[test]
+fn picks() {
+    use Place::Site as At;
+    let table: &[(Change, Place, Rule)] = &[
         (|p| pick(p, 7).m = i32::MIN, At(7), Rule::Integer),
         (|p| pick(p, 7).order = [Axis::Y, Axis::Y, Axis::C], At(7), Rule::PickOrder),
         (|p| pick(p, 7).axes.swap(1, 2), At(7), Rule::PickChannels),
