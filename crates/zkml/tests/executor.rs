@@ -2,8 +2,8 @@
 
 use assay_zkml::execute::{ExecuteError, Witness, execute};
 use assay_zkml::program::{
-    Axis, AxisMap, CheckedProgram, Form, Interval, Pick, Rule, Site, Table, TensorShape, Term,
-    Window,
+    Axis, AxisMap, CheckedProgram, Form, Interval, Outside, Pick, Rule, Site, Table, TensorShape,
+    Term, Window,
 };
 
 use crate::network::{CLAMP_TABLE, INT8, Net, conv, network, tables, taps};
@@ -349,4 +349,26 @@ fn bounds_are_those_of_each_channel() {
     let many = vec![0; net.program.weights.capacity() + 1];
     assert_eq!(net.checked().check_weights(&many).unwrap_err().rule, Rule::WeightCount);
     assert_eq!(tables()[CLAMP_TABLE as usize].bq(), Some(4000));
+}
+
+#[test]
+fn a_tap_outside_never_wins_a_maximum() {
+    let mut net = Net::new(0, TensorShape::new(1, 3, 1), vec![Table::Max2 { kmax: 254 }]);
+    let tap = |tap| {
+        let mut pick = Pick { outside: Outside::Lowest, ..Pick::whole(0, 1) };
+        pick.axes[1] = taps(2, &[tap]);
+        Form::new(vec![Term::Pick(pick)])
+    };
+    let half = TensorShape::new(1, 2, 1);
+    net.site(half, INT8, Site::Max2 { a: tap(0), b: tap(1) });
+    let form = Form::new(vec![Term::Local { tensor: 1, m: 1 }]);
+    net.site(half, Interval::RAW, Site::Output { form });
+    let checked = net.checked();
+    let run = execute(&checked, &[], &[-9, -7, -5]).unwrap();
+    assert_eq!(run.output(), [-7, -5]);
+    assert_eq!(run.operands(0).unwrap(), &[vec![-9, -5], vec![-7, -127]]);
+    let counts = &run.witness(&checked).multiplicities[0];
+    // b larger by 2: (2, 0). a larger by 122: (0, 122). 62 pads: (0, 0).
+    let rows: Vec<_> = counts.iter().enumerate().filter(|(_, count)| **count > 0).collect();
+    assert_eq!(rows, [(0, &62), (122, &1), (257, &1)]);
 }
