@@ -1,10 +1,11 @@
-//! The tensor-code commitment to model weights, and what it stands on.
+//! The tensor-code commitment to model weights, the lookups, and what they stand on.
 //!
 //! | module | section of `zkml-protocol.md` |
 //! |---|---|
 //! | [`field`] | 1 (fields), 3 and 11 (encoding) |
 //! | [`multilinear`] | 1 (extensions and closed forms) |
 //! | [`transcript`] | 3 |
+//! | [`lookups`] | 5 |
 //! | [`tensor_code`] | 6.1, 6.4, 11 |
 //! | [`soundness`] | 6.4, 8 |
 //! | [`program`] | 2, 3 (key), 5 (tables), 6.1 (segments), 11 (key loading) |
@@ -17,6 +18,7 @@
 
 pub mod execute;
 pub mod field;
+pub mod lookups;
 pub mod multilinear;
 pub mod program;
 pub mod soundness;

@@ -1,4 +1,7 @@
-//! The soundness budget of the weight opening (sections 6.4 and 8), recomputed from the sizes.
+//! The soundness budget of the weight opening (sections 6.4 and 8) and of the lookups (sections 5
+//! and 8), recomputed from the sizes.
+//!
+//! # Weight opening
 //!
 //! Unique decoding, proven, no conjecture. With `n` the code's length, `d = n - 2^kappa + 1` its
 //! distance and `e = floor((d - 1) / 2)`:
@@ -7,6 +10,15 @@
 //!   rows is within `e` with probability at most `2 lg(R) n / |K|`;
 //! - *queries*: otherwise, and for a wrong row when the word is close, each query misses with
 //!   probability at most `1 - (e + 1) / n < (1 + rate) / 2`.
+//!
+//! # Lookups
+//!
+//! With `N = 2^nL` leaves and tuples of up to `w` values:
+//!
+//! - *identity*: the cleared sum of fractions is a polynomial of degree `N w` in `alpha, beta`;
+//! - *tree*: level `k` has `k` rounds of degree 3 and two batching challenges, `3k + 2`;
+//!
+//! each over `|K|`, and times the number of words that the advice commitment may still stand for.
 //!
 //! The other terms of section 8 belong to other parts of the protocol and are added there.
 
@@ -85,6 +97,32 @@ impl fmt::Display for OpeningBudget {
             writeln!(f, "{:<18} 2^{:.2}", term.name, term.log2_error)?;
         }
         write!(f, "{:<18} 2^{:.2}", "sum", self.log2_total())
+    }
+}
+
+/// Words that one advice commitment may stand for, where its opening decodes to a list (section 8).
+pub const ADVICE_LIST_SIZE: u32 = 20;
+
+/// The terms of the lookups for one tree.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct LookupBudget {
+    /// The lookup identity and the tree's sumchecks, in the order of section 8.
+    pub terms: [Term; 2],
+}
+
+impl LookupBudget {
+    /// Computes the budget of a tree of `2^log_leaves` leaves over tuples of up to `width` values.
+    ///
+    /// `list_size` is [`ADVICE_LIST_SIZE`], or 1 where the advice is decoded uniquely.
+    #[must_use]
+    pub fn new(log_leaves: usize, width: usize, list_size: u32) -> Self {
+        let list = f64::from(list_size).log2() - log2_extension_size();
+        let identity = (width as f64).log2() + log_leaves as f64;
+        let tree: f64 = (0..log_leaves).map(|level| 3.0 * level as f64 + 2.0).sum();
+        let identity = Term { name: "lookup identity", log2_error: identity + list };
+        let tree = Term { name: "tree sumchecks", log2_error: tree.log2() + list };
+        Self { terms: [identity, tree] }
     }
 }
 
@@ -177,6 +215,16 @@ mod tests {
         assert!((proximity.log2_error + 132.5).abs() < 0.05, "{proximity:?}");
         assert!((queries.log2_error + 103.1).abs() < 0.05, "{queries:?}");
         assert!((log2_extension_size() - 154.94).abs() < 0.01);
+    }
+
+    #[test]
+    fn the_largest_lookup_tree_has_the_terms_of_section_8() {
+        let figures = [(ADVICE_LIST_SIZE, 123.0, 140.6), (1, 127.4, 144.9)];
+        for (list_size, identity_bits, tree_bits) in figures {
+            let [identity, tree] = LookupBudget::new(26, 3, list_size).terms;
+            assert!((identity.log2_error + identity_bits).abs() < 0.05, "{identity:?}");
+            assert!((tree.log2_error + tree_bits).abs() < 0.05, "{tree:?}");
+        }
     }
 
     #[test]

@@ -25,6 +25,12 @@ use crate::field::{F, K, encode_k_list};
 pub enum Label {
     /// Step 0: the statement.
     Proof,
+    /// Step 2: the denominator at the root of the lookup tree.
+    LookupRoot,
+    /// Step 3: a round message `g(0), g(2), g(3)` of a level of the tree.
+    LookupRound,
+    /// Step 3: the values `n0, n1, d0, d1` at which a level ends.
+    LookupChildren,
     /// Step 8: the claimed value `v_w` of the weights at `(zeta, chi)`.
     WeightValue,
     /// Step 9: the combined row `u`.
@@ -37,6 +43,9 @@ impl Label {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Proof => "assay-zkml/1/proof",
+            Self::LookupRoot => "assay-zkml/1/lookup-root",
+            Self::LookupRound => "assay-zkml/1/lookup-round",
+            Self::LookupChildren => "assay-zkml/1/lookup-children",
             Self::WeightValue => "assay-zkml/1/weight-value",
             Self::WeightRow => "assay-zkml/1/weight-row",
         }
@@ -113,7 +122,14 @@ mod tests {
     use super::*;
     use crate::field::{MODULUS, coefficients};
 
-    const LABELS: [Label; 3] = [Label::Proof, Label::WeightValue, Label::WeightRow];
+    const LABELS: [Label; 6] = [
+        Label::Proof,
+        Label::LookupRoot,
+        Label::LookupRound,
+        Label::LookupChildren,
+        Label::WeightValue,
+        Label::WeightRow,
+    ];
 
     #[test]
     fn labels_fit_one_length_byte_and_differ() {

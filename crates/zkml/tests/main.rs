@@ -11,6 +11,7 @@
 mod descriptor;
 mod executor;
 mod network;
+mod lookups;
 mod opening;
 mod refusals;
 mod vectors;

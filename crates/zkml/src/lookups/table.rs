@@ -1,0 +1,323 @@
+//! The tables that a program looks up, and their extensions (sections 5 and 11).
+
+use p3_field::{PrimeCharacteristicRing, PrimeField32};
+use thiserror::Error;
+
+use crate::field::{F, K, MODULUS};
+use crate::multilinear::{ArityError, evaluate, same_length};
+
+/// Widest RANGE table, in bits (section 11: `B <= 16`).
+pub(super) const MAX_RANGE_BITS: u32 = 16;
+
+/// Rows of all tables together, padded (section 2.2, N4).
+pub(super) const MAX_TABLE_ROWS: u64 = 1 << 18;
+
+/// Fewest variables of a table (section 5).
+pub(super) const MIN_LOG_ROWS: usize = 6;
+
+/// A table of section 5, by its parameters.
+///
+/// Below `2^6` rows, and up to the next power of two, row 0 is repeated.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "version 1 of the protocol has these tables")]
+pub enum Table {
+    /// `RANGE_j`: the rows `0 .. 2^bits`.
+    Range {
+        /// `j`, at most 16.
+        bits: u32,
+    },
+    /// `MAX2`: the rows `(0, k)` for `0 <= k <= kmax`, then `(k, 0)` for `1 <= k <= kmax`.
+    Max2 {
+        /// The largest difference of the two operands.
+        kmax: u32,
+    },
+    /// The rows `(q, clamp(q, low, high))` for `-bound <= q <= bound`.
+    Clamp {
+        /// `Bq`.
+        bound: u32,
+        /// The smallest value, at most 0.
+        low: i32,
+        /// The largest value, at least 0.
+        high: i32,
+    },
+    /// The rows `(q, values[q + bound])` for `-bound <= q <= bound`.
+    Function {
+        /// `Bq`.
+        bound: u32,
+        /// `2 bound + 1` values.
+        values: Vec<i32>,
+    },
+}
+
+/// Parameters that no table of the protocol has.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+#[non_exhaustive]
+pub enum TableError {
+    /// A RANGE table of too many bits.
+    #[error("RANGE of {got} bits, at most {MAX_RANGE_BITS} are possible")]
+    Range {
+        /// The bits given.
+        got: u32,
+    },
+    /// More rows than all tables together may have.
+    #[error("table of {got} rows, padded: at most {MAX_TABLE_ROWS} are possible")]
+    Rows {
+        /// The padded rows.
+        got: u64,
+    },
+    /// A clamp whose interval does not hold 0.
+    #[error("clamp to [{low}, {high}]: the interval must hold 0")]
+    Clamp {
+        /// Its lower end.
+        low: i32,
+        /// Its upper end.
+        high: i32,
+    },
+    /// A function without exactly one value for each `q`.
+    #[error("function table: expected {expected} values, got {got}")]
+    Values {
+        /// `2 bound + 1`.
+        expected: u64,
+        /// The values given.
+        got: u64,
+    },
+    /// A value that is not the canonical integer of a field element.
+    #[error("table value {got} is outside [-{}, {}]", MODULUS / 2, MODULUS / 2)]
+    Value {
+        /// The value.
+        got: i32,
+    },
+}
+
+impl Table {
+    /// Checks the parameters (section 11).
+    ///
+    /// # Errors
+    ///
+    /// Returns [`TableError`] naming the parameter and its bound.
+    pub fn check(&self) -> Result<(), TableError> {
+        match *self {
+            Self::Range { bits } if bits > MAX_RANGE_BITS => {
+                return Err(TableError::Range { got: bits });
+            }
+            Self::Clamp { low, high, .. } if low > 0 || high < 0 => {
+                return Err(TableError::Clamp { low, high });
+            }
+            Self::Function { bound, ref values } => {
+                let (expected, got) = (2 * u64::from(bound) + 1, values.len() as u64);
+                if expected != got {
+                    return Err(TableError::Values { expected, got });
+                }
+            }
+            _ => {}
+        }
+        let got = self.row_count().next_power_of_two();
+        if got > MAX_TABLE_ROWS {
+            return Err(TableError::Rows { got });
+        }
+        let outside = |value: &i32| value.unsigned_abs() > MODULUS / 2;
+        let given: &[i32] = match self {
+            Self::Clamp { low, high, .. } => &[*low, *high],
+            Self::Function { values, .. } => values,
+            Self::Range { .. } | Self::Max2 { .. } => &[],
+        };
+        given.iter().copied().find(outside).map_or(Ok(()), |got| Err(TableError::Value { got }))
+    }
+
+    /// Returns the number of values in a row, `w`.
+    #[must_use]
+    pub const fn width(&self) -> usize {
+        match self {
+            Self::Range { .. } => 1,
+            Self::Max2 { .. } | Self::Clamp { .. } | Self::Function { .. } => 2,
+        }
+    }
+
+    /// Returns the number of rows before padding.
+    #[must_use]
+    pub fn row_count(&self) -> u64 {
+        match *self {
+            Self::Range { bits } => 1 << bits.min(MAX_RANGE_BITS),
+            Self::Max2 { kmax: bound }
+            | Self::Clamp { bound, .. }
+            | Self::Function { bound, .. } => 2 * u64::from(bound) + 1,
+        }
+    }
+
+    /// Returns the number of variables of the padded columns, at least 6.
+    #[must_use]
+    pub fn arity(&self) -> usize {
+        let bits = self.row_count().next_power_of_two().trailing_zeros();
+        (bits as usize).max(MIN_LOG_ROWS)
+    }
+
+    /// Returns the columns, padded with row 0. Allocates `2^18` elements of each column
+    /// at most, for a table that [`check`](Self::check) accepts.
+    #[must_use]
+    pub fn columns(&self) -> Vec<Vec<F>> {
+        let mut columns: Vec<Vec<F>> = match self {
+            Self::Range { bits } => vec![(0..1_u32 << bits).map(F::from_u32).collect()],
+            Self::Max2 { kmax } => {
+                let zeros = vec![F::ZERO; *kmax as usize];
+                let counts = || (1..=*kmax).map(F::from_u32);
+                let first = [F::ZERO].into_iter().chain(zeros.clone()).chain(counts()).collect();
+                let second = [F::ZERO].into_iter().chain(counts()).chain(zeros).collect();
+                vec![first, second]
+            }
+            Self::Clamp { bound, low, high } => {
+                let clamped = keys(*bound).map(|q| q.clamp(i64::from(*low), i64::from(*high)));
+                vec![keys(*bound).map(F::from_i64).collect(), clamped.map(F::from_i64).collect()]
+            }
+            Self::Function { bound, values } => {
+                let results = values.iter().map(|&value| F::from_i32(value)).collect();
+                vec![keys(*bound).map(F::from_i64).collect(), results]
+            }
+        };
+        for column in &mut columns {
+            let pad = column.first().copied().unwrap_or(F::ZERO);
+            column.resize(1 << self.arity(), pad);
+        }
+        columns
+    }
+
+    /// Returns the first row that equals `tuple`, if there is one.
+    #[must_use]
+    pub fn position(&self, tuple: &[F]) -> Option<usize> {
+        match (self, tuple) {
+            (Self::Range { .. }, &[value]) => {
+                let value = u64::from(value.as_canonical_u32());
+                (value < self.row_count()).then_some(usize::try_from(value).ok()?)
+            }
+            (Self::Max2 { kmax }, &[first, second]) => {
+                let (first, second) = (first.as_canonical_u32(), second.as_canonical_u32());
+                let row = match (first, second) {
+                    (0, k) if k <= *kmax => k,
+                    (k, 0) if k <= *kmax => kmax + k,
+                    _ => return None,
+                };
+                usize::try_from(row).ok()
+            }
+            (Self::Clamp { bound, low, high }, &[q, y]) => {
+                let q = signed(q);
+                let fits = signed(y) == q.clamp(i64::from(*low), i64::from(*high));
+                key_position(q, *bound).filter(|_| fits)
+            }
+            (Self::Function { bound, values }, &[q, y]) => {
+                let row = key_position(signed(q), *bound)?;
+                (F::from_i32(*values.get(row)?) == y).then_some(row)
+            }
+            _ => None,
+        }
+    }
+
+    /// Returns the extension of each column at `r`: a closed form for RANGE, a pass over the padded
+    /// rows for the others (section 5).
+    ///
+    /// # Errors
+    ///
+    /// Returns [`ArityError`] unless `r` has [`arity`](Self::arity) coordinates.
+    pub fn evaluate(&self, r: &[K]) -> Result<Vec<K>, ArityError> {
+        same_length("coordinates of a table's point", self.arity(), r.len())?;
+        match *self {
+            Self::Range { bits } => Ok(vec![evaluate_range(bits as usize, r)]),
+            _ => self.columns().iter().map(|column| evaluate(column, r)).collect(),
+        }
+    }
+}
+
+/// `prod_{k < n-j} (1 - r_k) * sum_{i<j} 2^i r_{n-1-i}`. The product is what makes the pads row 0.
+fn evaluate_range(bits: usize, r: &[K]) -> K {
+    let (pads, digits) = r.split_at(r.len().saturating_sub(bits));
+    let pad_factor: K = pads.iter().map(|&x| K::ONE - x).product();
+    pad_factor * digits.iter().fold(K::ZERO, |value, &x| value.double() + x)
+}
+
+fn keys(bound: u32) -> impl Iterator<Item = i64> {
+    -i64::from(bound)..=i64::from(bound)
+}
+
+fn key_position(q: i64, bound: u32) -> Option<usize> {
+    let inside = q.unsigned_abs() <= u64::from(bound);
+    usize::try_from(q + i64::from(bound)).ok().filter(|_| inside)
+}
+
+/// The integer in `[-(p-1)/2, (p-1)/2]` that embeds as `value` (section 1).
+fn signed(value: F) -> i64 {
+    let value = value.as_canonical_u32();
+    if value > MODULUS / 2 { i64::from(value) - i64::from(MODULUS) } else { i64::from(value) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transcript::Transcript;
+
+    fn examples() -> Vec<Table> {
+        let values = vec![3, -1, 0, 7, -20];
+        vec![
+            Table::Range { bits: 3 },
+            Table::Range { bits: 8 },
+            Table::Max2 { kmax: 5 },
+            Table::Max2 { kmax: 254 },
+            Table::Clamp { bound: 20, low: -7, high: 9 },
+            Table::Clamp { bound: 100, low: 0, high: 127 },
+            Table::Function { bound: 2, values },
+        ]
+    }
+
+    /// Pitfall 3: the closed form is the extension of the padded rows, for every `j`.
+    #[test]
+    fn the_closed_form_of_range_is_its_padded_rows() {
+        let mut rng = Transcript::new();
+        for bits in 0..=16 {
+            let table = Table::Range { bits };
+            let r = rng.sample_point(table.arity());
+            let columns = table.columns();
+            assert_eq!(columns[0].len(), 1 << bits.max(6));
+            let expected = evaluate(&columns[0], &r).unwrap();
+            assert_eq!(table.evaluate(&r), Ok(vec![expected]), "RANGE_{bits}");
+            // Without the pad factor it is RANGE_6 for every smaller j.
+            let all = r.iter().fold(K::ZERO, |value, &x| value.double() + x);
+            assert_eq!(all == expected, bits >= 6, "RANGE_{bits}");
+        }
+    }
+
+    #[test]
+    fn a_row_is_found_at_its_first_position_and_nothing_else_is() {
+        for table in examples() {
+            let columns = table.columns();
+            assert_eq!((columns.len(), columns[0].len()), (table.width(), 1 << table.arity()));
+            let row = |i: usize| columns.iter().map(|column| column[i]).collect::<Vec<_>>();
+            for i in 0..1 << table.arity() {
+                let first = (0..=i).find(|&j| row(j) == row(i));
+                assert_eq!(table.position(&row(i)), first, "{table:?} row {i}");
+            }
+            let mut wrong = row(1);
+            wrong[0] += F::from_u32(1 << 20);
+            assert_eq!(table.position(&wrong), None);
+            assert_eq!(table.position(&[]), None);
+        }
+        let max2 = Table::Max2 { kmax: 5 };
+        for (first, second) in [(1, 1), (0, 6), (6, 0), (-1, 0), (0, -1)] {
+            assert_eq!(max2.position(&[F::from_i32(first), F::from_i32(second)]), None);
+        }
+        let clamp = Table::Clamp { bound: 20, low: -7, high: 9 };
+        for (q, y, row) in [(-20, -7, Some(0)), (5, 5, Some(25)), (5, 6, None), (21, 9, None)] {
+            assert_eq!(clamp.position(&[F::from_i32(q), F::from_i32(y)]), row);
+        }
+    }
+
+    #[test]
+    fn parameters_out_of_bounds_are_refused() {
+        assert!(examples().iter().all(|table| table.check().is_ok()));
+        assert_eq!(Table::Range { bits: 17 }.check(), Err(TableError::Range { got: 17 }));
+        let clamp = Table::Clamp { bound: 5, low: 1, high: 4 };
+        assert_eq!(clamp.check(), Err(TableError::Clamp { low: 1, high: 4 }));
+        let short = Table::Function { bound: 2, values: vec![0; 4] };
+        assert_eq!(short.check(), Err(TableError::Values { expected: 5, got: 4 }));
+        let large = Table::Max2 { kmax: 1 << 17 };
+        assert_eq!(large.check(), Err(TableError::Rows { got: 1 << 19 }));
+        let wide = Table::Function { bound: 0, values: vec![i32::MAX] };
+        assert_eq!(wide.check(), Err(TableError::Value { got: i32::MAX }));
+    }
+}
