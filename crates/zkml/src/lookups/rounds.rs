@@ -9,6 +9,7 @@ use p3_field::{Field, PrimeCharacteristicRing};
 use p3_maybe_rayon::prelude::*;
 
 use super::leaves::{Block, Leaf, Leaves};
+use super::product::{Factor, mul};
 use super::proof::LevelProof;
 use super::prove::ProveError;
 use super::tree::{BLOCK, Fraction};
@@ -29,8 +30,8 @@ pub(super) fn prove_stored(
     transcript: &mut Transcript,
 ) -> Result<(LevelProof, Vec<K>), ProveError> {
     let (left, right) = level.split_at(level.len() / 2);
-    let lambda = start.lambda;
-    let row = |(&[n0, d0], &[n1, d1]): (&Fraction, &Fraction)| [n0 + lambda * d0, n1, d0, d1];
+    let lambda = Factor::new(start.lambda);
+    let row = |(&[n0, d0], &[n1, d1]): (&Fraction, &Fraction)| [n0 + lambda.times(d0), n1, d0, d1];
     let rows = left.par_iter().zip(right).with_min_len(BLOCK).map(row).collect();
     Rounds::new(start).finish(rows, transcript)
 }
@@ -174,10 +175,11 @@ fn sum_rows(rows: &[Row], eq: &SplitEq) -> Sums {
 
 fn fold_rows(rows: &mut Vec<Row>, challenge: K) {
     let half = rows.len() / 2;
+    let challenge = Factor::new(challenge);
     let (left, right) = rows.split_at_mut(half);
     left.par_iter_mut().zip(right).with_min_len(BLOCK).for_each(|(left, right)| {
         for (left, right) in left.iter_mut().zip(right) {
-            *left += challenge * (*right - *left);
+            *left += challenge.times(*right - *left);
         }
     });
     rows.truncate(half);
@@ -207,6 +209,7 @@ impl LeafQuads {
     }
 
     fn sums(&self, weights: &[K], lambda: K) -> Sums {
+        let lambda = &Factor::new(lambda);
         let mut sums = [K::ZERO; 2];
         for ((here, next), &weight) in self.iter().zip(weights) {
             let [(n0, d0), (n1, d1)] = here;
@@ -219,26 +222,27 @@ impl LeafQuads {
     }
 
     fn fold(&self, lambda: K, challenge: K, rows: &mut [Row]) {
+        let (lambda, factor) = (Factor::new(lambda), Factor::new(challenge));
         for ((here, next), row) in self.iter().zip(rows) {
             let [(n0, d0), (n1, d1)] = here;
             let [(n0_next, d0_next), (n1_next, d1_next)] = next;
             let n0 = challenge * (n0_next - n0) + n0;
             let n1 = challenge * (n1_next - n1) + n1;
-            let d0 = d0 + challenge * (d0_next - d0);
-            let d1 = d1 + challenge * (d1_next - d1);
-            *row = [n0 + lambda * d0, n1, d0, d1];
+            let d0 = d0 + factor.times(d0_next - d0);
+            let d1 = d1 + factor.times(d1_next - d1);
+            *row = [n0 + lambda.times(d0), n1, d0, d1];
         }
     }
 }
 
 /// `m0 d1 + n1 d0`.
 fn product([m0, n1, d0, d1]: Row) -> K {
-    m0 * d1 + n1 * d0
+    mul(m0, d1) + mul(n1, d0)
 }
 
 /// The same with numerators in `F`: `n0 d1 + n1 d0 + lambda d0 d1`.
-fn leaf_product([(n0, d0), (n1, d1)]: [Leaf; 2], lambda: K) -> K {
-    (lambda * d0 + n0) * d1 + d0 * n1
+fn leaf_product([(n0, d0), (n1, d1)]: [Leaf; 2], lambda: &Factor) -> K {
+    mul(lambda.times(d0) + n0, d1) + d0 * n1
 }
 
 fn add([a, b]: Sums, [c, d]: Sums) -> Sums {
@@ -246,5 +250,6 @@ fn add([a, b]: Sums, [c, d]: Sums) -> Sums {
 }
 
 fn scale([a, b]: Sums, by: K) -> Sums {
-    [a * by, b * by]
+    let by = Factor::new(by);
+    [by.times(a), by.times(b)]
 }

@@ -7,6 +7,7 @@ use p3_field::PrimeCharacteristicRing;
 use p3_maybe_rayon::prelude::*;
 
 use super::leaves::Leaves;
+use super::product::{Factor, mul};
 use crate::field::K;
 
 /// A fraction: numerator, denominator.
@@ -34,7 +35,7 @@ fn above_leaves(leaves: &Leaves<'_>) -> Vec<Fraction> {
         let right = leaves.block(half + start..half + start + nodes.len());
         for (node, ((n0, d0), (n1, d1))) in nodes.iter_mut().zip(left.iter().zip(right.iter())) {
             // Numerators are in F: no product of two elements of K for them.
-            *node = [d1 * n0 + d0 * n1, d0 * d1];
+            *node = [d1 * n0 + d0 * n1, mul(d0, d1)];
         }
     });
     level
@@ -42,7 +43,10 @@ fn above_leaves(leaves: &Leaves<'_>) -> Vec<Fraction> {
 
 fn above(level: &[Fraction]) -> Vec<Fraction> {
     let (left, right) = level.split_at(level.len() / 2);
-    let add = |(&[n0, d0], &[n1, d1]): (&Fraction, &Fraction)| [n0 * d1 + n1 * d0, d0 * d1];
+    let add = |(&[n0, d0], &[n1, d1]): (&Fraction, &Fraction)| {
+        let right = Factor::new(d1);
+        [right.times(n0) + mul(n1, d0), right.times(d0)]
+    };
     if left.len() < BLOCK {
         return left.iter().zip(right).map(add).collect();
     }
