@@ -212,7 +212,7 @@ fn check_witness(
     let first = differences(&tensors[1], [6, 3, 4], 1, 0);
     for difference in first.into_iter().chain(differences(&tensors[2], [3, 3, 4], 0, 1)) {
         // (0, k) where a is larger, (k, 0) where b is.
-        rows[if difference >= 0 { difference as usize } else { (128 - difference) as usize }] += 1;
+        rows[if difference >= 0 { difference as usize } else { (127 - difference) as usize }] += 1;
     }
     assert_eq!(witness.multiplicities[5], rows);
 }
@@ -370,5 +370,5 @@ fn a_tap_outside_never_wins_a_maximum() {
     let counts = &run.witness(&checked).multiplicities[0];
     // b larger by 2: (2, 0). a larger by 122: (0, 122). 62 pads: (0, 0).
     let rows: Vec<_> = counts.iter().enumerate().filter(|(_, count)| **count > 0).collect();
-    assert_eq!(rows, [(0, &62), (122, &1), (257, &1)]);
+    assert_eq!(rows, [(0, &62), (122, &1), (256, &1)]);
 }

@@ -10,8 +10,8 @@
 
 mod descriptor;
 mod executor;
-mod network;
 mod lookups;
+mod network;
 mod opening;
 mod refusals;
 mod vectors;

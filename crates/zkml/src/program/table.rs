@@ -14,7 +14,7 @@ pub enum Table {
         /// `j`, 1 to `B`.
         bits: u32,
     },
-    /// MAX2: rows `(0, k)` for `k` in `0..=kmax`, then `(k, 0)` alike.
+    /// MAX2: rows `(0, k)` for `k` in `0..=kmax`, then `(k, 0)` for `k` in `1..=kmax`.
     Max2 {
         /// Largest difference of two operands.
         kmax: u32,
@@ -43,7 +43,7 @@ impl Table {
     pub fn rows(&self) -> u64 {
         match self {
             Self::Range { bits } => 1_u64.checked_shl(*bits).unwrap_or(u64::MAX),
-            Self::Max2 { kmax } => 2 * (u64::from(*kmax) + 1),
+            Self::Max2 { kmax } => 2 * u64::from(*kmax) + 1,
             Self::Clamp { bq, .. } | Self::Function { bq, .. } => 2 * u64::from(*bq) + 1,
         }
     }
@@ -86,7 +86,7 @@ impl Table {
         let kmax = i64::from(*kmax);
         let row = match (y_minus_a, y_minus_b) {
             (0, k) if (0..=kmax).contains(&k) => k,
-            (k, 0) if (0..=kmax).contains(&k) => kmax + 1 + k,
+            (k, 0) if (1..=kmax).contains(&k) => kmax + k,
             _ => return None,
         };
         usize::try_from(row).ok()
@@ -125,11 +125,11 @@ mod tests {
         let max2 = Table::Max2 { kmax: 5 };
         assert_eq!(
             [(0, 0), (0, 5), (5, 0)].map(|(a, b)| max2.max2_row(a, b)),
-            [0, 5, 11].map(Some)
+            [0, 5, 10].map(Some)
         );
         for (a, b) in [(0, 6), (6, 0), (1, 1), (-1, 0), (0, -1)] {
             assert_eq!(max2.max2_row(a, b), None);
         }
-        assert_eq!(max2.rows(), 12);
+        assert_eq!(max2.rows(), 11);
     }
 }
