@@ -14,8 +14,9 @@ use std::hint::black_box;
 
 use assay_zkml::field::F;
 use assay_zkml::lookups::{
-    Layout, Lookup, LookupProof, Table, leaf_values, multiplicities, prove, verify,
+    Layout, Lookup, LookupProof, leaf_values, multiplicities, prove, verify,
 };
+use assay_zkml::program::Table;
 use assay_zkml::transcript::Transcript;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use p3_field::PrimeCharacteristicRing;
@@ -25,7 +26,7 @@ use crate::words::Words;
 /// A quarter of the leaves are requantised cells in a clamp, a quarter are their remainders; an
 /// eighth and an eighth are the same of a second site. The rest is tables and a gap.
 fn layout(log_leaves: usize) -> Layout {
-    let clamp = Table::Clamp { bound: 1 << 9, low: -127, high: 127 };
+    let clamp = Table::Clamp { bq: 1 << 9, lo: -127, hi: 127 };
     let range = Table::Range { bits: 10 };
     let lookups = [(0, 2), (1, 2), (0, 3), (1, 3)];
     let lookups = lookups.map(|(table, part)| Lookup { table, arity: log_leaves - part });

@@ -11,8 +11,9 @@
 use assay_zkml::field::{F, K, K_BYTES, MODULUS, NonCanonical};
 use assay_zkml::lookups::{
     CountError, DecodeError, Layout, LeafValues, Lookup, LookupError, LookupProof, ProveError,
-    Table, VerifiedLookups, extend_point, leaf_values, multiplicities, prove, verify,
+    VerifiedLookups, extend_point, leaf_values, multiplicities, prove, verify,
 };
+use assay_zkml::program::Table;
 use assay_zkml::transcript::{Label, Transcript};
 use p3_field::PrimeCharacteristicRing;
 
@@ -52,8 +53,8 @@ impl Case {
                 Table::Range { bits: 8 },
                 Table::Range { bits: 4 },
                 Table::Max2 { kmax: 31 },
-                Table::Clamp { bound: 40, low: -7, high: 9 },
-                Table::Function { bound: 40, values: (-40..=40).map(|q| q * q - 5).collect() },
+                Table::Clamp { bq: 40, lo: -7, hi: 9 },
+                Table::Function { bq: 40, values: (-40..=40).map(|q| q * q - 5).collect() },
             ],
             &[(0, 9), (1, 6), (2, 8), (3, 9), (4, 7), (3, 2)],
         )

@@ -2,7 +2,8 @@
 
 use thiserror::Error;
 
-use super::table::{MAX_TABLE_ROWS, Table, TableError};
+use super::table::{MAX_TABLE_ROWS, TableError};
+use crate::program::Table;
 
 /// Most leaves of the tree, as a power of two (section 2.2, N4).
 pub(super) const MAX_LOG_LEAVES: usize = 28;
@@ -123,7 +124,7 @@ impl Layout {
             slots.push(Slot { source: Source::Lookup(index), table, arity, offset: 0 });
         }
         for (table, rows) in tables.iter().enumerate() {
-            let arity = rows.arity();
+            let arity = rows.variables();
             slots.push(Slot { source: Source::Table(table), table, arity, offset: 0 });
         }
         // `Source` orders witnesses before tables, each in the order given.
@@ -178,7 +179,7 @@ fn check_tables(tables: &[Table]) -> Result<(), LayoutError> {
     let mut rows = 0_u64;
     for (index, table) in tables.iter().enumerate() {
         table.check().map_err(|source| LayoutError::Table { index, source })?;
-        rows = rows.saturating_add(1 << table.arity());
+        rows = rows.saturating_add(1 << table.variables());
     }
     if rows > MAX_TABLE_ROWS { Err(LayoutError::Rows { got: rows }) } else { Ok(()) }
 }

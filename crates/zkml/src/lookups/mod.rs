@@ -35,7 +35,7 @@ pub use self::layout::{Layout, LayoutError, Lookup, Slot, Source};
 pub use self::multiplicity::{CountError, multiplicities};
 pub use self::proof::{DecodeError, LevelProof, LookupProof};
 pub use self::prove::{ProveError, ProvedLookups, leaf_values, prove};
-pub use self::table::{Table, TableError};
+pub use self::table::TableError;
 pub use self::verify::{LeafClaim, LeafValues, LookupError, VerifiedLookups, extend_point, verify};
 
 use crate::field::K;

@@ -5,9 +5,9 @@ use p3_maybe_rayon::prelude::*;
 use thiserror::Error;
 
 use super::layout::{Layout, Lookup};
-use super::table::Table;
 use crate::field::F;
 use crate::multilinear::{ArityError, same_length};
+use crate::program::Table;
 
 /// A witness for which no counts exist.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
@@ -62,7 +62,7 @@ fn count_table(
     index: usize,
     table: &Table,
 ) -> Result<Vec<F>, CountError> {
-    let mut counts = vec![0_u32; 1 << table.arity()];
+    let mut counts = vec![0_u32; 1 << table.variables()];
     for (lookup, (&Lookup { table: named, arity }, columns)) in
         layout.lookups().iter().zip(tuples).enumerate()
     {

@@ -9,11 +9,11 @@ use super::leaves::Leaves;
 use super::multiplicity::check_tuples;
 use super::proof::{LevelProof, LookupProof};
 use super::rounds::{Start, prove_leaves, prove_stored};
-use super::table::Table;
 use super::tree::{Fraction, build};
 use super::verify::LeafValues;
 use crate::field::{F, K};
 use crate::multilinear::{ArityError, evaluate, same_length};
+use crate::program::Table;
 use crate::transcript::{Label, Transcript};
 
 /// Why no proof was made.
@@ -83,7 +83,7 @@ pub fn leaf_values(
         columns.iter().map(|column| at(column, lookup.arity)).collect::<Result<Vec<_>, _>>()
     });
     let counts =
-        layout.tables().iter().zip(counts).map(|(table, counts)| at(counts, table.arity()));
+        layout.tables().iter().zip(counts).map(|(table, counts)| at(counts, table.variables()));
     Ok(LeafValues {
         lookups: lookups.collect::<Result<_, _>>()?,
         multiplicities: counts.collect::<Result<_, _>>()?,
@@ -94,7 +94,7 @@ fn check_counts(layout: &Layout, counts: &[Vec<F>]) -> Result<(), ArityError> {
     same_length("tables with multiplicities", layout.tables().len(), counts.len())?;
     let mut pairs = layout.tables().iter().zip(counts);
     pairs.try_for_each(|(table, counts)| {
-        same_length("multiplicities of a table", 1 << table.arity(), counts.len())
+        same_length("multiplicities of a table", 1 << table.variables(), counts.len())
     })
 }
 

@@ -1,53 +1,17 @@
-//! The tables that a program looks up, and their extensions (sections 5 and 11).
+//! The columns of a program's tables, and their extensions (sections 5 and 11).
 
 use p3_field::{PrimeCharacteristicRing, PrimeField32};
 use thiserror::Error;
 
 use crate::field::{F, K, MODULUS};
 use crate::multilinear::{ArityError, evaluate, same_length};
+use crate::program::Table;
 
 /// Widest RANGE table, in bits (section 11: `B <= 16`).
 pub(super) const MAX_RANGE_BITS: u32 = 16;
 
 /// Rows of all tables together, padded (section 2.2, N4).
 pub(super) const MAX_TABLE_ROWS: u64 = 1 << 18;
-
-/// Fewest variables of a table (section 5).
-pub(super) const MIN_LOG_ROWS: usize = 6;
-
-/// A table of section 5, by its parameters.
-///
-/// Below `2^6` rows, and up to the next power of two, row 0 is repeated.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[expect(clippy::exhaustive_enums, reason = "version 1 of the protocol has these tables")]
-pub enum Table {
-    /// `RANGE_j`: the rows `0 .. 2^bits`.
-    Range {
-        /// `j`, at most 16.
-        bits: u32,
-    },
-    /// `MAX2`: the rows `(0, k)` for `0 <= k <= kmax`, then `(k, 0)` for `1 <= k <= kmax`.
-    Max2 {
-        /// The largest difference of the two operands.
-        kmax: u32,
-    },
-    /// The rows `(q, clamp(q, low, high))` for `-bound <= q <= bound`.
-    Clamp {
-        /// `Bq`.
-        bound: u32,
-        /// The smallest value, at most 0.
-        low: i32,
-        /// The largest value, at least 0.
-        high: i32,
-    },
-    /// The rows `(q, values[q + bound])` for `-bound <= q <= bound`.
-    Function {
-        /// `Bq`.
-        bound: u32,
-        /// `2 bound + 1` values.
-        values: Vec<i32>,
-    },
-}
 
 /// Parameters that no table of the protocol has.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
@@ -100,24 +64,24 @@ impl Table {
             Self::Range { bits } if bits > MAX_RANGE_BITS => {
                 return Err(TableError::Range { got: bits });
             }
-            Self::Clamp { low, high, .. } if low > 0 || high < 0 => {
-                return Err(TableError::Clamp { low, high });
+            Self::Clamp { lo, hi, .. } if lo > 0 || hi < 0 => {
+                return Err(TableError::Clamp { low: lo, high: hi });
             }
-            Self::Function { bound, ref values } => {
-                let (expected, got) = (2 * u64::from(bound) + 1, values.len() as u64);
+            Self::Function { bq, ref values } => {
+                let (expected, got) = (2 * u64::from(bq) + 1, values.len() as u64);
                 if expected != got {
                     return Err(TableError::Values { expected, got });
                 }
             }
             _ => {}
         }
-        let got = self.row_count().next_power_of_two();
+        let got = 1_u64.checked_shl(self.arity()).unwrap_or(u64::MAX);
         if got > MAX_TABLE_ROWS {
             return Err(TableError::Rows { got });
         }
         let outside = |value: &i32| value.unsigned_abs() > MODULUS / 2;
         let given: &[i32] = match self {
-            Self::Clamp { low, high, .. } => &[*low, *high],
+            Self::Clamp { lo, hi, .. } => &[*lo, *hi],
             Self::Function { values, .. } => values,
             Self::Range { .. } | Self::Max2 { .. } => &[],
         };
@@ -133,22 +97,9 @@ impl Table {
         }
     }
 
-    /// Returns the number of rows before padding.
-    #[must_use]
-    pub fn row_count(&self) -> u64 {
-        match *self {
-            Self::Range { bits } => 1 << bits.min(MAX_RANGE_BITS),
-            Self::Max2 { kmax: bound }
-            | Self::Clamp { bound, .. }
-            | Self::Function { bound, .. } => 2 * u64::from(bound) + 1,
-        }
-    }
-
-    /// Returns the number of variables of the padded columns, at least 6.
-    #[must_use]
-    pub fn arity(&self) -> usize {
-        let bits = self.row_count().next_power_of_two().trailing_zeros();
-        (bits as usize).max(MIN_LOG_ROWS)
+    /// Returns [`arity`](Self::arity) as a number of coordinates.
+    pub(super) fn variables(&self) -> usize {
+        self.arity() as usize
     }
 
     /// Returns the columns, padded with row 0. Allocates `2^18` elements of each column
@@ -164,18 +115,18 @@ impl Table {
                 let second = [F::ZERO].into_iter().chain(counts()).chain(zeros).collect();
                 vec![first, second]
             }
-            Self::Clamp { bound, low, high } => {
-                let clamped = keys(*bound).map(|q| q.clamp(i64::from(*low), i64::from(*high)));
-                vec![keys(*bound).map(F::from_i64).collect(), clamped.map(F::from_i64).collect()]
+            Self::Clamp { bq, lo, hi } => {
+                let clamped = keys(*bq).map(|q| q.clamp(i64::from(*lo), i64::from(*hi)));
+                vec![keys(*bq).map(F::from_i64).collect(), clamped.map(F::from_i64).collect()]
             }
-            Self::Function { bound, values } => {
+            Self::Function { bq, values } => {
                 let results = values.iter().map(|&value| F::from_i32(value)).collect();
-                vec![keys(*bound).map(F::from_i64).collect(), results]
+                vec![keys(*bq).map(F::from_i64).collect(), results]
             }
         };
         for column in &mut columns {
             let pad = column.first().copied().unwrap_or(F::ZERO);
-            column.resize(1 << self.arity(), pad);
+            column.resize(1 << self.variables(), pad);
         }
         columns
     }
@@ -186,7 +137,7 @@ impl Table {
         match (self, tuple) {
             (Self::Range { .. }, &[value]) => {
                 let value = u64::from(value.as_canonical_u32());
-                (value < self.row_count()).then_some(usize::try_from(value).ok()?)
+                (value < self.rows()).then_some(usize::try_from(value).ok()?)
             }
             (Self::Max2 { kmax }, &[first, second]) => {
                 let (first, second) = (first.as_canonical_u32(), second.as_canonical_u32());
@@ -197,13 +148,13 @@ impl Table {
                 };
                 usize::try_from(row).ok()
             }
-            (Self::Clamp { bound, low, high }, &[q, y]) => {
+            (Self::Clamp { bq, lo, hi }, &[q, y]) => {
                 let q = signed(q);
-                let fits = signed(y) == q.clamp(i64::from(*low), i64::from(*high));
-                key_position(q, *bound).filter(|_| fits)
+                let fits = signed(y) == q.clamp(i64::from(*lo), i64::from(*hi));
+                key_position(q, *bq).filter(|_| fits)
             }
-            (Self::Function { bound, values }, &[q, y]) => {
-                let row = key_position(signed(q), *bound)?;
+            (Self::Function { bq, values }, &[q, y]) => {
+                let row = key_position(signed(q), *bq)?;
                 (F::from_i32(*values.get(row)?) == y).then_some(row)
             }
             _ => None,
@@ -217,7 +168,7 @@ impl Table {
     ///
     /// Returns [`ArityError`] unless `r` has [`arity`](Self::arity) coordinates.
     pub fn evaluate(&self, r: &[K]) -> Result<Vec<K>, ArityError> {
-        same_length("coordinates of a table's point", self.arity(), r.len())?;
+        same_length("coordinates of a table's point", self.variables(), r.len())?;
         match *self {
             Self::Range { bits } => Ok(vec![evaluate_range(bits as usize, r)]),
             _ => self.columns().iter().map(|column| evaluate(column, r)).collect(),
@@ -259,9 +210,9 @@ mod tests {
             Table::Range { bits: 8 },
             Table::Max2 { kmax: 5 },
             Table::Max2 { kmax: 254 },
-            Table::Clamp { bound: 20, low: -7, high: 9 },
-            Table::Clamp { bound: 100, low: 0, high: 127 },
-            Table::Function { bound: 2, values },
+            Table::Clamp { bq: 20, lo: -7, hi: 9 },
+            Table::Clamp { bq: 100, lo: 0, hi: 127 },
+            Table::Function { bq: 2, values },
         ]
     }
 
@@ -271,7 +222,7 @@ mod tests {
         let mut rng = Transcript::new();
         for bits in 0..=16 {
             let table = Table::Range { bits };
-            let r = rng.sample_point(table.arity());
+            let r = rng.sample_point(table.variables());
             let columns = table.columns();
             assert_eq!(columns[0].len(), 1 << bits.max(6));
             let expected = evaluate(&columns[0], &r).unwrap();
@@ -301,7 +252,7 @@ mod tests {
         for (first, second) in [(1, 1), (0, 6), (6, 0), (-1, 0), (0, -1)] {
             assert_eq!(max2.position(&[F::from_i32(first), F::from_i32(second)]), None);
         }
-        let clamp = Table::Clamp { bound: 20, low: -7, high: 9 };
+        let clamp = Table::Clamp { bq: 20, lo: -7, hi: 9 };
         for (q, y, row) in [(-20, -7, Some(0)), (5, 5, Some(25)), (5, 6, None), (21, 9, None)] {
             assert_eq!(clamp.position(&[F::from_i32(q), F::from_i32(y)]), row);
         }
@@ -311,13 +262,13 @@ mod tests {
     fn parameters_out_of_bounds_are_refused() {
         assert!(examples().iter().all(|table| table.check().is_ok()));
         assert_eq!(Table::Range { bits: 17 }.check(), Err(TableError::Range { got: 17 }));
-        let clamp = Table::Clamp { bound: 5, low: 1, high: 4 };
+        let clamp = Table::Clamp { bq: 5, lo: 1, hi: 4 };
         assert_eq!(clamp.check(), Err(TableError::Clamp { low: 1, high: 4 }));
-        let short = Table::Function { bound: 2, values: vec![0; 4] };
+        let short = Table::Function { bq: 2, values: vec![0; 4] };
         assert_eq!(short.check(), Err(TableError::Values { expected: 5, got: 4 }));
         let large = Table::Max2 { kmax: 1 << 17 };
         assert_eq!(large.check(), Err(TableError::Rows { got: 1 << 19 }));
-        let wide = Table::Function { bound: 0, values: vec![i32::MAX] };
+        let wide = Table::Function { bq: 0, values: vec![i32::MAX] };
         assert_eq!(wide.check(), Err(TableError::Value { got: i32::MAX }));
     }
 }

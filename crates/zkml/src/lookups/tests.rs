@@ -7,6 +7,7 @@ use super::leaves::Leaves;
 use super::prove::prove_tree;
 use super::*;
 use crate::field::F;
+use crate::program::Table;
 
 /// 72 lookups in RANGE_4, and a gap of 120 leaves.
 struct Cheat {

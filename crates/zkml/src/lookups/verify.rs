@@ -7,9 +7,9 @@ use thiserror::Error;
 use super::Challenges;
 use super::layout::{Layout, Slot, Source};
 use super::proof::{DecodeError, LevelProof, LookupProof};
-use super::table::Table;
 use crate::field::{F, K};
 use crate::multilinear::{ArityError, eq_points, same_length};
+use crate::program::Table;
 use crate::transcript::{Label, Transcript};
 
 /// A check of the verifier that failed.
