@@ -5,19 +5,18 @@
 //! ([`CheckedProgram::check_weights`]) exclude both for every input in its interval. Sums run in 64
 //! bits, so nothing wraps unseen where N1 was not checked.
 //!
-//! A batch of one.
+//! A batch is one run for each instance: see [`execute_batch`].
 
 mod form;
-mod witness;
 
+use p3_maybe_rayon::prelude::*;
 use thiserror::Error;
 
 use self::form::evaluate_form;
+use crate::multilinear::{ArityError, same_length};
 use crate::program::{
     CheckedProgram, Form, MAX_INTEGER, Program, Site, Table, Tensor, half, limb_widths,
 };
-
-pub use self::witness::{SiteColumns, Witness};
 
 /// Why a program cannot be run on an input.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
@@ -118,6 +117,28 @@ pub fn execute(
     Ok(run)
 }
 
+/// Runs `program` on every input, and on the zero input until there are `2^lb` runs (section 1).
+///
+/// # Errors
+///
+/// Returns [`ExecuteError`] of the first input that cannot be run.
+pub fn execute_batch(
+    program: &CheckedProgram,
+    weights: &[i16],
+    lb: u32,
+    inputs: &[Vec<i32>],
+) -> Result<Vec<Execution>, ExecuteError> {
+    let run = |input: &Vec<i32>| execute(program, weights, input);
+    let mut runs: Vec<Execution> = inputs.par_iter().map(run).collect::<Result<_, _>>()?;
+    let places = 1_usize.checked_shl(lb).unwrap_or(0);
+    if runs.len() < places {
+        let cells = program.program().tensors.first().map_or(0, |tensor| tensor.shape.cells());
+        let unused = execute(program, weights, &vec![0; cells])?;
+        runs.resize(places, unused);
+    }
+    Ok(runs)
+}
+
 impl Execution {
     /// Returns the raw output, real cells in the order `[y][x][c]`.
     #[must_use]
@@ -141,6 +162,25 @@ impl Execution {
     #[must_use]
     pub fn operands(&self, site: usize) -> Option<&[Vec<i32>; 2]> {
         self.operands.get(site)
+    }
+
+    /// A tensor, empty if there is none.
+    pub(crate) fn values(&self, tensor: usize) -> &[i32] {
+        self.tensors.get(tensor).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The remainders of a `Requant` site with a shift, real cells; empty for other sites.
+    pub(crate) fn remainders(&self, site: usize) -> &[u32] {
+        self.remainders.get(site).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Checks that this is a run of a program with these tensors.
+    pub(crate) fn check_shapes(&self, program: &Program) -> Result<(), ArityError> {
+        same_length("tensors of a run", program.tensors.len(), self.tensors.len())?;
+        let mut pairs = program.tensors.iter().zip(&self.tensors);
+        pairs.try_for_each(|(tensor, values)| {
+            same_length("cells of a run's tensor", tensor.shape.cells(), values.len())
+        })
     }
 
     fn step(
@@ -238,7 +278,7 @@ fn requantise(
 }
 
 /// Splits a remainder below `2^shift` into its limbs, the low one first (section 5).
-fn limbs(remainder: u32, shift: u32, limb_bits: u32) -> impl Iterator<Item = u32> {
+pub(crate) fn limbs(remainder: u32, shift: u32, limb_bits: u32) -> impl Iterator<Item = u32> {
     let mut rest = remainder;
     limb_widths(shift, limb_bits).map(move |width| {
         let limb = rest & ((1 << width) - 1);

@@ -16,11 +16,15 @@
 
 #![forbid(unsafe_code)]
 
+pub mod chain;
+pub mod columns;
 pub mod execute;
 pub mod field;
 pub mod lookups;
 pub mod multilinear;
 pub mod program;
 pub mod soundness;
+pub mod statement;
 pub mod tensor_code;
 pub mod transcript;
+pub mod witness;

@@ -1,5 +1,4 @@
-//! The soundness budget of the weight opening (sections 6.4 and 8) and of the lookups (sections 5
-//! and 8), recomputed from the sizes.
+//! The soundness budget (section 8), recomputed from the sizes of one program and one batch.
 //!
 //! # Weight opening
 //!
@@ -20,7 +19,10 @@
 //!
 //! each over `|K|`, and times the number of words that the advice commitment may still stand for.
 //!
-//! The other terms of section 8 belong to other parts of the protocol and are added there.
+//! # The rest
+//!
+//! [`Counts::terms`] has the other terms of section 8; that of the advice's opening comes from its
+//! own commitment scheme.
 
 use std::fmt;
 
@@ -46,32 +48,35 @@ pub struct Term {
     pub log2_error: f64,
 }
 
-/// The terms of the weight opening for one shape. Its [`Display`](fmt::Display) is the table.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct OpeningBudget {
-    /// The terms, in the order of section 8.
-    pub terms: [Term; 2],
+/// Terms whose sum bounds the probability of a false proof. Its [`Display`](fmt::Display) is the
+/// table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Budget {
+    terms: Vec<Term>,
 }
 
-/// The opening alone has fewer bits than are required of the whole proof.
+/// A budget with fewer bits than are required.
 #[derive(Clone, Copy, Debug, Error, PartialEq)]
-#[error("weight opening has {got:.2} bits of proven security, {required} are required")]
+#[error("{got:.2} bits of proven security, {required} are required")]
 #[non_exhaustive]
 pub struct InsufficientSecurity {
     /// Bits asked for.
     pub required: f64,
-    /// Bits of the shape.
+    /// Bits of the budget.
     pub got: f64,
 }
 
-impl OpeningBudget {
-    /// Computes the budget of an opening of `shape`.
+impl Budget {
+    /// Returns the budget of `terms`.
     #[must_use]
-    pub fn new(shape: &Shape) -> Self {
-        let proximity = Term { name: "tensor proximity", log2_error: log2_proximity(shape) };
-        let queries = Term { name: "tensor queries", log2_error: log2_queries(shape) };
-        Self { terms: [proximity, queries] }
+    pub const fn new(terms: Vec<Term>) -> Self {
+        Self { terms }
+    }
+
+    /// Returns the terms.
+    #[must_use]
+    pub fn terms(&self) -> &[Term] {
+        &self.terms
     }
 
     /// Returns the base-2 logarithm of the sum of the terms.
@@ -80,50 +85,84 @@ impl OpeningBudget {
         self.terms.iter().map(|term| term.log2_error.exp2()).sum::<f64>().log2()
     }
 
+    /// Returns the bits of proven security.
+    #[must_use]
+    pub fn bits(&self) -> f64 {
+        -self.log2_total()
+    }
+
     /// Checks that the sum leaves at least `required` bits.
     ///
     /// # Errors
     ///
-    /// Returns [`InsufficientSecurity`] with both numbers.
+    /// Returns [`InsufficientSecurity`] with both numbers, also if the sum is no number.
     pub fn require(&self, required: f64) -> Result<(), InsufficientSecurity> {
-        let got = -self.log2_total();
+        let got = self.bits();
         if got >= required { Ok(()) } else { Err(InsufficientSecurity { required, got }) }
     }
 }
 
-impl fmt::Display for OpeningBudget {
+impl fmt::Display for Budget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for term in &self.terms {
-            writeln!(f, "{:<18} 2^{:.2}", term.name, term.log2_error)?;
+            writeln!(f, "{:<20} 2^{:.2}", term.name, term.log2_error)?;
         }
-        write!(f, "{:<18} 2^{:.2}", "sum", self.log2_total())
+        write!(f, "{:<20} 2^{:.2}", "sum", self.log2_total())
     }
 }
 
-/// Words that one advice commitment may stand for, where its opening decodes to a list (section 8).
-pub const ADVICE_LIST_SIZE: u32 = 20;
-
-/// The terms of the lookups for one tree.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct LookupBudget {
-    /// The lookup identity and the tree's sumchecks, in the order of section 8.
-    pub terms: [Term; 2],
+/// Sizes that the terms outside the two openings depend on (section 8).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_structs, reason = "the sizes of section 8")]
+pub struct Counts {
+    /// `nL`; 0 without lookups.
+    pub tree_arity: u32,
+    /// `w`, most values of a tuple.
+    pub tuple_width: u32,
+    /// `nR`.
+    pub claim_arity: u32,
+    /// `nS`.
+    pub layer_arity: u32,
+    /// `lb`.
+    pub lb: u32,
+    /// Forms of all sites.
+    pub forms: u32,
+    /// Claims on weights: `Conv` terms, and forms with a bias.
+    pub weight_claims: u32,
+    /// `n_w`.
+    pub log_weights: u32,
 }
 
-impl LookupBudget {
-    /// Computes the budget of a tree of `2^log_leaves` leaves over tuples of up to `width` values.
-    ///
-    /// `list_size` is [`ADVICE_LIST_SIZE`], or 1 where the advice is decoded uniquely.
+impl Counts {
+    /// Returns the terms of the lookups, the layers and the weights' sumcheck, where the advice
+    /// commitment may stand for `2^log2_list_size` words.
     #[must_use]
-    pub fn new(log_leaves: usize, width: usize, list_size: u32) -> Self {
-        let list = f64::from(list_size).log2() - log2_extension_size();
-        let identity = (width as f64).log2() + log_leaves as f64;
-        let tree: f64 = (0..log_leaves).map(|level| 3.0 * level as f64 + 2.0).sum();
-        let identity = Term { name: "lookup identity", log2_error: identity + list };
-        let tree = Term { name: "tree sumchecks", log2_error: tree.log2() + list };
-        Self { terms: [identity, tree] }
+    pub fn terms(&self, log2_list_size: f64) -> Vec<Term> {
+        let over_field = log2_list_size - log2_extension_size();
+        let term = |name, numerator: f64| Term { name, log2_error: numerator.log2() + over_field };
+        let degrees = |level: u32| 3.0 * f64::from(level) + 2.0;
+        let mut terms = Vec::new();
+        if self.tree_arity > 0 {
+            let leaves = f64::from(self.tree_arity).exp2();
+            terms.push(term("lookup identity", leaves * f64::from(self.tuple_width)));
+            terms.push(term("tree sumchecks", (0..self.tree_arity).map(degrees).sum()));
+        }
+        let coordinates = self.claim_arity + self.layer_arity + 2 * self.lb;
+        let weight = self.weight_claims + 2 * self.log_weights;
+        terms.push(term("batching of forms", f64::from(self.forms)));
+        terms.push(term("layer sumcheck", 2.0 * f64::from(self.layer_arity)));
+        terms.push(term("public values", f64::from(coordinates)));
+        terms.push(term("weight sumcheck", f64::from(weight)));
+        terms
     }
+}
+
+/// Returns the terms of an opening of weights of `shape`, in the order of section 8.
+#[must_use]
+pub fn opening_terms(shape: &Shape) -> [Term; 2] {
+    let proximity = Term { name: "tensor proximity", log2_error: log2_proximity(shape) };
+    let queries = Term { name: "tensor queries", log2_error: log2_queries(shape) };
+    [proximity, queries]
 }
 
 /// More queries than any rate and any level of security ask for.
@@ -208,30 +247,53 @@ mod tests {
         }
     }
 
+    /// `2^27` weights, `2^24` activations, 200 layers.
+    const LARGEST: Counts = Counts {
+        tree_arity: 26,
+        tuple_width: 3,
+        claim_arity: 26,
+        layer_arity: 26,
+        lb: 6,
+        forms: 1 << 11,
+        weight_claims: 1 << 10,
+        log_weights: 27,
+    };
+
     #[test]
     fn the_largest_circuit_has_the_terms_of_section_8() {
-        let budget = OpeningBudget::new(&shape(27, 16));
-        let [proximity, queries] = budget.terms;
-        assert!((proximity.log2_error + 132.5).abs() < 0.05, "{proximity:?}");
-        assert!((queries.log2_error + 103.1).abs() < 0.05, "{queries:?}");
+        let [proximity, queries] = opening_terms(&shape(27, 16));
+        // Section 8 counts `n = 2^18` and `lg R = 11`.
+        assert!((proximity.log2_error + 132.48).abs() < 0.01, "{proximity:?}");
+        assert!((queries.log2_error + 103.07).abs() < 0.01, "{queries:?}");
         assert!((log2_extension_size() - 154.94).abs() < 0.01);
+        let terms = LARGEST.terms(20_f64.log2());
+        let expected = [
+            ("lookup identity", 123.04),
+            ("tree sumchecks", 140.62),
+            ("batching of forms", 139.62),
+            ("layer sumcheck", 144.92),
+            ("public values", 144.62),
+            ("weight sumcheck", 140.55),
+        ];
+        assert_eq!(terms.len(), expected.len());
+        for (term, (name, bits)) in terms.iter().zip(expected) {
+            assert_eq!(term.name, name);
+            assert!((term.log2_error + bits).abs() < 0.01, "{term:?}");
+        }
     }
 
     #[test]
-    fn the_largest_lookup_tree_has_the_terms_of_section_8() {
-        let figures = [(ADVICE_LIST_SIZE, 123.0, 140.6), (1, 127.4, 144.9)];
-        for (list_size, identity_bits, tree_bits) in figures {
-            let [identity, tree] = LookupBudget::new(26, 3, list_size).terms;
-            assert!((identity.log2_error + identity_bits).abs() < 0.05, "{identity:?}");
-            assert!((tree.log2_error + tree_bits).abs() < 0.05, "{tree:?}");
-        }
+    fn without_lookups_there_are_no_terms_of_lookups() {
+        let terms = Counts { tree_arity: 0, ..LARGEST }.terms(0.0);
+        assert!(terms.iter().all(|term| !term.name.contains("lookup")));
+        assert_eq!(terms.len(), 4);
     }
 
     #[test]
     fn every_shape_has_the_required_bits() {
         for log_weights in 0..=30 {
             for log_columns in log_weights.max(16) - 16..=log_weights.min(22) {
-                let budget = OpeningBudget::new(&shape(log_weights, log_columns));
+                let budget = Budget::new(opening_terms(&shape(log_weights, log_columns)).into());
                 assert_eq!(budget.require(REQUIRED_BITS), Ok(()), "{log_weights} {log_columns}");
                 assert!(budget.require(103.1).is_err());
             }
@@ -239,11 +301,17 @@ mod tests {
     }
 
     #[test]
+    fn a_budget_that_is_no_number_is_refused() {
+        let budget = Budget::new(vec![Term { name: "x", log2_error: f64::NAN }]);
+        assert!(budget.require(REQUIRED_BITS).is_err());
+    }
+
+    #[test]
     fn the_budget_prints_each_term_and_the_sum() {
-        let printed = OpeningBudget::new(&shape(22, 13)).to_string();
-        let expected = "tensor proximity   2^-135.77\n\
-                        tensor queries     2^-103.07\n\
-                        sum                2^-103.07";
+        let printed = Budget::new(opening_terms(&shape(22, 13)).into()).to_string();
+        let expected = "tensor proximity     2^-135.77\n\
+                        tensor queries       2^-103.07\n\
+                        sum                  2^-103.07";
         assert_eq!(printed, expected);
     }
 }

@@ -31,6 +31,10 @@ pub enum Label {
     LookupRound,
     /// Step 3: the values `n0, n1, d0, d1` at which a level ends.
     LookupChildren,
+    /// Step 4: the values of columns and lookups at `rho`.
+    ColumnValues,
+    /// Step 6: the values of tensors and the claims on weights at `tau`.
+    LayerEnds,
     /// Step 8: the claimed value `v_w` of the weights at `(zeta, chi)`.
     WeightValue,
     /// Step 9: the combined row `u`.
@@ -46,6 +50,8 @@ impl Label {
             Self::LookupRoot => "assay-zkml/1/lookup-root",
             Self::LookupRound => "assay-zkml/1/lookup-round",
             Self::LookupChildren => "assay-zkml/1/lookup-children",
+            Self::ColumnValues => "assay-zkml/1/column-values",
+            Self::LayerEnds => "assay-zkml/1/layer-ends",
             Self::WeightValue => "assay-zkml/1/weight-value",
             Self::WeightRow => "assay-zkml/1/weight-row",
         }
@@ -122,11 +128,13 @@ mod tests {
     use super::*;
     use crate::field::{MODULUS, coefficients};
 
-    const LABELS: [Label; 6] = [
+    const LABELS: [Label; 8] = [
         Label::Proof,
         Label::LookupRoot,
         Label::LookupRound,
         Label::LookupChildren,
+        Label::ColumnValues,
+        Label::LayerEnds,
         Label::WeightValue,
         Label::WeightRow,
     ];

@@ -1,10 +1,12 @@
 //! The descriptor: one encoding, and an id over every byte of it.
 
+use assay_zkml::columns::Columns;
 use assay_zkml::execute::execute;
 use assay_zkml::program::{
     DecodeError, Descriptor, DescriptorError, MAX_DESCRIPTOR_BYTES, Program, Site, Term,
 };
 use assay_zkml::tensor_code::Digest;
+use assay_zkml::witness::Witness;
 use proptest::prelude::*;
 
 use crate::network::network;
@@ -121,7 +123,8 @@ fn run(read: &Descriptor) {
     let _ = program.check_weights(&weights);
     let input = vec![1; program.program().tensors[0].shape.cells()];
     if let Ok(run) = execute(program, &weights, &input) {
-        let _ = run.witness(program);
+        let columns = Columns::new(program, &program.sizes(0).unwrap()).unwrap();
+        let _ = Witness::new(program, &columns, 0, &[run]);
     }
 }
 

@@ -1,10 +1,14 @@
 //! The executor against a naive reference that shares no code with it.
 
-use assay_zkml::execute::{ExecuteError, Witness, execute};
+use assay_zkml::columns::Columns;
+use assay_zkml::execute::{ExecuteError, Execution, execute};
+use assay_zkml::field::{F, MODULUS};
 use assay_zkml::program::{
-    Axis, AxisMap, CheckedProgram, Form, Interval, Outside, Pick, Rule, Site, Table, TensorShape,
-    Term, Window,
+    Axis, AxisMap, CheckedProgram, Form, Interval, MAX_INTEGER, Outside, Pick, Rule, Site, Table,
+    TensorShape, Term, Window,
 };
+use assay_zkml::witness::Witness;
+use p3_field::PrimeField32;
 
 use crate::network::{CLAMP_TABLE, INT8, Net, conv, network, tables, taps};
 
@@ -128,7 +132,7 @@ fn every_tensor_is_that_of_the_reference() {
             assert_eq!(got, expected.cells, "seed {seed}, tensor {index}");
         }
         assert_eq!(run.output(), run.tensor(10).unwrap());
-        check_witness(&net, &checked, &run.witness(&checked), &tensors, &accs);
+        check_witness(&net, &checked, &witness(&checked, &run), &tensors, &accs);
     }
 }
 
@@ -146,6 +150,20 @@ fn padded(grid: &Grid, pad: i64) -> Vec<i64> {
     cells
 }
 
+fn witness(program: &CheckedProgram, run: &Execution) -> Witness {
+    let columns = Columns::new(program, &program.sizes(0).unwrap()).unwrap();
+    Witness::new(program, &columns, 0, std::slice::from_ref(run)).unwrap()
+}
+
+/// The integers that elements stand for.
+fn integers(column: &[F]) -> Vec<i64> {
+    let signed = |value: &F| {
+        let value = i64::from(value.as_canonical_u32());
+        if value > MAX_INTEGER { value - i64::from(MODULUS) } else { value }
+    };
+    column.iter().map(signed).collect()
+}
+
 fn check_witness(
     net: &Net,
     checked: &CheckedProgram,
@@ -154,24 +172,26 @@ fn check_witness(
     accs: &[Option<Grid>],
 ) {
     let program = &net.program;
-    let mut counts: Vec<Vec<u32>> =
+    let mut counts: Vec<Vec<i64>> =
         program.tables.iter().map(|table| vec![0; 1 << table.arity()]).collect();
     let mut lookups = 0;
     for (index, site) in program.sites.iter().enumerate() {
-        let columns = &witness.sites[index];
+        let committed = integers(&witness.tensors[index + 1]);
         if let Site::Requant { shift, table, .. } = site {
             let table_index = *table as usize;
             let table = &program.tables[table_index];
             let accs = padded(accs[index].as_ref().unwrap(), 0);
             for (cell, &acc) in accs.iter().enumerate() {
-                let limbs: Vec<_> = columns.rem.iter().map(|limb| limb[cell]).collect();
+                let limbs: Vec<_> =
+                    witness.limbs[index].iter().map(|limb| limb[cell].as_canonical_u32()).collect();
                 let rem: i64 = limbs.iter().rev().fold(0, |rem, &limb| rem * 256 + i64::from(limb));
                 let half = if *shift == 0 { 0 } else { 1_i64 << (shift - 1) };
                 let scaled = acc + half - rem;
                 assert!((0..1 << shift).contains(&rem));
                 assert_eq!(scaled % (1 << shift), 0, "site {index}, cell {cell}");
                 let (row, y) = table.look_up(scaled >> shift).unwrap();
-                assert_eq!(columns.y[cell], y);
+                assert_eq!(committed[cell], i64::from(y));
+                assert_eq!(integers(&witness.virtuals[index][0])[cell], scaled >> shift);
                 counts[table_index][row] += 1;
                 for (limb, width) in limbs.iter().zip([*shift.min(&8), shift.saturating_sub(8)]) {
                     let range = Table::Range { bits: width };
@@ -183,18 +203,19 @@ fn check_witness(
             continue;
         }
         let y = padded(&tensors[index + 1], 0);
-        assert_eq!(columns.y.iter().map(|&v| i64::from(v)).collect::<Vec<_>>(), y);
+        assert_eq!(committed, y);
         if let Site::Max2 { .. } = site {
-            lookups += columns.y.len() as u64;
+            lookups += committed.len() as u64;
         }
     }
     let tables: u64 = program.tables.iter().map(|table| 1_u64 << table.arity()).sum();
     assert_eq!(checked.sizes(0).unwrap().leaves, lookups + tables);
-    let total: u64 = witness.multiplicities.iter().flatten().map(|&count| u64::from(count)).sum();
-    assert_eq!(total, lookups);
+    let counted: Vec<_> = witness.multiplicities.iter().map(|counts| integers(counts)).collect();
+    let total: i64 = counted.iter().flatten().sum();
+    assert_eq!(total as u64, lookups);
     for (index, count) in counts.iter().enumerate() {
         if !matches!(program.tables[index], Table::Max2 { .. }) {
-            assert_eq!(witness.multiplicities[index], *count, "table {index}");
+            assert_eq!(counted[index], *count, "table {index}");
         }
     }
     // Max2: taps outside read 0, the low end after ReLU; the padded cells are all row 0.
@@ -208,13 +229,13 @@ fn check_witness(
             0,
         )
     };
-    let mut rows = vec![0_u32; 256];
+    let mut rows = vec![0; 256];
     let first = differences(&tensors[1], [6, 3, 4], 1, 0);
     for difference in first.into_iter().chain(differences(&tensors[2], [3, 3, 4], 0, 1)) {
         // (0, k) where a is larger, (k, 0) where b is.
         rows[if difference >= 0 { difference as usize } else { (127 - difference) as usize }] += 1;
     }
-    assert_eq!(witness.multiplicities[5], rows);
+    assert_eq!(counted[5], rows);
 }
 
 /// A vector of `factor * input >> shift`, then the raw output.
@@ -367,7 +388,7 @@ fn a_tap_outside_never_wins_a_maximum() {
     let run = execute(&checked, &[], &[-9, -7, -5]).unwrap();
     assert_eq!(run.output(), [-7, -5]);
     assert_eq!(run.operands(0).unwrap(), &[vec![-9, -5], vec![-7, -127]]);
-    let counts = &run.witness(&checked).multiplicities[0];
+    let counts = integers(&witness(&checked, &run).multiplicities[0]);
     // b larger by 2: (2, 0). a larger by 122: (0, 122). 62 pads: (0, 0).
     let rows: Vec<_> = counts.iter().enumerate().filter(|(_, count)| **count > 0).collect();
     assert_eq!(rows, [(0, &62), (122, &1), (256, &1)]);
