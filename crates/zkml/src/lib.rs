@@ -24,3 +24,4 @@ pub mod program;
 pub mod soundness;
 pub mod tensor_code;
 pub mod transcript;
+mod wire;
