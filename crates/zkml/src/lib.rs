@@ -7,6 +7,7 @@
 //! | [`transcript`] | 3 |
 //! | [`lookups`] | 5 |
 //! | [`tensor_code`] | 6.1, 6.4, 11 |
+//! | [`advice`] | 7, 11 |
 //! | [`soundness`] | 6.4, 8 |
 //! | [`program`] | 2, 3 (key), 5 (tables), 6.1 (segments), 11 (key loading) |
 //! | [`execute`] | 2, 5 (columns) |
@@ -16,6 +17,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod advice;
 pub mod chain;
 pub mod columns;
 pub mod execute;
@@ -27,4 +29,5 @@ pub mod soundness;
 pub mod statement;
 pub mod tensor_code;
 pub mod transcript;
+mod wire;
 pub mod witness;

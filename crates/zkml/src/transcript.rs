@@ -58,10 +58,13 @@ impl Label {
     }
 }
 
+/// p3's sponge.
+pub(crate) type Challenger = SerializingChallenger32<F, HashChallenger<u8, Blake3, 32>>;
+
 /// The running transcript of one proof.
 #[derive(Clone, Debug)]
 pub struct Transcript {
-    challenger: SerializingChallenger32<F, HashChallenger<u8, Blake3, 32>>,
+    challenger: Challenger,
 }
 
 impl Transcript {
@@ -69,6 +72,11 @@ impl Transcript {
     #[must_use]
     pub const fn new() -> Self {
         Self { challenger: SerializingChallenger32::from_hasher(Vec::new(), Blake3) }
+    }
+
+    /// Lends the sponge to p3-whir, which absorbs and samples by its own rules (steps 1 and 10).
+    pub(crate) const fn challenger(&mut self) -> &mut Challenger {
+        &mut self.challenger
     }
 
     /// Absorbs `bytes` under `label`: the sponge observes

@@ -1,8 +1,9 @@
 //! A small network with every kind of site and term, built by hand.
 
+use assay_zkml::advice::AdviceProfile;
 use assay_zkml::program::{
-    AdviceProfile, AxisMap, CheckedProgram, Conv, Form, Interval, Outside, Pick, Program, Segment,
-    Site, Table, Tensor, TensorShape, Term, Window,
+    AxisMap, CheckedProgram, Conv, Form, Interval, Outside, Pick, Program, Segment, Site, Table,
+    Tensor, TensorShape, Term, Window,
 };
 use assay_zkml::tensor_code::Shape;
 

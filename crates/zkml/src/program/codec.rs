@@ -6,7 +6,8 @@ use super::form::{Axis, AxisMap, Conv, Form, Outside, Pick, Term, Window};
 use super::segment::Segment;
 use super::table::Table;
 use super::tensor::{Interval, Tensor, TensorShape};
-use super::{AdviceProfile, Program, Site};
+use super::{Program, Site};
+use crate::advice::AdviceProfile;
 use crate::tensor_code::{CodeProfile, Digest, Shape, ShapeError};
 
 /// Bytes that are no encoding.
@@ -217,7 +218,7 @@ impl Encoded for Shape {
 }
 
 encoded_integer!(u32, u64, i32);
-encoded_enum!(AdviceProfile, 1 { 0 => Johnson106 {} });
+encoded_enum!(AdviceProfile, 1 { 0 => WhirJohnson106 {} });
 encoded_struct!(TensorShape { y: u32, x: u32, c: u32 });
 encoded_struct!(Interval { lo: i32, hi: i32 });
 encoded_struct!(Tensor { shape: TensorShape, interval: Interval });

@@ -20,6 +20,7 @@ mod table;
 mod tensor;
 mod terms;
 
+use crate::advice::AdviceProfile;
 use crate::field::MODULUS;
 use crate::tensor_code::Shape;
 
@@ -37,15 +38,6 @@ pub use self::tensor::{Interval, Tensor, TensorShape};
 
 /// `(p - 1) / 2`: the largest absolute value that an integer of the program may have (section 1).
 pub const MAX_INTEGER: i64 = (MODULUS as i64 - 1) / 2;
-
-/// Parameters of the advice commitment: an enum, never numbers (section 11).
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum AdviceProfile {
-    /// WHIR as section 7 sets it: Johnson bound, rate 1/2, level 106, no grinding.
-    #[default]
-    Johnson106,
-}
 
 /// What a non-linear step, or the output, computes (section 2.3). Site `i` computes tensor `i + 1`.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -3,60 +3,9 @@
 use thiserror::Error;
 
 use super::merkle::Digest;
-use crate::field::{K, NonCanonical};
+use crate::field::K;
 use crate::multilinear::ArityError;
-
-/// Bytes that are not the one encoding of an opening of the expected shape.
-#[derive(Clone, Debug, Eq, Error, PartialEq)]
-#[non_exhaustive]
-pub enum DecodeError {
-    /// The encoding as a whole is longer than any opening of the shape.
-    #[error("encoded opening has {got} bytes, at most {max} are possible")]
-    TooLong {
-        /// The computed maximum.
-        max: usize,
-        /// The bytes given.
-        got: usize,
-    },
-    /// The bytes end inside a field.
-    #[error("encoded opening ends in {part}: {needed} more bytes needed, {left} left")]
-    Truncated {
-        /// The field that was being read.
-        part: &'static str,
-        /// Bytes of the field.
-        needed: usize,
-        /// Bytes that were left.
-        left: usize,
-    },
-    /// Bytes follow the last field.
-    #[error("{extra} bytes follow the encoded opening of {expected} bytes")]
-    Trailing {
-        /// Bytes that the opening takes.
-        expected: usize,
-        /// Bytes after it.
-        extra: usize,
-    },
-    /// A length is above what the shape allows; refused before anything is allocated for it.
-    #[error("encoded opening claims {got} {part}, at most {max} are possible")]
-    TooMany {
-        /// What is counted.
-        part: &'static str,
-        /// The computed maximum.
-        max: usize,
-        /// The length claimed.
-        got: usize,
-    },
-    /// A field element has another encoding than its canonical one.
-    #[error("element {index} of {part}: {source}")]
-    Element {
-        /// The list that the element is in.
-        part: &'static str,
-        /// Its position there.
-        index: usize,
-        /// The word read.
-        source: NonCanonical,
-    },
-}
+use crate::wire::DecodeError;
 
 /// A check of the verifier that failed.
 #[derive(Debug, Error)]

@@ -38,8 +38,10 @@ mod shape;
 mod verify;
 
 pub use self::commit::{CommitError, CommittedWeights, Opening};
-pub use self::error::{DecodeError, OpeningError};
+pub use self::error::OpeningError;
 pub use self::merkle::Digest;
+pub(crate) use self::merkle::{ColumnTree, column_tree};
 pub use self::proof::OpeningProof;
 pub use self::shape::{CodeProfile, Point, Shape, ShapeError};
 pub use self::verify::{VerifiedOpening, verify, verify_bytes};
+pub use crate::wire::DecodeError;

@@ -5,6 +5,7 @@ use thiserror::Error;
 use crate::field::{F_BYTES, K, K_BYTES};
 use crate::multilinear::{ArityError, eq_table, same_length};
 use crate::transcript::Transcript;
+use crate::wire::LENGTH_BYTES;
 
 /// Rate and query count of the code: an enum, never two numbers (section 11).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -214,9 +215,6 @@ impl Point {
         weights
     }
 }
-
-/// Bytes of the length in front of a list whose length depends on the indices drawn.
-pub(crate) const LENGTH_BYTES: usize = 4;
 
 /// Cap of N4 on the weights of one model.
 const MAX_LOG_WEIGHTS: usize = 30;

@@ -1,0 +1,62 @@
+//! The commitment to the advice columns and its opening at prescribed points (sections 7 and 11).
+//!
+//! All committed columns of a proof are stacked into one vector by p3-whir, and its root is step 1
+//! of the transcript. Step 10 opens batches of columns, each at one point that earlier challenges
+//! fixed, to the values that steps 4 and 6 hold: those are not sent again.
+//!
+//! | file | is |
+//! |---|---|
+//! | `schedule` | which columns there are, what is opened together, and what that is worth |
+//! | `profile`, `scheme` | WHIR's parameters, and its types over the protocol's fields |
+//! | `shape` | the lengths of all parts of a proof |
+//! | `proof` | the messages and their one encoding |
+//! | `convert` | to p3's form and back |
+//! | `commit` | the prover |
+//! | `verify` | the verifier, which uses nothing of `commit` |
+//!
+//! ```
+//! use assay_zkml::advice::{self, AdviceProfile, AdviceProof, Schedule};
+//! use assay_zkml::field::F;
+//! use assay_zkml::multilinear::evaluate;
+//! use assay_zkml::transcript::Transcript;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // Two columns of 64 cells and one of 128: the small ones are opened together.
+//! let columns = vec![vec![F::new(1); 64], vec![F::new(2); 128], vec![F::new(3); 64]];
+//! let schedule =
+//!     Schedule::new(AdviceProfile::default(), vec![6, 7, 6], vec![vec![0, 2], vec![1]])?;
+//!
+//! let mut transcript = Transcript::new();
+//! let committed = advice::commit(&schedule, columns.clone(), &mut transcript)?;
+//! let root = committed.root();
+//! let points = [transcript.sample_point(6), transcript.sample_point(7)];
+//! let small = [evaluate(&columns[0], &points[0])?, evaluate(&columns[2], &points[0])?];
+//! let values = [small.to_vec(), vec![evaluate(&columns[1], &points[1])?]];
+//! let bytes = committed.open(&points, &mut transcript)?.encode();
+//!
+//! let mut transcript = Transcript::new();
+//! advice::observe_root(&schedule, &root, &mut transcript);
+//! let points = [transcript.sample_point(6), transcript.sample_point(7)];
+//! let proof = AdviceProof::decode(&schedule, &bytes)?;
+//! advice::verify(&schedule, &root, &points, &values, &proof, &mut transcript)?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod commit;
+mod convert;
+mod error;
+mod profile;
+mod proof;
+mod schedule;
+mod scheme;
+mod shape;
+mod verify;
+
+pub use self::commit::{CommittedAdvice, commit};
+pub use self::error::{AdviceError, ScheduleError};
+pub use self::profile::AdviceProfile;
+pub use self::proof::{AdviceProof, Openings, RoundProof, Rows};
+pub use self::schedule::Schedule;
+pub use self::verify::{VerifiedAdvice, observe_root, verify};
+pub use crate::wire::DecodeError;

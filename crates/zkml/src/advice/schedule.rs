@@ -1,0 +1,263 @@
+//! What is committed and what is opened together, checked once.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use p3_dft::Radix2DFTSmallBatch;
+use p3_sumcheck::{OpeningBatch, OpeningProtocol, PrescribedPointPcs, TableShape, TableSpec};
+
+use super::error::ScheduleError;
+use super::profile::AdviceProfile;
+use super::scheme::{Config, Pcs};
+use super::shape::ProofShape;
+use crate::tensor_code::column_tree;
+
+/// The columns of one proof and the batches of its opening.
+///
+/// Held by the verifier, never read from a proof. Columns of one arity form a class, in the order
+/// given; p3 sees the classes from the largest arity to the smallest, and the batches of a class in
+/// the order given.
+#[derive(Clone)]
+pub struct Schedule {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    profile: AdviceProfile,
+    arities: Vec<usize>,
+    batches: Vec<Batch>,
+    classes: Vec<Class>,
+    protocol: OpeningProtocol,
+    pcs: Pcs,
+    shape: ProofShape,
+    security_bits: f64,
+    log2_list_size: f64,
+}
+
+/// Columns that are opened at one point.
+struct Batch {
+    arity: usize,
+    columns: Vec<usize>,
+}
+
+/// All columns of one arity.
+pub(super) struct Class {
+    pub(super) arity: usize,
+    pub(super) columns: Vec<usize>,
+    /// The batches of these columns.
+    batches: Vec<usize>,
+}
+
+impl Schedule {
+    /// Checks the arities and batches and prices the opening.
+    ///
+    /// `arities` are those of the columns in the order of section 5. Each batch lists columns of
+    /// one arity, which are opened at one point.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`ScheduleError`] if there is no column or no batch, an arity is outside 6 to 28,
+    /// there are more than `2^28` cells, a batch is empty, mixed, or names a column twice or one
+    /// that is not there, or the opening has no proven bound of at least 104 bits.
+    pub fn new(
+        profile: AdviceProfile,
+        arities: Vec<u32>,
+        batches: Vec<Vec<usize>>,
+    ) -> Result<Self, ScheduleError> {
+        let cells = check_columns(&arities)?;
+        check_batches(&arities, &batches)?;
+        let arities: Vec<usize> = arities.into_iter().map(|arity| arity as usize).collect();
+        let batches: Vec<Batch> = batches.into_iter().map(|b| Batch::new(&arities, b)).collect();
+        let classes = classes(&arities, &batches);
+        let protocol = protocol(&classes, &batches);
+        let log_cells = cells.next_power_of_two().trailing_zeros() as usize;
+        let config = Config::new(log_cells, profile.parameters(log_cells))?;
+        let shape = ProofShape::new(&config);
+        let pcs = Pcs::new(config, Radix2DFTSmallBatch::default(), column_tree());
+        let security = pcs.prescribed_security(&protocol).ok_or(ScheduleError::Unpriced)?;
+        let security_bits = security.error().bits();
+        if security.candidates().is_none() {
+            return Err(ScheduleError::Unpriced);
+        }
+        // A bound that is not a number is refused, too.
+        if security_bits.is_nan() || security_bits < REQUIRED_BITS {
+            return Err(ScheduleError::Security { required: REQUIRED_BITS, got: security_bits });
+        }
+        let log2_list_size = security.log2_max_candidates;
+        let inner = Inner {
+            profile,
+            arities,
+            batches,
+            classes,
+            protocol,
+            pcs,
+            shape,
+            security_bits,
+            log2_list_size,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Returns the parameters of the opening.
+    #[must_use]
+    pub fn profile(&self) -> AdviceProfile {
+        self.inner.profile
+    }
+
+    /// Returns the number of columns.
+    #[must_use]
+    pub fn columns(&self) -> usize {
+        self.inner.arities.len()
+    }
+
+    /// Returns the number of batches.
+    #[must_use]
+    pub fn batches(&self) -> usize {
+        self.inner.batches.len()
+    }
+
+    /// Returns the bits of proven security of the opening, all terms together (section 8).
+    #[must_use]
+    pub fn security_bits(&self) -> f64 {
+        self.inner.security_bits
+    }
+
+    /// Returns the base-2 logarithm of the number of vectors that a root may stand for: the factor
+    /// on every error that depends on advice (section 8).
+    #[must_use]
+    pub fn log2_list_size(&self) -> f64 {
+        self.inner.log2_list_size
+    }
+
+    /// Returns the size in bytes that no encoded proof exceeds.
+    #[must_use]
+    pub fn max_proof_bytes(&self) -> usize {
+        self.inner.shape.max_bytes()
+    }
+
+    pub(super) fn shape(&self) -> &ProofShape {
+        &self.inner.shape
+    }
+
+    pub(super) fn pcs(&self) -> &Pcs {
+        &self.inner.pcs
+    }
+
+    pub(super) fn protocol(&self) -> &OpeningProtocol {
+        &self.inner.protocol
+    }
+
+    pub(super) fn classes(&self) -> &[Class] {
+        &self.inner.classes
+    }
+
+    pub(super) fn arities(&self) -> &[usize] {
+        &self.inner.arities
+    }
+
+    /// Returns the arity and the number of columns of each batch.
+    pub(super) fn batch_sizes(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.inner.batches.iter().map(|batch| (batch.arity, batch.columns.len()))
+    }
+
+    /// Returns what stands at each batch in `items`, in p3's order of batches.
+    pub(super) fn in_class_order<'a, T>(&self, items: &'a [T]) -> impl Iterator<Item = &'a T> {
+        let order = self.inner.classes.iter().flat_map(|class| &class.batches);
+        order.filter_map(|&batch| items.get(batch))
+    }
+}
+
+impl fmt::Debug for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Schedule")
+            .field("profile", &self.inner.profile)
+            .field("arities", &self.inner.arities)
+            .field("batches", &self.batches())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Batch {
+    fn new(arities: &[usize], columns: Vec<usize>) -> Self {
+        let arity = columns.first().and_then(|&first| arities.get(first)).copied();
+        Self { arity: arity.unwrap_or_default(), columns }
+    }
+}
+
+/// Returns the number of cells.
+fn check_columns(arities: &[u32]) -> Result<usize, ScheduleError> {
+    if arities.is_empty() {
+        return Err(ScheduleError::Empty { what: "columns" });
+    }
+    let mut cells = 0_usize;
+    for (column, &got) in arities.iter().enumerate() {
+        if !(MIN_ARITY..=MAX_LOG_CELLS).contains(&got) {
+            return Err(ScheduleError::Arity { column, low: MIN_ARITY, high: MAX_LOG_CELLS, got });
+        }
+        cells = cells.saturating_add(1 << got);
+    }
+    let max = 1 << MAX_LOG_CELLS;
+    if cells > max { Err(ScheduleError::Cells { max, got: cells }) } else { Ok(cells) }
+}
+
+fn check_batches(arities: &[u32], batches: &[Vec<usize>]) -> Result<(), ScheduleError> {
+    if batches.is_empty() {
+        return Err(ScheduleError::Empty { what: "batches" });
+    }
+    for (batch, columns) in batches.iter().enumerate() {
+        let mut first = None;
+        let mut seen = BTreeSet::new();
+        for &column in columns {
+            let Some(&got) = arities.get(column) else {
+                return Err(ScheduleError::NoSuchColumn { batch, column, columns: arities.len() });
+            };
+            let expected = *first.get_or_insert(got);
+            if expected != got {
+                return Err(ScheduleError::Mixed { batch, column, expected, got });
+            }
+            if !seen.insert(column) {
+                return Err(ScheduleError::Repeated { batch, column });
+            }
+        }
+        if first.is_none() {
+            return Err(ScheduleError::Empty { what: "columns in a batch" });
+        }
+    }
+    Ok(())
+}
+
+fn classes(arities: &[usize], batches: &[Batch]) -> Vec<Class> {
+    let distinct: BTreeSet<usize> = arities.iter().copied().collect();
+    let class = |arity: usize| Class {
+        arity,
+        columns: positions(arities.iter().map(|&a| a == arity)),
+        batches: positions(batches.iter().map(|b| b.arity == arity)),
+    };
+    distinct.into_iter().rev().map(class).collect()
+}
+
+fn positions(wanted: impl Iterator<Item = bool>) -> Vec<usize> {
+    wanted.enumerate().filter_map(|(position, wanted)| wanted.then_some(position)).collect()
+}
+
+fn protocol(classes: &[Class], batches: &[Batch]) -> OpeningProtocol {
+    let spec = |class: &Class| {
+        let request = |batch: &Batch| {
+            let place = |column: &usize| class.columns.binary_search(column).ok();
+            OpeningBatch::new(batch.columns.iter().filter_map(place).collect(), Vec::new())
+        };
+        let requests = class.batches.iter().filter_map(|&batch| batches.get(batch)).map(request);
+        TableSpec::new(TableShape::new(class.arity, class.columns.len()), requests.collect())
+    };
+    OpeningProtocol::new(classes.iter().map(spec).collect())
+}
+
+/// Fewest bits of proven security that an opening of advice may have (section 7).
+const REQUIRED_BITS: f64 = 104.0;
+
+/// Smallest arity of a column: WHIR's folding factor (section 1).
+const MIN_ARITY: u32 = 6;
+
+/// Cap of N4 on the cells of all columns.
+const MAX_LOG_CELLS: u32 = 28;
