@@ -19,15 +19,19 @@
 
 pub mod advice;
 pub mod chain;
+pub mod circuit;
 pub mod columns;
 pub mod execute;
 pub mod field;
 pub mod lookups;
 pub mod multilinear;
 pub mod program;
+pub mod proof;
+pub mod prover;
 pub mod soundness;
 pub mod statement;
 pub mod tensor_code;
 pub mod transcript;
+pub mod verifier;
 mod wire;
 pub mod witness;

@@ -13,12 +13,12 @@ pub(crate) const LENGTH_BYTES: usize = 4;
 /// Bytes of a BLAKE3 digest.
 pub(crate) const DIGEST_BYTES: usize = 32;
 
-/// Bytes that are not the one encoding of an opening of the expected shape.
+/// Bytes that are not the one encoding of what is expected.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// The encoding as a whole is longer than any opening of the shape.
-    #[error("encoded opening has {got} bytes, at most {max} are possible")]
+    /// The encoding as a whole is longer than any of its kind.
+    #[error("encoding has {got} bytes, at most {max} are possible")]
     TooLong {
         /// The computed maximum.
         max: usize,
@@ -26,7 +26,7 @@ pub enum DecodeError {
         got: usize,
     },
     /// The bytes end inside a field.
-    #[error("encoded opening ends in {part}: {needed} more bytes needed, {left} left")]
+    #[error("encoding ends in {part}: {needed} more bytes needed, {left} left")]
     Truncated {
         /// The field that was being read.
         part: &'static str,
@@ -36,15 +36,15 @@ pub enum DecodeError {
         left: usize,
     },
     /// Bytes follow the last field.
-    #[error("{extra} bytes follow the encoded opening of {expected} bytes")]
+    #[error("{extra} bytes follow the encoding of {expected} bytes")]
     Trailing {
-        /// Bytes that the opening takes.
+        /// Bytes that the encoding takes.
         expected: usize,
         /// Bytes after it.
         extra: usize,
     },
     /// A length is above what the shape allows; refused before anything is allocated for it.
-    #[error("encoded opening claims {got} {part}, at most {max} are possible")]
+    #[error("encoding claims {got} {part}, at most {max} are possible")]
     TooMany {
         /// What is counted.
         part: &'static str,
@@ -115,6 +115,11 @@ impl<'a> Reader<'a> {
         };
         let got = usize::try_from(u32::from_le_bytes(word)).unwrap_or(usize::MAX);
         if got > max { Err(DecodeError::TooMany { part, max, got }) } else { Ok(got) }
+    }
+
+    /// Returns what is left.
+    pub(crate) const fn rest(self) -> &'a [u8] {
+        self.rest
     }
 
     /// Ends the encoding: nothing may follow.

@@ -14,6 +14,7 @@ mod executor;
 mod lookups;
 mod network;
 mod opening;
+mod proofs;
 mod refusals;
 mod vectors;
 mod words;

@@ -93,6 +93,12 @@ impl CommittedWeights {
         self.root
     }
 
+    /// Returns the weights, zeros to the end of the last row in use included.
+    #[must_use]
+    pub fn weights(&self) -> &[i16] {
+        &self.weights
+    }
+
     /// Returns the sizes of the commitment.
     #[must_use]
     pub const fn shape(&self) -> &Shape {

@@ -1,0 +1,285 @@
+//! The prover: from runs of a program to a proof (section 3).
+//!
+//! What may be switched off nowhere: the order of steps is the chain of [`crate::chain`], and every
+//! challenge comes from it.
+
+use p3_field::PrimeCharacteristicRing;
+use thiserror::Error;
+
+use crate::advice::{self, AdviceError, AdviceProof, CommittedAdvice};
+use crate::chain::Started;
+use crate::circuit::{Circuit, last};
+use crate::columns::ClaimedValues;
+use crate::execute::Execution;
+use crate::field::K;
+use crate::layers::{self, LayerEnds, LayerError, LayerStatement};
+use crate::lookups::{self, LookupProof, ProveError as LookupError};
+use crate::multilinear::{ArityError, evaluate, same_length};
+use crate::program::{CheckedProgram, Descriptor, DescriptorError, ProgramError};
+use crate::proof::{Proof, SentEnds};
+use crate::statement::Statement;
+use crate::tensor_code::{CommitError, CommittedWeights, Digest, Opening};
+use crate::transcript::Transcript;
+use crate::weights::{self, WeightError, WeightStatement};
+use crate::witness::{Witness, WitnessError};
+
+/// A model that proofs can be made with: the key and the weights under its root.
+#[derive(Debug)]
+pub struct ProvingModel {
+    descriptor: Descriptor,
+    weights: CommittedWeights,
+}
+
+/// Why no proof was made.
+#[derive(Clone, Debug, Error, PartialEq)]
+#[non_exhaustive]
+pub enum ProveError {
+    /// The program's accumulators could wrap, or its weights are out of range (N1 to N3).
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+    /// The program has no descriptor that a verifier would read.
+    #[error(transparent)]
+    Descriptor(#[from] DescriptorError),
+    /// The weights do not fit their matrix.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    /// The weights are not those of the key.
+    #[error("root of the weights: the key has {expected}, these weights {got}")]
+    WeightRoot {
+        /// The key's.
+        expected: Digest,
+        /// That of the weights given.
+        got: Digest,
+    },
+    /// The circuit is of another model than the statement, or of another batch.
+    #[error("statement and circuit are of different models or batches")]
+    OtherCircuit,
+    /// The runs make no witness.
+    #[error(transparent)]
+    Witness(#[from] WitnessError),
+    /// The lookups.
+    #[error(transparent)]
+    Lookups(#[from] LookupError),
+    /// The layers.
+    #[error(transparent)]
+    Layers(#[from] LayerError),
+    /// The weights.
+    #[error(transparent)]
+    Weights(#[from] WeightError),
+    /// The advice.
+    #[error(transparent)]
+    Advice(#[from] AdviceError),
+    /// A list of another length than the circuit's.
+    #[error(transparent)]
+    Arity(#[from] ArityError),
+}
+
+impl ProvingModel {
+    /// Registers a program: checks N1 to N3 and commits to its weights.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`ProveError`] that names the site whose accumulators could wrap, or the size that
+    /// does not fit.
+    pub fn register(program: CheckedProgram, weights: Vec<i16>) -> Result<Self, ProveError> {
+        program.check_weights(&weights)?;
+        let weights = CommittedWeights::commit(program.program().weights, weights)?;
+        let descriptor = Descriptor::new(program, weights.root())?;
+        Ok(Self { descriptor, weights })
+    }
+
+    /// Takes up a registered program again.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`ProveError::WeightRoot`] if the weights are not those of the key.
+    pub fn load(descriptor: Descriptor, weights: Vec<i16>) -> Result<Self, ProveError> {
+        let model = Self::register(descriptor.program().clone(), weights)?;
+        let (expected, got) = (descriptor.weight_root(), model.weights.root());
+        if expected == got { Ok(model) } else { Err(ProveError::WeightRoot { expected, got }) }
+    }
+
+    /// Returns the verifying key.
+    #[must_use]
+    pub const fn descriptor(&self) -> &Descriptor {
+        &self.descriptor
+    }
+
+    /// Returns the weight vector.
+    #[must_use]
+    pub fn weights(&self) -> &[i16] {
+        self.weights.weights()
+    }
+
+    /// Proves `statement` from the runs of all `2^lb` instances, by the steps of section 3.
+    ///
+    /// Whether the runs are those of the statement's inputs and outputs is the caller's to say: a
+    /// proof that they are not is refused.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`ProveError`] if the circuit is not this model's, or the runs are not of it.
+    pub fn prove(
+        &self,
+        circuit: &Circuit,
+        statement: &Statement,
+        runs: &[Execution],
+    ) -> Result<Proof, ProveError> {
+        let lb = circuit.sizes().lb;
+        let model = self.descriptor.model_id();
+        if circuit.model_id() != model || statement.model != model || statement.lb != lb {
+            return Err(ProveError::OtherCircuit);
+        }
+        let witness = Witness::new(circuit.program(), circuit.columns(), lb, runs)?;
+        self.prove_witness(circuit, statement, &witness)
+    }
+
+    /// Proves from a witness, honest or not.
+    pub(crate) fn prove_witness(
+        &self,
+        circuit: &Circuit,
+        statement: &Statement,
+        witness: &Witness,
+    ) -> Result<Proof, ProveError> {
+        let lb = circuit.sizes().lb;
+        let program = circuit.program();
+        let sizes = *circuit.sizes();
+        let started = Started::new(statement);
+        let (committed, advice) = started.commit(|transcript| commit(circuit, witness, transcript))?;
+        let run = |transcript: &mut Transcript| look_up(circuit, witness, transcript);
+        let (looked, tree) = committed.look_up(run, sizes.claim_arity as usize)?;
+        let (values, claims) = claim(circuit, witness, looked.rho())?;
+        let claimed = looked.claim(&[&values.columns, &values.virtuals, &values.outputs]);
+        let (layered, proved) = claimed.layer(|rho, lambda, transcript| {
+            let statement = LayerStatement { program, sizes, rho, lambda };
+            let tensors = &witness.tensors;
+            let proved = layers::prove(&statement, &claims, tensors, self.weights(), transcript)?;
+            let tau = proved.tau.clone();
+            Ok::<_, ProveError>((proved, tau))
+        })?;
+        let ends = sent_ends(circuit, witness, &proved.ends, layered.tau())?;
+        let ended = layered.end(&[&ends.tensors, &ends.convs, &ends.biases, &ends.inputs], lb);
+        let (weighed, (weight_rounds, opening)) = ended.weigh(|rho, tau, lambda, transcript| {
+            let statement = WeightStatement { program, sizes, rho, tau, lambda };
+            let summed = weights::prove(&statement, &proved, self.weights(), transcript)?;
+            let opening = self.weights.open(transcript, &summed.point)?;
+            Ok::<_, ProveError>((summed.rounds, opening))
+        })?;
+        let advice_root = advice.as_ref().map(CommittedAdvice::root);
+        let advice = weighed.open(|points, transcript| open(circuit, advice, points, transcript))?;
+        let Opening { value: weight_value, proof: weights } = opening;
+        Ok(Proof {
+            advice_root,
+            lookups: tree,
+            values,
+            layer_rounds: proved.rounds,
+            ends,
+            weight_rounds,
+            weight_value,
+            weights,
+            advice,
+        })
+    }
+}
+
+/// Step 1.
+fn commit(
+    circuit: &Circuit,
+    witness: &Witness,
+    transcript: &mut Transcript,
+) -> Result<Option<CommittedAdvice>, ProveError> {
+    let Some(schedule) = circuit.schedule() else { return Ok(None) };
+    let columns = witness.committed(circuit.columns()).into_iter().map(<[_]>::to_vec).collect();
+    Ok(Some(advice::commit(schedule, columns, transcript)?))
+}
+
+/// Steps 2 and 3.
+fn look_up(
+    circuit: &Circuit,
+    witness: &Witness,
+    transcript: &mut Transcript,
+) -> Result<(Option<LookupProof>, Vec<K>), ProveError> {
+    let Some(layout) = circuit.columns().layout() else { return Ok((None, Vec::new())) };
+    let tuples = witness.tuples(circuit.program().program());
+    let proved = lookups::prove(layout, &tuples, &witness.multiplicities, transcript)?;
+    Ok((Some(proved.proof), proved.point))
+}
+
+/// Step 4: the values of all columns at `rho`, and `C_l` of every form.
+fn claim(
+    circuit: &Circuit,
+    witness: &Witness,
+    rho: &[K],
+) -> Result<(ClaimedValues, Vec<K>), ProveError> {
+    let (program, columns) = (circuit.program(), circuit.columns());
+    let sites = program.program().sites.len();
+    same_length("tensors of the witness", sites + 1, witness.tensors.len())?;
+    let at_rho = |column: &[_]| evaluate(column, last(rho, lg(column.len())));
+    let committed = witness.committed(columns);
+    let virtuals = witness.virtuals.iter().flatten();
+    let mut values = ClaimedValues {
+        columns: committed.into_iter().map(at_rho).collect::<Result<_, _>>()?,
+        virtuals: virtuals.map(|column| at_rho(column)).collect::<Result<_, _>>()?,
+        outputs: Vec::new(),
+    };
+    let ends = [witness.tensors.first(), witness.tensors.last()];
+    let [input, output] = ends.map(|column| column.map(Vec::as_slice).unwrap_or_default());
+    values.outputs = instance_values(circuit, output, rho)?;
+    let public = if circuit.sizes().lb == 0 { [at_rho(input)?, at_rho(output)?] } else { [K::ZERO; 2] };
+    let tensors = columns.tensor_values(&values, public);
+    let forms = columns.form_values(&values, &tensors);
+    let claims = layers::form_claims(program, circuit.sizes(), rho, &forms, &tensors)?;
+    Ok((values, claims))
+}
+
+/// Step 6: the ends that the verifier cannot compute, and in a batch `e_i`.
+fn sent_ends(
+    circuit: &Circuit,
+    witness: &Witness,
+    ends: &LayerEnds,
+    tau: &[K],
+) -> Result<SentEnds, ProveError> {
+    let remote = circuit.remote().iter().zip(&ends.tensors);
+    let tensors = remote.filter(|(tensor, _)| **tensor != 0).map(|(_, value)| *value).collect();
+    let lb = circuit.sizes().lb as usize;
+    let input = witness.tensors.first().map(Vec::as_slice).unwrap_or_default();
+    // Values without batch are at `tau_in`: coordinates for the batch follow, and are not read.
+    let point = [tau, &vec![K::ZERO; lb]].concat();
+    let inputs = instance_values(circuit, input, &point)?;
+    Ok(SentEnds { tensors, convs: ends.convs.clone(), biases: ends.biases.clone(), inputs })
+}
+
+/// In a batch, the value of each instance's slice of `column` at the last coordinates of `point`
+/// but the `lb` of the batch; empty without batch.
+fn instance_values(
+    circuit: &Circuit,
+    column: &[crate::field::F],
+    point: &[K],
+) -> Result<Vec<K>, ArityError> {
+    let lb = circuit.sizes().lb;
+    if lb == 0 {
+        return Ok(Vec::new());
+    }
+    let own = last(point, lg(column.len()));
+    let point = own.get(..own.len().saturating_sub(lb as usize)).unwrap_or_default();
+    let slice = |b: usize| {
+        let cells: Vec<_> = column.iter().skip(b).step_by(1 << lb).copied().collect();
+        evaluate(&cells, point)
+    };
+    (0..1 << lb).map(slice).collect()
+}
+
+/// Step 10.
+fn open(
+    circuit: &Circuit,
+    advice: Option<CommittedAdvice>,
+    points: [&[K]; 3],
+    transcript: &mut Transcript,
+) -> Result<Option<AdviceProof>, ProveError> {
+    let Some(advice) = advice else { return Ok(None) };
+    Ok(Some(advice.open(&circuit.points(points), transcript)?))
+}
+
+const fn lg(length: usize) -> usize {
+    length.trailing_zeros() as usize
+}
