@@ -18,8 +18,10 @@
 
 pub mod execute;
 pub mod field;
+mod integers;
 pub mod lookups;
 pub mod multilinear;
+mod product;
 pub mod program;
 pub mod soundness;
 pub mod tensor_code;
