@@ -6,6 +6,8 @@
 //! | [`multilinear`] | 1 (extensions and closed forms) |
 //! | [`transcript`] | 3 |
 //! | [`lookups`] | 5 |
+//! | [`layers`] | 4 |
+//! | [`weights`] | 6.2, 6.3 |
 //! | [`tensor_code`] | 6.1, 6.4, 11 |
 //! | [`soundness`] | 6.4, 8 |
 //! | [`program`] | 2, 3 (key), 5 (tables), 6.1 (segments), 11 (key loading) |
@@ -19,10 +21,13 @@
 pub mod execute;
 pub mod field;
 mod integers;
+pub mod layers;
 pub mod lookups;
 pub mod multilinear;
 mod product;
 pub mod program;
 pub mod soundness;
+mod sumcheck;
 pub mod tensor_code;
 pub mod transcript;
+pub mod weights;

@@ -31,6 +31,10 @@ pub enum Label {
     LookupRound,
     /// Step 3: the values `n0, n1, d0, d1` at which a level ends.
     LookupChildren,
+    /// Step 5: a round message `g(0), g(2)` of the layer sumcheck.
+    LayerRound,
+    /// Step 7: a round message `g(0), g(2)` of the weight sumcheck.
+    WeightRound,
     /// Step 8: the claimed value `v_w` of the weights at `(zeta, chi)`.
     WeightValue,
     /// Step 9: the combined row `u`.
@@ -46,6 +50,8 @@ impl Label {
             Self::LookupRoot => "assay-zkml/1/lookup-root",
             Self::LookupRound => "assay-zkml/1/lookup-round",
             Self::LookupChildren => "assay-zkml/1/lookup-children",
+            Self::LayerRound => "assay-zkml/1/layer-round",
+            Self::WeightRound => "assay-zkml/1/weight-round",
             Self::WeightValue => "assay-zkml/1/weight-value",
             Self::WeightRow => "assay-zkml/1/weight-row",
         }
@@ -122,11 +128,13 @@ mod tests {
     use super::*;
     use crate::field::{MODULUS, coefficients};
 
-    const LABELS: [Label; 6] = [
+    const LABELS: [Label; 8] = [
         Label::Proof,
         Label::LookupRoot,
         Label::LookupRound,
         Label::LookupChildren,
+        Label::LayerRound,
+        Label::WeightRound,
         Label::WeightValue,
         Label::WeightRow,
     ];

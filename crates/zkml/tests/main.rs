@@ -10,6 +10,7 @@
 
 mod descriptor;
 mod executor;
+mod linear;
 mod lookups;
 mod network;
 mod opening;

@@ -7,10 +7,12 @@
 //! picks the widest one of the processor at run time, whatever the build was told.
 
 mod combine;
+mod products;
 
 use p3_field::PrimeField32;
 
-pub(crate) use self::combine::combine_rows;
+pub(crate) use self::combine::{combine, combine_rows};
+pub(crate) use self::products::row_products;
 use crate::field::{DEGREE, K, coefficients};
 
 /// `value + 2^15`, which is not negative.
