@@ -67,7 +67,7 @@ impl Case {
             padded(net.program.tensors[t].shape, lb, instances, pad_value(&net.program, t))
         });
         let columns = columns.collect::<Vec<Vec<F>>>();
-        let at_rho: Vec<K> = columns.iter().map(|column| at(column, &rho)).collect();
+        let at_rho: Vec<K> = columns.iter().map(|column| at_if_shorter(column, &rho)).collect();
         let mut forms = Vec::new();
         for (site, tensor) in net.program.sites.iter().zip(1..) {
             for form in site.forms() {
@@ -184,6 +184,11 @@ fn widened(values: &[i32]) -> Vec<i64> {
 fn at(column: &[F], point: &[K]) -> K {
     let arity = column.len().trailing_zeros() as usize;
     evaluate(column, &point[point.len() - arity..]).unwrap()
+}
+
+/// As [`at`]; 0 for a public input that is larger than everything else.
+fn at_if_shorter(column: &[F], point: &[K]) -> K {
+    if column.len() > 1 << point.len() { K::ZERO } else { at(column, point) }
 }
 
 fn pad_value(program: &Program, tensor: usize) -> i64 {
@@ -382,6 +387,25 @@ fn random_layers_are_proven() {
         let case = Case::new(&mut random_net(seed), (seed % 3) as u32, seed);
         let sent = case.prove();
         assert_eq!(case.verify(&sent), Ok(()), "seed {seed}: {:?}", case.program.program());
+        case.check_openings(&sent);
+    }
+}
+
+/// A public input has no column, so it may have more variables than `rho`; and a kernel of many rows
+/// is summed with the vectors in full.
+#[test]
+fn an_input_larger_than_everything_else_is_proven() {
+    for (lb, height) in [(0, 5), (0, 20), (1, 20)] {
+        let mut net = Net::new(1, TensorShape::new(height, 6, 4), Vec::new());
+        let segment = net.segment(height * 6, 3, 4);
+        let (y, x) = (Window::new(height, 1, 0), Window::new(6, 1, 0));
+        let conv = Conv { tensor: 0, segment, y, x, groups: 1, c_off: 0 };
+        let form = Form::new(vec![Term::Conv(conv)]);
+        net.site(TensorShape::vector(3), Interval::RAW, Site::Output { form });
+        let case = Case::new(&mut net, lb, 1);
+        assert!(lb > 0 || case.rho.len() < case.sizes.layer_arity as usize);
+        let sent = case.prove();
+        assert_eq!(case.verify(&sent), Ok(()));
         case.check_openings(&sent);
     }
 }

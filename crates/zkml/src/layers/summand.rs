@@ -12,9 +12,8 @@ use super::cells::Cells;
 use super::functional::{Product, add_scaled, cells_per_row, functional};
 use super::kernel::BoundKernel;
 use super::statement::{LayerStatement, inverse_power};
-use super::terms::AxisPoint;
 use crate::field::{F, K};
-use crate::multilinear::{ArityError, eq_table, inner_product, same_length};
+use crate::multilinear::{ArityError, eq_table, inner_product, same_length, suffix};
 use crate::product::Factor;
 use crate::program::TensorShape;
 use crate::sumcheck::{Pair, add};
@@ -67,7 +66,7 @@ impl<'a> Summand<'a> {
         let shape = tensors.get(tensor).map_or(TensorShape::vector(1), |tensor| tensor.shape);
         same_length("cells of a tensor's column", 1 << shape.arity(lb), column.len())?;
         let [left, _, _] = shape.arities(lb);
-        let batch = eq_table(AxisPoint::of_batch(statement.rho, shape, lb)?.batch());
+        let batch = eq_table(suffix(statement.rho, lb as usize)?);
         let functional = functional(statement, tensor, kernels)?;
         let stage = if functional.len() > MAX_PASSES {
             Stage::Cells(in_full(column, &batch, &functional)?)

@@ -129,34 +129,24 @@ pub(crate) struct AxisPoint<'a> {
     y: &'a [K],
     x: &'a [K],
     c: &'a [K],
-    batch: &'a [K],
 }
 
 impl<'a> AxisPoint<'a> {
-    /// Returns `point|n` for a tensor of `2^lb` instances: `rho_y, rho_x, rho_c, rho_b`.
-    pub(crate) fn of_batch(
-        point: &'a [K],
-        shape: TensorShape,
-        lb: u32,
-    ) -> Result<Self, ArityError> {
-        Self::split(suffix(point, shape.arity(lb) as usize)?, shape, lb, lb)
+    /// Returns `rho_y, rho_x, rho_c` of `rho|n` for a tensor of `2^lb` instances: what stands before
+    /// `rho_b`.
+    pub(crate) fn of_batch(rho: &'a [K], shape: TensorShape, lb: u32) -> Result<Self, ArityError> {
+        Self::split(before(suffix(rho, shape.arity(lb) as usize)?, lb as usize)?, shape, lb)
     }
 
-    /// Returns `point|d` for a tensor without its batch: `tau_y, tau_x, tau_c`.
-    pub(crate) fn of_one(point: &'a [K], shape: TensorShape, lb: u32) -> Result<Self, ArityError> {
-        let arity = shape.arity(lb).saturating_sub(lb);
-        Self::split(suffix(point, arity as usize)?, shape, lb, 0)
+    /// Returns `tau_y, tau_x, tau_c` of `tau|d` for such a tensor: `tau` has no batch.
+    pub(crate) fn of_one(tau: &'a [K], shape: TensorShape, lb: u32) -> Result<Self, ArityError> {
+        Self::split(suffix(tau, shape.arity(lb).saturating_sub(lb) as usize)?, shape, lb)
     }
 
-    fn split(point: &'a [K], shape: TensorShape, lb: u32, batch: u32) -> Result<Self, ArityError> {
+    fn split(point: &'a [K], shape: TensorShape, lb: u32) -> Result<Self, ArityError> {
         let [_, x, c] = shape.arities(lb).map(|arity| arity as usize);
-        let batch = suffix(point, batch as usize)?;
-        let rest = point.get(..point.len() - batch.len()).unwrap_or_default();
-        let c = suffix(rest, c)?;
-        let rest = rest.get(..rest.len() - c.len()).unwrap_or_default();
-        let x = suffix(rest, x)?;
-        let y = rest.get(..rest.len() - x.len()).unwrap_or_default();
-        Ok(Self { y, x, c, batch })
+        let (yx, c) = (before(point, c)?, suffix(point, c)?);
+        Ok(Self { y: before(yx, x)?, x: suffix(yx, x)?, c })
     }
 
     pub(crate) const fn along(&self, axis: Axis) -> &'a [K] {
@@ -165,10 +155,6 @@ impl<'a> AxisPoint<'a> {
             Axis::X => self.x,
             Axis::C => self.c,
         }
-    }
-
-    pub(crate) const fn batch(&self) -> &'a [K] {
-        self.batch
     }
 
     /// Returns `mask_yx = LT(y, Y) LT(x, X)` for the real extents of `shape`.
@@ -180,6 +166,12 @@ impl<'a> AxisPoint<'a> {
     pub(crate) fn mask(&self, shape: TensorShape) -> K {
         self.mask_yx(shape) * mask(&[(self.c, shape.c.into())])
     }
+}
+
+/// What stands before the last `arity` coordinates.
+fn before(point: &[K], arity: usize) -> Result<&[K], ArityError> {
+    let last = suffix(point, arity)?;
+    Ok(point.get(..point.len() - last.len()).unwrap_or_default())
 }
 
 /// The real extent of `shape` along `axis`.
