@@ -14,7 +14,9 @@ use crate::lookups::{LayoutError, LookupProof};
 use crate::program::{
     CheckedProgram, Descriptor, ModelId, Program, ProgramError, Site, Sizes, Table, Term,
 };
-use crate::soundness::{Budget, Counts, InsufficientSecurity, REQUIRED_BITS, Term as ErrorTerm, opening_terms};
+use crate::soundness::{
+    Budget, Counts, InsufficientSecurity, REQUIRED_BITS, Term as ErrorTerm, opening_terms,
+};
 use crate::tensor_code::{Digest, Shape};
 
 /// A program, a batch size, and what follows from them.
@@ -73,7 +75,7 @@ pub struct OpeningBatch {
 }
 
 /// A pair (key, `lb`) that cannot be proven soundly.
-#[derive(Clone, Debug, Error, PartialEq)]
+#[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum CircuitError {
     /// A cap of N4.
@@ -107,7 +109,18 @@ impl Circuit {
         let budget = budget(program.program(), &sizes, &lengths, schedule.as_ref());
         budget.require(REQUIRED_BITS)?;
         let (model, weight_root) = (descriptor.model_id(), descriptor.weight_root());
-        Ok(Self { program, model, weight_root, sizes, columns, remote, lengths, batches, schedule, budget })
+        Ok(Self {
+            program,
+            model,
+            weight_root,
+            sizes,
+            columns,
+            remote,
+            lengths,
+            batches,
+            schedule,
+            budget,
+        })
     }
 
     /// Returns the program.
@@ -182,7 +195,10 @@ impl Circuit {
 
     /// Bytes of everything but the two openings.
     pub(crate) fn fixed_bytes(&self) -> usize {
-        let lookups = self.columns.layout().map_or(0, |layout| LookupProof::encoded_bytes(layout.log_leaves()));
+        let lookups = self
+            .columns
+            .layout()
+            .map_or(0, |layout| LookupProof::encoded_bytes(layout.log_leaves()));
         let root = if self.schedule.is_some() { 32 } else { 0 };
         root + lookups + self.lengths.elements() * crate::field::K_BYTES + 4
     }
@@ -221,7 +237,10 @@ impl Circuit {
             OpeningPoint::Input => input,
             OpeningPoint::Output => output,
         };
-        let all = self.batches.iter().map(|batch| batch.columns.iter().map(|c| value(batch, c)).collect());
+        let all = self
+            .batches
+            .iter()
+            .map(|batch| batch.columns.iter().map(|c| value(batch, c)).collect());
         all.collect()
     }
 }
@@ -232,7 +251,8 @@ impl Lengths {
         let has_bias = |form: &&crate::program::Form| {
             form.terms.iter().any(|term| matches!(term, Term::Bias { .. }))
         };
-        let convs = forms().flat_map(|form| &form.terms).filter(|term| matches!(term, Term::Conv(_)));
+        let convs =
+            forms().flat_map(|form| &form.terms).filter(|term| matches!(term, Term::Conv(_)));
         Self {
             instances: if sizes.lb == 0 { 0 } else { 1 << sizes.lb },
             columns: columns.list().len(),
@@ -275,13 +295,15 @@ fn opening_batches(
         }
     };
     (0..columns.list().len()).for_each(|column| add(OpeningPoint::Rho, column));
-    let mut committed: Vec<usize> = remote.iter().filter_map(|&tensor| columns.of_tensor(tensor)).collect();
+    let mut committed: Vec<usize> =
+        remote.iter().filter_map(|&tensor| columns.of_tensor(tensor)).collect();
     committed.sort_unstable();
     committed.into_iter().for_each(|column| add(OpeningPoint::Tau, column));
     if lb > 0 {
         let ends = [(OpeningPoint::Input, 0), (OpeningPoint::Output, program.sites.len())];
         for (at, tensor) in ends {
-            let of_tensor = |column: &crate::columns::Column| column.source == Source::Tensor(tensor);
+            let of_tensor =
+                |column: &crate::columns::Column| column.source == Source::Tensor(tensor);
             if let Some(column) = columns.list().iter().position(of_tensor) {
                 add(at, column);
             }
@@ -304,9 +326,15 @@ fn schedule(
     Schedule::new(program.program().advice, arities, batches).map(Some)
 }
 
-fn budget(program: &Program, sizes: &Sizes, lengths: &Lengths, schedule: Option<&Schedule>) -> Budget {
+fn budget(
+    program: &Program,
+    sizes: &Sizes,
+    lengths: &Lengths,
+    schedule: Option<&Schedule>,
+) -> Budget {
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    let widest = if program.tables.iter().all(|table| matches!(table, Table::Range { .. })) { 1 } else { 2 };
+    let widest =
+        if program.tables.iter().all(|table| matches!(table, Table::Range { .. })) { 1 } else { 2 };
     let counts = Counts {
         tree_arity: sizes.tree_arity,
         tuple_width: widest,

@@ -6,6 +6,8 @@
 //! | [`multilinear`] | 1 (extensions and closed forms) |
 //! | [`transcript`] | 3 |
 //! | [`lookups`] | 5 |
+//! | [`layers`] | 4 |
+//! | [`weights`] | 6.2, 6.3 |
 //! | [`tensor_code`] | 6.1, 6.4, 11 |
 //! | [`advice`] | 7, 11 |
 //! | [`soundness`] | 6.4, 8 |
@@ -23,15 +25,20 @@ pub mod circuit;
 pub mod columns;
 pub mod execute;
 pub mod field;
+mod integers;
+pub mod layers;
 pub mod lookups;
 pub mod multilinear;
+mod product;
 pub mod program;
 pub mod proof;
 pub mod prover;
 pub mod soundness;
 pub mod statement;
+mod sumcheck;
 pub mod tensor_code;
 pub mod transcript;
 pub mod verifier;
+pub mod weights;
 mod wire;
 pub mod witness;

@@ -145,7 +145,8 @@ impl Proof {
         let most = circuit.weights().max_proof_bytes();
         let length = reader.length("bytes of the weights' opening", most)?;
         let weights = reader.list::<1>("opening of the weights", length)?.as_flattened();
-        let weights = OpeningProof::decode(circuit.weights(), weights).map_err(DecodeError::Weights)?;
+        let weights =
+            OpeningProof::decode(circuit.weights(), weights).map_err(DecodeError::Weights)?;
         let advice = match circuit.schedule() {
             Some(schedule) => {
                 Some(AdviceProof::decode(schedule, reader.rest()).map_err(DecodeError::Advice)?)

@@ -31,7 +31,7 @@ pub struct ProvingModel {
 }
 
 /// Why no proof was made.
-#[derive(Clone, Debug, Error, PartialEq)]
+#[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ProveError {
     /// The program's accumulators could wrap, or its weights are out of range (N1 to N3).
@@ -145,7 +145,8 @@ impl ProvingModel {
         let program = circuit.program();
         let sizes = *circuit.sizes();
         let started = Started::new(statement);
-        let (committed, advice) = started.commit(|transcript| commit(circuit, witness, transcript))?;
+        let (committed, advice) =
+            started.commit(|transcript| commit(circuit, witness, transcript))?;
         let run = |transcript: &mut Transcript| look_up(circuit, witness, transcript);
         let (looked, tree) = committed.look_up(run, sizes.claim_arity as usize)?;
         let (values, claims) = claim(circuit, witness, looked.rho())?;
@@ -161,12 +162,13 @@ impl ProvingModel {
         let ended = layered.end(&[&ends.tensors, &ends.convs, &ends.biases, &ends.inputs], lb);
         let (weighed, (weight_rounds, opening)) = ended.weigh(|rho, tau, lambda, transcript| {
             let statement = WeightStatement { program, sizes, rho, tau, lambda };
-            let summed = weights::prove(&statement, &proved, self.weights(), transcript)?;
+            let summed = weights::prove(&statement, &proved.ends, self.weights(), transcript)?;
             let opening = self.weights.open(transcript, &summed.point)?;
             Ok::<_, ProveError>((summed.rounds, opening))
         })?;
         let advice_root = advice.as_ref().map(CommittedAdvice::root);
-        let advice = weighed.open(|points, transcript| open(circuit, advice, points, transcript))?;
+        let advice =
+            weighed.open(|points, transcript| open(circuit, advice, points, transcript))?;
         let Opening { value: weight_value, proof: weights } = opening;
         Ok(Proof {
             advice_root,
@@ -214,7 +216,11 @@ fn claim(
     let (program, columns) = (circuit.program(), circuit.columns());
     let sites = program.program().sites.len();
     same_length("tensors of the witness", sites + 1, witness.tensors.len())?;
-    let at_rho = |column: &[_]| evaluate(column, last(rho, lg(column.len())));
+    // A public input larger than `rho` stands in no form as it is: nobody asks for its value.
+    let at_rho = |column: &[_]| match lg(column.len()) {
+        arity if arity > rho.len() => Ok(K::ZERO),
+        arity => evaluate(column, last(rho, arity)),
+    };
     let committed = witness.committed(columns);
     let virtuals = witness.virtuals.iter().flatten();
     let mut values = ClaimedValues {
@@ -225,10 +231,11 @@ fn claim(
     let ends = [witness.tensors.first(), witness.tensors.last()];
     let [input, output] = ends.map(|column| column.map(Vec::as_slice).unwrap_or_default());
     values.outputs = instance_values(circuit, output, rho)?;
-    let public = if circuit.sizes().lb == 0 { [at_rho(input)?, at_rho(output)?] } else { [K::ZERO; 2] };
+    let public =
+        if circuit.sizes().lb == 0 { [at_rho(input)?, at_rho(output)?] } else { [K::ZERO; 2] };
     let tensors = columns.tensor_values(&values, public);
     let forms = columns.form_values(&values, &tensors);
-    let claims = layers::form_claims(program, circuit.sizes(), rho, &forms, &tensors)?;
+    let claims = layers::form_claims(program, *circuit.sizes(), rho, &forms, &tensors)?;
     Ok((values, claims))
 }
 

@@ -35,6 +35,10 @@ pub enum Label {
     ColumnValues,
     /// Step 6: the values of tensors and the claims on weights at `tau`.
     LayerEnds,
+    /// Step 5: a round message `g(0), g(2)` of the layer sumcheck.
+    LayerRound,
+    /// Step 7: a round message `g(0), g(2)` of the weight sumcheck.
+    WeightRound,
     /// Step 8: the claimed value `v_w` of the weights at `(zeta, chi)`.
     WeightValue,
     /// Step 9: the combined row `u`.
@@ -52,6 +56,8 @@ impl Label {
             Self::LookupChildren => "assay-zkml/1/lookup-children",
             Self::ColumnValues => "assay-zkml/1/column-values",
             Self::LayerEnds => "assay-zkml/1/layer-ends",
+            Self::LayerRound => "assay-zkml/1/layer-round",
+            Self::WeightRound => "assay-zkml/1/weight-round",
             Self::WeightValue => "assay-zkml/1/weight-value",
             Self::WeightRow => "assay-zkml/1/weight-row",
         }
@@ -136,13 +142,15 @@ mod tests {
     use super::*;
     use crate::field::{MODULUS, coefficients};
 
-    const LABELS: [Label; 8] = [
+    const LABELS: [Label; 10] = [
         Label::Proof,
         Label::LookupRoot,
         Label::LookupRound,
         Label::LookupChildren,
         Label::ColumnValues,
         Label::LayerEnds,
+        Label::LayerRound,
+        Label::WeightRound,
         Label::WeightValue,
         Label::WeightRow,
     ];

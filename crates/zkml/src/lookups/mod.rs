@@ -10,7 +10,7 @@
 //! | `table` | the rows of a table, and the verifier's evaluation of them |
 //! | `layout` | which leaf of the tree belongs to what |
 //! | `multiplicity` | how often each row is used |
-//! | `leaves`, `tree`, `rounds`, `product`, `prove` | the prover |
+//! | `leaves`, `tree`, `rounds`, `prove` | the prover |
 //! | `proof` | the messages and their one encoding |
 //! | `verify` | the verifier, which uses nothing of the prover |
 //!
@@ -20,7 +20,6 @@
 mod layout;
 mod leaves;
 mod multiplicity;
-mod product;
 mod proof;
 mod prove;
 mod rounds;

@@ -9,12 +9,12 @@ use p3_field::{Field, PrimeCharacteristicRing};
 use p3_maybe_rayon::prelude::*;
 
 use super::leaves::{Block, Leaf, Leaves};
-use super::product::{Factor, mul};
 use super::proof::LevelProof;
 use super::prove::ProveError;
 use super::tree::{BLOCK, Fraction};
 use crate::field::K;
 use crate::multilinear::eq_table;
+use crate::product::{Factor, mul};
 use crate::transcript::{Label, Transcript};
 
 /// `m0, n1, d0, d1` at one point of the cube.

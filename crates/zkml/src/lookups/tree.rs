@@ -7,8 +7,8 @@ use p3_field::PrimeCharacteristicRing;
 use p3_maybe_rayon::prelude::*;
 
 use super::leaves::Leaves;
-use super::product::{Factor, mul};
 use crate::field::K;
+use crate::product::{Factor, mul};
 
 /// A fraction: numerator, denominator.
 pub(super) type Fraction = [K; 2];

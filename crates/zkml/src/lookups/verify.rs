@@ -8,7 +8,7 @@ use super::Challenges;
 use super::layout::{Layout, Slot, Source};
 use super::proof::{DecodeError, LevelProof, LookupProof};
 use crate::field::{F, K};
-use crate::multilinear::{ArityError, eq_points, same_length};
+use crate::multilinear::{ArityError, eq_index, eq_points, same_length};
 use crate::program::Table;
 use crate::transcript::{Label, Transcript};
 
@@ -234,7 +234,7 @@ impl LeafClaim {
         let (mut numerator, mut denominator, mut covered) = (K::ZERO, K::ZERO, K::ZERO);
         for slot in layout.slots() {
             let (prefix, suffix) = self.point.split_at(self.point.len().saturating_sub(slot.arity));
-            let selector = eq_index(prefix, slot.offset >> slot.arity);
+            let selector = eq_index(prefix, (slot.offset >> slot.arity) as u64);
             let (count, tuple) = slot_values(layout, slot, &values, suffix)?;
             numerator += selector * count;
             denominator += selector * (self.challenges.alpha - self.hash(slot.tag(), &tuple));
@@ -286,12 +286,6 @@ fn check_value_lengths(layout: &Layout, values: &LeafValues) -> Result<(), Arity
         let width = tables.get(lookup.table).map_or(0, Table::width);
         same_length("values of a lookup", width, values.len())
     })
-}
-
-/// `eq(r, index)`, the first coordinate being the most significant bit.
-fn eq_index(r: &[K], index: usize) -> K {
-    let factor = |(bit, &x): (usize, &K)| if index >> bit & 1 == 1 { x } else { K::ONE - x };
-    r.iter().rev().enumerate().map(factor).product()
 }
 
 #[cfg(test)]

@@ -53,6 +53,28 @@ pub fn eq_points(a: &[K], b: &[K]) -> Result<K, ArityError> {
     Ok(a.iter().zip(b).map(|(&x, &y)| eq_bit(x, y)).product())
 }
 
+/// Returns `eq(r, i)`; bits of `i` above those of `r` are not looked at.
+pub(crate) fn eq_index(r: &[K], index: u64) -> K {
+    let mut rest = index;
+    let factor = |&x: &K| {
+        let bit = rest & 1;
+        rest >>= 1;
+        if bit == 1 { x } else { K::ONE - x }
+    };
+    r.iter().rev().map(factor).product()
+}
+
+/// Returns the last `arity` coordinates of `point`: `r|n` of section 1.
+///
+/// # Errors
+///
+/// Returns [`ArityError`] if there are fewer.
+pub(crate) fn suffix(point: &[K], arity: usize) -> Result<&[K], ArityError> {
+    let what = "coordinates of a point, at least those of its suffix";
+    let missing = ArityError { what, expected: arity, got: point.len() };
+    point.len().checked_sub(arity).and_then(|from| point.get(from..)).ok_or(missing)
+}
+
 /// Returns the extension of `values` at `r`: `sum_i eq(r, i) values[i]`.
 ///
 /// # Errors

@@ -14,13 +14,14 @@ mod descriptor;
 mod error;
 mod form;
 mod intervals;
+mod layout;
 mod segment;
 mod sizes;
 mod table;
 mod tensor;
 mod terms;
 
-use crate::advice::AdviceProfile;
+pub use crate::advice::AdviceProfile;
 use crate::field::MODULUS;
 use crate::tensor_code::Shape;
 
@@ -30,6 +31,7 @@ pub use self::codec::DecodeError;
 pub use self::descriptor::{Descriptor, DescriptorError, MAX_DESCRIPTOR_BYTES, ModelId};
 pub use self::error::{Place, ProgramError, Relation, Rule};
 pub use self::form::{Axis, AxisMap, Conv, Form, Outside, Pick, Term, Window};
+pub use self::layout::{SegmentLayout, SegmentSize, layout_segments};
 pub use self::segment::Segment;
 pub(crate) use self::segment::weight_run;
 pub use self::sizes::Sizes;

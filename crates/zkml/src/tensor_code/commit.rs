@@ -7,11 +7,11 @@ use p3_merkle_tree::MerkleTree;
 use thiserror::Error;
 
 use super::code::{CodeMatrix, encode_rows};
-use super::combine::combine_rows;
 use super::merkle::{Digest, column_tree};
 use super::proof::OpeningProof;
 use super::shape::{Point, Shape};
 use crate::field::{F, K};
+use crate::integers::combine_rows;
 use crate::multilinear::{ArityError, evaluate};
 use crate::transcript::{Label, Transcript};
 

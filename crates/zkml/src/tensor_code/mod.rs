@@ -29,7 +29,6 @@
 //! ```
 
 mod code;
-mod combine;
 mod commit;
 mod error;
 mod merkle;

@@ -184,7 +184,7 @@ impl Shape {
     }
 
     /// The estimate of section 6.4 for the size of a proof.
-    fn estimated_proof_bytes(&self) -> usize {
+    pub(crate) fn estimated_proof_bytes(&self) -> usize {
         let queries = self.profile.queries();
         let levels = self.log_code_length().saturating_sub(queries.ilog2() as usize);
         queries * F_BYTES * self.rows_used + K_BYTES * self.columns() + 32 * queries * levels

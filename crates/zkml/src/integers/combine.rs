@@ -1,32 +1,43 @@
-//! The prover's pass over the weights: `u = sum_row eq(zeta, row) M[row]` (section 6.4).
-//!
-//! Weights are 16-bit integers, so the sum is taken in integers and reduced modulo `p` once per
-//! column: a coefficient of `eq(zeta, row)` is below `2^31`, a weight shifted by `2^15` is below
-//! `2^16`, and `2^16` rows of products stay below `2^63`. Unsigned operands let the compiler use
-//! the 32 x 32 to 64 bit multiply that every x86-64 and AArch64 machine has in vector form, and
-//! `pulp` picks the widest one of the processor at run time, whatever the build was told.
+//! A combination of the rows of a matrix, as the opening's `u = sum_row eq(zeta, row) M[row]`
+//! (section 6.4).
 
-use p3_field::{PrimeCharacteristicRing, PrimeField32};
+use p3_field::PrimeCharacteristicRing;
 use p3_maybe_rayon::prelude::*;
 
-use crate::field::{DEGREE, F, K, coefficients};
+use super::{MAX_TERMS, SHIFT, shifted, words};
+use crate::field::{DEGREE, F, K};
 
-/// Returns `sum_row row_weights[row] weights[row * columns ..][.. columns]`.
+/// Returns `sum_row row_weights[row] matrix[row * columns ..][.. columns]`.
 ///
-/// `weights` holds whole rows, at most `2^16` of them, by [`Shape`](super::Shape); rows without a
-/// counterpart in `row_weights` do not count.
-pub(crate) fn combine_rows(weights: &[i16], columns: usize, row_weights: &[K]) -> Vec<K> {
-    let words: Vec<[u32; DEGREE]> = row_weights.iter().map(words).collect();
-    let offset = offsets(&words);
-    let arch = pulp::Arch::new();
+/// `matrix` holds whole rows; rows without a counterpart in `row_weights` do not count, and neither
+/// do weights without a row.
+pub(crate) fn combine_rows(matrix: &[i16], columns: usize, row_weights: &[K]) -> Vec<K> {
+    let rows: Vec<&[i16]> = matrix.chunks_exact(columns.max(1)).take(row_weights.len()).collect();
+    combine(&rows, columns, row_weights)
+}
+
+/// Returns `sum_row row_weights[row] rows[row]`, for rows of `columns` cells.
+pub(crate) fn combine(rows: &[&[i16]], columns: usize, row_weights: &[K]) -> Vec<K> {
     let mut combined = vec![K::ZERO; columns];
+    for (rows, row_weights) in rows.chunks(MAX_TERMS).zip(row_weights.chunks(MAX_TERMS)) {
+        let count = rows.len().min(row_weights.len());
+        let words: Vec<[u32; DEGREE]> = row_weights.iter().take(count).map(words).collect();
+        add_combined(&mut combined, rows, &words);
+    }
+    combined
+}
+
+/// Adds at most [`MAX_TERMS`] rows.
+fn add_combined(combined: &mut [K], rows: &[&[i16]], words: &[[u32; DEGREE]]) {
+    let offset = offsets(words);
+    let arch = pulp::Arch::new();
     combined.par_chunks_mut(BLOCK).enumerate().for_each(|(block, out)| {
-        let sums = arch.dispatch(Block { weights, columns, first: block * BLOCK, words: &words });
+        let (first, width) = (block * BLOCK, out.len());
+        let sums = arch.dispatch(Block { rows, first, width, words });
         for (column, out) in out.iter_mut().enumerate() {
-            *out = reduce(&sums, &offset, column);
+            *out += reduce(&sums, &offset, column);
         }
     });
-    combined
 }
 
 /// Sums of up to [`BLOCK`] columns, one list for each coefficient of the extension.
@@ -34,9 +45,9 @@ type Sums = [[u64; BLOCK]; DEGREE];
 
 /// One block of the sum, compiled once for each vector width that the processor may have.
 struct Block<'a> {
-    weights: &'a [i16],
-    columns: usize,
+    rows: &'a [&'a [i16]],
     first: usize,
+    width: usize,
     words: &'a [[u32; DEGREE]],
 }
 
@@ -45,19 +56,16 @@ impl pulp::WithSimd for Block<'_> {
 
     #[inline(always)]
     fn with_simd<S: pulp::Simd>(self, _: S) -> Sums {
-        block_sums(self.weights, self.columns, self.first, self.words)
+        block_sums(self)
     }
 }
 
 /// Combines the columns from `first` on, with every weight shifted by `2^15`.
 #[inline(always)]
-fn block_sums(weights: &[i16], columns: usize, first: usize, words: &[[u32; DEGREE]]) -> Sums {
+fn block_sums<'a>(Block { rows, first, width, words }: Block<'a>) -> Sums {
     let mut sums = [[0; BLOCK]; DEGREE];
-    let width = columns.saturating_sub(first).min(BLOCK);
-    let rows: Vec<&[i16]> = weights
-        .chunks(columns)
-        .map(|row| row.get(first..first + width).unwrap_or_default())
-        .collect();
+    let part = |row: &&'a [i16]| row.get(first..first + width).unwrap_or_default();
+    let rows: Vec<&[i16]> = rows.iter().map(part).collect();
     let (row_groups, row_rest) = rows.as_chunks::<GROUP>();
     let (word_groups, word_rest) = words.as_chunks::<GROUP>();
     for (rows, words) in row_groups.iter().zip(word_groups) {
@@ -109,23 +117,6 @@ fn reduce(sums: &Sums, offset: &[F; DEGREE], column: usize) -> K {
     K::new(coefficients)
 }
 
-/// `weight + 2^15`, which is not negative.
-#[inline(always)]
-const fn shifted(weight: i16) -> u16 {
-    weight.cast_unsigned() ^ (1 << 15)
-}
-
-fn words(value: &K) -> [u32; DEGREE] {
-    let mut words = [0; DEGREE];
-    for (word, coefficient) in words.iter_mut().zip(coefficients(value)) {
-        *word = coefficient.as_canonical_u32();
-    }
-    words
-}
-
-/// Turns a weight into a number that is not negative.
-const SHIFT: u64 = 1 << 15;
-
 /// Columns per block: five lists of this many 64-bit sums stay in the first-level cache.
 const BLOCK: usize = 256;
 
@@ -151,7 +142,8 @@ mod tests {
     #[test]
     fn integer_sums_agree_with_field_sums() {
         let mut rng = Transcript::new();
-        for (rows, columns) in [(1, 1), (3, 2), (4, 256), (5, 512), (9, 64), (513, 8)] {
+        for (rows, columns) in [(1, 1), (3, 2), (4, 256), (5, 512), (9, 64), (513, 8), (70_000, 1)]
+        {
             let row_weights = rng.sample_point(rows);
             let weights: Vec<i16> =
                 (0..rows * columns).map(|i| (i as i16).wrapping_mul(12_345)).collect();
@@ -159,6 +151,16 @@ mod tests {
                 combine_rows(&weights, columns, &row_weights),
                 by_definition(&weights, columns, &row_weights),
                 "{rows} x {columns}"
+            );
+            // What has no counterpart does not count.
+            let more = [row_weights.clone(), rng.sample_point(3)].concat();
+            assert_eq!(
+                combine_rows(&weights, columns, &more),
+                by_definition(&weights, columns, &row_weights),
+            );
+            assert_eq!(
+                combine_rows(&weights, columns, &row_weights[1..]),
+                by_definition(&weights, columns, &row_weights[1..]),
             );
         }
     }

@@ -11,13 +11,13 @@ use crate::field::{DEGREE, F, K, coefficients};
 
 /// An element of `K` made ready to be multiplied by.
 #[derive(Clone, Copy)]
-pub(super) struct Factor {
+pub(crate) struct Factor {
     rows: [[F; DEGREE]; DEGREE],
 }
 
 impl Factor {
     #[inline(always)]
-    pub(super) fn new(value: K) -> Self {
+    pub(crate) fn new(value: K) -> Self {
         let [b0, b1, b2, b3, b4] = array(&value);
         let (b03, b14, b42) = (b0 - b3, b1 - b4, b4 - b2);
         let rows = [
@@ -32,7 +32,7 @@ impl Factor {
 
     /// The product with `value`.
     #[inline(always)]
-    pub(super) fn times(&self, value: K) -> K {
+    pub(crate) fn times(&self, value: K) -> K {
         let value = array(&value);
         let [r0, r1, r2, r3, r4] = &self.rows;
         // Spelt out: a closure given to `map` is called, not inlined, and costs half the time.
@@ -48,7 +48,7 @@ impl Factor {
 
 /// `a b`.
 #[inline(always)]
-pub(super) fn mul(a: K, b: K) -> K {
+pub(crate) fn mul(a: K, b: K) -> K {
     Factor::new(b).times(a)
 }
 
