@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `schedule` | which columns there are, what is opened together, and what that is worth |
 //! | `profile`, `scheme` | WHIR's parameters, and its types over the protocol's fields |
+//! | `price` | the terms of the opening's error |
 //! | `shape` | the lengths of all parts of a proof |
 //! | `proof` | the messages and their one encoding |
 //! | `convert` | to p3's form and back |
@@ -46,6 +47,7 @@
 mod commit;
 mod convert;
 mod error;
+mod price;
 mod profile;
 mod proof;
 mod schedule;

@@ -8,9 +8,11 @@ use p3_dft::Radix2DFTSmallBatch;
 use p3_sumcheck::{OpeningBatch, OpeningProtocol, PrescribedPointPcs, TableShape, TableSpec};
 
 use super::error::ScheduleError;
+use super::price::terms;
 use super::profile::AdviceProfile;
 use super::scheme::{Config, Pcs};
 use super::shape::ProofShape;
+use crate::soundness::Term;
 use crate::tensor_code::column_tree;
 
 /// The columns of one proof and the batches of its opening.
@@ -33,6 +35,7 @@ struct Inner {
     shape: ProofShape,
     security_bits: f64,
     log2_list_size: f64,
+    terms: Vec<Term>,
 }
 
 /// Columns that are opened at one point.
@@ -74,6 +77,7 @@ impl Schedule {
         let log_cells = cells.next_power_of_two().trailing_zeros() as usize;
         let config = Config::new(log_cells, profile.parameters(log_cells))?;
         let shape = ProofShape::new(&config);
+        let terms = terms(&config, batches.iter().map(|batch| batch.columns.len()).sum());
         let pcs = Pcs::new(config, Radix2DFTSmallBatch::default(), column_tree());
         let security = pcs.prescribed_security(&protocol).ok_or(ScheduleError::Unpriced)?;
         let security_bits = security.error().bits();
@@ -95,6 +99,7 @@ impl Schedule {
             shape,
             security_bits,
             log2_list_size,
+            terms,
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -121,6 +126,12 @@ impl Schedule {
     #[must_use]
     pub fn security_bits(&self) -> f64 {
         self.inner.security_bits
+    }
+
+    /// Returns the terms whose sum [`security_bits`](Self::security_bits) is (section 8).
+    #[must_use]
+    pub fn terms(&self) -> &[Term] {
+        &self.inner.terms
     }
 
     /// Returns the base-2 logarithm of the number of vectors that a root may stand for: the factor
@@ -261,3 +272,38 @@ const MIN_ARITY: u32 = 6;
 
 /// Cap of N4 on the cells of all columns.
 const MAX_LOG_CELLS: u32 = 28;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two columns of a quarter, two of an eighth, one of a 64th: just under `2^log_cells` cells.
+    fn schedule(log_cells: u32) -> Schedule {
+        let arities: Vec<u32> = [2, 2, 3, 3, 6].map(|less| log_cells - less).to_vec();
+        let batches = vec![vec![0, 1], vec![2, 3], vec![4], vec![0], vec![2]];
+        Schedule::new(AdviceProfile::default(), arities, batches).unwrap()
+    }
+
+    #[test]
+    fn every_size_is_worth_the_bits_required_and_the_terms_add_up() {
+        for log_cells in 12..=28 {
+            let schedule = schedule(log_cells);
+            assert!(schedule.security_bits() >= REQUIRED_BITS, "2^{log_cells}: {schedule:?}");
+            let sum: f64 = schedule.terms().iter().map(|term| term.log2_error.exp2()).sum();
+            let difference = schedule.security_bits() + sum.log2();
+            assert!(difference.abs() < 1e-6, "2^{log_cells}: {:?}", schedule.terms());
+        }
+        for arity in 6..=12 {
+            let one = Schedule::new(AdviceProfile::default(), vec![arity], vec![vec![0]]);
+            assert!(one.unwrap().security_bits() >= REQUIRED_BITS);
+        }
+    }
+
+    #[test]
+    fn a_root_stands_for_ten_vectors_over_its_rate() {
+        for (log_cells, list_size) in [(14, 40.0), (17, 40.0), (18, 20.0), (28, 20.0)] {
+            let difference = schedule(log_cells).log2_list_size().exp2() - list_size;
+            assert!(f64::abs(difference) < 1e-6, "2^{log_cells}: {difference}");
+        }
+    }
+}
