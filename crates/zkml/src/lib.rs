@@ -10,6 +10,7 @@
 //! | [`soundness`] | 6.4, 8 |
 //! | [`program`] | 2, 3 (key), 5 (tables), 6.1 (segments), 11 (key loading) |
 //! | [`execute`] | 2, 5 (columns) |
+//! | [`model`] | inputs to integers, raw outputs to reals |
 //!
 //! The opening is succinct and **not zero-knowledge**: each one discloses a random combination of
 //! all rows and up to 152 columns of the code (section 9).
@@ -19,6 +20,7 @@
 pub mod execute;
 pub mod field;
 pub mod lookups;
+pub mod model;
 pub mod multilinear;
 pub mod program;
 pub mod soundness;
