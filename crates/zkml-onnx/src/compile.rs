@@ -1,0 +1,172 @@
+//! The whole way from a file's bytes to a program that was compared with the float model.
+
+use assay_zkml::execute::execute;
+use assay_zkml::model::{Dequantisation, Order, Quantisation};
+use assay_zkml::program::{CheckedProgram, Place, Program, ProgramError};
+
+use crate::draft::{self, Draft, Label, Scale};
+use crate::error::{CompileError, Refusal};
+use crate::float::{FloatModel, input_ranges};
+use crate::graph::{Graph, decode};
+use crate::lower::lower;
+use crate::quantise::{quantise, scales};
+use crate::report::{Agreement, Report, SiteReport, shift};
+
+/// `TensorProto.DataType.FLOAT`.
+const FLOAT: i32 = 1;
+
+/// A model that can be served and proven.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Compiled {
+    /// The program.
+    pub program: CheckedProgram,
+    /// The weight vector; places behind its end are zero.
+    pub weights: Vec<i16>,
+    /// Real inputs to the program's.
+    pub input: Quantisation,
+    /// The program's raw output to real ones.
+    pub output: Dequantisation,
+    /// How it compares with the float model.
+    pub report: Report,
+}
+
+/// Compiles the ONNX model `bytes`, calibrated on `samples`: inputs as the model takes them, row-major.
+///
+/// # Errors
+///
+/// Returns [`CompileError`] with the first thing that cannot be compiled, or a sample that the model
+/// does not take.
+pub fn compile(bytes: &[u8], samples: &[Vec<f32>]) -> Result<Compiled, CompileError> {
+    let model = decode(bytes)?;
+    let graph = Graph::read(&model)?;
+    let input = graph.input.clone();
+    let output = graph.output.clone();
+    if input.element != FLOAT {
+        let refusal = Refusal::mismatch("element type of the input", "float", input.element);
+        return Err(CompileError::Tensor { name: input.name, refusal });
+    }
+    if samples.is_empty() {
+        let refusal = Refusal::mismatch("number of samples", "1 or more", 0);
+        return Err(CompileError::Sample { index: 0, refusal });
+    }
+    let draft = lower(graph)?;
+    let values = calibrated(&draft, &input.name, &output);
+    let float = FloatModel::new(model, &input, &values)?;
+    let mut calibration = float.calibrate(&values, samples)?;
+    drop(float);
+    let order = order_of(draft.input.clone())?;
+    let channels = draft.tensors.first().map_or(1, |tensor| tensor.shape.c as usize);
+    let (by_channel, range) = input_ranges(samples, &order.places(), channels);
+    calibration.ranges.insert(input.name, range);
+    let quanta = scales(&draft, &calibration, &by_channel);
+    let Draft { tensors, sites, output, .. } = draft;
+    let labels: Vec<Label> = sites.iter().map(|site| site.label.clone()).collect();
+    let quantised = quantise(&tensors, sites, &quanta)?;
+    let program = check(quantised.program, &labels)?;
+    let weights = quantised.weights;
+    program.check_weights(&weights).map_err(|error| at_site(error, &labels))?;
+    let quantum = quanta.first().ok_or(CompileError::Ends { what: "input", got: 0 })?;
+    let input = Quantisation::new(order, quantum.scales(), quantum.interval)?;
+    let output = Dequantisation::new(order_of(output)?, quantised.output_scale)?;
+    let report = Report {
+        sites: site_reports(&program, &labels),
+        weights: weight_count(&program),
+        activations: tensors.iter().skip(1).map(|tensor| tensor.shape.cells()).sum(),
+        agreement: Agreement::default(),
+    };
+    let mut compiled = Compiled { program, weights, input, output, report };
+    compiled.report.agreement = compiled.compare(samples, &calibration.outputs)?;
+    Ok(compiled)
+}
+
+impl Compiled {
+    /// Returns the output for one input, and how many values of it were clamped.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`CompileError`] if the input is none of the model's.
+    pub fn run(&self, input: &[f32]) -> Result<(Vec<f32>, usize), CompileError> {
+        let quantised = self.input.quantise(input)?;
+        let execution = execute(&self.program, &self.weights, &quantised.values)?;
+        Ok((self.output.dequantise(execution.output())?, quantised.clamped))
+    }
+
+    /// Compares the program with `outputs` of another executor of the model on `samples`.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`CompileError`] if a sample is no input of the model.
+    pub fn compare(
+        &self,
+        samples: &[Vec<f32>],
+        outputs: &[Vec<f32>],
+    ) -> Result<Agreement, CompileError> {
+        let mut agreement = Agreement::default();
+        for (sample, expected) in samples.iter().zip(outputs) {
+            let (got, clamped) = self.run(sample)?;
+            agreement.add(expected, &got, clamped);
+        }
+        Ok(agreement)
+    }
+}
+
+/// Returns the names of the values whose ranges are wanted, and the output's last.
+fn calibrated(draft: &Draft, input: &str, output: &str) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for tensor in &draft.tensors {
+        if let Scale::Calibrated { value, .. } = &tensor.scale
+            && value != input
+            && value != output
+            && !names.contains(value)
+        {
+            names.push(value.clone());
+        }
+    }
+    names.push(output.to_owned());
+    names
+}
+
+fn check(program: Program, labels: &[Label]) -> Result<CheckedProgram, CompileError> {
+    program.check().map_err(|error| at_site(error, labels))
+}
+
+/// Names the node of a site.
+fn at_site(error: ProgramError, labels: &[Label]) -> CompileError {
+    let label = match error.place {
+        Place::Site(index) => labels.get(index),
+        _ => None,
+    };
+    match label {
+        Some(Label { node, operator }) => {
+            CompileError::Rule { node: node.clone(), operator: operator.clone(), error }
+        }
+        None => CompileError::Program(error),
+    }
+}
+
+fn order_of(order: draft::Order) -> Result<Order, CompileError> {
+    let axes = order.axes.iter().filter_map(|&axis| u32::try_from(axis).ok()).collect();
+    Ok(Order::new(order.dims, order.extents, axes)?)
+}
+
+fn site_reports(program: &CheckedProgram, labels: &[Label]) -> Vec<SiteReport> {
+    let program = program.program();
+    let tensors = program.tensors.iter().skip(1);
+    let sites = program.sites.iter().zip(tensors).zip(labels);
+    let report =
+        |((site, tensor), label): ((_, &assay_zkml::program::Tensor), &Label)| SiteReport {
+            node: label.node.clone(),
+            operator: label.operator.clone(),
+            shift: shift(site),
+            cells: tensor.shape.cells(),
+        };
+    sites.map(report).collect()
+}
+
+fn weight_count(program: &CheckedProgram) -> usize {
+    let count = |segment: &assay_zkml::program::Segment| {
+        segment.taps as usize * segment.outputs as usize * segment.channels as usize
+    };
+    program.program().segments.iter().map(count).sum()
+}

@@ -1,0 +1,147 @@
+//! The float model, run by tract: ranges of its values, and its answers on the samples.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use tract_onnx::onnx;
+use tract_onnx::pb::{ModelProto, ValueInfoProto};
+use tract_onnx::prelude::{
+    Framework as _, IntoRunnable as _, Tensor, TractError, TypedSimplePlan, tvec,
+};
+use tract_onnx::tract_hir::infer::InferenceFact;
+use tract_onnx::tract_hir::prelude::{DatumType, InferenceModelExt as _};
+
+use crate::constant::check_finite;
+use crate::error::{CompileError, Refusal};
+use crate::graph::Input;
+
+/// The float model with some of its values as outputs.
+pub(crate) struct FloatModel {
+    plan: Arc<TypedSimplePlan>,
+    dims: Vec<usize>,
+}
+
+impl fmt::Debug for FloatModel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FloatModel").field("dims", &self.dims).finish_non_exhaustive()
+    }
+}
+
+/// The smallest and the largest of some numbers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Range {
+    pub(crate) low: f64,
+    pub(crate) high: f64,
+}
+
+impl Range {
+    const EMPTY: Self = Self { low: f64::INFINITY, high: f64::NEG_INFINITY };
+
+    fn extend(&mut self, values: &[f32]) {
+        for &value in values {
+            self.low = self.low.min(f64::from(value));
+            self.high = self.high.max(f64::from(value));
+        }
+    }
+}
+
+/// What the float model did on the samples.
+#[derive(Debug)]
+pub(crate) struct Calibration {
+    pub(crate) ranges: HashMap<String, Range>,
+    /// For each sample, the output.
+    pub(crate) outputs: Vec<Vec<f32>>,
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]
+fn float_error(error: TractError) -> CompileError {
+    CompileError::Float { reason: format!("{error:#}") }
+}
+
+impl FloatModel {
+    /// Prepares a model whose outputs are `values`. The graph has been lowered before: its names
+    /// resolve, and its operators are known.
+    pub(crate) fn new(
+        mut model: ModelProto,
+        input: &Input,
+        values: &[String],
+    ) -> Result<Self, CompileError> {
+        if let Some(graph) = &mut model.graph {
+            let output =
+                |name: &String| ValueInfoProto { name: name.clone(), ..Default::default() };
+            graph.output = values.iter().map(output).collect();
+            graph.value_info.clear();
+        }
+        let dims: Vec<usize> = input.dims.iter().map(|&dim| dim as usize).collect();
+        let framework = onnx().with_ignore_output_types(true);
+        let mut graph = framework.model_for_proto_model(&model).map_err(float_error)?;
+        drop(model);
+        let fact = InferenceFact::dt_shape(DatumType::F32, &dims);
+        graph.set_input_fact(0, fact).map_err(float_error)?;
+        let plan = graph.into_optimized().and_then(|graph| graph.into_runnable());
+        Ok(Self { plan: plan.map_err(float_error)?, dims })
+    }
+
+    /// Returns the outputs for one input.
+    fn run(&self, sample: &[f32]) -> Result<Vec<Vec<f32>>, CompileError> {
+        let input = Tensor::from_shape(&self.dims, sample).map_err(float_error)?;
+        let outputs = self.plan.run(tvec!(input.into())).map_err(float_error)?;
+        let floats = outputs.iter().map(|value| {
+            let value = value.cast_to::<f32>().map_err(float_error)?;
+            let plain = value.try_as_plain_ram().map_err(float_error)?;
+            Ok(plain.as_slice::<f32>().map_err(float_error)?.to_vec())
+        });
+        floats.collect()
+    }
+
+    /// Runs the samples. `values` are the names of the outputs; the last is the model's.
+    pub(crate) fn calibrate(
+        &self,
+        values: &[String],
+        samples: &[Vec<f32>],
+    ) -> Result<Calibration, CompileError> {
+        let mut ranges: HashMap<String, Range> = HashMap::new();
+        let mut outputs = Vec::with_capacity(samples.len());
+        for (index, sample) in samples.iter().enumerate() {
+            let refuse = |refusal| CompileError::Sample { index, refusal };
+            let expected: usize = self.dims.iter().product();
+            if sample.len() != expected {
+                return Err(refuse(Refusal::mismatch("number of values", expected, sample.len())));
+            }
+            check_finite(sample).map_err(refuse)?;
+            let mut found = self.run(sample)?;
+            for (name, found) in values.iter().zip(&found) {
+                check_finite(found).map_err(|refusal| CompileError::Float {
+                    reason: format!("sample {index}: `{name}`: {refusal}"),
+                })?;
+                ranges.entry(name.clone()).or_insert(Range::EMPTY).extend(found);
+            }
+            outputs.push(found.pop().unwrap_or_default());
+        }
+        Ok(Calibration { ranges, outputs })
+    }
+}
+
+/// Returns the range of each channel of the samples, whose values stand in the program's order at
+/// `places`, and that of all.
+pub(crate) fn input_ranges(
+    samples: &[Vec<f32>],
+    places: &[usize],
+    channels: usize,
+) -> (Vec<Range>, Range) {
+    let mut ranges = vec![Range::EMPTY; channels];
+    for sample in samples {
+        for pixel in places.chunks(channels.max(1)) {
+            for (range, &place) in ranges.iter_mut().zip(pixel) {
+                range
+                    .extend(sample.get(place..).and_then(|rest| rest.get(..1)).unwrap_or_default());
+            }
+        }
+    }
+    let all = ranges.iter().fold(Range::EMPTY, |all, range| Range {
+        low: all.low.min(range.low),
+        high: all.high.max(range.high),
+    });
+    (ranges, all)
+}

@@ -1,0 +1,34 @@
+//! Compiles ONNX models to the integer programs of the zkml method.
+//!
+//! ```text
+//! bytes --graph--> nodes --lower--> draft: sites, real coefficients
+//! samples --float--> ranges --quantise--> program, weights
+//! ```
+//!
+//! | module | does |
+//! |---|---|
+//! | `graph`, `constant` | reads the file, with limits |
+//! | `lower` | nodes to sites, operator by operator; layouts become views |
+//! | `float` | runs the float model on samples: ranges and reference outputs |
+//! | `quantise` | scales, shifts, integers, tables, places of weights (section 2 and 6.1) |
+//! | [`compile`] | all of it, and the report |
+//!
+//! What cannot be compiled fails here, in one sentence with the node's name and operator.
+
+#![forbid(unsafe_code)]
+
+mod compile;
+mod constant;
+mod draft;
+mod error;
+mod float;
+mod graph;
+mod lower;
+mod quantise;
+mod report;
+mod view;
+
+pub use self::compile::{Compiled, compile};
+pub use self::error::{CompileError, Refusal};
+pub use self::graph::MAX_MODEL_BYTES;
+pub use self::report::{Agreement, Report, SiteReport, agreement, argmax};

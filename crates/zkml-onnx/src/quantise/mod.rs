@@ -1,0 +1,208 @@
+//! From real coefficients to integers (section 2.1, form (d)) and from sites to a program.
+
+mod place;
+mod scales;
+mod shifts;
+mod sums;
+mod tables;
+
+use assay_zkml::program::{AdviceProfile, Conv, Form, Interval, Pick, Program, Site, Tensor, Term};
+
+use self::place::Block;
+use self::shifts::Fixed;
+use self::sums::{HIGH_BITS, Tensors, split_bias};
+use self::tables::Clamped;
+use crate::draft::{DraftSite, DraftTensor, Read, Step, Sum, SumTerm};
+use crate::error::{CompileError, Refusal};
+
+pub(crate) use self::scales::{Quantum, scales};
+
+/// A program with its weights.
+#[derive(Debug)]
+pub(crate) struct Quantised {
+    pub(crate) program: Program,
+    pub(crate) weights: Vec<i16>,
+    /// The real value of a raw output of 1.
+    pub(crate) output_scale: f64,
+}
+
+/// A site whose weights have no place yet.
+enum Drawn {
+    Requant { form: Form, clamp: usize, shift: u32 },
+    Other(Site),
+}
+
+struct Builder<'a> {
+    tensors: Tensors<'a>,
+    blocks: Vec<Block>,
+    clamped: Vec<Clamped>,
+    kmax: Option<u32>,
+    output_scale: f64,
+}
+
+/// Chooses every number of the program whose tensors have the scales `quanta`.
+pub(crate) fn quantise(
+    drafts: &[DraftTensor],
+    sites: Vec<DraftSite>,
+    quanta: &[Quantum],
+) -> Result<Quantised, CompileError> {
+    let tensors = Tensors { drafts, quanta };
+    let fixed = shifts::plan(&sites, tensors)?;
+    let (blocks, clamped) = (Vec::new(), Vec::new());
+    let mut builder = Builder { tensors, blocks, clamped, kmax: None, output_scale: 1.0 };
+    let mut drawn = Vec::with_capacity(sites.len());
+    for ((index, site), fixed) in sites.into_iter().enumerate().zip(fixed) {
+        let DraftSite { label, step } = site;
+        let site = builder.site(index, step, fixed);
+        drawn.push(site.map_err(|refusal| label.refuse(refusal))?);
+    }
+    let Builder { blocks, clamped, kmax, output_scale, .. } = builder;
+    let activations = drafts.iter().skip(1).map(|tensor| tensor.shape.cells()).sum();
+    let tables = tables::tables(&clamped, kmax, activations);
+    let layout = place::lay_out(&blocks)?;
+    let place = |drawn: Drawn| {
+        let mut site = match drawn {
+            Drawn::Requant { form, clamp, shift } => {
+                let table = tables.clamps.get(clamp).copied().unwrap_or(0);
+                Site::Requant { form, shift, table }
+            }
+            Drawn::Other(site) => site,
+        };
+        renumber(&mut site, &layout.indices);
+        site
+    };
+    let sites = drawn.into_iter().map(place).collect();
+    let tensor = |(draft, quantum): (&DraftTensor, &Quantum)| Tensor {
+        shape: draft.shape,
+        interval: quantum.interval,
+    };
+    let program = Program {
+        advice: AdviceProfile::default(),
+        limb_bits: tables.limb_bits,
+        tensors: drafts.iter().zip(quanta).map(tensor).collect(),
+        tables: tables.tables,
+        segments: layout.segments,
+        sites,
+        weights: layout.shape,
+    };
+    Ok(Quantised { program, weights: layout.weights, output_scale })
+}
+
+/// Puts the indices of segments in the place of those of blocks.
+fn renumber(site: &mut Site, indices: &[u32]) {
+    let forms: [Option<&mut Form>; 2] = match site {
+        Site::Requant { form, .. } | Site::Copy { form } | Site::Output { form } => {
+            [Some(form), None]
+        }
+        Site::Max2 { a, b } => [Some(a), Some(b)],
+    };
+    for term in forms.into_iter().flatten().flat_map(|form| &mut form.terms) {
+        let segment = match term {
+            Term::Conv(conv) => &mut conv.segment,
+            Term::Bias { segment, .. } => segment,
+            Term::Local { .. } | Term::Pick(_) | Term::Const { .. } => continue,
+        };
+        *segment = indices.get(*segment as usize).copied().unwrap_or(u32::MAX);
+    }
+}
+
+impl Builder<'_> {
+    fn site(&mut self, index: usize, step: Step, fixed: Fixed) -> Result<Drawn, Refusal> {
+        let interval = self.tensors.quanta.get(index + 1).map(|quantum| quantum.interval);
+        let interval = interval.unwrap_or(Interval::RAW);
+        match (step, fixed) {
+            (Step::Requant { sum }, Fixed::Requant { shift, factor }) => {
+                let (form, acc_max) = self.form(index, sum, factor)?;
+                let bq = acc_max.div_ceil(1 << shift) + 1;
+                let bq = u32::try_from(bq).map_err(|_| Refusal::TooLarge {
+                    what: "Bq",
+                    limit: u64::from(u32::MAX),
+                    got: bq,
+                })?;
+                self.clamped.push(Clamped { shift, bq, interval });
+                Ok(Drawn::Requant { form, clamp: self.clamped.len() - 1, shift })
+            }
+            (Step::Output { sum }, Fixed::Output { factor }) => {
+                self.output_scale = factor.recip();
+                let (form, _) = self.form(index, sum, factor)?;
+                Ok(Drawn::Other(Site::Output { form }))
+            }
+            (Step::Max2 { a, b }, _) => {
+                let reach = interval.hi.abs_diff(interval.lo);
+                self.kmax = Some(self.kmax.unwrap_or(0).max(reach));
+                Ok(Drawn::Other(Site::Max2 { a: read(a), b: read(b) }))
+            }
+            (Step::Copy { pick }, _) => {
+                Ok(Drawn::Other(Site::Copy { form: Form::new(vec![Term::Pick(pick)]) }))
+            }
+            (Step::Requant { .. } | Step::Output { .. }, _) => {
+                Err(Refusal::unsupported("a site without a shift"))
+            }
+        }
+    }
+
+    /// Returns the form of a sum, with the indices of blocks, and its largest accumulator.
+    fn form(&mut self, site: usize, sum: Sum, factor: f64) -> Result<(Form, u64), Refusal> {
+        let channels = self.tensors.drafts.get(site + 1).map_or(0, |tensor| tensor.shape.c);
+        let integers = self.tensors.integers(&sum, factor, channels)?;
+        let mut terms = Vec::new();
+        let numbers = integers.weights.into_iter().zip(integers.factors);
+        for (term, (weights, m)) in sum.terms.into_iter().zip(numbers) {
+            match term {
+                SumTerm::Local { tensor, .. } => {
+                    terms.push(Term::Local { tensor: small(tensor), m });
+                }
+                SumTerm::Pick { pick, .. } => terms.push(Term::Pick(Pick { m, ..pick })),
+                SumTerm::Conv(conv) => {
+                    let segment = self.block(Block {
+                        site,
+                        bias: false,
+                        taps: conv.kernel.taps,
+                        outputs: conv.kernel.outputs,
+                        channels: conv.kernel.channels,
+                        weights,
+                    });
+                    let (y, x, groups) = (conv.y, conv.x, conv.groups);
+                    let mut c_off = 0;
+                    for &part in &conv.parts {
+                        let tensor = small(part);
+                        terms.push(Term::Conv(Conv { tensor, segment, y, x, groups, c_off }));
+                        c_off += self.tensors.drafts.get(part).map_or(0, |part| part.shape.c);
+                    }
+                }
+            }
+        }
+        self.bias(site, &integers.bias, &mut terms);
+        Ok((Form::new(terms), integers.acc_max))
+    }
+
+    fn block(&mut self, block: Block) -> u32 {
+        self.blocks.push(block);
+        small(self.blocks.len() - 1)
+    }
+
+    /// A bias of 16 bits is one term, a larger one two.
+    fn bias(&mut self, site: usize, bias: &[i64], terms: &mut Vec<Term>) {
+        let (low, high): (Vec<i16>, Vec<i16>) = split_bias(bias).into_iter().unzip();
+        for (weights, m) in [(low, 1), (high, 1 << HIGH_BITS)] {
+            if weights.iter().all(|&weight| weight == 0) {
+                continue;
+            }
+            let outputs = small(weights.len());
+            let block = Block { site, bias: true, taps: 1, outputs, channels: 1, weights };
+            terms.push(Term::Bias { segment: self.block(block), m });
+        }
+    }
+}
+
+fn read(read: Read) -> Form {
+    Form::new(vec![match read {
+        Read::Local { tensor } => Term::Local { tensor: small(tensor), m: 1 },
+        Read::Pick(pick) => Term::Pick(pick),
+    }])
+}
+
+/// An index of a tensor or block, or a number of channels: small, as sites are few.
+fn small(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX)
+}

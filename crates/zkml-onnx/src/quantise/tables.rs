@@ -1,0 +1,62 @@
+//! Tables: clamps shared by sites, RANGE tables for limbs, MAX2 (section 5).
+
+use std::collections::BTreeSet;
+
+use assay_zkml::field::MODULUS;
+use assay_zkml::program::{Interval, Table, limb_widths};
+
+/// Limbs of a model with fewer activations than this are bytes.
+const FEW_ACTIVATIONS: usize = 1 << 12;
+const BYTE: u32 = 8;
+
+/// A requantisation that needs a clamp.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clamped {
+    pub(super) shift: u32,
+    pub(super) bq: u32,
+    pub(super) interval: Interval,
+}
+
+/// The tables of a program.
+#[derive(Debug)]
+pub(super) struct Tables {
+    pub(super) limb_bits: u32,
+    pub(super) tables: Vec<Table>,
+    /// For each site that was given, its clamp.
+    pub(super) clamps: Vec<u32>,
+}
+
+/// Returns the tables for `sites`; `kmax` is the largest difference of operands of a `Max2`.
+pub(super) fn tables(sites: &[Clamped], kmax: Option<u32>, activations: usize) -> Tables {
+    let mut tables = Vec::new();
+    let mut clamps = vec![0; sites.len()];
+    // The largest Bq first: later sites join it where N3 allows that.
+    let mut order: Vec<usize> = (0..sites.len()).collect();
+    order.sort_by_key(|&index| sites.get(index).map(|site| std::cmp::Reverse(site.bq)));
+    for index in order {
+        let Some(site) = sites.get(index) else { continue };
+        let Interval { lo, hi } = site.interval;
+        let joins = |table: &Table| match table {
+            Table::Clamp { bq, lo: low, hi: high } => {
+                (*low, *high) == (lo, hi)
+                    && (2 * u64::from(*bq) + 1) << site.shift <= u64::from(MODULUS)
+            }
+            _ => false,
+        };
+        let table = tables.iter().position(joins).unwrap_or_else(|| {
+            tables.push(Table::Clamp { bq: site.bq, lo, hi });
+            tables.len() - 1
+        });
+        if let (Some(clamp), Ok(table)) = (clamps.get_mut(index), u32::try_from(table)) {
+            *clamp = table;
+        }
+    }
+    let shifts: BTreeSet<u32> = sites.iter().map(|site| site.shift).collect();
+    let largest = shifts.last().copied().unwrap_or(0);
+    let limb_bits = if activations < FEW_ACTIVATIONS { BYTE } else { largest.max(1) };
+    let widths: BTreeSet<u32> =
+        shifts.iter().flat_map(|&shift| limb_widths(shift, limb_bits)).collect();
+    tables.extend(widths.into_iter().map(|bits| Table::Range { bits }));
+    tables.extend(kmax.map(|kmax| Table::Max2 { kmax }));
+    Tables { limb_bits, tables, clamps }
+}

@@ -1,0 +1,36 @@
+//! Trained models, calibrated on a few samples and compared with the float model on others.
+
+use assay_zkml_onnx::{argmax, compile};
+
+use crate::models::{Model, package};
+
+/// Samples that a model is calibrated on.
+const CALIBRATION: usize = 64;
+
+/// Compiles on the first samples; returns how many of all have their label's output largest.
+fn correct(model: &Model) -> usize {
+    let samples = model.inputs.get(..CALIBRATION).unwrap();
+    let compiled = compile(&model.bytes, samples).unwrap();
+    assert!(compiled.report.agreement.same_argmax * 100 >= 99 * CALIBRATION);
+    let pairs = model.inputs.iter().zip(&model.labels);
+    let right = pairs.filter(|(input, label)| {
+        let (output, _) = compiled.run(input).unwrap();
+        argmax(&output) == Some(**label)
+    });
+    right.count()
+}
+
+/// The float model is right on 359 of 360 (`models/README.md`).
+#[test]
+fn digits_is_as_accurate_as_the_float_model() {
+    let model = package("digits");
+    assert_eq!((correct(&model), model.inputs.len()), (359, 360));
+}
+
+/// The float model is right on 110 of 114. Its inputs are measurements of different units, so each
+/// has a scale of its own.
+#[test]
+fn tumour_is_as_accurate_as_the_float_model() {
+    let model = package("tumour");
+    assert_eq!((correct(&model), model.inputs.len()), (110, 114));
+}
