@@ -1,6 +1,7 @@
 //! Whole proofs of dense and convolutional networks with random weights: execute, prove, verify.
 //! `cargo bench -p assay-zkml --bench proofs`
 #![expect(
+    dead_code,
     clippy::cast_possible_truncation,
     clippy::cast_possible_wrap,
     clippy::indexing_slicing,
