@@ -1,9 +1,15 @@
 //! The command line.
 
+mod zkml;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
+
+pub(crate) use self::zkml::{
+    CompileArgs, InspectArgs, ProveArgs, RunArgs, ZkmlCommand, ZkmlVerifyArgs,
+};
 
 /// Where a global option stands in the help: after a command's own.
 const LAST: usize = 900;
@@ -65,6 +71,9 @@ pub(crate) enum Command {
     Key(KeyCommand),
     /// Print the configuration of `assay serve` with every default
     Config(ConfigArgs),
+    /// Compile a model for zkML proofs, run it, prove and verify
+    #[command(subcommand)]
+    Zkml(ZkmlCommand),
     /// Run a development chain
     Devchain(DevchainArgs),
     /// Run an x402 facilitator: /verify, /settle, /supported
@@ -82,6 +91,7 @@ impl Command {
             Self::Models(args) => args.json,
             Self::Key(command) => command.folder().json,
             Self::Config(args) => args.json,
+            Self::Zkml(command) => command.wants_json(),
             Self::Devchain(args) => args.json,
             Self::Facilitator(args) => args.json,
         }

@@ -84,7 +84,7 @@ impl FloatModel {
     }
 
     /// Returns the outputs for one input.
-    fn run(&self, sample: &[f32]) -> Result<Vec<Vec<f32>>, CompileError> {
+    pub(crate) fn run(&self, sample: &[f32]) -> Result<Vec<Vec<f32>>, CompileError> {
         let input = Tensor::from_shape(&self.dims, sample).map_err(float_error)?;
         let outputs = self.plan.run(tvec!(input.into())).map_err(float_error)?;
         let floats = outputs.iter().map(|value| {

@@ -25,10 +25,12 @@ mod float;
 mod graph;
 mod lower;
 mod quantise;
+mod reference;
 mod report;
 mod view;
 
 pub use self::compile::{Compiled, compile};
 pub use self::error::{CompileError, Refusal};
 pub use self::graph::MAX_MODEL_BYTES;
+pub use self::reference::Reference;
 pub use self::report::{Agreement, Report, SiteReport, agreement, argmax};

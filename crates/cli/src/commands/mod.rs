@@ -13,6 +13,7 @@ mod picture;
 mod serve;
 mod show;
 mod verify;
+mod zkml;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -31,6 +32,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, CliError> {
         Command::Models(args) => models::run(&args).await,
         Command::Key(command) => key::run(&command),
         Command::Config(args) => config::run(&args),
+        Command::Zkml(command) => zkml::run(&command),
         Command::Devchain(args) => devchain::run(&args).await,
         Command::Facilitator(args) => facilitator::run(&args).await,
     }

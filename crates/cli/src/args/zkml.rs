@@ -1,0 +1,143 @@
+//! The command line of `assay zkml`.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Subcommand};
+
+const INPUT: &str = "\
+INPUT.json is {\"input_data\": [[...], ...]}: one flattened list for each inference. Several are one batch
+under one proof; whoever verifies it sees all of them.";
+
+const CODES: &str = "\
+Exit codes:
+  0  done; for `verify`: proven
+  1  refused: the proof does not prove it
+  2  unusable: a file is not what it should be, or the model cannot be compiled
+
+The proofs are succinct, not zero-knowledge: treat the weights as disclosed to whoever collects
+proofs.";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ZkmlCommand {
+    /// Compile an ONNX model to the integer program that is served and proven
+    Compile(CompileArgs),
+    /// Run a compiled model
+    #[command(after_help = INPUT)]
+    Run(RunArgs),
+    /// Run a compiled model and prove it
+    #[command(after_help = INPUT)]
+    Prove(ProveArgs),
+    /// Verify a proof, without the weights
+    #[command(after_help = CODES)]
+    Verify(ZkmlVerifyArgs),
+    /// Say what is in a compiled model, a verifying file or a proof
+    Inspect(InspectArgs),
+}
+
+impl ZkmlCommand {
+    pub(crate) const fn wants_json(&self) -> bool {
+        match self {
+            Self::Compile(args) => args.json,
+            Self::Run(args) => args.json,
+            Self::Prove(args) => args.json,
+            Self::Verify(args) => args.json,
+            Self::Inspect(args) => args.json,
+        }
+    }
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct CompileArgs {
+    /// The ONNX model: float, or quantised (QDQ, QLinear)
+    #[arg(value_name = "MODEL.onnx")]
+    pub(crate) model: PathBuf,
+    /// Inputs like those that will come, which the scales are chosen for; random numbers of -1 to 1
+    /// without it
+    #[arg(long, value_name = "INPUTS.json")]
+    pub(crate) calibrate: Option<PathBuf>,
+    /// Where to write the compiled model
+    #[arg(long, value_name = "M.zkml")]
+    pub(crate) out: PathBuf,
+    /// Where to write the verifying file; beside the compiled model without it, as M.vk
+    #[arg(long, value_name = "VERIFYING_FILE")]
+    pub(crate) key: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct RunArgs {
+    /// The compiled model
+    #[arg(value_name = "M.zkml")]
+    pub(crate) model: PathBuf,
+    /// The inputs
+    #[arg(long, value_name = "INPUT.json")]
+    pub(crate) input: PathBuf,
+    /// Where to write the outputs
+    #[arg(long, value_name = "OUTPUT.json")]
+    pub(crate) output: Option<PathBuf>,
+    /// Compare with the float model that it was compiled from
+    #[arg(long, value_name = "MODEL.onnx")]
+    pub(crate) against: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ProveArgs {
+    /// The compiled model
+    #[arg(value_name = "M.zkml")]
+    pub(crate) model: PathBuf,
+    /// The inputs
+    #[arg(long, value_name = "INPUT.json")]
+    pub(crate) input: PathBuf,
+    /// Where to write the proof
+    #[arg(long, value_name = "PROOF")]
+    pub(crate) out: PathBuf,
+    /// Where to write the outputs, which whoever verifies the proof needs
+    #[arg(long, value_name = "OUTPUT.json")]
+    pub(crate) output: Option<PathBuf>,
+    /// A text that the proof is bound to, as the id of a request; to be given again to verify it
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(crate) context: String,
+    /// Do not verify the proof that was made
+    #[arg(long)]
+    pub(crate) no_check: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ZkmlVerifyArgs {
+    /// The proof
+    #[arg(value_name = "PROOF")]
+    pub(crate) proof: PathBuf,
+    /// The verifying file
+    #[arg(long, value_name = "VERIFYING_FILE")]
+    pub(crate) key: PathBuf,
+    /// The inputs
+    #[arg(long, value_name = "INPUT.json")]
+    pub(crate) input: PathBuf,
+    /// The outputs, as `run` and `prove` write them
+    #[arg(long, value_name = "OUTPUT.json")]
+    pub(crate) output: PathBuf,
+    /// The text that the proof is bound to
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(crate) context: String,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct InspectArgs {
+    /// A compiled model, a verifying file or a proof
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}

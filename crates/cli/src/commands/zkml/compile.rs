@@ -1,0 +1,111 @@
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use assay_zkml::circuit::Circuit;
+use assay_zkml::model::{ModelFile, VerifyingFile};
+use assay_zkml::prover::ProvingModel;
+use assay_zkml_onnx::{CompileError, Compiled, MAX_MODEL_BYTES, Reference, compile};
+use serde_json::json;
+
+use super::data::read_inputs;
+use super::{milliseconds, peak_memory};
+use crate::args::CompileArgs;
+use crate::error::CliError;
+use crate::files::{self, Readers};
+use crate::output;
+
+/// The most inputs to calibrate on.
+const MAX_SAMPLES: usize = 1 << 16;
+
+/// How many random inputs stand in for samples.
+const RANDOM_SAMPLES: usize = 32;
+
+pub(super) fn run(args: &CompileArgs) -> Result<ExitCode, CliError> {
+    let started = Instant::now();
+    let bytes = files::read(&args.model, MAX_MODEL_BYTES as u64)?;
+    let refused =
+        |error: CompileError| CliError::Input(format!("{}: {error}", args.model.display()));
+    let samples = match &args.calibrate {
+        Some(path) => read_inputs(path, MAX_SAMPLES)?,
+        None => random_inputs(Reference::new(&bytes).map_err(refused)?.values()),
+    };
+    let compiled = compile(&bytes, &samples).map_err(refused)?;
+    drop(bytes);
+    let Compiled { program, weights, input, output, report, .. } = compiled;
+    let model = ProvingModel::register(program, weights).map_err(CliError::input)?;
+    let descriptor = model.descriptor().clone();
+    let id = descriptor.model_id();
+    let circuit = Circuit::new(&descriptor, 0).map_err(CliError::input)?;
+    let verifying = VerifyingFile::new(descriptor, input, output).map_err(CliError::failed)?;
+    let key = verifying.encode();
+    let file = ModelFile::new(verifying, model.weights().to_vec()).map_err(CliError::failed)?;
+    let content = file.encode();
+    let key_path = args.key.clone().unwrap_or_else(|| args.out.with_extension("vk"));
+    if key_path == args.out {
+        let message = format!("{}: model and verifying file cannot be one", key_path.display());
+        return Err(CliError::Input(message));
+    }
+    write(&args.out, &content)?;
+    write(&key_path, &key)?;
+    let time = milliseconds(started);
+    let agreement = &report.agreement;
+    let shifts: Vec<u32> = report.sites.iter().filter_map(|site| site.shift).collect();
+    if args.json {
+        output::json(&json!({
+            "model_id": id.to_string(),
+            "compile_ms": time,
+            "program_bytes": content.len(),
+            "verifying_bytes": key.len(),
+            "peak_rss_bytes": peak_memory(),
+            "security_bits": circuit.budget().bits(),
+            "weights": report.weights,
+            "activations": report.activations,
+            "shifts": shifts,
+            "calibrated_on": if args.calibrate.is_some() { "inputs" } else { "random numbers" },
+            "agreement": {
+                "samples": agreement.samples,
+                "same_argmax": agreement.same_argmax,
+                "greatest_error": agreement.greatest_error,
+                "greatest_output": agreement.greatest_output,
+                "clamped": agreement.clamped,
+            },
+        }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    output::field("model", id);
+    output::field("written", format_args!("{} ({} bytes)", args.out.display(), content.len()));
+    output::field("verifying", format_args!("{} ({} bytes)", key_path.display(), key.len()));
+    output::field("weights", report.weights);
+    output::field("cells", report.activations);
+    let same =
+        format!("{} of {} have the same largest output", agreement.same_argmax, agreement.samples);
+    let error =
+        format!("greatest error {} of {}", agreement.greatest_error, agreement.greatest_output);
+    output::field("agreement", format_args!("{same}; {error}"));
+    if args.calibrate.is_none() {
+        output::note("Calibrated on random numbers of -1 to 1: give real inputs with --calibrate.");
+    }
+    output::field("security", format_args!("{:.1} bits, proven", circuit.budget().bits()));
+    output::field("time", format_args!("{time} ms"));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn write(path: &Path, content: &[u8]) -> Result<(), CliError> {
+    files::replace(path, content, Readers::Everybody)
+}
+
+/// Numbers of -1 to 1 that are the same each time.
+fn random_inputs(values: usize) -> Vec<Vec<f32>> {
+    let mut state = 0_u64;
+    let mut number = || {
+        // SplitMix64; its top 24 bits are exact as f32.
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = state;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        let top = u16::try_from((bits ^ (bits >> 31)) >> 48).unwrap_or(0);
+        f32::from(top) / 32768.0 - 1.0
+    };
+    (0..RANDOM_SAMPLES).map(|_| (0..values).map(|_| number()).collect()).collect()
+}

@@ -1,0 +1,179 @@
+use std::process::ExitCode;
+
+use assay_zkml::circuit::Circuit;
+use assay_zkml::model::{MAX_MODEL_BYTES, ModelFile, ProofFile, VerifyingFile};
+use assay_zkml::program::{Site, Table, Term};
+use serde_json::{Value, json};
+
+use super::in_file;
+use crate::args::InspectArgs;
+use crate::error::CliError;
+use crate::{files, output};
+
+pub(super) fn run(args: &InspectArgs) -> Result<ExitCode, CliError> {
+    let content = files::read(&args.file, MAX_MODEL_BYTES as u64)?;
+    let wrong = in_file(&args.file);
+    match content.get(..8) {
+        Some(b"ASSAYZKV") => {
+            let file = VerifyingFile::decode(&content).map_err(wrong)?;
+            model("verifying file", &file, None, content.len(), args.json)?;
+        }
+        Some(b"ASSAYZKM") => {
+            let file = ModelFile::decode(&content).map_err(wrong)?;
+            model(
+                "model file",
+                file.verifying(),
+                Some(file.weights().len()),
+                content.len(),
+                args.json,
+            )?;
+        }
+        Some(b"ASSAYZKP") => {
+            proof(&ProofFile::decode(&content).map_err(wrong)?, content.len(), args.json)?;
+        }
+        _ => {
+            let path = args.file.display();
+            let message = format!("{path}: no compiled model, no verifying file and no proof");
+            return Err(CliError::Input(message));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn proof(file: &ProofFile, bytes: usize, as_json: bool) -> Result<(), CliError> {
+    if as_json {
+        return output::json(&json!({
+            "kind": "proof",
+            "model_id": file.model().to_string(),
+            "inferences": file.salts().len(),
+            "batch": 1_u64 << file.lb(),
+            "proof_bytes": bytes,
+        }));
+    }
+    output::field("kind", "proof");
+    output::field("model", file.model());
+    let batch = 1_u64 << file.lb();
+    output::field("inferences", format_args!("{} in a batch of {batch}", file.salts().len()));
+    output::field("size", format_args!("{bytes} bytes"));
+    Ok(())
+}
+
+fn model(
+    kind: &str,
+    file: &VerifyingFile,
+    weights: Option<usize>,
+    bytes: usize,
+    as_json: bool,
+) -> Result<(), CliError> {
+    let descriptor = file.descriptor();
+    let circuit = Circuit::new(descriptor, 0).map_err(CliError::input)?;
+    let program = descriptor.program().program();
+    let tensor = |index: usize| {
+        program.tensors.get(index).map_or(Value::Null, |tensor| {
+        json!({ "shape": tensor.shape.extents(), "low": tensor.interval.lo, "high": tensor.interval.hi })
+    })
+    };
+    let sites: Vec<Value> = program.sites.iter().enumerate().map(|(index, site)| {
+        json!({ "site": index, "kind": kind_of(site), "shift": shift_of(site), "reads": reads(site), "tensor": tensor(index + 1) })
+    }).collect();
+    let terms: Vec<Value> = circuit
+        .budget()
+        .terms()
+        .iter()
+        .map(|term| json!({ "term": term.name, "log2_error": term.log2_error }))
+        .collect();
+    let sizes = circuit.sizes();
+    if as_json {
+        return output::json(&json!({
+            "kind": kind,
+            "bytes": bytes,
+            "model_id": circuit.model_id().to_string(),
+            "weight_root": circuit.weight_root().to_string(),
+            "weights": weights,
+            "input": { "dims": file.input().order().dims(), "scales": file.input().scales(), "tensor": tensor(0) },
+            "output": { "dims": file.output().order().dims(), "scale": file.output().scale() },
+            "tables": program.tables.iter().map(table).collect::<Vec<_>>(),
+            "sites": sites,
+            "advice_cells": sizes.advice_cells,
+            "lookup_leaves": sizes.leaves,
+            "max_proof_bytes": circuit.max_proof_bytes(),
+            "security_bits": circuit.budget().bits(),
+            "security": terms,
+        }));
+    }
+    output::field("kind", kind);
+    output::field("model", circuit.model_id());
+    output::field(
+        "size",
+        format_args!("{bytes} bytes, {} of them weights", 2 * weights.unwrap_or(0)),
+    );
+    output::field(
+        "input",
+        format_args!("{:?} in steps of {:?}", file.input().order().dims(), file.input().scales()),
+    );
+    output::field(
+        "output",
+        format_args!("{:?} in steps of {}", file.output().order().dims(), file.output().scale()),
+    );
+    for (index, site) in program.sites.iter().enumerate() {
+        let shape = program.tensors.get(index + 1).map(|tensor| tensor.shape.extents());
+        let [y, x, c] = shape.unwrap_or_default();
+        let shift = shift_of(site).map_or_else(String::new, |shift| format!(", shift {shift}"));
+        output::detail(
+            &format!("{index}"),
+            format_args!("{} {y}x{x}x{c}{shift} of {:?}", kind_of(site), reads(site)),
+        );
+    }
+    for index in &program.tables {
+        output::field("table", table(index));
+    }
+    output::field(
+        "advice",
+        format_args!("{} cells, {} lookups and rows", sizes.advice_cells, sizes.leaves),
+    );
+    output::field("proof", format_args!("at most {} bytes", circuit.max_proof_bytes()));
+    output::field("security", format_args!("{:.2} bits, proven", circuit.budget().bits()));
+    for line in circuit.budget().to_string().lines() {
+        output::line(format_args!("  {line}"));
+    }
+    Ok(())
+}
+
+const fn kind_of(site: &Site) -> &'static str {
+    match site {
+        Site::Requant { .. } => "requantise",
+        Site::Max2 { .. } => "maximum",
+        Site::Copy { .. } => "copy",
+        Site::Output { .. } => "output",
+    }
+}
+
+const fn shift_of(site: &Site) -> Option<u32> {
+    match site {
+        Site::Requant { shift, .. } => Some(*shift),
+        Site::Max2 { .. } | Site::Copy { .. } | Site::Output { .. } => None,
+    }
+}
+
+/// The terms of a site's forms, as `conv 3x3 of 0`.
+fn reads(site: &Site) -> Vec<String> {
+    let term = |term: &Term| match term {
+        Term::Local { tensor, m } => format!("{m} times {tensor}"),
+        Term::Conv(conv) => {
+            format!("convolution {}x{} of {}", conv.y.taps, conv.x.taps, conv.tensor)
+        }
+        Term::Pick(pick) => format!("pick of {}", pick.tensor),
+        Term::Bias { .. } => "bias".to_owned(),
+        Term::Const { v } => format!("{v}"),
+    };
+    site.forms().flat_map(|form| &form.terms).map(term).collect()
+}
+
+fn table(table: &Table) -> String {
+    match table {
+        Table::Range { bits } => format!("range of {bits} bits"),
+        Table::Max2 { kmax } => format!("maximum, differences to {kmax}"),
+        Table::Clamp { bq, lo, hi } => format!("clamp of -{bq}..={bq} to {lo}..={hi}"),
+        Table::Function { bq, .. } => format!("function of -{bq}..={bq}"),
+    }
+}
