@@ -12,6 +12,7 @@
 //! | `float` | runs the float model on samples: ranges and reference outputs |
 //! | `quantise` | scales, shifts, integers, tables, places of weights (section 2 and 6.1) |
 //! | [`compile`] | all of it, and the report |
+//! | [`synthetic`] | models for tests and benches |
 //!
 //! What cannot be compiled fails here, in one sentence with the node's name and operator.
 
@@ -26,6 +27,7 @@ mod graph;
 mod lower;
 mod quantise;
 mod report;
+pub mod synthetic;
 mod view;
 
 pub use self::compile::{Compiled, compile};

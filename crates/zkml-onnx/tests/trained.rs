@@ -1,8 +1,9 @@
 //! Trained models, calibrated on a few samples and compared with the float model on others.
 
+use assay_zkml_onnx::synthetic::Seeded;
 use assay_zkml_onnx::{argmax, compile};
 
-use crate::models::{Model, package};
+use crate::models::{Model, package, reference};
 
 /// Samples that a model is calibrated on.
 const CALIBRATION: usize = 64;
@@ -33,4 +34,21 @@ fn digits_is_as_accurate_as_the_float_model() {
 fn tumour_is_as_accurate_as_the_float_model() {
     let model = package("tumour");
     assert_eq!((correct(&model), model.inputs.len()), (110, 114));
+}
+
+/// Models that others trained, on random inputs of the size of their training data.
+#[test]
+fn models_of_others_agree_with_the_float_model() {
+    for (name, inputs) in
+        [("deepprove_cnn_cifar_01.onnx", 3 * 32 * 32), ("deepprove_mlp_iris_01.onnx", 4)]
+    {
+        let Some(bytes) = reference(name) else { continue };
+        let mut numbers = Seeded::new(1);
+        let samples: Vec<Vec<f32>> = (0..40).map(|_| numbers.uniform(inputs, 1.0)).collect();
+        let compiled = compile(&bytes, &samples).unwrap();
+        let agreement = compiled.report.agreement;
+        assert_eq!(agreement.same_argmax, samples.len(), "{name}: {agreement:?}");
+        let error = agreement.greatest_error / agreement.greatest_output;
+        assert!(error < 0.05, "{name}: {agreement:?}");
+    }
 }
