@@ -30,7 +30,7 @@ mod report;
 pub mod synthetic;
 mod view;
 
-pub use self::compile::{Compiled, compile};
+pub use self::compile::{Compiled, Options, compile};
 pub use self::error::{CompileError, Refusal};
 pub use self::graph::MAX_MODEL_BYTES;
-pub use self::report::{Agreement, Report, SiteReport, agreement, argmax};
+pub use self::report::{SiteSummary, Summary};

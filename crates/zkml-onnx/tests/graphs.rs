@@ -1,7 +1,7 @@
 //! Whole graphs against the float model.
 
 use assay_zkml_onnx::synthetic::{Seeded, dense, lenet, mlp, random_graph, residual};
-use assay_zkml_onnx::{CompileError, compile};
+use assay_zkml_onnx::{CompileError, Options, compile};
 
 fn samples(values: usize, count: usize) -> Vec<Vec<f32>> {
     let mut numbers = Seeded::new(7);
@@ -10,8 +10,8 @@ fn samples(values: usize, count: usize) -> Vec<Vec<f32>> {
 
 /// Returns the greatest error on the samples as a part of the greatest output.
 fn error(bytes: &[u8], samples: &[Vec<f32>]) -> Result<f32, CompileError> {
-    let agreement = compile(bytes, samples)?.report.agreement;
-    assert_eq!(agreement.samples, samples.len());
+    let agreement = compile(bytes, samples, &Options::default())?.summary.agreement;
+    assert_eq!(agreement.samples as usize, samples.len());
     // A graph may give zeros only.
     Ok(agreement.greatest_error / agreement.greatest_output.max(f32::MIN_POSITIVE))
 }

@@ -5,6 +5,7 @@
     reason = "a test that cannot go on says so by panicking, one that is left out on the screen"
 )]
 
+mod files;
 mod graphs;
 mod models;
 mod trained;

@@ -10,6 +10,7 @@
 
 mod descriptor;
 mod executor;
+mod files;
 mod lookups;
 mod network;
 mod opening;

@@ -1,7 +1,11 @@
-//! A model around its program: how real inputs become integers, and raw outputs real.
+//! A model around its program: how real inputs become integers and raw outputs real, and its files.
 
+mod file;
 mod order;
 mod quantisation;
+mod report;
 
+pub use self::file::{FileError, MAX_KEY_BYTES, MAX_MODEL_BYTES, ModelFile, VerifyingFile};
 pub use self::order::{Order, OrderError};
 pub use self::quantisation::{Dequantisation, Quantisation, QuantiseError, Quantised, ScaleError};
+pub use self::report::{Agreement, NodeName, Report, argmax};
