@@ -1,16 +1,19 @@
 //! The whole way from a file's bytes to a program that was compared with the float model.
 
 use assay_zkml::execute::execute;
-use assay_zkml::model::{Dequantisation, Order, Quantisation};
+use assay_zkml::model::{
+    Agreement, Dequantisation, FileError, ModelFile, NodeName, Order, Quantisation, Report,
+};
 use assay_zkml::program::{CheckedProgram, Place, Program, ProgramError};
+use assay_zkml::tensor_code::Digest;
 
 use crate::draft::{self, Draft, Label, Scale};
 use crate::error::{CompileError, Refusal};
 use crate::float::{FloatModel, input_ranges};
-use crate::graph::{Graph, decode};
+use crate::graph::{Graph, decode, output_name, prune};
 use crate::lower::lower;
 use crate::quantise::{quantise, scales};
-use crate::report::{Agreement, Report, SiteReport, shift};
+use crate::report::{SiteSummary, Summary};
 
 /// `TensorProto.DataType.FLOAT`.
 const FLOAT: i32 = 1;
@@ -27,8 +30,26 @@ pub struct Compiled {
     pub input: Quantisation,
     /// The program's raw output to real ones.
     pub output: Dequantisation,
-    /// How it compares with the float model.
-    pub report: Report,
+    /// The digest of the ONNX file.
+    pub source: Digest,
+    /// How large it is, and how it compares with the float model.
+    pub summary: Summary,
+}
+
+/// How a model is compiled.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Options {
+    /// The value that is the output, if not the graph's: the logits in front of a Softmax.
+    pub output: Option<String>,
+    /// The largest stored value between sites, 1 to 255; 127 is an int8.
+    pub largest: u8,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { output: None, largest: 127 }
+    }
 }
 
 /// Compiles the ONNX model `bytes`, calibrated on `samples`: inputs as the model takes them, row-major.
@@ -37,11 +58,19 @@ pub struct Compiled {
 ///
 /// Returns [`CompileError`] with the first thing that cannot be compiled, or a sample that the model
 /// does not take.
-pub fn compile(bytes: &[u8], samples: &[Vec<f32>]) -> Result<Compiled, CompileError> {
-    let model = decode(bytes)?;
-    let graph = Graph::read(&model)?;
+pub fn compile(
+    bytes: &[u8],
+    samples: &[Vec<f32>],
+    options: &Options,
+) -> Result<Compiled, CompileError> {
+    let mut model = decode(bytes)?;
+    let output = match &options.output {
+        Some(output) => output.clone(),
+        None => output_name(&model)?,
+    };
+    prune(&mut model, &output);
+    let graph = Graph::read(&model, &output)?;
     let input = graph.input.clone();
-    let output = graph.output.clone();
     if input.element != FLOAT {
         let refusal = Refusal::mismatch("element type of the input", "float", input.element);
         return Err(CompileError::Tensor { name: input.name, refusal });
@@ -59,7 +88,7 @@ pub fn compile(bytes: &[u8], samples: &[Vec<f32>]) -> Result<Compiled, CompileEr
     let channels = draft.tensors.first().map_or(1, |tensor| tensor.shape.c as usize);
     let (by_channel, range) = input_ranges(samples, &order.places(), channels);
     calibration.ranges.insert(input.name, range);
-    let quanta = scales(&draft, &calibration, &by_channel);
+    let quanta = scales(&draft, &calibration, &by_channel, options.largest);
     let Draft { tensors, sites, output, .. } = draft;
     let labels: Vec<Label> = sites.iter().map(|site| site.label.clone()).collect();
     let quantised = quantise(&tensors, sites, &quanta)?;
@@ -69,14 +98,10 @@ pub fn compile(bytes: &[u8], samples: &[Vec<f32>]) -> Result<Compiled, CompileEr
     let quantum = quanta.first().ok_or(CompileError::Ends { what: "input", got: 0 })?;
     let input = Quantisation::new(order, quantum.scales(), quantum.interval)?;
     let output = Dequantisation::new(order_of(output)?, quantised.output_scale)?;
-    let report = Report {
-        sites: site_reports(&program, &labels),
-        weights: weight_count(&program),
-        activations: tensors.iter().skip(1).map(|tensor| tensor.shape.cells()).sum(),
-        agreement: Agreement::default(),
-    };
-    let mut compiled = Compiled { program, weights, input, output, report };
-    compiled.report.agreement = compiled.compare(samples, &calibration.outputs)?;
+    let summary = Summary::new(&program, &labels);
+    let source = Digest::from(*blake3::hash(bytes).as_bytes());
+    let mut compiled = Compiled { program, weights, input, output, source, summary };
+    compiled.summary.agreement = compiled.compare(samples, &calibration.outputs)?;
     Ok(compiled)
 }
 
@@ -90,6 +115,22 @@ impl Compiled {
         let quantised = self.input.quantise(input)?;
         let execution = execute(&self.program, &self.weights, &quantised.values)?;
         Ok((self.output.dequantise(execution.output())?, quantised.clamped))
+    }
+
+    /// Commits to the weights and returns the model's file.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`FileError`] if the model is larger than a file may be.
+    pub fn into_file(self, name: String) -> Result<ModelFile, FileError> {
+        let Self { program, weights, input, output, source, summary } = self;
+        let name_of = |site: &SiteSummary| NodeName {
+            node: site.node.clone(),
+            operator: site.operator.clone(),
+        };
+        let nodes = summary.sites.iter().map(name_of).collect();
+        let report = Report { agreement: summary.agreement, nodes };
+        ModelFile::new(name, program, weights, input, output, source, report)
     }
 
     /// Compares the program with `outputs` of another executor of the model on `samples`.
@@ -148,25 +189,4 @@ fn at_site(error: ProgramError, labels: &[Label]) -> CompileError {
 fn order_of(order: draft::Order) -> Result<Order, CompileError> {
     let axes = order.axes.iter().filter_map(|&axis| u32::try_from(axis).ok()).collect();
     Ok(Order::new(order.dims, order.extents, axes)?)
-}
-
-fn site_reports(program: &CheckedProgram, labels: &[Label]) -> Vec<SiteReport> {
-    let program = program.program();
-    let tensors = program.tensors.iter().skip(1);
-    let sites = program.sites.iter().zip(tensors).zip(labels);
-    let report =
-        |((site, tensor), label): ((_, &assay_zkml::program::Tensor), &Label)| SiteReport {
-            node: label.node.clone(),
-            operator: label.operator.clone(),
-            shift: shift(site),
-            cells: tensor.shape.cells(),
-        };
-    sites.map(report).collect()
-}
-
-fn weight_count(program: &CheckedProgram) -> usize {
-    let count = |segment: &assay_zkml::program::Segment| {
-        segment.taps as usize * segment.outputs as usize * segment.channels as usize
-    };
-    program.program().segments.iter().map(count).sum()
 }

@@ -12,6 +12,7 @@
 //! | `float` | runs the float model on samples: ranges and reference outputs |
 //! | `quantise` | scales, shifts, integers, tables, places of weights (section 2 and 6.1) |
 //! | [`compile`] | all of it, and the report |
+//! | [`synthetic`] | models for tests and benches |
 //!
 //! What cannot be compiled fails here, in one sentence with the node's name and operator.
 
@@ -27,10 +28,11 @@ mod lower;
 mod quantise;
 mod reference;
 mod report;
+pub mod synthetic;
 mod view;
 
-pub use self::compile::{Compiled, compile};
+pub use self::compile::{Compiled, Options, compile};
 pub use self::error::{CompileError, Refusal};
 pub use self::graph::MAX_MODEL_BYTES;
 pub use self::reference::Reference;
-pub use self::report::{Agreement, Report, SiteReport, agreement, argmax};
+pub use self::report::{SiteSummary, Summary};

@@ -2,7 +2,7 @@
 
 use crate::error::CompileError;
 use crate::float::FloatModel;
-use crate::graph::{Graph, decode};
+use crate::graph::{Graph, decode, output_name};
 
 /// A float model, run by tract on one thread.
 #[derive(Debug)]
@@ -19,10 +19,10 @@ impl Reference {
     /// Returns [`CompileError`] if it is no model of one input and one output that can be run.
     pub fn new(bytes: &[u8]) -> Result<Self, CompileError> {
         let model = decode(bytes)?;
-        let graph = Graph::read(&model)?;
-        let output = [graph.output.clone()];
+        let output = output_name(&model)?;
+        let graph = Graph::read(&model, &output)?;
         let values = graph.input.dims.iter().map(|&dim| dim as usize).product();
-        Ok(Self { float: FloatModel::new(model, &graph.input, &output)?, values })
+        Ok(Self { float: FloatModel::new(model, &graph.input, &[output])?, values })
     }
 
     /// Returns the number of values of an input.

@@ -1,5 +1,12 @@
 //! The crate from outside.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+#![expect(
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on says so by panicking, one that is left out on the screen"
+)]
 
+mod files;
+mod graphs;
 mod models;
+mod operators;
 mod trained;

@@ -1,8 +1,10 @@
 //! Trained models, calibrated on a few samples and compared with the float model on others.
 
-use assay_zkml_onnx::{argmax, compile};
+use assay_zkml::model::argmax;
+use assay_zkml_onnx::synthetic::Seeded;
+use assay_zkml_onnx::{Options, compile};
 
-use crate::models::{Model, package};
+use crate::models::{Model, package, reference};
 
 /// Samples that a model is calibrated on.
 const CALIBRATION: usize = 64;
@@ -10,8 +12,8 @@ const CALIBRATION: usize = 64;
 /// Compiles on the first samples; returns how many of all have their label's output largest.
 fn correct(model: &Model) -> usize {
     let samples = model.inputs.get(..CALIBRATION).unwrap();
-    let compiled = compile(&model.bytes, samples).unwrap();
-    assert!(compiled.report.agreement.same_argmax * 100 >= 99 * CALIBRATION);
+    let compiled = compile(&model.bytes, samples, &Options::default()).unwrap();
+    assert!(compiled.summary.agreement.same_argmax as usize * 100 >= 99 * CALIBRATION);
     let pairs = model.inputs.iter().zip(&model.labels);
     let right = pairs.filter(|(input, label)| {
         let (output, _) = compiled.run(input).unwrap();
@@ -33,4 +35,21 @@ fn digits_is_as_accurate_as_the_float_model() {
 fn tumour_is_as_accurate_as_the_float_model() {
     let model = package("tumour");
     assert_eq!((correct(&model), model.inputs.len()), (110, 114));
+}
+
+/// Models that others trained, on random inputs of the size of their training data.
+#[test]
+fn models_of_others_agree_with_the_float_model() {
+    for (name, inputs) in
+        [("deepprove_cnn_cifar_01.onnx", 3 * 32 * 32), ("deepprove_mlp_iris_01.onnx", 4)]
+    {
+        let Some(bytes) = reference(name) else { continue };
+        let mut numbers = Seeded::new(1);
+        let samples: Vec<Vec<f32>> = (0..40).map(|_| numbers.uniform(inputs, 1.0)).collect();
+        let compiled = compile(&bytes, &samples, &Options::default()).unwrap();
+        let agreement = compiled.summary.agreement;
+        assert_eq!(agreement.same_argmax as usize, samples.len(), "{name}: {agreement:?}");
+        let error = agreement.greatest_error / agreement.greatest_output;
+        assert!(error < 0.05, "{name}: {agreement:?}");
+    }
 }

@@ -13,7 +13,7 @@
 //! | [`soundness`] | 6.4, 8 |
 //! | [`program`] | 2, 3 (key), 5 (tables), 6.1 (segments), 11 (key loading) |
 //! | [`execute`] | 2, 5 (columns) |
-//! | [`model`] | inputs to integers, raw outputs to reals |
+//! | [`model`] | the files of a model; inputs to integers, raw outputs to reals |
 //!
 //! The opening is succinct and **not zero-knowledge**: each one discloses a random combination of
 //! all rows and up to 152 columns of the code (section 9).

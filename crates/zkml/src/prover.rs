@@ -88,15 +88,17 @@ impl ProvingModel {
         Ok(Self { descriptor, weights })
     }
 
-    /// Takes up a registered program again.
+    /// Takes up a registered program again, with its weights committed to again.
     ///
     /// # Errors
     ///
     /// Returns [`ProveError::WeightRoot`] if the weights are not those of the key.
-    pub fn load(descriptor: Descriptor, weights: Vec<i16>) -> Result<Self, ProveError> {
-        let model = Self::register(descriptor.program().clone(), weights)?;
-        let (expected, got) = (descriptor.weight_root(), model.weights.root());
-        if expected == got { Ok(model) } else { Err(ProveError::WeightRoot { expected, got }) }
+    pub fn load(descriptor: Descriptor, weights: CommittedWeights) -> Result<Self, ProveError> {
+        let (expected, got) = (descriptor.weight_root(), weights.root());
+        if expected != got {
+            return Err(ProveError::WeightRoot { expected, got });
+        }
+        Ok(Self { descriptor, weights })
     }
 
     /// Returns the verifying key.

@@ -11,6 +11,7 @@
 mod advice;
 mod descriptor;
 mod executor;
+mod files;
 mod linear;
 mod lookups;
 mod network;

@@ -55,6 +55,9 @@ pub(crate) struct CompileArgs {
     /// without it
     #[arg(long, value_name = "INPUTS.json")]
     pub(crate) calibrate: Option<PathBuf>,
+    /// The value to take for the output instead of the graph's: the logits in front of a Softmax
+    #[arg(long, value_name = "NAME")]
+    pub(crate) logits: Option<String>,
     /// Where to write the compiled model
     #[arg(long, value_name = "M.zkml")]
     pub(crate) out: PathBuf,

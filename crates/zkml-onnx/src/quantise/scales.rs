@@ -14,20 +14,24 @@ pub(crate) struct Quantum {
     pub(crate) interval: Interval,
 }
 
-/// Largest stored value of a tensor between sites: that of an int8.
-const LARGEST: i32 = 127;
 /// Steps of the input, which is an uint8 where it is never negative.
 const INPUT_STEPS: i32 = 255;
 
 /// Returns the scale of each tensor; the output's comes with its weights. `input` has the range of
-/// each channel of the input.
-pub(crate) fn scales(draft: &Draft, calibration: &Calibration, input: &[Range]) -> Vec<Quantum> {
+/// each channel of the input; `largest` is the largest stored value of a tensor between sites.
+pub(crate) fn scales(
+    draft: &Draft,
+    calibration: &Calibration,
+    input: &[Range],
+    largest: u8,
+) -> Vec<Quantum> {
+    let largest = i32::from(largest.max(1));
     let mut quanta: Vec<Quantum> = Vec::with_capacity(draft.tensors.len());
     for (index, tensor) in draft.tensors.iter().enumerate() {
         let quantum = if index == 0 && has_channels(draft) {
             by_channel(input)
         } else {
-            quantum(tensor, index == 0, calibration, &quanta)
+            quantum(tensor, (index > 0).then_some(largest), calibration, &quanta)
         };
         quanta.push(quantum);
     }
@@ -36,15 +40,16 @@ pub(crate) fn scales(draft: &Draft, calibration: &Calibration, input: &[Range]) 
 
 fn quantum(
     tensor: &DraftTensor,
-    input: bool,
+    largest: Option<i32>,
     calibration: &Calibration,
     earlier: &[Quantum],
 ) -> Quantum {
     match &tensor.scale {
         Scale::Raw => Quantum::new(1.0, Interval::RAW),
         Scale::Same { tensor } => {
-            let unit = || Quantum::new(1.0, Interval::new(-LARGEST, LARGEST));
-            earlier.get(*tensor).cloned().unwrap_or_else(unit)
+            // Earlier tensors have theirs.
+            let missing = || Quantum::new(1.0, Interval::new(0, 0));
+            earlier.get(*tensor).cloned().unwrap_or_else(missing)
         }
         Scale::Given { scale, interval, clamp } => {
             Quantum::new(*scale, cut(*interval, *scale, *clamp))
@@ -54,7 +59,10 @@ fn quantum(
             let range = range.unwrap_or(Range { low: -1.0, high: 1.0 });
             let low = range.low.clamp(clamp.low, clamp.high).min(0.0);
             let high = range.high.clamp(clamp.low, clamp.high).max(0.0);
-            if input { asymmetric(low, high) } else { symmetric(low, high, *clamp) }
+            match largest {
+                None => asymmetric(low, high),
+                Some(largest) => symmetric(low, high, *clamp, largest),
+            }
         }
     }
 }
@@ -107,11 +115,11 @@ fn asymmetric(low: f64, high: f64) -> Quantum {
     Quantum::new(scale, Interval::new(lo, lo + INPUT_STEPS))
 }
 
-/// `-127..=127`, or `0..=127` behind a ReLU.
-fn symmetric(low: f64, high: f64, clamp: Clamp) -> Quantum {
-    let largest = if clamp.low >= 0.0 { high } else { high.max(-low) };
-    let scale = usable(largest / f64::from(LARGEST));
-    let whole = Interval::new(-LARGEST, LARGEST);
+/// `-127..=127`, or `0..=127` behind a ReLU, if 127 is the largest.
+fn symmetric(low: f64, high: f64, clamp: Clamp, largest: i32) -> Quantum {
+    let most = if clamp.low >= 0.0 { high } else { high.max(-low) };
+    let scale = usable(most / f64::from(largest));
+    let whole = Interval::new(-largest, largest);
     Quantum::new(scale, cut(whole, scale, clamp))
 }
 

@@ -2,24 +2,24 @@
 //!
 //! | part | bytes |
 //! |---|---|
-//! | `ASSAYZKP`, version | 8, 4 |
+//! | `assay-zkml-proof`, version | 16, 4 |
 //! | id of the model | 32 |
 //! | `lb` | 4 |
 //! | number of instances, the salt of each | 4, 32 each |
 //! | proof | the rest |
 
+use super::file::FileError;
 use crate::circuit::Circuit;
-use crate::program::ModelId;
+use crate::program::{Encoded as _, ModelId, Reader};
 use crate::statement::{Claim, Hash, Instance, IoTree, Statement, TooManyInstances};
-use crate::wire::{DIGEST_BYTES, Reader, encode_length};
-
-use super::file::{FileError, head};
+use crate::tensor_code::Digest;
 
 /// Largest proof file that is read, in bytes: above what any key allows within this version's caps
 /// on weights, columns and rounds.
-pub const MAX_PROOF_FILE_BYTES: usize = 1 << 28;
+pub const MAX_PROOF_BYTES: usize = 1 << 28;
 
-const MAGIC: &[u8; 8] = b"ASSAYZKP";
+const MAGIC: [u8; 16] = *b"assay-zkml-proof";
+const VERSION: u32 = 1;
 const MAX_LB: u32 = 10;
 const CONTEXT_DOMAIN: &[u8] = b"assay-zkml/1/context\0";
 
@@ -35,9 +35,14 @@ pub struct ProofFile {
 /// Returns `BLAKE3("assay-zkml/1/context" || 0 || verifying file's digest || request)`: the context
 /// of an instance, under which stand scales and the caller's own digest of his request.
 #[must_use]
-pub fn context(verifying_digest: &Hash, request: &Hash) -> Hash {
+pub fn context(verifying_file: &Digest, request: &Hash) -> Hash {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(CONTEXT_DOMAIN).update(verifying_digest).update(request).finalize().into()
+    hasher
+        .update(CONTEXT_DOMAIN)
+        .update(verifying_file.as_bytes())
+        .update(request)
+        .finalize()
+        .into()
 }
 
 /// Returns the statement about `instances`, in their order, with a claim for each.
@@ -103,11 +108,11 @@ impl ProofFile {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut out = MAGIC.to_vec();
-        out.extend_from_slice(&super::file::VERSION.to_le_bytes());
+        VERSION.write(&mut out);
         out.extend_from_slice(self.model.as_bytes());
-        out.extend_from_slice(&self.lb.to_le_bytes());
-        encode_length(self.salts.len(), &mut out);
-        self.salts.iter().for_each(|salt| out.extend_from_slice(salt));
+        self.lb.write(&mut out);
+        u32::try_from(self.salts.len()).unwrap_or(u32::MAX).write(&mut out);
+        out.extend_from_slice(self.salts.as_flattened());
         out.extend_from_slice(&self.proof);
         out
     }
@@ -118,14 +123,63 @@ impl ProofFile {
     ///
     /// Returns [`FileError`] with the first thing that does not hold.
     pub fn decode(bytes: &[u8]) -> Result<Self, FileError> {
-        let mut reader = Reader::new(bytes, MAX_PROOF_FILE_BYTES)?;
-        head(&mut reader, "proof file", MAGIC)?;
-        let model = reader.list::<DIGEST_BYTES>("id of the model", 1)?.first().copied();
-        let lb = reader.length("bits of the batch", MAX_LB as usize)?;
-        let salts = reader.length("instances", 1 << lb)?;
-        let salts = reader.list::<32>("salts", salts)?.to_vec();
-        let lb = u32::try_from(lb).unwrap_or(MAX_LB);
-        let model = ModelId::from(model.unwrap_or_default());
-        Ok(Self { model, lb, salts, proof: reader.rest().to_vec() })
+        let got = bytes.len();
+        if got > MAX_PROOF_BYTES {
+            return Err(FileError::Size { low: MAGIC.len(), high: MAX_PROOF_BYTES, got });
+        }
+        let mut reader = Reader::new(bytes);
+        let got: [u8; 16] = array(reader.bytes("magic", MAGIC.len())?);
+        if got != MAGIC {
+            return Err(FileError::Magic { expected: MAGIC, got });
+        }
+        let got = u32::read(&mut reader)?;
+        if got != VERSION {
+            return Err(FileError::Version { expected: VERSION, got });
+        }
+        let model = ModelId::from(array::<32>(reader.bytes("model id", 32)?));
+        let lb = u32::read(&mut reader)?;
+        let instances = u32::read(&mut reader)?;
+        if lb > MAX_LB || instances > 1 << lb {
+            return Err(FileError::Batch { lb, instances });
+        }
+        let salts = reader.bytes("salts", 32 * instances as usize)?.as_chunks().0.to_vec();
+        let proof = reader.bytes("proof", reader.left())?.to_vec();
+        Ok(Self { model, lb, salts, proof })
+    }
+}
+
+/// The bytes, of which there are as many as are asked for.
+fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    bytes.first_chunk().copied().unwrap_or([0; N])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_round_trips_and_what_is_none_is_refused() {
+        let model = ModelId::from([7; 32]);
+        let file = ProofFile::new(model, 2, vec![[1; 32], [2; 32], [3; 32]], vec![9; 10]);
+        let bytes = file.encode();
+        assert_eq!(ProofFile::decode(&bytes).unwrap(), file);
+        let head = bytes.len() - 10;
+        for length in 0..head {
+            assert!(ProofFile::decode(&bytes[..length]).is_err(), "{length}");
+        }
+        let changed = |at: usize, to: u8| {
+            let mut bytes = bytes.clone();
+            bytes[at] = to;
+            ProofFile::decode(&bytes)
+        };
+        assert!(matches!(changed(0, b'A'), Err(FileError::Magic { .. })));
+        assert_eq!(changed(16, 2).unwrap_err(), FileError::Version { expected: 1, got: 2 });
+        assert_eq!(changed(52, 11).unwrap_err(), FileError::Batch { lb: 11, instances: 3 });
+        assert_eq!(changed(52, 1).unwrap_err(), FileError::Batch { lb: 1, instances: 3 });
+    }
+
+    #[test]
+    fn batches_are_the_least_that_hold_all() {
+        assert_eq!([1, 2, 3, 4, 5, 64, 65].map(batch_bits), [0, 1, 2, 2, 3, 6, 7]);
     }
 }

@@ -38,6 +38,16 @@ pub enum DecodeError {
         /// The variant found.
         got: u8,
     },
+    /// A text is no UTF-8.
+    #[error("text at byte {at}: {valid} of {got} bytes are UTF-8")]
+    Text {
+        /// Where its bytes start.
+        at: usize,
+        /// Bytes before the first that is not.
+        valid: usize,
+        /// Bytes of the text.
+        got: usize,
+    },
     /// The weight matrix is not one of the protocol.
     #[error(transparent)]
     Shape(#[from] ShapeError),
@@ -65,6 +75,18 @@ impl<'a> Reader<'a> {
         let chunk = chunk.ok_or_else(|| self.truncated(what, N))?;
         self.at += N;
         Ok(*chunk)
+    }
+
+    /// Takes the next `length` bytes.
+    pub(crate) fn bytes(
+        &mut self,
+        what: &'static str,
+        length: usize,
+    ) -> Result<&'a [u8], DecodeError> {
+        let rest = self.bytes.get(self.at..).and_then(|rest| rest.get(..length));
+        let taken = rest.ok_or_else(|| self.truncated(what, length))?;
+        self.at += length;
+        Ok(taken)
     }
 
     const fn truncated(&self, what: &'static str, expected: usize) -> DecodeError {
@@ -168,6 +190,26 @@ impl<T: Encoded> Encoded for Vec<T> {
             items.push(T::read(from)?);
         }
         Ok(items)
+    }
+}
+
+impl Encoded for String {
+    const LEAST: usize = 4;
+
+    fn write(&self, out: &mut Vec<u8>) {
+        u32::try_from(self.len()).unwrap_or(u32::MAX).write(out);
+        out.extend_from_slice(self.as_bytes());
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let length = u32::read(from)? as usize;
+        let at = from.at;
+        let bytes = from.bytes("text", length)?;
+        std::str::from_utf8(bytes).map(str::to_owned).map_err(|error| DecodeError::Text {
+            at,
+            valid: error.valid_up_to(),
+            got: bytes.len(),
+        })
     }
 }
 

@@ -28,6 +28,7 @@ use crate::tensor_code::Shape;
 pub use self::bounds::SiteBounds;
 pub use self::check::CheckedProgram;
 pub use self::codec::DecodeError;
+pub(crate) use self::codec::{Encoded, Reader};
 pub use self::descriptor::{Descriptor, DescriptorError, MAX_DESCRIPTOR_BYTES, ModelId};
 pub use self::error::{Place, ProgramError, Relation, Rule};
 pub use self::form::{Axis, AxisMap, Conv, Form, Outside, Pick, Term, Window};

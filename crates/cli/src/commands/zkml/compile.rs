@@ -3,9 +3,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use assay_zkml::circuit::Circuit;
-use assay_zkml::model::{ModelFile, VerifyingFile};
-use assay_zkml::prover::ProvingModel;
-use assay_zkml_onnx::{CompileError, Compiled, MAX_MODEL_BYTES, Reference, compile};
+use assay_zkml_onnx::{CompileError, MAX_MODEL_BYTES, Options, Reference, compile};
 use serde_json::json;
 
 use super::data::read_inputs;
@@ -30,17 +28,18 @@ pub(super) fn run(args: &CompileArgs) -> Result<ExitCode, CliError> {
         Some(path) => read_inputs(path, MAX_SAMPLES)?,
         None => random_inputs(Reference::new(&bytes).map_err(refused)?.values()),
     };
-    let compiled = compile(&bytes, &samples).map_err(refused)?;
+    let mut options = Options::default();
+    options.output = args.logits.clone();
+    let compiled = compile(&bytes, &samples, &options).map_err(refused)?;
     drop(bytes);
-    let Compiled { program, weights, input, output, report, .. } = compiled;
-    let model = ProvingModel::register(program, weights).map_err(CliError::input)?;
-    let descriptor = model.descriptor().clone();
-    let id = descriptor.model_id();
-    let circuit = Circuit::new(&descriptor, 0).map_err(CliError::input)?;
-    let verifying = VerifyingFile::new(descriptor, input, output).map_err(CliError::failed)?;
-    let key = verifying.encode();
-    let file = ModelFile::new(verifying, model.weights().to_vec()).map_err(CliError::failed)?;
+    let summary = compiled.summary.clone();
+    let name = args.model.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let file = compiled.into_file(name.unwrap_or_default()).map_err(CliError::input)?;
+    let id = file.key().model_id();
+    let circuit = Circuit::new(file.key().descriptor(), 0).map_err(CliError::input)?;
+    let key = file.key().encode();
     let content = file.encode();
+    drop(file);
     let key_path = args.key.clone().unwrap_or_else(|| args.out.with_extension("vk"));
     if key_path == args.out {
         let message = format!("{}: model and verifying file cannot be one", key_path.display());
@@ -49,8 +48,8 @@ pub(super) fn run(args: &CompileArgs) -> Result<ExitCode, CliError> {
     write(&args.out, &content)?;
     write(&key_path, &key)?;
     let time = milliseconds(started);
-    let agreement = &report.agreement;
-    let shifts: Vec<u32> = report.sites.iter().filter_map(|site| site.shift).collect();
+    let agreement = &summary.agreement;
+    let shifts: Vec<u32> = summary.sites.iter().filter_map(|site| site.shift).collect();
     if args.json {
         output::json(&json!({
             "model_id": id.to_string(),
@@ -59,8 +58,8 @@ pub(super) fn run(args: &CompileArgs) -> Result<ExitCode, CliError> {
             "verifying_bytes": key.len(),
             "peak_rss_bytes": peak_memory(),
             "security_bits": circuit.budget().bits(),
-            "weights": report.weights,
-            "activations": report.activations,
+            "weights": summary.weights,
+            "activations": summary.activations,
             "shifts": shifts,
             "calibrated_on": if args.calibrate.is_some() { "inputs" } else { "random numbers" },
             "agreement": {
@@ -76,8 +75,8 @@ pub(super) fn run(args: &CompileArgs) -> Result<ExitCode, CliError> {
     output::field("model", id);
     output::field("written", format_args!("{} ({} bytes)", args.out.display(), content.len()));
     output::field("verifying", format_args!("{} ({} bytes)", key_path.display(), key.len()));
-    output::field("weights", report.weights);
-    output::field("cells", report.activations);
+    output::field("weights", summary.weights);
+    output::field("cells", summary.activations);
     let same =
         format!("{} of {} have the same largest output", agreement.same_argmax, agreement.samples);
     let error =

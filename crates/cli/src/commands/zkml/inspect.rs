@@ -13,22 +13,16 @@ use crate::{files, output};
 pub(super) fn run(args: &InspectArgs) -> Result<ExitCode, CliError> {
     let content = files::read(&args.file, MAX_MODEL_BYTES as u64)?;
     let wrong = in_file(&args.file);
-    match content.get(..8) {
-        Some(b"ASSAYZKV") => {
+    match content.get(..16) {
+        Some(b"assay-zkml-key\0\0") => {
             let file = VerifyingFile::decode(&content).map_err(wrong)?;
             model("verifying file", &file, None, content.len(), args.json)?;
         }
-        Some(b"ASSAYZKM") => {
+        Some(b"assay-zkml-model") => {
             let file = ModelFile::decode(&content).map_err(wrong)?;
-            model(
-                "model file",
-                file.verifying(),
-                Some(file.weights().len()),
-                content.len(),
-                args.json,
-            )?;
+            model("model file", file.key(), Some(file.weights().len()), content.len(), args.json)?;
         }
-        Some(b"ASSAYZKP") => {
+        Some(b"assay-zkml-proof") => {
             proof(&ProofFile::decode(&content).map_err(wrong)?, content.len(), args.json)?;
         }
         _ => {

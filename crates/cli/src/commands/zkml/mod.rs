@@ -11,10 +11,9 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use assay_zkml::model::{
-    FileError, MAX_MODEL_BYTES, MAX_VERIFYING_BYTES, ModelFile, VerifyingFile,
-};
-use assay_zkml::prover::{ProveError, ProvingModel};
+use assay_primitives::Digest;
+use assay_zkml::model::{FileError, MAX_KEY_BYTES, MAX_MODEL_BYTES, ModelFile, VerifyingFile};
+use assay_zkml::prover::ProvingModel;
 
 use crate::args::ZkmlCommand;
 use crate::error::CliError;
@@ -30,31 +29,20 @@ pub(super) fn run(command: &ZkmlCommand) -> Result<ExitCode, CliError> {
     }
 }
 
-/// A compiled model as it is on the disk.
-struct Loaded {
-    verifying: VerifyingFile,
-    weights: Vec<i16>,
-    bytes: usize,
-}
-
-fn load(path: &Path) -> Result<Loaded, CliError> {
+/// Reads a compiled model; also says how long the file is.
+fn load(path: &Path) -> Result<(ModelFile, usize), CliError> {
     let content = files::read(path, MAX_MODEL_BYTES as u64)?;
-    let file = ModelFile::decode(&content).map_err(in_file(path))?;
-    let (verifying, weights) = file.into_parts();
-    Ok(Loaded { verifying, weights, bytes: content.len() })
+    Ok((ModelFile::decode(&content).map_err(in_file(path))?, content.len()))
 }
 
-impl Loaded {
-    /// Commits to the weights again, which is what shows that they are the key's.
-    fn proving(&mut self, path: &Path) -> Result<ProvingModel, CliError> {
-        let weights = std::mem::take(&mut self.weights);
-        let model = ProvingModel::load(self.verifying.descriptor().clone(), weights);
-        model.map_err(|error: ProveError| CliError::Input(format!("{}: {error}", path.display())))
-    }
+/// Commits to a model's weights again, which is what shows that they are the key's.
+fn proving(file: &ModelFile, path: &Path) -> Result<ProvingModel, CliError> {
+    let weights = file.commit().map_err(in_file(path))?;
+    ProvingModel::load(file.key().descriptor().clone(), weights).map_err(CliError::input)
 }
 
 fn load_verifying(path: &Path) -> Result<(VerifyingFile, usize), CliError> {
-    let content = files::read(path, MAX_VERIFYING_BYTES as u64)?;
+    let content = files::read(path, MAX_KEY_BYTES as u64)?;
     Ok((VerifyingFile::decode(&content).map_err(in_file(path))?, content.len()))
 }
 
@@ -64,8 +52,7 @@ fn in_file(path: &Path) -> impl Fn(FileError) -> CliError {
 
 /// The caller's text as 32 bytes.
 fn request_digest(context: &str) -> [u8; 32] {
-    use assay_primitives::Sha256Digest;
-    *Sha256Digest::of(context.as_bytes()).as_bytes()
+    Digest::of(context.as_bytes()).0
 }
 
 /// Milliseconds since `start`, to the microsecond.

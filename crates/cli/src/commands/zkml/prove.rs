@@ -10,7 +10,7 @@ use assay_zkml::verifier::verify_bytes;
 use serde_json::json;
 
 use super::data::{MAX_BATCH, Outputs, quantise, read_inputs};
-use super::{load, milliseconds, peak_memory, request_digest};
+use super::{load, milliseconds, peak_memory, proving, request_digest};
 use crate::args::ProveArgs;
 use crate::error::CliError;
 use crate::files::{self, Readers};
@@ -19,11 +19,11 @@ use crate::output;
 pub(super) fn run(args: &ProveArgs) -> Result<ExitCode, CliError> {
     let rows = read_inputs(&args.input, MAX_BATCH)?;
     let started = Instant::now();
-    let mut loaded = load(&args.model)?;
-    let inputs = quantise(&args.input, &rows, loaded.verifying.input())?;
+    let (file, program_bytes) = load(&args.model)?;
+    let inputs = quantise(&args.input, &rows, file.key().input())?;
     let clamped: usize = inputs.iter().map(|input| input.clamped).sum();
     let inputs: Vec<Vec<i32>> = inputs.into_iter().map(|input| input.values).collect();
-    let model = loaded.proving(&args.model)?;
+    let model = proving(&file, &args.model)?;
     let lb = batch_bits(inputs.len());
     let circuit = Circuit::new(model.descriptor(), lb).map_err(CliError::input)?;
     let load_time = milliseconds(started);
@@ -32,7 +32,7 @@ pub(super) fn run(args: &ProveArgs) -> Result<ExitCode, CliError> {
     let runs = execute_batch(circuit.program(), model.weights(), lb, &inputs);
     let runs = runs.map_err(CliError::failed)?;
     let run_time = milliseconds(started);
-    let bound = context(&loaded.verifying.digest(), &request_digest(&args.context));
+    let bound = context(&file.key().digest(), &request_digest(&args.context));
     let mut salts = vec![[0; 32]; inputs.len()];
     for salt in &mut salts {
         SystemRandomness.fill(salt).map_err(CliError::failed)?;
@@ -57,9 +57,9 @@ pub(super) fn run(args: &ProveArgs) -> Result<ExitCode, CliError> {
         Some(milliseconds(started))
     };
     let raw = runs.iter().take(inputs.len()).map(|run| run.output().to_vec()).collect();
-    let outputs = Outputs::new(loaded.verifying.output(), raw)?;
-    let file = ProofFile::new(said.model, lb, salts, proof).encode();
-    files::replace(&args.out, &file, Readers::Everybody)?;
+    let outputs = Outputs::new(file.key().output(), raw)?;
+    let content = ProofFile::new(said.model, lb, salts, proof).encode();
+    files::replace(&args.out, &content, Readers::Everybody)?;
     if let Some(path) = &args.output {
         outputs.write(path)?;
     }
@@ -71,9 +71,9 @@ pub(super) fn run(args: &ProveArgs) -> Result<ExitCode, CliError> {
             "run_ms": run_time,
             "prove_ms": time,
             "verify_ms": verify_time,
-            "proof_bytes": file.len(),
-            "program_bytes": loaded.bytes,
-            "verifying_bytes": loaded.verifying.encode().len(),
+            "proof_bytes": content.len(),
+            "program_bytes": program_bytes,
+            "verifying_bytes": file.key().encode().len(),
             "peak_rss_bytes": peak_memory(),
             "security_bits": bits,
             "batch": 1 << lb,
@@ -85,7 +85,7 @@ pub(super) fn run(args: &ProveArgs) -> Result<ExitCode, CliError> {
     }
     output::field("model", said.model);
     output::field("inferences", format_args!("{} in a batch of {}", inputs.len(), 1 << lb));
-    output::field("proof", format_args!("{} ({} bytes)", args.out.display(), file.len()));
+    output::field("proof", format_args!("{} ({} bytes)", args.out.display(), content.len()));
     output::field("security", format_args!("{bits:.1} bits, proven; not zero-knowledge"));
     output::field("proven in", format_args!("{time} ms, {run_time} ms of it running the program"));
     match verify_time {

@@ -2,7 +2,8 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use assay_zkml::execute::execute;
-use assay_zkml_onnx::{MAX_MODEL_BYTES, Reference, agreement};
+use assay_zkml::model::Agreement;
+use assay_zkml_onnx::{MAX_MODEL_BYTES, Reference};
 use serde_json::{Value, json};
 
 use super::data::{Outputs, quantise, read_inputs};
@@ -15,15 +16,15 @@ use crate::{files, output};
 const MAX_RUNS: usize = 1 << 16;
 
 pub(super) fn run(args: &RunArgs) -> Result<ExitCode, CliError> {
-    let loaded = load(&args.model)?;
-    let verifying = &loaded.verifying;
+    let (file, bytes) = load(&args.model)?;
+    let verifying = file.key();
     let rows = read_inputs(&args.input, MAX_RUNS)?;
     let inputs = quantise(&args.input, &rows, verifying.input())?;
     let program = verifying.descriptor().program();
     let started = Instant::now();
     let mut raw = Vec::with_capacity(inputs.len());
     for input in &inputs {
-        let run = execute(program, &loaded.weights, &input.values).map_err(CliError::failed)?;
+        let run = execute(program, file.weights(), &input.values).map_err(CliError::failed)?;
         raw.push(run.output().to_vec());
     }
     let time = milliseconds(started);
@@ -38,12 +39,12 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitCode, CliError> {
     });
     let against = against.transpose()?;
     let clamped: usize = inputs.iter().map(|input| input.clamped).sum();
-    let id = verifying.descriptor().model_id();
+    let id = verifying.model_id();
     if args.json {
         output::json(&json!({
             "model_id": id.to_string(),
             "run_ms": time,
-            "program_bytes": loaded.bytes,
+            "program_bytes": bytes,
             "peak_rss_bytes": peak_memory(),
             "clamped": clamped,
             "float": against,
@@ -85,9 +86,11 @@ fn compare(
         times.push(milliseconds(started) * 1e3);
     }
     times.sort_by(f64::total_cmp);
-    let pairs =
-        expected.iter().map(Vec::as_slice).zip(outputs.output_data.iter().map(Vec::as_slice));
-    let told = agreement(pairs);
+    let mut told = Agreement::default();
+    expected
+        .iter()
+        .zip(&outputs.output_data)
+        .for_each(|(expected, got)| told.add(expected, got, 0));
     Ok(json!({
         "samples": told.samples,
         "same_argmax": told.same_argmax,

@@ -2,7 +2,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use assay_zkml::circuit::Circuit;
-use assay_zkml::model::{MAX_PROOF_FILE_BYTES, ProofFile, context, statement};
+use assay_zkml::model::{MAX_PROOF_BYTES, ProofFile, context, statement};
 use assay_zkml::statement::Instance;
 use assay_zkml::verifier::{VerifiedProof, verify_bytes};
 use serde_json::json;
@@ -16,7 +16,7 @@ use crate::output::{self, Style};
 
 pub(super) fn run(args: &ZkmlVerifyArgs) -> Result<ExitCode, CliError> {
     let (verifying, key_bytes) = load_verifying(&args.key)?;
-    let content = files::read(&args.proof, MAX_PROOF_FILE_BYTES as u64)?;
+    let content = files::read(&args.proof, MAX_PROOF_BYTES as u64)?;
     let file = ProofFile::decode(&content).map_err(in_file(&args.proof))?;
     let rows = read_inputs(&args.input, MAX_BATCH)?;
     let outputs = Outputs::read(&args.output)?;

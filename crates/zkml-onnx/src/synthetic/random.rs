@@ -1,0 +1,261 @@
+//! Random graphs: odd strides, paddings, dilations, groups, branches, layouts.
+
+use super::{Attribute, Builder, Seeded};
+
+/// A random model.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct RandomGraph {
+    /// The file.
+    pub bytes: Vec<u8>,
+    /// The number of values of the input.
+    pub inputs: usize,
+    /// The operators, in order.
+    pub operators: Vec<&'static str>,
+}
+
+impl RandomGraph {
+    /// Returns `count` random inputs of `-1.0..1.0`.
+    #[must_use]
+    pub fn samples(&self, seed: u64, count: usize) -> Vec<Vec<f32>> {
+        let mut numbers = Seeded::new(seed);
+        (0..count).map(|_| numbers.uniform(self.inputs, 1.0)).collect()
+    }
+}
+
+/// A value of shape `[1, c, y, x]`.
+#[derive(Clone, Debug)]
+struct Image {
+    name: String,
+    c: u32,
+    y: u32,
+    x: u32,
+}
+
+/// Attributes of a node by name.
+type Attributes = Vec<(&'static str, Attribute)>;
+
+struct Growing {
+    builder: Builder,
+    numbers: Seeded,
+    images: Vec<Image>,
+    operators: Vec<&'static str>,
+}
+
+/// Most channels, and the longest side.
+const MOST_CHANNELS: u32 = 12;
+const LONGEST: u32 = 18;
+
+/// Returns a graph of 5 to 30 nodes that follows from the seed.
+#[must_use]
+pub fn random_graph(seed: u64) -> RandomGraph {
+    let mut numbers = Seeded::new(seed);
+    let (c, y, x) = (1 + numbers.below(5), 4 + numbers.below(10), 4 + numbers.below(10));
+    let builder = Builder::batched(&[c, y, x]);
+    let first = Image { name: "x".to_owned(), c, y, x };
+    let mut growing = Growing { builder, numbers, images: vec![first], operators: Vec::new() };
+    let nodes = 2 + growing.numbers.below(26);
+    for _ in 0..nodes {
+        growing.grow();
+    }
+    let output = growing.head();
+    let bytes = growing.builder.finish(&output);
+    RandomGraph { bytes, inputs: (c * y * x) as usize, operators: growing.operators }
+}
+
+impl Growing {
+    /// Returns a value to read: mostly the newest.
+    fn pick(&mut self) -> Image {
+        let newest = self.images.len().saturating_sub(1);
+        let index = if self.numbers.below(10) < 7 {
+            newest
+        } else {
+            self.numbers.below(u32::try_from(self.images.len()).unwrap_or(1)) as usize
+        };
+        let empty = || Image { name: "x".to_owned(), c: 1, y: 1, x: 1 };
+        self.images.get(index).or_else(|| self.images.last()).cloned().unwrap_or_else(empty)
+    }
+
+    fn add(
+        &mut self,
+        operator: &'static str,
+        inputs: &[&str],
+        attributes: &[(&str, Attribute)],
+        [c, y, x]: [u32; 3],
+    ) {
+        let name = self.builder.node(operator, inputs, attributes);
+        self.operators.push(operator);
+        self.images.push(Image { name, c, y, x });
+    }
+
+    fn grow(&mut self) {
+        let image = self.pick();
+        let Image { name, c, y, x } = &image;
+        let same = [*c, *y, *x];
+        match self.numbers.below(16) {
+            0..=3 => self.conv(&image),
+            4 | 5 => self.add("Relu", &[name], &[], same),
+            6 => self.clip(&image),
+            7 => self.batch_norm(&image),
+            8 => self.max_pool(&image),
+            9 => self.average_pool(&image),
+            10 => self.join(&image, "Add"),
+            11 => self.join(&image, "Concat"),
+            12 => self.pad(&image),
+            13 => self.affine(&image),
+            14 => {
+                let order = Attribute::Ints(vec![0, 1, 3, 2]);
+                self.add("Transpose", &[name], &[("perm", order)], [*c, *x, *y]);
+            }
+            _ => self.add("Identity", &[name], &[], same),
+        }
+    }
+
+    fn random_weights(&mut self, dims: &[u32]) -> String {
+        let count = dims.iter().map(|&dim| dim as usize).product();
+        let inputs: u32 = dims.iter().skip(1).product();
+        let size = (6.0 / f32::from(u16::try_from(inputs).unwrap_or(u16::MAX))).sqrt();
+        let values = self.numbers.uniform(count, size);
+        self.builder.floats(dims, &values)
+    }
+
+    fn conv(&mut self, image: &Image) {
+        let numbers = &mut self.numbers;
+        let divisors: Vec<u32> = (1..=image.c).filter(|d| image.c.is_multiple_of(*d)).collect();
+        let index = numbers.below(u32::try_from(divisors.len()).unwrap_or(1)) as usize;
+        let groups = divisors.get(index).copied().unwrap_or(1);
+        let outputs = groups * (1 + numbers.below((MOST_CHANNELS / groups).max(1)));
+        let [ky, kx] = [1 + numbers.below(3), 1 + numbers.below(3)];
+        let [sy, sx] = [1 + numbers.below(3), 1 + numbers.below(3)];
+        let [dy, dx] = [1 + numbers.below(2), 1 + numbers.below(2)];
+        let pads: Vec<u32> = (0..4).map(|_| numbers.below(3)).collect();
+        let [top, left, bottom, right] = *pads.as_slice() else { return };
+        let side = |extent: u32, pads: u32, taps: u32, dilation: u32, stride: u32| {
+            let room = (extent + pads).checked_sub((taps - 1) * dilation + 1)?;
+            Some(room / stride + 1)
+        };
+        let sides =
+            side(image.y, top + bottom, ky, dy, sy).zip(side(image.x, left + right, kx, dx, sx));
+        let Some((y, x)) = sides else { return };
+        let weights = self.random_weights(&[outputs, image.c / groups, ky, kx]);
+        let values = self.numbers.uniform(outputs as usize, 0.5);
+        let bias = self.builder.floats(&[outputs], &values);
+        let ints = |values: &[u32]| Attribute::Ints(values.iter().map(|&v| i64::from(v)).collect());
+        let attributes = [
+            ("group", Attribute::Int(i64::from(groups))),
+            ("strides", ints(&[sy, sx])),
+            ("dilations", ints(&[dy, dx])),
+            ("pads", ints(&pads)),
+        ];
+        self.add("Conv", &[&image.name, &weights, &bias], &attributes, [outputs, y, x]);
+    }
+
+    fn clip(&mut self, image: &Image) {
+        let low = self.builder.floats(&[], &[-0.5]);
+        let high = self.builder.floats(&[], &[1.5]);
+        let same = [image.c, image.y, image.x];
+        self.add("Clip", &[&image.name, &low, &high], &[], same);
+    }
+
+    fn batch_norm(&mut self, image: &Image) {
+        let mut vector = |centre: f32, size: f32| {
+            let mut values = self.numbers.uniform(image.c as usize, size);
+            values.iter_mut().for_each(|value| *value += centre);
+            self.builder.floats(&[image.c], &values)
+        };
+        let parts = [vector(1.0, 0.5), vector(0.0, 0.5), vector(0.0, 0.5), vector(1.0, 0.5)];
+        let [gain, bias, mean, variance] = &parts;
+        let inputs = [image.name.as_str(), gain, bias, mean, variance];
+        self.add("BatchNormalization", &inputs, &[], [image.c, image.y, image.x]);
+    }
+
+    /// Returns a window, its stride and its padding, and the outputs along both axes.
+    fn window(&mut self, image: &Image) -> Option<(Attributes, [u32; 2])> {
+        let [ky, kx] = [1 + self.numbers.below(3), 1 + self.numbers.below(3)];
+        let [sy, sx] = [1 + self.numbers.below(2), 1 + self.numbers.below(2)];
+        let [py, px] = [self.numbers.below(ky), self.numbers.below(kx)];
+        let side = |extent: u32, pads: u32, taps: u32, stride: u32| {
+            Some((extent + pads).checked_sub(taps)? / stride + 1)
+        };
+        let outputs = [side(image.y, 2 * py, ky, sy)?, side(image.x, 2 * px, kx, sx)?];
+        let ints = |values: &[u32]| Attribute::Ints(values.iter().map(|&v| i64::from(v)).collect());
+        let attributes = vec![
+            ("kernel_shape", ints(&[ky, kx])),
+            ("strides", ints(&[sy, sx])),
+            ("pads", ints(&[py, px, py, px])),
+        ];
+        Some((attributes, outputs))
+    }
+
+    fn max_pool(&mut self, image: &Image) {
+        let Some((attributes, [y, x])) = self.window(image) else { return };
+        self.add("MaxPool", &[&image.name], &attributes, [image.c, y, x]);
+    }
+
+    fn average_pool(&mut self, image: &Image) {
+        if self.numbers.below(8) == 0 {
+            return self.add("GlobalAveragePool", &[&image.name], &[], [image.c, 1, 1]);
+        }
+        let Some((mut attributes, [y, x])) = self.window(image) else { return };
+        attributes.push(("count_include_pad", Attribute::Int(1)));
+        self.add("AveragePool", &[&image.name], &attributes, [image.c, y, x]);
+    }
+
+    /// Adds or joins a value of a fitting shape, if there is one.
+    fn join(&mut self, image: &Image, operator: &'static str) {
+        let fits = |other: &&Image| {
+            let channels = operator == "Concat" || other.c == image.c;
+            (other.y, other.x) == (image.y, image.x) && channels
+        };
+        let fitting: Vec<Image> = self.images.iter().filter(fits).cloned().collect();
+        let index = self.numbers.below(u32::try_from(fitting.len()).unwrap_or(1)) as usize;
+        let Some(other) = fitting.get(index) else { return };
+        if operator == "Add" {
+            let same = [image.c, image.y, image.x];
+            return self.add("Add", &[&image.name, &other.name], &[], same);
+        }
+        if image.c + other.c <= MOST_CHANNELS {
+            let axis = [("axis", Attribute::Int(1))];
+            let shape = [image.c + other.c, image.y, image.x];
+            self.add("Concat", &[&image.name, &other.name], &axis, shape);
+        } else if other.c == image.c && 2 * image.y <= LONGEST {
+            let axis = [("axis", Attribute::Int(-2))];
+            let shape = [image.c, 2 * image.y, image.x];
+            self.add("Concat", &[&image.name, &other.name], &axis, shape);
+        }
+    }
+
+    fn pad(&mut self, image: &Image) {
+        if image.y > LONGEST || image.x > LONGEST {
+            return;
+        }
+        let pads: Vec<u32> = (0..4).map(|_| self.numbers.below(3)).collect();
+        let [top, left, bottom, right] = *pads.as_slice() else { return };
+        let all = [0, 0, top, left, 0, 0, bottom, right].map(i64::from);
+        let pads = self.builder.integers(&all);
+        let shape = [image.c, image.y + top + bottom, image.x + left + right];
+        self.add("Pad", &[&image.name, &pads], &[], shape);
+    }
+
+    fn affine(&mut self, image: &Image) {
+        let operators = ["Mul", "Add", "Sub"];
+        let index = self.numbers.below(3) as usize;
+        let operator = operators.get(index).copied().unwrap_or("Mul");
+        let channels = if self.numbers.below(2) == 0 { 1 } else { image.c };
+        let values = self.numbers.uniform(channels as usize, 1.5);
+        let constant = self.builder.floats(&[1, channels, 1, 1], &values);
+        let same = [image.c, image.y, image.x];
+        self.add(operator, &[&image.name, &constant], &[], same);
+    }
+
+    /// Ends in a vector of three to ten values.
+    fn head(&mut self) -> String {
+        let Image { name, c, y, x } = self.pick();
+        let flat = self.builder.node("Flatten", &[&name], &[]);
+        let outputs = 3 + self.numbers.below(8);
+        let weights = self.random_weights(&[outputs, c * y * x]);
+        let transposed = [("transB", Attribute::Int(1))];
+        self.operators.extend(["Flatten", "Gemm"]);
+        self.builder.node("Gemm", &[&flat, &weights], &transposed)
+    }
+}

@@ -1,0 +1,184 @@
+//! The two files of a model: one encoding each, and nothing else is read.
+
+use assay_zkml::model::{
+    Agreement, Dequantisation, FileError, ModelFile, NodeName, Order, Quantisation, Report,
+    VerifyingFile,
+};
+use assay_zkml::program::Interval;
+use assay_zkml::tensor_code::Digest;
+
+use crate::network::{INT8, network};
+
+fn order(dims: &[u32]) -> Order {
+    let axes = (0..dims.len() as u32).collect();
+    Order::new(dims.to_vec(), dims.to_vec(), axes).unwrap()
+}
+
+fn report() -> Report {
+    let agreement = Agreement {
+        samples: 10,
+        same_argmax: 9,
+        clamped: 3,
+        greatest_error: 0.25,
+        greatest_output: 8.0,
+    };
+    let name =
+        |node: &str, operator: &str| NodeName { node: node.into(), operator: operator.into() };
+    Report { agreement, nodes: vec![name("conv1", "Conv"), name("ausgang", "Gemm")] }
+}
+
+fn build(input: Quantisation, output: u32, name: &str) -> Result<ModelFile, FileError> {
+    let net = network(0);
+    let output = Dequantisation::new(order(&[1, output]), 0.5).unwrap();
+    let source = Digest::from([9; 32]);
+    ModelFile::new(name.into(), net.checked(), net.weights, input, output, source, report())
+}
+
+fn outputs() -> u32 {
+    network(0).program.tensors.last().unwrap().shape.cells() as u32
+}
+
+fn model() -> ModelFile {
+    let input = Quantisation::new(order(&[6, 5, 3]), vec![0.1, 0.2, 0.3], INT8).unwrap();
+    build(input, outputs(), "network").unwrap()
+}
+
+/// Puts the right digest behind a changed body.
+fn resealed(mut bytes: Vec<u8>) -> Vec<u8> {
+    let body = bytes.len() - 32;
+    let digest = blake3::hash(&bytes[..body]);
+    bytes[body..].copy_from_slice(digest.as_bytes());
+    bytes
+}
+
+#[test]
+fn both_files_round_trip() {
+    let model = model();
+    let read = ModelFile::decode(&model.encode()).unwrap();
+    assert_eq!(read, model);
+    assert_eq!(read.report(), &report());
+    assert_eq!(read.weights(), network(0).weights);
+    assert_eq!(read.source().as_bytes(), &[9; 32]);
+    let key = VerifyingFile::decode(&model.key().encode()).unwrap();
+    assert_eq!(&key, model.key());
+    assert_eq!(key.name(), "network");
+    assert_eq!(key.input().scales(), [0.1, 0.2, 0.3]);
+    assert_eq!(key.output().scale(), 0.5);
+    assert_eq!(key.encode()[key.encode().len() - 32..], *key.digest().as_bytes());
+    assert_eq!(model.commit().unwrap().root(), key.descriptor().weight_root());
+}
+
+#[test]
+fn the_formats_are_pinned() {
+    let model = model();
+    let key = model.key().encode();
+    assert_eq!(key[..27], *b"assay-zkml-key\0\0\x01\0\0\0\x07\0\0\0net");
+    assert_eq!(model.encode()[..20], *b"assay-zkml-model\x01\0\0\0");
+    assert_eq!(model.key().digest().to_string(), PINNED_KEY);
+    assert_eq!(blake3::hash(&model.encode()).to_string(), PINNED_MODEL);
+}
+
+const PINNED_KEY: &str = "505278862296221e42ebdac668770a93c15e028e77b7e3858898bec8869fd8b4";
+const PINNED_MODEL: &str = "9fc31c1429040d95031eb1e3294f7e7f5129a681a91487db524e2998e6bca573";
+
+#[test]
+fn a_damaged_file_is_refused() {
+    let bytes = model().encode();
+    for at in (0..bytes.len()).step_by(7) {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 0x10;
+        assert!(ModelFile::decode(&damaged).is_err(), "byte {at}");
+    }
+    let mut damaged = bytes.clone();
+    damaged[300] ^= 1;
+    assert!(matches!(ModelFile::decode(&damaged), Err(FileError::Checksum { .. })));
+    damaged.clone_from(&bytes);
+    damaged[16] = 2;
+    let error = ModelFile::decode(&damaged).unwrap_err();
+    assert_eq!(error, FileError::Version { expected: 1, got: 2 });
+    let key = model().key().encode();
+    assert!(matches!(ModelFile::decode(&key), Err(FileError::Magic { .. })));
+    assert!(matches!(VerifyingFile::decode(&bytes), Err(FileError::Magic { .. })));
+    assert!(matches!(VerifyingFile::decode(&[1; 40]), Err(FileError::Size { got: 40, .. })));
+    for length in 0..key.len() {
+        assert!(VerifyingFile::decode(&key[..length]).is_err(), "{length}");
+    }
+}
+
+/// A writer with a valid digest: what is read is written the same way again, or refused.
+#[test]
+fn every_changed_byte_is_refused_or_another_file() {
+    let key = model().key().encode();
+    for at in 20..key.len() - 32 {
+        for flip in [1, 0x80] {
+            let mut bytes = key.clone();
+            bytes[at] ^= flip;
+            let bytes = resealed(bytes);
+            if let Ok(read) = VerifyingFile::decode(&bytes) {
+                assert_eq!(read.encode(), bytes, "byte {at}");
+                assert_ne!(&read, model().key(), "byte {at}");
+            }
+        }
+    }
+    let whole = model().encode();
+    for at in (20..whole.len() - 32).step_by(3) {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x80;
+        let bytes = resealed(bytes);
+        if let Ok(read) = ModelFile::decode(&bytes) {
+            assert_eq!(read.encode(), bytes, "byte {at}");
+        }
+    }
+}
+
+#[test]
+fn bytes_behind_and_lengths_that_lie_are_refused() {
+    let model = model();
+    let behind = |bytes: Vec<u8>| {
+        let mut longer = bytes;
+        longer.insert(longer.len() - 32, 0);
+        resealed(longer)
+    };
+    let bytes = behind(model.encode());
+    let error = ModelFile::decode(&bytes).unwrap_err();
+    assert_eq!(error, FileError::NotCanonical { expected: bytes.len() - 1, got: bytes.len() });
+    let bytes = behind(model.key().encode());
+    let error = VerifyingFile::decode(&bytes).unwrap_err();
+    assert_eq!(error, FileError::NotCanonical { expected: bytes.len() - 1, got: bytes.len() });
+    let mut bytes = model.key().encode();
+    bytes[20..24].fill(0xff);
+    assert!(matches!(VerifyingFile::decode(&resealed(bytes)), Err(FileError::Decode(_))));
+}
+
+#[test]
+fn weights_under_another_root_are_refused() {
+    let mut bytes = model().encode();
+    let last_weight = bytes.len() - 34;
+    bytes[last_weight] ^= 1;
+    let changed = ModelFile::decode(&resealed(bytes)).unwrap();
+    assert!(matches!(changed.commit(), Err(FileError::Root { .. })));
+}
+
+#[test]
+fn ends_that_are_not_the_programs_are_refused() {
+    let scale = vec![0.1];
+    let refused = |input: Quantisation, outputs: u32| match build(input, outputs, "n").unwrap_err()
+    {
+        FileError::Tensor { what, expected, got } => (what, expected, got),
+        other => panic!("{other}"),
+    };
+    let fits = || Quantisation::new(order(&[6, 5, 3]), vec![0.1], INT8).unwrap();
+    let short = Quantisation::new(order(&[6, 5]), scale.clone(), INT8).unwrap();
+    assert_eq!(refused(short, outputs()), ("number of input values", 90, 30));
+    let cells = i64::from(outputs());
+    assert_eq!(refused(fits(), outputs() + 1), ("number of output values", cells, cells + 1));
+    let wide =
+        Quantisation::new(order(&[6, 5, 3]), scale.clone(), Interval::new(-128, 127)).unwrap();
+    assert_eq!(refused(wide, outputs()), ("low end of the input's interval", -127, -128));
+    let high = Quantisation::new(order(&[6, 5, 3]), scale, Interval::new(-127, 128)).unwrap();
+    assert_eq!(refused(high, outputs()), ("high end of the input's interval", 127, 128));
+    let scales = Quantisation::new(order(&[6, 5, 3]), vec![0.1; 5], INT8).unwrap();
+    assert_eq!(refused(scales, outputs()), ("number of scales", 3, 5));
+    let error = build(fits(), outputs(), &"n".repeat(1025)).unwrap_err();
+    assert_eq!(error, FileError::Text { got: 1025 });
+}
