@@ -53,7 +53,8 @@ pub(super) fn run(args: &ProveArgs) -> Result<ExitCode, CliError> {
     } else {
         let started = Instant::now();
         let checked = verify_bytes(&circuit, &said, &claims, &proof);
-        checked.map_err(|error| CliError::Failed(format!("the proof made is refused: {error}")))?;
+        let refused = |error| CliError::Failed(format!("the proof made is refused: {error}"));
+        let _verified = checked.map_err(refused)?;
         Some(milliseconds(started))
     };
     let raw = runs.iter().take(inputs.len()).map(|run| run.output().to_vec()).collect();
