@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use p3_dft::Radix2DFTSmallBatch;
 use p3_sumcheck::{OpeningBatch, OpeningProtocol, PrescribedPointPcs, TableShape, TableSpec};
 
+use super::code::SubgroupCode;
 use super::error::ScheduleError;
 use super::price::terms;
 use super::profile::AdviceProfile;
@@ -78,7 +78,7 @@ impl Schedule {
         let config = Config::new(log_cells, profile.parameters(log_cells))?;
         let shape = ProofShape::new(&config);
         let terms = terms(&config, batches.iter().map(|batch| batch.columns.len()).sum());
-        let pcs = Pcs::new(config, Radix2DFTSmallBatch::default(), column_tree());
+        let pcs = Pcs::new(config, SubgroupCode::default(), column_tree());
         let security = pcs.prescribed_security(&protocol).ok_or(ScheduleError::Unpriced)?;
         let security_bits = security.error().bits();
         if security.candidates().is_none() {
