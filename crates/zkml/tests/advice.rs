@@ -454,3 +454,17 @@ fn schedules_that_the_protocol_does_not_allow_are_refused() {
     let error = Schedule::new(AdviceProfile::default(), vec![64], vec![vec![0]]);
     assert!(matches!(error, Err(ScheduleError::Arity { got: 64, .. })));
 }
+
+/// Fixed by this implementation: another layout of the columns, another rate, fold or transcript, or
+/// another encoding shows here.
+#[test]
+fn golden_root_and_proof() {
+    let case = Case::new(&[8, 11, 8, 9, 10], 7);
+    let digest = blake3::hash(&case.proof.encode());
+    assert_eq!((case.root.to_string().as_str(), digest.to_string().as_str()), GOLDEN);
+}
+
+const GOLDEN: (&str, &str) = (
+    "6d7268611acb99bb1098c51badabb776c53eef5b60b2b19b68a22543a45e6553",
+    "2828917a28b1a8092e291245c7e3780e6c2c48221eed2875cbaa9a35e7aa2db7",
+);
