@@ -167,6 +167,12 @@ impl Schedule {
         &self.inner.arities
     }
 
+    /// Returns the class of a column and its place there.
+    pub(super) fn place(&self, column: usize) -> Option<(usize, usize)> {
+        let place = |class: &Class| class.columns.binary_search(&column).ok();
+        self.inner.classes.iter().enumerate().find_map(|(index, c)| Some((index, place(c)?)))
+    }
+
     /// Returns the arity and the number of columns of each batch.
     pub(super) fn batch_sizes(&self) -> impl Iterator<Item = (usize, usize)> {
         self.inner.batches.iter().map(|batch| (batch.arity, batch.columns.len()))
