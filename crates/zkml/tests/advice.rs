@@ -451,6 +451,10 @@ fn schedules_that_the_protocol_does_not_allow_are_refused() {
     assert_eq!(new(&[6, 29], &[&[0]]), "advice column 1: arity must be between 6 and 28, got 29");
     let cells = "advice has 268435520 cells, at most 268435456 are allowed";
     assert_eq!(new(&[28, 6], &[&[0]]), cells);
+    let columns = "advice schedule has 32769 columns, at most 32768 are allowed";
+    assert_eq!(new(&[6; 32769], &[&[0]]), columns);
+    let values = "advice schedule has 65537 opened values, at most 65536 are allowed";
+    assert_eq!(new(&[6], &[&[0][..]; 65537]), values);
     assert_eq!(new(&[6], &[&[1]]), "opening batch 0 names column 1 of 1");
     assert_eq!(new(&[6, 6], &[&[1], &[1, 1]]), "opening batch 1 names column 1 twice");
     let mixed = "opening batch 0: column 1 has arity 7, the first has 6";
