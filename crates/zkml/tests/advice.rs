@@ -42,6 +42,10 @@ impl Case {
             .zip(&points)
             .map(|(batch, point)| batch.iter().map(|column| value(point, column)).collect())
             .collect();
+        for (index, column) in columns.iter().enumerate() {
+            assert_eq!(committed.column(index), Some(column.as_slice()));
+        }
+        assert_eq!(committed.column(columns.len()), None);
         let root = committed.root();
         let proof = committed.open(&points, &mut transcript).expect("fits");
         Self { schedule, root, points, values, proof }
@@ -447,6 +451,10 @@ fn schedules_that_the_protocol_does_not_allow_are_refused() {
     assert_eq!(new(&[6, 29], &[&[0]]), "advice column 1: arity must be between 6 and 28, got 29");
     let cells = "advice has 268435520 cells, at most 268435456 are allowed";
     assert_eq!(new(&[28, 6], &[&[0]]), cells);
+    let columns = "advice schedule has 32769 columns, at most 32768 are allowed";
+    assert_eq!(new(&[6; 32769], &[&[0]]), columns);
+    let values = "advice schedule has 65537 opened values, at most 65536 are allowed";
+    assert_eq!(new(&[6], &[&[0][..]; 65537]), values);
     assert_eq!(new(&[6], &[&[1]]), "opening batch 0 names column 1 of 1");
     assert_eq!(new(&[6, 6], &[&[1], &[1, 1]]), "opening batch 1 names column 1 twice");
     let mixed = "opening batch 0: column 1 has arity 7, the first has 6";
@@ -454,3 +462,17 @@ fn schedules_that_the_protocol_does_not_allow_are_refused() {
     let error = Schedule::new(AdviceProfile::default(), vec![64], vec![vec![0]]);
     assert!(matches!(error, Err(ScheduleError::Arity { got: 64, .. })));
 }
+
+/// Fixed by this implementation: another layout of the columns, another rate, fold or transcript, or
+/// another encoding shows here.
+#[test]
+fn golden_root_and_proof() {
+    let case = Case::new(&[8, 11, 8, 9, 10], 7);
+    let digest = blake3::hash(&case.proof.encode());
+    assert_eq!((case.root.to_string().as_str(), digest.to_string().as_str()), GOLDEN);
+}
+
+const GOLDEN: (&str, &str) = (
+    "6d7268611acb99bb1098c51badabb776c53eef5b60b2b19b68a22543a45e6553",
+    "2828917a28b1a8092e291245c7e3780e6c2c48221eed2875cbaa9a35e7aa2db7",
+);

@@ -1,6 +1,6 @@
 //! The prover: commits to the columns (step 1) and opens them (step 10).
 
-use std::fmt;
+use std::{fmt, mem};
 
 use p3_commit::MultilinearPcs;
 use p3_matrix::dense::RowMajorMatrix;
@@ -32,15 +32,14 @@ pub struct CommittedAdvice {
 /// Returns [`AdviceError::Length`] unless there is one column of `2^arity` cells for each arity.
 pub fn commit(
     schedule: &Schedule,
-    columns: Vec<Vec<F>>,
+    mut columns: Vec<Vec<F>>,
     transcript: &mut Transcript,
 ) -> Result<CommittedAdvice, AdviceError> {
     length("advice columns of proof", 0, schedule.columns(), columns.len())?;
     for (index, (column, &arity)) in columns.iter().zip(schedule.arities()).enumerate() {
         length("cells of advice column", index, 1 << arity, column.len())?;
     }
-    let tables = schedule.classes().iter().map(|class| table(class, &columns)).collect();
-    drop(columns);
+    let tables = schedule.classes().iter().map(|class| table(class, &mut columns)).collect();
     let folding = schedule.shape().initial_rounds;
     let witness = Layout::new_witness(tables, folding);
     let (cap, data) = schedule.pcs().commit(witness, transcript.challenger())?;
@@ -53,6 +52,13 @@ impl CommittedAdvice {
     #[must_use]
     pub const fn root(&self) -> Digest {
         self.root
+    }
+
+    /// Returns the cells of a column, which the commitment keeps until it is opened.
+    #[must_use]
+    pub fn column(&self, index: usize) -> Option<&[F]> {
+        let (class, place) = self.schedule.place(index)?;
+        self.data.table(class).column(place).as_dense()
     }
 
     /// Opens every batch at its point (step 10).
@@ -86,10 +92,11 @@ impl fmt::Debug for CommittedAdvice {
     }
 }
 
-/// The columns of one class, one after the other.
-fn table(class: &Class, columns: &[Vec<F>]) -> Table<F> {
+/// Moves the columns of one class into one list, one after the other.
+fn table(class: &Class, columns: &mut [Vec<F>]) -> Table<F> {
     let mut values = Vec::with_capacity(class.columns.len() << class.arity);
-    let columns = class.columns.iter().filter_map(|&column| columns.get(column));
-    columns.for_each(|column| values.extend_from_slice(column));
+    for &column in &class.columns {
+        values.append(&mut columns.get_mut(column).map(mem::take).unwrap_or_default());
+    }
     Table::new(RowMajorMatrix::new(values, 1 << class.arity))
 }

@@ -35,6 +35,16 @@ pub enum ScheduleError {
         /// The cells of all columns.
         got: usize,
     },
+    /// There are more columns, or more values to open, than any program asks for.
+    #[error("advice schedule has {got} {what}, at most {max} are allowed")]
+    TooMany {
+        /// What was counted.
+        what: &'static str,
+        /// The cap.
+        max: usize,
+        /// How many there are.
+        got: usize,
+    },
     /// A batch names a column that is not there.
     #[error("opening batch {batch} names column {column} of {columns}")]
     NoSuchColumn {

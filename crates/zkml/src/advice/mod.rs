@@ -9,6 +9,7 @@
 //! | `schedule` | which columns there are, what is opened together, and what that is worth |
 //! | `profile`, `scheme` | WHIR's parameters, and its types over the protocol's fields |
 //! | `price` | the terms of the opening's error |
+//! | `code` | the Reed-Solomon code that WHIR commits with |
 //! | `shape` | the lengths of all parts of a proof |
 //! | `proof` | the messages and their one encoding |
 //! | `convert` | to p3's form and back |
@@ -44,6 +45,7 @@
 //! # }
 //! ```
 
+mod code;
 mod commit;
 mod convert;
 mod error;

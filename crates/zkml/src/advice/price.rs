@@ -103,3 +103,30 @@ fn phases(config: &Config) -> Vec<Phase> {
 fn field_bits() -> usize {
     K::bits().saturating_sub(1)
 }
+
+#[cfg(test)]
+mod tests {
+    use p3_whir::{FoldingFactor, ProtocolParameters};
+
+    use super::*;
+
+    /// The table of section 7 has rate 1/2 and one folding factor throughout.
+    #[test]
+    fn the_table_of_section_7_has_these_bits() {
+        let table =
+            [(14, 4, 105.1), (14, 6, 105.8), (19, 4, 104.5), (19, 6, 105.6), (21, 6, 105.3)];
+        for (log_cells, folding, bits) in table {
+            let parameters = ProtocolParameters {
+                starting_log_inv_rate: 1,
+                round_log_inv_rates: Vec::new(),
+                folding_factor: FoldingFactor::Constant(folding),
+                soundness_type: SecurityAssumption::JohnsonBound,
+                security_level: 106,
+                pow_bits: 0,
+            };
+            let config = Config::new(log_cells, parameters).unwrap();
+            let sum: f64 = terms(&config, 20).iter().map(|term| term.log2_error.exp2()).sum();
+            assert!((sum.log2() + bits).abs() < 0.05, "2^{log_cells}, {folding}: {}", sum.log2());
+        }
+    }
+}

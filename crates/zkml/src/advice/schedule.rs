@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use p3_dft::Radix2DFTSmallBatch;
 use p3_sumcheck::{OpeningBatch, OpeningProtocol, PrescribedPointPcs, TableShape, TableSpec};
 
+use super::code::SubgroupCode;
 use super::error::ScheduleError;
 use super::price::terms;
 use super::profile::AdviceProfile;
@@ -61,8 +61,9 @@ impl Schedule {
     /// # Errors
     ///
     /// Returns [`ScheduleError`] if there is no column or no batch, an arity is outside 6 to 28,
-    /// there are more than `2^28` cells, a batch is empty, mixed, or names a column twice or one
-    /// that is not there, or the opening has no proven bound of at least 104 bits.
+    /// there are more than `2^28` cells or `2^15` columns, a batch is empty, mixed, or names a
+    /// column twice or one that is not there, or the opening has no proven bound of at least 104
+    /// bits.
     pub fn new(
         profile: AdviceProfile,
         arities: Vec<u32>,
@@ -78,7 +79,7 @@ impl Schedule {
         let config = Config::new(log_cells, profile.parameters(log_cells))?;
         let shape = ProofShape::new(&config);
         let terms = terms(&config, batches.iter().map(|batch| batch.columns.len()).sum());
-        let pcs = Pcs::new(config, Radix2DFTSmallBatch::default(), column_tree());
+        let pcs = Pcs::new(config, SubgroupCode::default(), column_tree());
         let security = pcs.prescribed_security(&protocol).ok_or(ScheduleError::Unpriced)?;
         let security_bits = security.error().bits();
         if security.candidates().is_none() {
@@ -167,6 +168,12 @@ impl Schedule {
         &self.inner.arities
     }
 
+    /// Returns the class of a column and its place there.
+    pub(super) fn place(&self, column: usize) -> Option<(usize, usize)> {
+        let place = |class: &Class| class.columns.binary_search(&column).ok();
+        self.inner.classes.iter().enumerate().find_map(|(index, c)| Some((index, place(c)?)))
+    }
+
     /// Returns the arity and the number of columns of each batch.
     pub(super) fn batch_sizes(&self) -> impl Iterator<Item = (usize, usize)> {
         self.inner.batches.iter().map(|batch| (batch.arity, batch.columns.len()))
@@ -208,6 +215,7 @@ fn check_columns(arities: &[u32]) -> Result<usize, ScheduleError> {
         }
         cells = cells.saturating_add(1 << got);
     }
+    at_most("columns", MAX_COLUMNS, arities.len())?;
     let max = 1 << MAX_LOG_CELLS;
     if cells > max { Err(ScheduleError::Cells { max, got: cells }) } else { Ok(cells) }
 }
@@ -216,6 +224,7 @@ fn check_batches(arities: &[u32], batches: &[Vec<usize>]) -> Result<(), Schedule
     if batches.is_empty() {
         return Err(ScheduleError::Empty { what: "batches" });
     }
+    at_most("opened values", 2 * MAX_COLUMNS, batches.iter().map(Vec::len).sum())?;
     for (batch, columns) in batches.iter().enumerate() {
         let mut first = None;
         let mut seen = BTreeSet::new();
@@ -236,6 +245,10 @@ fn check_batches(arities: &[u32], batches: &[Vec<usize>]) -> Result<(), Schedule
         }
     }
     Ok(())
+}
+
+const fn at_most(what: &'static str, max: usize, got: usize) -> Result<(), ScheduleError> {
+    if got > max { Err(ScheduleError::TooMany { what, max, got }) } else { Ok(()) }
 }
 
 fn classes(arities: &[usize], batches: &[Batch]) -> Vec<Class> {
@@ -272,6 +285,10 @@ const MIN_ARITY: u32 = 6;
 
 /// Cap of N4 on the cells of all columns.
 const MAX_LOG_CELLS: u32 = 28;
+
+/// More columns than N4's 4096 sites of three columns each and its tables can have. p3 compares the
+/// columns of a batch with one another, so their number has to be bounded.
+const MAX_COLUMNS: usize = 1 << 15;
 
 #[cfg(test)]
 mod tests {

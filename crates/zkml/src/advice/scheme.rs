@@ -1,12 +1,12 @@
 //! p3-whir over the protocol's fields, trees and transcript.
 
 use p3_commit::MultilinearPcs;
-use p3_dft::Radix2DFTSmallBatch;
 use p3_merkle_tree::PrunedMerklePaths;
 use p3_sumcheck::layout::PrefixProver;
 use p3_symmetric::MerkleCap;
 use p3_whir::{PcsProof, QueryOpenings, WhirConfig, WhirProof, WhirProver, WhirRoundProof};
 
+use super::code::SubgroupCode;
 use crate::field::{F, K};
 use crate::tensor_code::{ColumnTree, Digest};
 use crate::transcript::Challenger;
@@ -15,7 +15,7 @@ use crate::transcript::Challenger;
 pub(super) type Layout = PrefixProver<F, K>;
 
 /// The commitment scheme: p3 has one type for both sides.
-pub(super) type Pcs = WhirProver<K, F, Radix2DFTSmallBatch<F>, ColumnTree, Challenger, Layout>;
+pub(super) type Pcs = WhirProver<K, F, SubgroupCode, ColumnTree, Challenger, Layout>;
 
 pub(super) type Config = WhirConfig<K, F, Challenger>;
 pub(super) type P3Proof = PcsProof<F, K, ColumnTree>;

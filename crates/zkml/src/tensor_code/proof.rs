@@ -54,11 +54,17 @@ impl OpeningProof {
     /// Returns [`DecodeError`] unless `bytes` are the one encoding of an opening.
     pub fn decode(shape: &Shape, bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes, shape.max_proof_bytes())?;
+        let proof = Self::read(shape, &mut reader)?;
+        reader.finish()?;
+        Ok(proof)
+    }
+
+    /// Takes an opening off the front of an encoding.
+    pub(crate) fn read(shape: &Shape, reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let row = reader.elements("row u", shape.columns(), decode_k)?;
-        let columns = read_columns(&mut reader, shape)?;
+        let columns = read_columns(reader, shape)?;
         let count = reader.length("siblings", shape.max_siblings())?;
         let siblings = reader.list("siblings", count)?.iter().copied().map(Digest::from).collect();
-        reader.finish()?;
         Ok(Self { row, columns, siblings })
     }
 }
