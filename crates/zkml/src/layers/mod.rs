@@ -28,9 +28,6 @@ mod summand;
 mod terms;
 mod verify;
 
-#[cfg(test)]
-mod tests;
-
 pub use self::claims::form_claims;
 pub use self::error::LayerError;
 pub(crate) use self::prove::whole_matrix;
