@@ -8,6 +8,7 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
+mod columns;
 mod descriptor;
 mod executor;
 mod linear;

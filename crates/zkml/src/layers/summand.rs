@@ -60,6 +60,7 @@ impl<'a> Summand<'a> {
         tensor: usize,
         column: &'a [F],
         kernels: &[BoundKernel],
+        powers: &[K],
     ) -> Result<Self, ArityError> {
         let lb = statement.sizes.lb;
         let tensors = &statement.program().tensors;
@@ -67,7 +68,7 @@ impl<'a> Summand<'a> {
         same_length("cells of a tensor's column", 1 << shape.arity(lb), column.len())?;
         let [left, _, _] = shape.arities(lb);
         let batch = eq_table(suffix(statement.rho, lb as usize)?);
-        let functional = functional(statement, tensor, kernels)?;
+        let functional = functional(statement, tensor, kernels, powers)?;
         let stage = if functional.len() > MAX_PASSES {
             Stage::Cells(in_full(column, &batch, &functional)?)
         } else {
