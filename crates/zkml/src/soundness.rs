@@ -1,5 +1,5 @@
-//! The soundness budget of the weight opening (sections 6.4 and 8) and of the lookups (sections 5
-//! and 8), recomputed from the sizes.
+//! The soundness budget of the weight opening (sections 6.4 and 8), of the lookups (sections 5 and 8)
+//! and of the layers and weights (sections 4.2, 6.2 and 8), recomputed from the sizes.
 //!
 //! # Weight opening
 //!
@@ -20,6 +20,15 @@
 //!
 //! each over `|K|`, and times the number of words that the advice commitment may still stand for.
 //!
+//! # Layers and weights
+//!
+//! - *batching of forms*: a polynomial in `lambda_f` of degree below the number of forms;
+//! - *layer sumcheck*: `nS` rounds of degree 2;
+//! - *weights*: a polynomial in `lambda_w` of degree below the number of claims, and `n_w` rounds of
+//!   degree 2;
+//!
+//! each over `|K|` and times the same number.
+//!
 //! The other terms of section 8 belong to other parts of the protocol and are added there.
 
 use std::fmt;
@@ -27,7 +36,10 @@ use std::fmt;
 use thiserror::Error;
 
 use crate::field::{DEGREE, MODULUS};
+use crate::layers::count_forms;
+use crate::program::{CheckedProgram, Sizes};
 use crate::tensor_code::Shape;
+use crate::weights::count_claims;
 
 /// Fewest bits of proven security that any key may have (sections 8 and 11).
 pub const REQUIRED_BITS: f64 = 100.0;
@@ -123,6 +135,39 @@ impl LookupBudget {
         let identity = Term { name: "lookup identity", log2_error: identity + list };
         let tree = Term { name: "tree sumchecks", log2_error: tree.log2() + list };
         Self { terms: [identity, tree] }
+    }
+}
+
+/// The terms of the layer and the weight sumcheck.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct LinearBudget {
+    /// The batching of forms, the layer sumcheck, and both for the weights, in the order of section 8.
+    pub terms: [Term; 3],
+}
+
+impl LinearBudget {
+    /// Computes the budget of a program for one batch.
+    ///
+    /// `list_size` is [`ADVICE_LIST_SIZE`], or 1 where the advice is decoded uniquely.
+    #[must_use]
+    pub fn new(program: &CheckedProgram, sizes: Sizes, list_size: u32) -> Self {
+        let weight_rounds = program.program().weights.log_weights();
+        let rounds = [sizes.layer_arity as usize, weight_rounds];
+        Self::of_counts(count_forms(program), count_claims(program), rounds, list_size)
+    }
+
+    fn of_counts(forms: usize, claims: usize, rounds: [usize; 2], list_size: u32) -> Self {
+        let list = f64::from(list_size).log2() - log2_extension_size();
+        let [layer_rounds, weight_rounds] = rounds;
+        let term = |name, count: usize| Term { name, log2_error: (count as f64).log2() + list };
+        Self {
+            terms: [
+                term("batching of forms", forms),
+                term("layer sumcheck", 2 * layer_rounds),
+                term("weight sumcheck", claims + 2 * weight_rounds),
+            ],
+        }
     }
 }
 
@@ -225,6 +270,16 @@ mod tests {
             assert!((identity.log2_error + identity_bits).abs() < 0.05, "{identity:?}");
             assert!((tree.log2_error + tree_bits).abs() < 0.05, "{tree:?}");
         }
+    }
+
+    #[test]
+    fn the_largest_layers_have_the_terms_of_section_8() {
+        let budget = LinearBudget::of_counts(1 << 11, 1 << 10, [26, 27], ADVICE_LIST_SIZE);
+        for (term, bits) in budget.terms.iter().zip([139.6, 144.9, 140.5]) {
+            assert!((term.log2_error + bits).abs() < 0.05, "{term:?}");
+        }
+        let none = LinearBudget::of_counts(1, 0, [0, 0], 1);
+        assert_eq!(none.terms.map(|term| term.log2_error.is_infinite()), [false, true, true]);
     }
 
     #[test]
