@@ -257,6 +257,35 @@ fn random_pick(
     Pick { tensor, order, axes: [y, x, c], outside, m: one_to(9) as i32 - 5 }
 }
 
+/// Verifies values that fit nothing: they are refused, whatever the program.
+pub(crate) fn refuse_any_linear_proof(program: &CheckedProgram, lb: u32) {
+    let Ok(sizes) = program.sizes(lb) else { return };
+    let parts = program.program();
+    let forms: Vec<&Form> = parts.sites.iter().flat_map(Site::forms).collect();
+    let convs = forms.iter().flat_map(|form| &form.terms).filter(|t| matches!(t, Term::Conv(_)));
+    let biased = |form: &&&Form| form.terms.iter().any(|t| matches!(t, Term::Bias { .. }));
+    let (mut rng, mut transcript) = (Transcript::new(), Transcript::new());
+    let ends = LayerEnds {
+        tensors: rng.sample_point(remote_tensors(program, lb).len()),
+        convs: rng.sample_point(convs.count()),
+        biases: rng.sample_point(forms.iter().filter(biased).count()),
+    };
+    let rho = rng.sample_point(sizes.claim_arity as usize);
+    let values = [forms.len(), parts.tensors.len()].map(|count| rng.sample_point(count));
+    let claims = form_claims(program, sizes, &rho, &values[0], &values[1]).unwrap();
+    let statement = LayerStatement { program, sizes, rho: &rho, lambda: rng.sample_k() };
+    let rounds = vec![[K::ONE; 2]; sizes.layer_arity as usize];
+    let claim = verify_layers(&statement, &claims, &rounds, &mut transcript).unwrap();
+    let tau = claim.tau().to_vec();
+    let error = claim.check_ends(&statement, &ends).unwrap_err();
+    assert!(matches!(error, LayerError::End { .. }), "{error}");
+    let statement = WeightStatement { program, sizes, rho: &rho, tau: &tau, lambda: K::TWO };
+    let rounds = vec![[K::TWO; 2]; parts.weights.log_weights()];
+    let claim = verify_weights(&statement, &ends, &rounds, &mut transcript).unwrap();
+    let error = claim.check_value(&statement, K::ONE).unwrap_err();
+    assert!(matches!(error, WeightError::End { .. }), "{error}");
+}
+
 #[test]
 fn the_network_is_proven_in_every_batch() {
     for lb in [0, 1, 2, 4] {
