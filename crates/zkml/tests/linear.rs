@@ -288,6 +288,7 @@ pub(crate) fn refuse_any_linear_proof(program: &CheckedProgram, lb: u32) {
 
 #[test]
 fn the_network_is_proven_in_every_batch() {
+    // From 16 instances on the vectors are summed in full.
     for lb in [0, 1, 2, 4] {
         let case = Case::new(&mut network(7), lb, 1);
         let sent = case.prove();
@@ -352,6 +353,36 @@ fn aligned_segments_are_proven() {
         let sent = case.prove();
         assert_eq!(case.verify(&sent), Ok(()), "lb {lb}");
         case.check_openings(&sent);
+    }
+}
+
+/// Pitfall 12: with no remote term there is no round (`nS = 0`), and each `C_l` is still enforced;
+/// with no weights either, nothing is left of them to check.
+#[test]
+fn programs_without_remote_terms_are_proven() {
+    for (lb, biased) in [(0, false), (0, true), (2, false), (2, true)] {
+        let mut net = Net::new(1, TensorShape::new(3, 2, 5), Vec::new());
+        let mut terms = vec![Term::Local { tensor: 0, m: 3 }, Term::Const { v: -9 }];
+        if biased {
+            let segment = net.segment(1, 5, 1);
+            terms.push(Term::Bias { segment, m: 2 });
+        }
+        let shape = TensorShape::new(3, 2, 5);
+        net.site(shape, Interval::RAW, Site::Output { form: Form::new(terms) });
+        let case = Case::new(&mut net, lb, 1);
+        assert_eq!(case.sizes.layer_arity == 0, lb == 0);
+        let sent = case.prove();
+        assert_eq!(case.verify(&sent), Ok(()), "lb {lb}");
+        case.check_openings(&sent);
+        let claims = [case.claims[0] + K::ONE];
+        assert!(is_layer_end(&case.verify_with(&claims, &sent)));
+        if biased {
+            let mut wrong = sent.clone();
+            wrong.ends.biases[0] += K::ONE;
+            assert!(is_layer_end(&case.verify(&wrong)));
+        } else {
+            assert_eq!(case.claims, [K::ZERO]);
+        }
     }
 }
 

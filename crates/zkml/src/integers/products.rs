@@ -146,8 +146,8 @@ fn one_row(cells: &[u32], words: [&[u32]; DEGREE]) -> K {
 const BLOCK: usize = 1024;
 const _: () = assert!(BLOCK <= super::MAX_TERMS);
 
-/// Rows that share the words in the cache.
-const ROWS: usize = 4;
+/// Rows of one task.
+const ROWS: usize = 64;
 
 #[cfg(test)]
 #[expect(clippy::cast_possible_truncation, reason = "numbers made here")]

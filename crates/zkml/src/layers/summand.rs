@@ -69,11 +69,11 @@ impl<'a> Summand<'a> {
         let [left, _, _] = shape.arities(lb);
         let batch = eq_table(suffix(statement.rho, lb as usize)?);
         let functional = functional(statement, tensor, kernels, powers)?;
-        let stage = if functional.len() > MAX_PASSES {
-            Stage::Cells(in_full(column, &batch, &functional)?)
+        let cells = Cells::new(column);
+        let stage = if functional.len() > MAX_PASSES || batch.len() >= MIN_BATCH_IN_FULL {
+            Stage::Cells(in_full(&cells, &batch, &functional))
         } else {
-            let width = cells_per_row(shape, lb);
-            Rows::new(Cells::new(column), batch, functional, width, left).into_stage()?
+            Rows::new(cells, batch, functional, cells_per_row(shape, lb), left).into_stage()?
         };
         let arity = shape.arity(lb).saturating_sub(lb);
         let rounds = statement.sizes.layer_arity;
@@ -205,10 +205,10 @@ fn with_batch(cells: &[K], batch: &[K]) -> Vec<K> {
     weights
 }
 
-/// Both vectors in full, for a functional of so many products that a pass for each would cost more.
-fn in_full(column: &[F], batch: &[K], functional: &[Product]) -> Result<Pair, ArityError> {
-    let x = column.par_chunks(batch.len()).map(|instances| inner_product(batch, instances));
-    let x: Vec<K> = x.collect::<Result<_, _>>()?;
+/// Both vectors in full: for a functional of so many products, or a batch so large, that passes over
+/// the tensor would cost more.
+fn in_full(cells: &Cells<'_>, batch: &[K], functional: &[Product]) -> Pair {
+    let x = cells.products(batch.len(), &[batch]);
     let rows = functional.first().map_or(1, |product| product.rows.len());
     let width = x.len() / rows;
     let mut a = vec![K::ZERO; x.len()];
@@ -218,11 +218,14 @@ fn in_full(column: &[F], batch: &[K], functional: &[Product]) -> Result<Pair, Ar
             add_scaled(cells, &product.cells, factor);
         }
     });
-    Ok(Pair::new(x, a))
+    Pair::new(x, a)
 }
 
 /// Passes over a tensor that cost about as much as its vectors in full.
 const MAX_PASSES: usize = 16;
+
+/// Instances over which the vectors in full, which have no batch, cost less than a pass.
+const MIN_BATCH_IN_FULL: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -249,9 +252,9 @@ mod tests {
             let product =
                 |_| Product { rows: rng.sample_point(rows), cells: rng.sample_point(width) };
             let functional: Vec<Product> = (0..count).map(product).collect();
-            let mut full = in_full(&column, &batch, &functional).unwrap();
-            let left = u32::try_from(log_rows).unwrap();
             let cells = Cells::new(&column);
+            let mut full = in_full(&cells, &batch, &functional);
+            let left = u32::try_from(log_rows).unwrap();
             let rows = Rows::new(cells, batch, functional, width, left);
             let mut point = rng.sample_point(log_rows + log_width);
             let arity = u32::try_from(point.len()).unwrap();
