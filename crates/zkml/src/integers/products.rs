@@ -19,8 +19,10 @@ pub(crate) fn row_products(matrix: &[i16], columns: usize, vectors: &[&[K]]) -> 
         return products;
     }
     let arch = pulp::Arch::new();
-    let rows = matrix.par_chunks(ROWS * columns);
-    products.par_chunks_mut(ROWS * planes.len()).zip(rows).for_each(|(products, rows)| {
+    // Pairs of rows, as many as make a task worth starting.
+    let task = 2 * (TASK / (2 * columns)).max(1);
+    let rows = matrix.par_chunks(task * columns);
+    products.par_chunks_mut(task * planes.len()).zip(rows).for_each(|(products, rows)| {
         arch.dispatch(Group { rows, columns, planes: &planes, products });
     });
     products
@@ -146,8 +148,8 @@ fn one_row(cells: &[u32], words: [&[u32]; DEGREE]) -> K {
 const BLOCK: usize = 1024;
 const _: () = assert!(BLOCK <= super::MAX_TERMS);
 
-/// Rows of one task.
-const ROWS: usize = 64;
+/// Cells of one task.
+const TASK: usize = 1 << 15;
 
 #[cfg(test)]
 #[expect(clippy::cast_possible_truncation, reason = "numbers made here")]
@@ -158,7 +160,9 @@ mod tests {
     #[test]
     fn integer_products_agree_with_field_products() {
         let mut rng = Transcript::new();
-        for (rows, columns, count) in [(1, 1, 1), (3, 2, 2), (5, 1500, 3), (9, 64, 1), (2, 3, 0)] {
+        for (rows, columns, count) in
+            [(1, 1, 1), (3, 2, 2), (5, 1500, 3), (9, 64, 1), (2, 3, 0), (3000, 12, 2)]
+        {
             let matrix: Vec<i16> =
                 (0..rows * columns).map(|i| (i as i16).wrapping_mul(12_345)).collect();
             let vectors: Vec<Vec<K>> = (0..count).map(|_| rng.sample_point(columns)).collect();
