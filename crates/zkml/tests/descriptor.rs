@@ -9,6 +9,7 @@ use assay_zkml::tensor_code::Digest;
 use assay_zkml::witness::Witness;
 use proptest::prelude::*;
 
+use crate::linear::refuse_any_linear_proof;
 use crate::network::network;
 
 fn descriptor() -> Descriptor {
@@ -113,9 +114,13 @@ fn announced_lengths_need_their_bytes() {
     assert_eq!(version, DescriptorError::Version { expected: 1, got: 2 });
 }
 
-/// Runs what was read, unless it is large: any result will do, except a panic.
+/// Verifies a proof for what was read, and runs it unless it is large: any result will do, except a
+/// panic.
 fn run(read: &Descriptor) {
     let program = read.program();
+    for lb in [0, 3] {
+        refuse_any_linear_proof(program, lb);
+    }
     if program.sizes(0).unwrap().advice_cells > 1 << 20 {
         return;
     }

@@ -9,8 +9,8 @@ use assay_zkml::layers::{
 };
 use assay_zkml::multilinear::evaluate;
 use assay_zkml::program::{
-    Axis, AxisMap, CheckedProgram, Conv, Form, Interval, Outside, Pick, Program, Site, Sizes,
-    Table, TensorShape, Term, Window,
+    Axis, AxisMap, CheckedProgram, Conv, Form, Interval, Outside, Pick, SegmentSize, Site, Sizes,
+    Table, TensorShape, Term, Window, layout_segments,
 };
 use assay_zkml::tensor_code::Point;
 use assay_zkml::transcript::{Label, Transcript};
@@ -19,7 +19,8 @@ use assay_zkml::weights::{
 };
 use p3_field::PrimeCharacteristicRing;
 
-use crate::network::{INT8, Net, network};
+use crate::columns::{at, at_if_shorter, form_by_definition, pad_value, padded, widened};
+use crate::network::{INT8, Net, conv, network};
 use crate::words::Words;
 
 /// A batch of runs, with the challenges of the steps before.
@@ -176,121 +177,6 @@ impl Case {
     }
 }
 
-fn widened(values: &[i32]) -> Vec<i64> {
-    values.iter().map(|&value| value.into()).collect()
-}
-
-/// The value at the suffix of `point` that the column has variables for.
-fn at(column: &[F], point: &[K]) -> K {
-    let arity = column.len().trailing_zeros() as usize;
-    evaluate(column, &point[point.len() - arity..]).unwrap()
-}
-
-/// As [`at`]; 0 for a public input that is larger than everything else.
-fn at_if_shorter(column: &[F], point: &[K]) -> K {
-    if column.len() > 1 << point.len() { K::ZERO } else { at(column, point) }
-}
-
-fn pad_value(program: &Program, tensor: usize) -> i64 {
-    match tensor.checked_sub(1).map(|site| &program.sites[site]) {
-        Some(Site::Requant { table, .. }) => {
-            program.tables[*table as usize].look_up(0).unwrap().1.into()
-        }
-        _ => 0,
-    }
-}
-
-fn padded(shape: TensorShape, lb: u32, instances: &[Vec<i64>], pad: i64) -> Vec<F> {
-    let [_, x, c] = shape.arities(lb);
-    let mut column = vec![F::from_i64(pad); 1 << shape.arity(lb)];
-    for (b, cells) in instances.iter().enumerate() {
-        let mut cells = cells.iter();
-        for y in 0..shape.y as usize {
-            for x_at in 0..shape.x as usize {
-                for c_at in 0..shape.c as usize {
-                    let place = ((((y << x) + x_at) << c) + c_at) << lb;
-                    column[place + b] = F::from_i64(*cells.next().unwrap());
-                }
-            }
-        }
-    }
-    column
-}
-
-/// A form at every real cell, from section 2.3 as it is written.
-fn form_by_definition(net: &Net, shape: TensorShape, form: &Form, tensors: &[&[i64]]) -> Vec<i64> {
-    let mut values = Vec::new();
-    for o in (0..shape.y)
-        .flat_map(|y| (0..shape.x).flat_map(move |x| (0..shape.c).map(move |c| [y, x, c])))
-    {
-        let terms = form.terms.iter().map(|term| match term {
-            Term::Local { tensor, m } => i64::from(*m) * tensors[*tensor as usize][values.len()],
-            Term::Conv(conv) => conv_by_definition(net, conv, shape, o, tensors),
-            Term::Pick(pick) => pick_by_definition(net, pick, o, tensors),
-            Term::Bias { segment, m } => {
-                i64::from(*m) * net.weight(*segment as usize, o[2] as usize, 0, 0)
-            }
-            Term::Const { v } => i64::from(*v),
-        });
-        let value = terms.sum();
-        values.push(value);
-    }
-    values
-}
-
-fn cell(net: &Net, tensor: u32, at: [i64; 3], tensors: &[&[i64]]) -> Option<i64> {
-    let extents = net.program.tensors[tensor as usize].shape.extents().map(i64::from);
-    let inside = at.iter().zip(extents).all(|(&at, extent)| (0..extent).contains(&at));
-    let place = (at[0] * extents[1] + at[1]) * extents[2] + at[2];
-    inside.then(|| tensors[tensor as usize][place as usize])
-}
-
-fn conv_by_definition(
-    net: &Net,
-    conv: &Conv,
-    shape: TensorShape,
-    [y, x, o]: [u32; 3],
-    tensors: &[&[i64]],
-) -> i64 {
-    let input = net.program.tensors[conv.tensor as usize].shape;
-    let (inputs, outputs) = (input.c / conv.groups, shape.c / conv.groups);
-    let read = |window: &Window, at: u32, d: u32| {
-        i64::from(at * window.stride) + i64::from(d * window.dilation) - i64::from(window.pad)
-    };
-    let mut sum = 0;
-    for (dy, dx) in (0..conv.y.taps).flat_map(|dy| (0..conv.x.taps).map(move |dx| (dy, dx))) {
-        for c in 0..inputs {
-            let place =
-                [read(&conv.y, y, dy), read(&conv.x, x, dx), (o / outputs * inputs + c).into()];
-            let tap = (dy * conv.x.taps + dx) as usize;
-            let channel = (conv.c_off + c) as usize;
-            let weight = net.weight(conv.segment as usize, o as usize, tap, channel);
-            sum += weight * cell(net, conv.tensor, place, tensors).unwrap_or(0);
-        }
-    }
-    sum
-}
-
-fn pick_by_definition(net: &Net, pick: &Pick, o: [u32; 3], tensors: &[&[i64]]) -> i64 {
-    let outside = match pick.outside {
-        Outside::Zero => 0,
-        Outside::Lowest => net.program.tensors[pick.tensor as usize].interval.lo.into(),
-    };
-    let mut sum = 0;
-    for y in pick.axes[0].indices(o[0]) {
-        for x in pick.axes[1].indices(o[1]) {
-            for c in pick.axes[2].indices(o[2]) {
-                let mut place = [0; 3];
-                for (axis, index) in pick.order.iter().zip([y, x, c]) {
-                    place[axis.position()] = index;
-                }
-                sum += cell(net, pick.tensor, place, tensors).unwrap_or(outside);
-            }
-        }
-    }
-    i64::from(pick.m) * sum
-}
-
 /// A tensor with padded cells that are not 0, and one output with every kind of term, of random
 /// shapes: strides, paddings, dilations, groups, windows and permutations.
 fn random_net(seed: u64) -> Net {
@@ -371,8 +257,38 @@ fn random_pick(
     Pick { tensor, order, axes: [y, x, c], outside, m: one_to(9) as i32 - 5 }
 }
 
+/// Verifies values that fit nothing: they are refused, whatever the program.
+pub(crate) fn refuse_any_linear_proof(program: &CheckedProgram, lb: u32) {
+    let Ok(sizes) = program.sizes(lb) else { return };
+    let parts = program.program();
+    let forms: Vec<&Form> = parts.sites.iter().flat_map(Site::forms).collect();
+    let convs = forms.iter().flat_map(|form| &form.terms).filter(|t| matches!(t, Term::Conv(_)));
+    let biased = |form: &&&Form| form.terms.iter().any(|t| matches!(t, Term::Bias { .. }));
+    let (mut rng, mut transcript) = (Transcript::new(), Transcript::new());
+    let ends = LayerEnds {
+        tensors: rng.sample_point(remote_tensors(program, lb).len()),
+        convs: rng.sample_point(convs.count()),
+        biases: rng.sample_point(forms.iter().filter(biased).count()),
+    };
+    let rho = rng.sample_point(sizes.claim_arity as usize);
+    let values = [forms.len(), parts.tensors.len()].map(|count| rng.sample_point(count));
+    let claims = form_claims(program, sizes, &rho, &values[0], &values[1]).unwrap();
+    let statement = LayerStatement { program, sizes, rho: &rho, lambda: rng.sample_k() };
+    let rounds = vec![[K::ONE; 2]; sizes.layer_arity as usize];
+    let claim = verify_layers(&statement, &claims, &rounds, &mut transcript).unwrap();
+    let tau = claim.tau().to_vec();
+    let error = claim.check_ends(&statement, &ends).unwrap_err();
+    assert!(matches!(error, LayerError::End { .. }), "{error}");
+    let statement = WeightStatement { program, sizes, rho: &rho, tau: &tau, lambda: K::TWO };
+    let rounds = vec![[K::TWO; 2]; parts.weights.log_weights()];
+    let claim = verify_weights(&statement, &ends, &rounds, &mut transcript).unwrap();
+    let error = claim.check_value(&statement, K::ONE).unwrap_err();
+    assert!(matches!(error, WeightError::End { .. }), "{error}");
+}
+
 #[test]
 fn the_network_is_proven_in_every_batch() {
+    // From 16 instances on the vectors are summed in full.
     for lb in [0, 1, 2, 4] {
         let case = Case::new(&mut network(7), lb, 1);
         let sent = case.prove();
@@ -388,6 +304,85 @@ fn random_layers_are_proven() {
         let sent = case.prove();
         assert_eq!(case.verify(&sent), Ok(()), "seed {seed}: {:?}", case.program.program());
         case.check_openings(&sent);
+    }
+}
+
+/// Segments as a compiler places them, so that rows of the matrix share their coefficients: several
+/// outputs in a row, parts of an output in a row, depthwise, and biases.
+#[test]
+fn aligned_segments_are_proven() {
+    let sizes = [
+        SegmentSize::weights(9, 40, 8),
+        SegmentSize::weights(9, 200, 1),
+        SegmentSize::weights(4, 9, 2300),
+        SegmentSize::bias(40),
+        SegmentSize::weights(1, 40, 200),
+    ];
+    let layout = layout_segments(&sizes).unwrap();
+    let kappa = layout.shape.log_columns();
+    let logs: Vec<usize> = layout.segments.iter().map(|s| s.log_channels as usize).collect();
+    assert!(logs[0] < kappa && logs[2] >= kappa, "both kinds of rows: {logs:?} and {kappa}");
+    for lb in [0, 2] {
+        let tables = vec![Table::Clamp { bq: 30_000, lo: -127, hi: 127 }, Table::Range { bits: 4 }];
+        let mut net = Net::new(3, TensorShape::new(4, 3, 8), tables);
+        let mut words = Words::new(5);
+        net.weights = (0..layout.places).map(|_| words.below(61) as i16 - 30).collect();
+        (net.program.segments, net.program.weights) = (layout.segments.clone(), layout.shape);
+        let same = Window::new(3, 1, 1);
+        let requant = |terms| Site::Requant { form: Form::new(terms), shift: 4, table: 0 };
+        let terms = vec![Term::Conv(conv(0, 0, same, same, 1)), Term::Bias { segment: 3, m: 5 }];
+        let t1 = net.site(TensorShape::new(4, 3, 40), INT8, requant(terms));
+        let parts = (0..5).map(|part| {
+            let mut pick = Pick::whole(t1, 1);
+            pick.axes[2] = AxisMap::IntoOutput { start: 40 * part };
+            Term::Pick(pick)
+        });
+        let copy = Site::Copy { form: Form::new(parts.collect()) };
+        let t2 = net.site(TensorShape::new(4, 3, 200), INT8, copy);
+        let depthwise = vec![Term::Conv(conv(t2, 1, same, same, 200))];
+        let t3 = net.site(TensorShape::new(4, 3, 200), INT8, requant(depthwise));
+        let last = vec![Term::Conv(conv(t3, 4, Window::UNIT, Window::UNIT, 1))];
+        let t4 = net.site(TensorShape::new(4, 3, 40), INT8, requant(last));
+        let square = Window::new(2, 3, 1);
+        let wide = |tensor, c_off| Term::Conv(Conv { c_off, ..conv(tensor, 2, square, square, 1) });
+        let terms = vec![wide(t3, 1 << kappa), wide(t2, 0), wide(t4, 17)];
+        let output = Site::Output { form: Form::new(terms) };
+        net.site(TensorShape::new(2, 2, 9), Interval::RAW, output);
+
+        let case = Case::new(&mut net, lb, 1);
+        let sent = case.prove();
+        assert_eq!(case.verify(&sent), Ok(()), "lb {lb}");
+        case.check_openings(&sent);
+    }
+}
+
+/// Pitfall 12: with no remote term there is no round (`nS = 0`), and each `C_l` is still enforced;
+/// with no weights either, nothing is left of them to check.
+#[test]
+fn programs_without_remote_terms_are_proven() {
+    for (lb, biased) in [(0, false), (0, true), (2, false), (2, true)] {
+        let mut net = Net::new(1, TensorShape::new(3, 2, 5), Vec::new());
+        let mut terms = vec![Term::Local { tensor: 0, m: 3 }, Term::Const { v: -9 }];
+        if biased {
+            let segment = net.segment(1, 5, 1);
+            terms.push(Term::Bias { segment, m: 2 });
+        }
+        let shape = TensorShape::new(3, 2, 5);
+        net.site(shape, Interval::RAW, Site::Output { form: Form::new(terms) });
+        let case = Case::new(&mut net, lb, 1);
+        assert_eq!(case.sizes.layer_arity == 0, lb == 0);
+        let sent = case.prove();
+        assert_eq!(case.verify(&sent), Ok(()), "lb {lb}");
+        case.check_openings(&sent);
+        let claims = [case.claims[0] + K::ONE];
+        assert!(is_layer_end(&case.verify_with(&claims, &sent)));
+        if biased {
+            let mut wrong = sent.clone();
+            wrong.ends.biases[0] += K::ONE;
+            assert!(is_layer_end(&case.verify(&wrong)));
+        } else {
+            assert_eq!(case.claims, [K::ZERO]);
+        }
     }
 }
 

@@ -9,6 +9,7 @@
 )]
 
 mod advice;
+mod columns;
 mod descriptor;
 mod executor;
 mod files;

@@ -4,7 +4,7 @@
 use p3_field::PrimeCharacteristicRing;
 use p3_maybe_rayon::prelude::*;
 
-use super::{MAX_TERMS, SHIFT, shifted, words};
+use super::{MAX_TERMS, SHIFT, reduced, shifted, words};
 use crate::field::{DEGREE, F, K};
 
 /// Returns `sum_row row_weights[row] matrix[row * columns ..][.. columns]`.
@@ -29,41 +29,51 @@ pub(crate) fn combine(rows: &[&[i16]], columns: usize, row_weights: &[K]) -> Vec
 
 /// Adds at most [`MAX_TERMS`] rows.
 fn add_combined(combined: &mut [K], rows: &[&[i16]], words: &[[u32; DEGREE]]) {
+    if combined.len() <= NARROW_BLOCK {
+        add_blocks::<NARROW_BLOCK>(combined, rows, words);
+    } else {
+        add_blocks::<BLOCK>(combined, rows, words);
+    }
+}
+
+fn add_blocks<const N: usize>(combined: &mut [K], rows: &[&[i16]], words: &[[u32; DEGREE]]) {
     let offset = offsets(words);
     let arch = pulp::Arch::new();
-    combined.par_chunks_mut(BLOCK).enumerate().for_each(|(block, out)| {
-        let (first, width) = (block * BLOCK, out.len());
-        let sums = arch.dispatch(Block { rows, first, width, words });
+    combined.par_chunks_mut(N).enumerate().for_each(|(block, out)| {
+        let (first, width) = (block * N, out.len());
+        let sums: Sums<N> = arch.dispatch(Block { rows, first, width, words });
         for (column, out) in out.iter_mut().enumerate() {
             *out += reduce(&sums, &offset, column);
         }
     });
 }
 
-/// Sums of up to [`BLOCK`] columns, one list for each coefficient of the extension.
-type Sums = [[u64; BLOCK]; DEGREE];
+/// Sums of up to `N` columns, one list for each coefficient of the extension.
+type Sums<const N: usize> = [[u64; N]; DEGREE];
 
 /// One block of the sum, compiled once for each vector width that the processor may have.
-struct Block<'a> {
+#[derive(Clone, Copy)]
+struct Block<'a, const N: usize> {
     rows: &'a [&'a [i16]],
     first: usize,
     width: usize,
     words: &'a [[u32; DEGREE]],
 }
 
-impl pulp::WithSimd for Block<'_> {
-    type Output = Sums;
+impl<const N: usize> pulp::WithSimd for Block<'_, N> {
+    type Output = Sums<N>;
 
     #[inline(always)]
-    fn with_simd<S: pulp::Simd>(self, _: S) -> Sums {
+    fn with_simd<S: pulp::Simd>(self, _: S) -> Sums<N> {
         block_sums(self)
     }
 }
 
 /// Combines the columns from `first` on, with every weight shifted by `2^15`.
 #[inline(always)]
-fn block_sums<'a>(Block { rows, first, width, words }: Block<'a>) -> Sums {
-    let mut sums = [[0; BLOCK]; DEGREE];
+fn block_sums<'a, const N: usize>(block: Block<'a, N>) -> Sums<N> {
+    let Block { rows, first, width, words } = block;
+    let mut sums = [[0; N]; DEGREE];
     let part = |row: &&'a [i16]| row.get(first..first + width).unwrap_or_default();
     let rows: Vec<&[i16]> = rows.iter().map(part).collect();
     let (row_groups, row_rest) = rows.as_chunks::<GROUP>();
@@ -79,8 +89,12 @@ fn block_sums<'a>(Block { rows, first, width, words }: Block<'a>) -> Sums {
 
 /// Adds some rows at once: each sum is then loaded and stored once for all of them.
 #[inline(always)]
-fn add_rows<const N: usize>(sums: &mut Sums, rows: [&[i16]; N], words: &[[u32; DEGREE]; N]) {
-    let mut shifted_rows = [[0_u32; BLOCK]; N];
+fn add_rows<const N: usize, const R: usize>(
+    sums: &mut Sums<N>,
+    rows: [&[i16]; R],
+    words: &[[u32; DEGREE]; R],
+) {
+    let mut shifted_rows = [[0_u32; N]; R];
     for (shifted_row, row) in shifted_rows.iter_mut().zip(rows) {
         for (slot, &weight) in shifted_row.iter_mut().zip(row) {
             *slot = u32::from(shifted(weight));
@@ -109,16 +123,19 @@ fn offsets(words: &[[u32; DEGREE]]) -> [F; DEGREE] {
     totals.map(|total| F::from_u64(total) * F::from_u64(SHIFT))
 }
 
-fn reduce(sums: &Sums, offset: &[F; DEGREE], column: usize) -> K {
+fn reduce<const N: usize>(sums: &Sums<N>, offset: &[F; DEGREE], column: usize) -> K {
     let mut coefficients = *offset;
     for (coefficient, sums) in coefficients.iter_mut().zip(sums) {
-        *coefficient = F::from_u64(sums.get(column).copied().unwrap_or(0)) - *coefficient;
+        *coefficient = reduced(sums.get(column).copied().unwrap_or(0)) - *coefficient;
     }
     K::new(coefficients)
 }
 
 /// Columns per block: five lists of this many 64-bit sums stay in the first-level cache.
 const BLOCK: usize = 256;
+
+/// Columns per block where there are no more: a convolution's channels are often few.
+const NARROW_BLOCK: usize = 64;
 
 /// Rows added at once.
 const GROUP: usize = 4;
@@ -142,7 +159,8 @@ mod tests {
     #[test]
     fn integer_sums_agree_with_field_sums() {
         let mut rng = Transcript::new();
-        for (rows, columns) in [(1, 1), (3, 2), (4, 256), (5, 512), (9, 64), (513, 8), (70_000, 1)]
+        for (rows, columns) in
+            [(1, 1), (3, 2), (6, 65), (4, 256), (5, 512), (9, 64), (513, 8), (70_000, 1)]
         {
             let row_weights = rng.sample_point(rows);
             let weights: Vec<i16> =

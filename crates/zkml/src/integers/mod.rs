@@ -13,7 +13,7 @@ use p3_field::PrimeField32;
 
 pub(crate) use self::combine::{combine, combine_rows};
 pub(crate) use self::products::row_products;
-use crate::field::{DEGREE, K, coefficients};
+use crate::field::{DEGREE, F, K, MODULUS, coefficients};
 
 /// `value + 2^15`, which is not negative.
 #[inline(always)]
@@ -27,6 +27,12 @@ fn words(value: &K) -> [u32; DEGREE] {
         *word = coefficient.as_canonical_u32();
     }
     words
+}
+
+/// Returns `sum` modulo `p`. The library goes through 128 bits for this.
+#[inline(always)]
+fn reduced(sum: u64) -> F {
+    F::new(u32::try_from(sum % u64::from(MODULUS)).unwrap_or(0))
 }
 
 /// Turns an integer into a number that is not negative.

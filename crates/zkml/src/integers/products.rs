@@ -3,7 +3,7 @@
 use p3_field::PrimeCharacteristicRing;
 use p3_maybe_rayon::prelude::*;
 
-use super::{SHIFT, shifted, words};
+use super::{SHIFT, reduced, shifted, words};
 use crate::field::{DEGREE, F, K};
 
 /// Returns `sum_column vectors[v][column] matrix[row * columns + column]` for each row, and for each
@@ -19,8 +19,10 @@ pub(crate) fn row_products(matrix: &[i16], columns: usize, vectors: &[&[K]]) -> 
         return products;
     }
     let arch = pulp::Arch::new();
-    let rows = matrix.par_chunks(ROWS * columns);
-    products.par_chunks_mut(ROWS * planes.len()).zip(rows).for_each(|(products, rows)| {
+    // Pairs of rows, as many as make a task worth starting.
+    let task = 2 * (TASK / (2 * columns)).max(1);
+    let rows = matrix.par_chunks(task * columns);
+    products.par_chunks_mut(task * planes.len()).zip(rows).for_each(|(products, rows)| {
         arch.dispatch(Group { rows, columns, planes: &planes, products });
     });
     products
@@ -34,6 +36,13 @@ struct Planes {
 }
 
 impl Planes {
+    /// Returns the words from column `first` on.
+    #[inline(always)]
+    fn block(&self, first: usize) -> [&[u32]; DEGREE] {
+        let [a, b, c, d, e] = &self.words;
+        [a, b, c, d, e].map(|words| words.get(first..).unwrap_or_default())
+    }
+
     fn new(vector: &[K], columns: usize) -> Self {
         let vector = vector.get(..columns).unwrap_or(vector);
         let mut lists: [Vec<u32>; DEGREE] = Default::default();
@@ -65,24 +74,33 @@ impl pulp::WithSimd for Group<'_> {
 
     #[inline(always)]
     fn with_simd<S: pulp::Simd>(self, _: S) {
-        let mut cells = [[0_u32; BLOCK]; ROWS];
-        let blocks = self.columns.div_ceil(BLOCK);
-        for block in 0..blocks {
-            let first = block * BLOCK;
-            for (cells, row) in cells.iter_mut().zip(self.rows.chunks(self.columns)) {
-                let row = row.get(first..).unwrap_or_default();
-                for (cell, &value) in cells.iter_mut().zip(row) {
-                    *cell = u32::from(shifted(value));
-                }
-            }
-            let products = self.products.chunks_mut(self.planes.len());
-            for (cells, products) in cells.iter().zip(products) {
-                for (planes, product) in self.planes.iter().zip(products) {
-                    *product += block_product(cells, planes, first);
+        let count = self.planes.len();
+        let rows = self.rows.chunks(2 * self.columns);
+        for (rows, products) in rows.zip(self.products.chunks_mut(2 * count)) {
+            let (left, right) = rows.split_at(self.columns.min(rows.len()));
+            let (left_products, right_products) = products.split_at_mut(count.min(products.len()));
+            let mut cells = [[0_u32; BLOCK]; 2];
+            for first in (0..self.columns).step_by(BLOCK) {
+                let [left_cells, right_cells] = &mut cells;
+                let left_cells = shift_block(left, first, left_cells);
+                let right_cells = shift_block(right, first, right_cells);
+                let mut right_products = right_products.iter_mut();
+                for (planes, product) in self.planes.iter().zip(left_products.iter_mut()) {
+                    let words = planes.block(first);
+                    let other = right_products.next();
+                    let [left, right] = if other.is_some() {
+                        two_rows(left_cells, right_cells, words)
+                    } else {
+                        [one_row(left_cells, words), K::ZERO]
+                    };
+                    *product += left;
+                    if let Some(product) = other {
+                        *product += right;
+                    }
                 }
             }
         }
-        for products in self.products.chunks_mut(self.planes.len()) {
+        for products in self.products.chunks_mut(count) {
             for (planes, product) in self.planes.iter().zip(products) {
                 *product -= K::new(planes.offsets);
             }
@@ -90,17 +108,38 @@ impl pulp::WithSimd for Group<'_> {
     }
 }
 
+/// Up to [`BLOCK`] cells from `first` on, each shifted by `2^15`.
 #[inline(always)]
-fn block_product(cells: &[u32; BLOCK], planes: &Planes, first: usize) -> K {
-    let mut sums = [F::ZERO; DEGREE];
-    for (sum, words) in sums.iter_mut().zip(&planes.words) {
-        let words = words.get(first..).unwrap_or_default();
-        let mut total = 0_u64;
-        for (&cell, &word) in cells.iter().zip(words) {
-            total += u64::from(cell) * u64::from(word);
-        }
-        *sum = F::from_u64(total);
+fn shift_block<'a>(row: &[i16], first: usize, cells: &'a mut [u32; BLOCK]) -> &'a [u32] {
+    let row = row.get(first..).unwrap_or_default();
+    for (cell, &value) in cells.iter_mut().zip(row) {
+        *cell = u32::from(shifted(value));
     }
+    cells.get(..row.len().min(BLOCK)).unwrap_or_default()
+}
+
+/// Both rows by the same words: each word is loaded once for both.
+#[inline(always)]
+fn two_rows(left: &[u32], right: &[u32], [a, b, c, d, e]: [&[u32]; DEGREE]) -> [K; 2] {
+    let mut sums = [[0_u64; DEGREE]; 2];
+    let words = a.iter().zip(b).zip(c).zip(d).zip(e);
+    for (((((&a, &b), &c), &d), &e), (&left, &right)) in words.zip(left.iter().zip(right)) {
+        let words = [a, b, c, d, e].map(u64::from);
+        for (sums, cell) in sums.iter_mut().zip([left, right].map(u64::from)) {
+            for (sum, word) in sums.iter_mut().zip(words) {
+                *sum += cell * word;
+            }
+        }
+    }
+    sums.map(|sums| K::new(sums.map(reduced)))
+}
+
+#[inline(always)]
+fn one_row(cells: &[u32], words: [&[u32]; DEGREE]) -> K {
+    let sums = words.map(|words| {
+        let terms = cells.iter().zip(words).map(|(&cell, &word)| u64::from(cell) * u64::from(word));
+        reduced(terms.sum())
+    });
     K::new(sums)
 }
 
@@ -109,8 +148,8 @@ fn block_product(cells: &[u32; BLOCK], planes: &Planes, first: usize) -> K {
 const BLOCK: usize = 1024;
 const _: () = assert!(BLOCK <= super::MAX_TERMS);
 
-/// Rows that share the words in the cache.
-const ROWS: usize = 4;
+/// Cells of one task.
+const TASK: usize = 1 << 15;
 
 #[cfg(test)]
 #[expect(clippy::cast_possible_truncation, reason = "numbers made here")]
@@ -121,7 +160,9 @@ mod tests {
     #[test]
     fn integer_products_agree_with_field_products() {
         let mut rng = Transcript::new();
-        for (rows, columns, count) in [(1, 1, 1), (3, 2, 2), (5, 1500, 3), (9, 64, 1), (2, 3, 0)] {
+        for (rows, columns, count) in
+            [(1, 1, 1), (3, 2, 2), (5, 1500, 3), (9, 64, 1), (2, 3, 0), (3000, 12, 2)]
+        {
             let matrix: Vec<i16> =
                 (0..rows * columns).map(|i| (i as i16).wrapping_mul(12_345)).collect();
             let vectors: Vec<Vec<K>> = (0..count).map(|_| rng.sample_point(columns)).collect();

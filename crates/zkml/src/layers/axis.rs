@@ -115,7 +115,7 @@ fn shift_any(r: &[K], z: &[K], start: u64, count: u64) -> Result<K, ArityError> 
 }
 
 /// Multiplications that one step of SHIFT's automaton takes, in units of one term of a sum.
-const CLOSED_FORM_STEPS: u64 = 16;
+const CLOSED_FORM_STEPS: u64 = 8;
 
 #[cfg(test)]
 #[expect(clippy::cast_sign_loss, reason = "indices that were checked to be inside")]

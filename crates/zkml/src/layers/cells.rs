@@ -20,13 +20,8 @@ impl<'a> Cells<'a> {
     pub(super) fn new(column: &'a [F]) -> Self {
         let mut integers = vec![0; column.len()];
         let parts = integers.par_chunks_mut(PART).zip(column.par_chunks(PART));
-        let fits = parts.map(|(integers, cells)| {
-            integers.iter_mut().zip(cells).fold(true, |fits, (slot, &cell)| {
-                let (value, inside) = integer(cell);
-                *slot = value;
-                fits & inside
-            })
-        });
+        let arch = pulp::Arch::new();
+        let fits = parts.map(|(integers, cells)| arch.dispatch(Part { integers, cells }));
         if fits.reduce(|| true, |a, b| a & b) {
             Self::Integers(integers)
         } else {
@@ -65,12 +60,29 @@ impl<'a> Cells<'a> {
     }
 }
 
-/// The integer of a cell, and whether it is a 16-bit one.
-#[inline(always)]
-fn integer(cell: F) -> (i16, bool) {
-    let shifted = (u64::from(cell.as_canonical_u32()) + (1 << 15)) % u64::from(MODULUS);
-    let value = u16::try_from(shifted).map(|word| (word ^ (1 << 15)).cast_signed());
-    (value.unwrap_or(0), value.is_ok())
+/// Some cells to convert, compiled once for each vector width that the processor may have.
+struct Part<'a> {
+    integers: &'a mut [i16],
+    cells: &'a [F],
+}
+
+impl pulp::WithSimd for Part<'_> {
+    type Output = bool;
+
+    /// Returns whether every cell is a 16-bit integer.
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) -> bool {
+        let mut all = 0;
+        for (slot, cell) in self.integers.iter_mut().zip(self.cells) {
+            // Below p + 2^15, hence inside 32 bits.
+            let shifted = cell.as_canonical_u32() + (1 << 15);
+            let shifted = if shifted >= MODULUS { shifted - MODULUS } else { shifted };
+            all |= shifted;
+            let word = u16::try_from(shifted & 0xffff).unwrap_or(0);
+            *slot = (word ^ (1 << 15)).cast_signed();
+        }
+        all < 1 << 16
+    }
 }
 
 /// Cells that one task reads.

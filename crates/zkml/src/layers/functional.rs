@@ -24,14 +24,15 @@ pub(super) struct Product {
     pub(super) cells: Vec<K>,
 }
 
-/// Returns the products whose sum is `A_T` for tensor number `tensor`.
+/// Returns the products whose sum is `A_T` for tensor number `tensor`; `powers` are those of
+/// `lambda_f`, one for each form.
 pub(super) fn functional(
     statement: &LayerStatement<'_>,
     tensor: usize,
     kernels: &[BoundKernel],
+    powers: &[K],
 ) -> Result<Vec<Product>, ArityError> {
     let program = statement.program();
-    let powers = statement.powers();
     let power = |form: usize| powers.get(form).copied().unwrap_or(K::ZERO);
     let mut products = Vec::new();
     for (term, kernel) in convs(program).zip(kernels) {

@@ -28,13 +28,10 @@ mod summand;
 mod terms;
 mod verify;
 
-#[cfg(test)]
-mod tests;
-
 pub use self::claims::form_claims;
 pub use self::error::LayerError;
 pub(crate) use self::prove::whole_matrix;
 pub use self::prove::{ProvedLayers, prove};
 pub use self::statement::{LayerEnds, LayerStatement, remote_tensors};
-pub(crate) use self::terms::{AxisPoint, Channels, ConvTerm, NumberedForm, forms};
+pub(crate) use self::terms::{AxisPoint, Channels, ConvTerm, NumberedForm, count_forms, forms};
 pub use self::verify::{LayerClaim, VerifiedLayers, verify};

@@ -3,12 +3,13 @@
 use std::borrow::Cow;
 
 use p3_field::PrimeCharacteristicRing;
+use p3_maybe_rayon::prelude::*;
 
 use super::error::LayerError;
 use super::kernel::BoundKernel;
 use super::statement::{LayerEnds, LayerStatement, remote_tensors};
 use super::summand::Summand;
-use super::terms::{AxisPoint, NumberedForm, convs, forms};
+use super::terms::{AxisPoint, ConvTerm, NumberedForm, convs, forms};
 use crate::field::{F, K};
 use crate::multilinear::{ArityError, eq_table, inner_product, same_length};
 use crate::program::{Axis, weight_run};
@@ -52,21 +53,22 @@ pub fn prove(
     let kernels = bind_kernels(statement, &weights)?;
     let biases = biases(statement, &weights)?;
 
-    let mut summands: Vec<Summand<'_>> = Vec::new();
-    for tensor in remote_tensors(statement.program, statement.sizes.lb) {
+    let powers = statement.powers();
+    let remote = remote_tensors(statement.program, statement.sizes.lb);
+    let summands = remote.into_par_iter().map(|tensor| {
         let column = tensors.get(tensor).map(Vec::as_slice).unwrap_or_default();
-        summands.push(Summand::new(statement, tensor, column, &kernels)?);
-    }
-    let mut constants = masked_biases(statement, &biases)?;
+        Summand::new(statement, tensor, column, &kernels, &powers)
+    });
+    let mut summands: Vec<Summand<'_>> = summands.collect::<Result<_, _>>()?;
+    let mut constants = masked_biases(statement, &biases, &powers)?;
     let mut walk = Walk::new(Label::LayerRound, statement.batched(claims));
     let mut rounds = Vec::new();
     for left in (1..=statement.sizes.layer_arity).rev() {
         // A term without this variable has half of its sum at 0 and at 1, hence at 2.
         constants = constants.halve();
-        let mut message = [constants; 2];
-        for summand in &summands {
-            message = add(message, summand.message(left));
-        }
+        let messages = summands.par_iter().map(|summand| summand.message(left));
+        let message = messages.reduce(|| [K::ZERO; 2], add);
+        let message = add(message, [constants; 2]);
         rounds.push(message);
         let challenge = walk.step(message, transcript);
         for summand in &mut summands {
@@ -100,7 +102,8 @@ fn bind_kernels(
     statement: &LayerStatement<'_>,
     weights: &[i16],
 ) -> Result<Vec<BoundKernel>, ArityError> {
-    let kernels = convs(statement.program()).map(|term| {
+    let terms: Vec<ConvTerm<'_>> = convs(statement.program()).collect();
+    let kernels = terms.into_par_iter().map(|term| {
         let rho = AxisPoint::of_batch(statement.rho, term.output, statement.sizes.lb)?;
         Ok(BoundKernel::bind(&term, rho.along(Axis::C), weights))
     });
@@ -125,8 +128,11 @@ fn biases(statement: &LayerStatement<'_>, weights: &[i16]) -> Result<Vec<K>, Ari
 }
 
 /// `sum_l lambda_f^l mask_l beta_l`.
-fn masked_biases(statement: &LayerStatement<'_>, biases: &[K]) -> Result<K, ArityError> {
-    let powers = statement.powers();
+fn masked_biases(
+    statement: &LayerStatement<'_>,
+    biases: &[K],
+    powers: &[K],
+) -> Result<K, ArityError> {
     let biased = forms(statement.program()).filter(NumberedForm::has_bias);
     let terms = biased.zip(biases).map(|(form, &value)| {
         let point = AxisPoint::of_batch(statement.rho, form.output, statement.sizes.lb)?;

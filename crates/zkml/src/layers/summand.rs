@@ -60,6 +60,7 @@ impl<'a> Summand<'a> {
         tensor: usize,
         column: &'a [F],
         kernels: &[BoundKernel],
+        powers: &[K],
     ) -> Result<Self, ArityError> {
         let lb = statement.sizes.lb;
         let tensors = &statement.program().tensors;
@@ -67,12 +68,12 @@ impl<'a> Summand<'a> {
         same_length("cells of a tensor's column", 1 << shape.arity(lb), column.len())?;
         let [left, _, _] = shape.arities(lb);
         let batch = eq_table(suffix(statement.rho, lb as usize)?);
-        let functional = functional(statement, tensor, kernels)?;
-        let stage = if functional.len() > MAX_PASSES {
-            Stage::Cells(in_full(column, &batch, &functional)?)
+        let functional = functional(statement, tensor, kernels, powers)?;
+        let cells = Cells::new(column);
+        let stage = if functional.len() > MAX_PASSES || batch.len() >= MIN_BATCH_IN_FULL {
+            Stage::Cells(in_full(&cells, &batch, &functional))
         } else {
-            let width = cells_per_row(shape, lb);
-            Rows::new(Cells::new(column), batch, functional, width, left).into_stage()?
+            Rows::new(cells, batch, functional, cells_per_row(shape, lb), left).into_stage()?
         };
         let arity = shape.arity(lb).saturating_sub(lb);
         let rounds = statement.sizes.layer_arity;
@@ -195,13 +196,19 @@ fn with_batch(cells: &[K], batch: &[K]) -> Vec<K> {
         return cells.to_vec();
     }
     let batch: Vec<Factor> = batch.iter().map(|&weight| Factor::new(weight)).collect();
-    cells.iter().flat_map(|&cell| batch.iter().map(move |weight| weight.times(cell))).collect()
+    let mut weights = vec![K::ZERO; cells.len() * batch.len()];
+    weights.par_chunks_mut(batch.len()).zip(cells).for_each(|(weights, &cell)| {
+        for (weight, factor) in weights.iter_mut().zip(&batch) {
+            *weight = factor.times(cell);
+        }
+    });
+    weights
 }
 
-/// Both vectors in full, for a functional of so many products that a pass for each would cost more.
-fn in_full(column: &[F], batch: &[K], functional: &[Product]) -> Result<Pair, ArityError> {
-    let x = column.par_chunks(batch.len()).map(|instances| inner_product(batch, instances));
-    let x: Vec<K> = x.collect::<Result<_, _>>()?;
+/// Both vectors in full: for a functional of so many products, or a batch so large, that passes over
+/// the tensor would cost more.
+fn in_full(cells: &Cells<'_>, batch: &[K], functional: &[Product]) -> Pair {
+    let x = cells.products(batch.len(), &[batch]);
     let rows = functional.first().map_or(1, |product| product.rows.len());
     let width = x.len() / rows;
     let mut a = vec![K::ZERO; x.len()];
@@ -211,8 +218,73 @@ fn in_full(column: &[F], batch: &[K], functional: &[Product]) -> Result<Pair, Ar
             add_scaled(cells, &product.cells, factor);
         }
     });
-    Ok(Pair::new(x, a))
+    Pair::new(x, a)
 }
 
 /// Passes over a tensor that cost about as much as its vectors in full.
 const MAX_PASSES: usize = 16;
+
+/// Instances over which the vectors in full, which have no batch, cost less than a pass.
+const MIN_BATCH_IN_FULL: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::multilinear::evaluate;
+    use crate::transcript::Transcript;
+
+    fn column(cells: usize) -> Vec<F> {
+        let cell = |i: usize| F::from_i32(i32::try_from(i * 7919 % 511).unwrap() - 255);
+        (0..cells).map(cell).collect()
+    }
+
+    /// `sum_z X(z) A(z)` with `sum_{x,c,b}` left for later gives the messages of the vectors in full.
+    #[test]
+    fn both_ways_send_the_same_messages() {
+        for (log_rows, log_width, lb, count) in
+            [(0, 6, 0, 2), (3, 3, 0, 1), (3, 4, 2, 3), (5, 0, 1, 2), (2, 4, 0, 0)]
+        {
+            let mut rng = Transcript::new();
+            let (rows, width) = (1 << log_rows, 1 << log_width);
+            let rho = rng.sample_point(lb);
+            let batch = eq_table(&rho);
+            let column = column((rows * width) << lb);
+            let product =
+                |_| Product { rows: rng.sample_point(rows), cells: rng.sample_point(width) };
+            let functional: Vec<Product> = (0..count).map(product).collect();
+            let cells = Cells::new(&column);
+            let mut full = in_full(&cells, &batch, &functional);
+            let left = u32::try_from(log_rows).unwrap();
+            let rows = Rows::new(cells, batch, functional, width, left);
+            let mut point = rng.sample_point(log_rows + log_width);
+            let arity = u32::try_from(point.len()).unwrap();
+            let mut summand =
+                Summand { arity, scale: F::ONE, idle: K::ZERO, stage: rows.into_stage().unwrap() };
+            assert_eq!(summand.stage.sum(), full.sum());
+            for (&challenge, left) in point.iter().zip((1..=arity).rev()) {
+                assert_eq!(summand.message(left), full.message());
+                summand.bind(left, challenge).unwrap();
+                full.bind(challenge);
+            }
+            assert_eq!(summand.value(), full.first()[0]);
+            point.extend(rho);
+            assert_eq!(evaluate(&column, &point), Ok(summand.value()));
+        }
+    }
+
+    #[test]
+    fn rounds_without_a_variable_halve_the_sum() {
+        let mut rng = Transcript::new();
+        let pair = Pair::new(rng.sample_point(4), rng.sample_point(4));
+        let sum = pair.sum();
+        let mut summand =
+            Summand { arity: 2, scale: inverse_power(2), idle: sum, stage: Stage::Cells(pair) };
+        assert_eq!(summand.message(4), [sum.halve(); 2]);
+        summand.bind(4, rng.sample_k()).unwrap();
+        assert_eq!(summand.message(3), [sum.halve().halve(); 2]);
+        summand.bind(3, rng.sample_k()).unwrap();
+        let Stage::Cells(pair) = &summand.stage else { panic!("nothing was bound") };
+        let quarter = F::ONE.halve().halve();
+        assert_eq!(summand.message(2), pair.message().map(|value| value * quarter));
+    }
+}

@@ -2,7 +2,7 @@
 
 use p3_field::PrimeCharacteristicRing;
 
-use super::{ArityError, eq_bit, same_length};
+use super::{ArityError, eq_bit, eq_index, same_length};
 use crate::field::K;
 
 /// Returns `LT(r, N) = sum_{i < N} eq(r, i)`.
@@ -75,9 +75,10 @@ pub fn mask(axes: &[(&[K], u64)]) -> K {
 
 /// Runs the automaton of section 1 from the least significant bit.
 ///
-/// `weights` gives the weight of bit 0 and of bit 1 of `i`, least significant bit first; the bits
-/// of `i` above `arity` are 0. The state is (carry of `a + i`, whether the low bits of `i` are at
-/// most those of `N - 1`). The sum is the weight of state (no carry, true).
+/// `weights` gives the weight of bit 0 and of bit 1 of `i`, least significant bit first, `arity` of
+/// them. The state is (carry of `a + i`, whether the low bits of `i` are at most those of `N - 1`).
+/// Above `arity` the bits of `i` are 0, so what is left of `z` is `eq` at the rest of `a`, or at one
+/// more with a carry.
 fn shift_sum(
     weights: impl Iterator<Item = [K; 2]>,
     arity: usize,
@@ -100,32 +101,36 @@ fn shift_sum(
         }
         _ => return Ok(K::ZERO),
     };
+    let (high, low) = z.split_at(z.len() - arity);
     let mut states = [[K::ZERO, K::ONE], [K::ZERO, K::ZERO]];
-    let padded = weights.chain(std::iter::repeat([K::ONE, K::ZERO]));
-    for (position, (&x, weight)) in z.iter().rev().zip(padded).enumerate() {
-        states = step(states, weight, [K::ONE - x, x], bit(start, position), bit(last, position));
+    for (position, (&z, weight)) in low.iter().rev().zip(weights).enumerate() {
+        states = step(states, weight, z, bit(start, position), bit(last, position));
     }
-    let [[_, sum], _] = states;
-    Ok(sum)
+    let [[_, plain], [_, carried]] = states;
+    let rest = u32::try_from(arity).ok().and_then(|by| start.checked_shr(by)).unwrap_or(0);
+    let at = |index: u64| {
+        if index != 0 && covers(high.len(), index) { K::ZERO } else { eq_index(high, index) }
+    };
+    Ok(plain * at(rest) + carried * rest.checked_add(1).map_or(K::ZERO, at))
 }
 
 /// `states[carry][at_most]`, one bit position on.
-fn step(states: [[K; 2]; 2], weight: [K; 2], z: [K; 2], start: bool, last: bool) -> [[K; 2]; 2] {
+fn step(states: [[K; 2]; 2], [w0, w1]: [K; 2], z: K, start: bool, last: bool) -> [[K; 2]; 2] {
+    let (w0_z, w1_z) = (w0 * z, w1 * z);
+    let weights = [[w0 - w0_z, w0_z], [w1 - w1_z, w1_z]];
     let mut next = [[K::ZERO; 2]; 2];
-    for (carry, pair) in states.into_iter().enumerate() {
-        for (at_most, state) in pair.into_iter().enumerate() {
-            for (index_bit, weight) in weight.into_iter().enumerate() {
-                let total = usize::from(start) + index_bit + carry;
-                let at_most = match index_bit.cmp(&usize::from(last)) {
-                    std::cmp::Ordering::Less => 1,
-                    std::cmp::Ordering::Equal => at_most,
-                    std::cmp::Ordering::Greater => 0,
-                };
-                let z_weight = z.into_iter().nth(total & 1).unwrap_or(K::ZERO);
-                let slot = next.get_mut(total >> 1).and_then(|pair| pair.get_mut(at_most));
-                if let Some(slot) = slot {
-                    *slot += state * weight * z_weight;
+    for (carry, [above, at_most]) in states.into_iter().enumerate() {
+        for (index_bit, weights) in weights.into_iter().enumerate() {
+            let total = usize::from(start) + index_bit + carry;
+            let weight = weights.into_iter().nth(total & 1).unwrap_or(K::ZERO);
+            let Some([next_above, next_at_most]) = next.get_mut(total >> 1) else { continue };
+            match index_bit.cmp(&usize::from(last)) {
+                std::cmp::Ordering::Less => *next_at_most += (above + at_most) * weight,
+                std::cmp::Ordering::Equal => {
+                    *next_above += above * weight;
+                    *next_at_most += at_most * weight;
                 }
+                std::cmp::Ordering::Greater => *next_above += (above + at_most) * weight,
             }
         }
     }
