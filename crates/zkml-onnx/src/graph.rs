@@ -1,6 +1,6 @@
 //! The file's graph: checked for size, names resolved, constants read, nothing interpreted.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 
 use prost::Message as _;
@@ -71,7 +71,7 @@ fn limit(what: &'static str, limit: usize, got: usize) -> Result<(), CompileErro
 
 impl Graph {
     /// Reads the graph of a model.
-    pub(crate) fn read(model: &ModelProto) -> Result<Self, CompileError> {
+    pub(crate) fn read(model: &ModelProto, output: &str) -> Result<Self, CompileError> {
         let graph = model.graph.as_ref();
         let graph =
             graph.ok_or_else(|| CompileError::Decode { reason: "it has no graph".to_owned() })?;
@@ -92,11 +92,32 @@ impl Graph {
             constants.insert(tensor.name.clone(), Rc::new(constant));
         }
         let input = read_input(graph, &constants)?;
-        let [output] = graph.output.as_slice() else {
-            return Err(CompileError::Ends { what: "output", got: graph.output.len() });
-        };
         let nodes = graph.node.iter().map(Node::read).collect::<Result<_, _>>()?;
-        Ok(Self { input, output: output.name.clone(), nodes, constants })
+        Ok(Self { input, output: output.to_owned(), nodes, constants })
+    }
+}
+
+/// Removes the nodes that nothing on the way to the output reads.
+pub(crate) fn prune(model: &mut ModelProto, output: &str) {
+    let Some(graph) = &mut model.graph else { return };
+    let mut needed: HashSet<String> = [output.to_owned()].into();
+    let mut kept = Vec::new();
+    for node in std::mem::take(&mut graph.node).into_iter().rev() {
+        if node.output.iter().any(|name| needed.contains(name)) {
+            needed.extend(node.input.iter().cloned());
+            kept.push(node);
+        }
+    }
+    kept.reverse();
+    graph.node = kept;
+}
+
+/// Returns the name of the only output.
+pub(crate) fn output_name(model: &ModelProto) -> Result<String, CompileError> {
+    let outputs = model.graph.as_ref().map(|graph| graph.output.as_slice()).unwrap_or_default();
+    match outputs {
+        [output] => Ok(output.name.clone()),
+        _ => Err(CompileError::Ends { what: "output", got: outputs.len() }),
     }
 }
 

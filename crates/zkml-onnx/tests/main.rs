@@ -8,4 +8,5 @@
 mod files;
 mod graphs;
 mod models;
+mod operators;
 mod trained;

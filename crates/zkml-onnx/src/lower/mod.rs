@@ -333,8 +333,11 @@ impl Lowering {
             return Err(Refusal::unsupported("an output that does not depend on the input"));
         };
         let dims = activation.view.sizes();
-        let (pending, shape, view) = self
-            .open(*activation, Label { node: output.to_owned(), operator: "output".to_owned() })?;
+        let label = match &activation.source {
+            Source::Pending(pending) if pending.is_open() => pending.label.clone(),
+            _ => Label { node: output.to_owned(), operator: "output".to_owned() },
+        };
+        let (pending, shape, view) = self.open(*activation, label)?;
         self.push(pending.label, shape, Scale::Raw, Step::Output { sum: pending.sum });
         let axes = view.order();
         let (extents, axes) = inverse(&axes, shape.extents());

@@ -1,0 +1,379 @@
+//! Each operator, the program in integers against the float model.
+//!
+//! The bound is 2 % of the largest output: one requantisation is off by half a step in 127 at most,
+//! a wrong tap, channel or order by about the whole output.
+
+use assay_zkml_onnx::synthetic::{Attribute, Builder, Seeded};
+use assay_zkml_onnx::{Compiled, Options, compile};
+
+const BOUND: f32 = 0.02;
+
+/// Attributes of a node by name.
+type Attributes = Vec<(&'static str, Attribute)>;
+
+/// A graph whose input is `x`, with random numbers at hand.
+struct Net {
+    builder: Builder,
+    numbers: Seeded,
+    inputs: usize,
+}
+
+impl Net {
+    fn new(dims: &[u32]) -> Self {
+        let inputs = dims.iter().map(|&dim| dim as usize).product();
+        Self { builder: Builder::batched(dims), numbers: Seeded::new(11), inputs }
+    }
+
+    fn random(&mut self, dims: &[u32]) -> String {
+        let count = dims.iter().map(|&dim| dim as usize).product();
+        let values = self.numbers.uniform(count, 1.0);
+        self.builder.floats(dims, &values)
+    }
+
+    fn positive(&mut self, dims: &[u32]) -> String {
+        let count = dims.iter().map(|&dim| dim as usize).product();
+        let mut values = self.numbers.uniform(count, 0.4);
+        values.iter_mut().for_each(|value| *value += 1.0);
+        self.builder.floats(dims, &values)
+    }
+
+    fn node(
+        &mut self,
+        operator: &str,
+        inputs: &[&str],
+        attributes: &[(&str, Attribute)],
+    ) -> String {
+        self.builder.node(operator, inputs, attributes)
+    }
+
+    fn conv(&mut self, input: &str, dims: &[u32], attributes: &[(&str, Attribute)]) -> String {
+        let weights = self.random(dims);
+        let bias = self.random(dims.get(..1).unwrap());
+        self.builder.node("Conv", &[input, &weights, &bias], attributes)
+    }
+
+    fn compile(&self, output: &str) -> Compiled {
+        let mut numbers = Seeded::new(3);
+        let samples: Vec<_> = (0..8).map(|_| numbers.uniform(self.inputs, 1.0)).collect();
+        compile(&self.builder.finish(output), &samples, &Options::default()).unwrap()
+    }
+
+    /// Compiles, checks the error, and returns the operators of the sites.
+    fn close(&self, output: &str) -> Vec<String> {
+        let summary = self.compile(output).summary;
+        let agreement = summary.agreement;
+        let error = agreement.greatest_error / agreement.greatest_output;
+        assert!(error < BOUND, "{error}: {agreement:?}");
+        summary.sites.into_iter().map(|site| site.operator).collect()
+    }
+}
+
+fn ints(values: &[i64]) -> Attribute {
+    Attribute::Ints(values.to_vec())
+}
+
+#[test]
+fn gemm_with_every_attribute() {
+    for (transposed, dims) in [(0, [6, 4]), (1, [4, 6])] {
+        let mut net = Net::new(&[6]);
+        let (weights, bias) = (net.random(&dims), net.random(&[4]));
+        let attributes = [
+            ("transB", Attribute::Int(transposed)),
+            ("alpha", Attribute::Float(0.5)),
+            ("beta", Attribute::Float(3.0)),
+        ];
+        let output = net.node("Gemm", &["x", &weights, &bias], &attributes);
+        assert_eq!(net.close(&output), ["Gemm"]);
+    }
+}
+
+#[test]
+fn matmul_over_tokens_with_a_bias() {
+    let mut net = Net::new(&[5, 6]);
+    let (weights, bias) = (net.random(&[6, 4]), net.random(&[4]));
+    let product = net.node("MatMul", &["x", &weights], &[]);
+    let sum = net.node("Add", &[&bias, &product], &[]);
+    let relu = net.node("Relu", &[&sum], &[]);
+    let weights = net.random(&[4, 3]);
+    let output = net.node("MatMul", &[&relu, &weights], &[]);
+    assert_eq!(net.close(&output), ["Relu", "MatMul"]);
+}
+
+#[test]
+fn matmul_over_a_transposed_tensor() {
+    let mut net = Net::new(&[5, 6]);
+    let weights = net.random(&[6, 4]);
+    let product = net.node("MatMul", &["x", &weights], &[]);
+    let moved = net.node("Transpose", &[&product], &[("perm", ints(&[0, 2, 1]))]);
+    let weights = net.random(&[5, 3]);
+    let output = net.node("MatMul", &[&moved, &weights], &[]);
+    // The channels become rows: no view of one tensor, but a sum over its rows.
+    net.close(&output);
+}
+
+#[test]
+fn convolutions_of_every_shape() {
+    let cases: [(&[u32], &[u32], Attributes); 8] = [
+        (
+            &[3, 9, 7],
+            &[4, 3, 3, 2],
+            vec![("strides", ints(&[2, 3])), ("pads", ints(&[0, 1, 2, 1]))],
+        ),
+        (
+            &[3, 9, 7],
+            &[4, 3, 3, 3],
+            vec![("dilations", ints(&[2, 1])), ("pads", ints(&[2, 1, 0, 1]))],
+        ),
+        (&[4, 6, 6], &[4, 1, 3, 3], vec![("group", Attribute::Int(4))]),
+        (&[4, 6, 6], &[8, 2, 3, 3], vec![("group", Attribute::Int(2))]),
+        (&[6, 6, 6], &[6, 3, 3, 3], vec![("group", Attribute::Int(2))]),
+        (
+            &[3, 8, 7],
+            &[4, 3, 3, 4],
+            vec![("auto_pad", Attribute::Text("SAME_UPPER")), ("strides", ints(&[2, 2]))],
+        ),
+        (&[3, 8, 7], &[4, 3, 4, 3], vec![("auto_pad", Attribute::Text("SAME_LOWER"))]),
+        (&[3, 12], &[4, 3, 3], vec![("strides", ints(&[2])), ("pads", ints(&[1, 0]))]),
+    ];
+    for (input, kernel, attributes) in cases {
+        let mut net = Net::new(input);
+        let output = net.conv("x", kernel, &attributes);
+        assert_eq!(net.close(&output), ["Conv"], "{kernel:?}");
+    }
+}
+
+#[test]
+fn activations_end_in_the_clamp_of_one_requantisation() {
+    let mut net = Net::new(&[3, 6, 6]);
+    let conv = net.conv("x", &[4, 3, 3, 3], &[]);
+    let (low, high) = (net.builder.floats(&[], &[0.0]), net.builder.floats(&[], &[2.0]));
+    let clip = net.node("Clip", &[&conv, &low, &high], &[]);
+    let relu = net.node("Relu", &[&clip], &[]);
+    let conv = net.conv(&relu, &[2, 4, 3, 3], &[]);
+    let (low, high) = (net.builder.floats(&[], &[-1.5]), net.builder.floats(&[], &[2.5]));
+    let clip = net.node("Clip", &[&conv, &low, &high], &[]);
+    assert_eq!(net.close(&clip), ["Relu", "Clip", "output"]);
+}
+
+#[test]
+fn batch_normalisation_folds_or_becomes_a_convolution() {
+    let mut net = Net::new(&[3, 6, 6]);
+    let vectors =
+        |net: &mut Net| [net.random(&[4]), net.random(&[4]), net.random(&[4]), net.positive(&[4])];
+    let conv = net.conv("x", &[4, 3, 3, 3], &[]);
+    let [gain, bias, mean, variance] = vectors(&mut net);
+    let inputs = [conv.as_str(), &gain, &bias, &mean, &variance];
+    let norm = net.node("BatchNormalization", &inputs, &[("epsilon", Attribute::Float(0.01))]);
+    let relu = net.node("Relu", &[&norm], &[]);
+    assert_eq!(net.close(&relu), ["Relu", "output"]);
+    let [gain, bias, mean, variance] = vectors(&mut net);
+    let inputs = [relu.as_str(), &gain, &bias, &mean, &variance];
+    let norm = net.node("BatchNormalization", &inputs, &[]);
+    assert_eq!(net.close(&norm), ["Relu", "BatchNormalization"]);
+}
+
+#[test]
+fn sums_of_branches_are_one_requantisation() {
+    let mut net = Net::new(&[3, 6, 6]);
+    let conv = net.conv("x", &[4, 3, 3, 3], &[("pads", ints(&[1, 1, 1, 1]))]);
+    let relu = net.node("Relu", &[&conv], &[]);
+    let left = net.conv(&relu, &[4, 4, 3, 3], &[("pads", ints(&[1, 1, 1, 1]))]);
+    let right = net.conv(&relu, &[4, 4, 1, 1], &[]);
+    let sum = net.node("Add", &[&left, &relu], &[]);
+    let difference = net.node("Sub", &[&sum, &right], &[]);
+    let relu = net.node("Relu", &[&difference], &[]);
+    assert_eq!(net.close(&relu), ["Relu", "Relu", "output"]);
+}
+
+#[test]
+fn sums_with_constants_and_with_itself() {
+    let mut net = Net::new(&[3, 4, 4]);
+    let channels = net.random(&[3, 1, 1]);
+    let one = net.builder.floats(&[], &[0.25]);
+    let shifted = net.node("Sub", &["x", &channels], &[]);
+    let scaled = net.node("Div", &[&shifted, &one], &[]);
+    let relu = net.node("Relu", &[&scaled], &[]);
+    let doubled = net.node("Add", &[&relu, &relu], &[]);
+    let reversed = net.node("Sub", &[&one, &doubled], &[]);
+    let negative = net.node("Neg", &[&reversed], &[]);
+    let gains = net.random(&[1, 3, 1, 1]);
+    let output = net.node("Mul", &[&gains, &negative], &[]);
+    net.close(&output);
+}
+
+#[test]
+fn maxima_with_padding_ceiling_and_dilation() {
+    let cases: [Vec<(&str, Attribute)>; 6] = [
+        vec![("kernel_shape", ints(&[2, 2])), ("strides", ints(&[2, 2]))],
+        vec![
+            ("kernel_shape", ints(&[3, 3])),
+            ("strides", ints(&[2, 2])),
+            ("pads", ints(&[1, 1, 1, 1])),
+        ],
+        vec![
+            ("kernel_shape", ints(&[3, 2])),
+            ("strides", ints(&[2, 3])),
+            ("ceil_mode", Attribute::Int(1)),
+        ],
+        vec![("kernel_shape", ints(&[2, 3])), ("dilations", ints(&[2, 3]))],
+        vec![("kernel_shape", ints(&[1, 1])), ("strides", ints(&[2, 1]))],
+        vec![("kernel_shape", ints(&[8, 7]))],
+    ];
+    for attributes in cases {
+        let mut net = Net::new(&[3, 8, 7]);
+        let conv = net.conv("x", &[4, 3, 1, 1], &[]);
+        let output = net.node("MaxPool", &[&conv], &attributes);
+        net.close(&output);
+    }
+    let mut net = Net::new(&[3, 9]);
+    let conv = net.conv("x", &[4, 3, 3], &[]);
+    let output = net.node("MaxPool", &[&conv], &[("kernel_shape", ints(&[3]))]);
+    net.close(&output);
+    let mut net = Net::new(&[3, 9, 5]);
+    let conv = net.conv("x", &[4, 3, 1, 1], &[]);
+    let output = net.node("GlobalMaxPool", &[&conv], &[]);
+    // By halves: 3 sites for 5 columns, 4 for 9 rows.
+    assert_eq!(net.close(&output).len(), 1 + 3 + 4 + 1);
+}
+
+#[test]
+fn means_of_every_kind() {
+    let cases: [(&str, Vec<(&str, Attribute)>); 6] = [
+        ("AveragePool", vec![("kernel_shape", ints(&[2, 3])), ("strides", ints(&[2, 1]))]),
+        (
+            "AveragePool",
+            vec![
+                ("kernel_shape", ints(&[3, 3])),
+                ("pads", ints(&[1, 0, 1, 1])),
+                ("count_include_pad", Attribute::Int(1)),
+            ],
+        ),
+        ("GlobalAveragePool", vec![]),
+        ("ReduceMean", vec![("axes", ints(&[2, 3])), ("keepdims", Attribute::Int(0))]),
+        ("ReduceMean", vec![("axes", ints(&[-1]))]),
+        ("ReduceMean", vec![("axes", ints(&[2])), ("keepdims", Attribute::Int(0))]),
+    ];
+    for (operator, attributes) in cases {
+        let mut net = Net::new(&[3, 6, 5]);
+        let conv = net.conv("x", &[4, 3, 3, 3], &[("pads", ints(&[1, 1, 1, 1]))]);
+        let relu = net.node("Relu", &[&conv], &[]);
+        let output = net.node(operator, &[&relu], &attributes);
+        assert_eq!(net.close(&output), ["Relu", operator], "{attributes:?}");
+    }
+}
+
+#[test]
+fn layouts_move_nothing() {
+    let mut net = Net::new(&[8, 6, 3]);
+    let order = ints(&[0, 3, 1, 2]);
+    let image = net.node("Transpose", &["x"], &[("perm", order)]);
+    let conv = net.conv(&image, &[4, 3, 3, 3], &[]);
+    let relu = net.node("Relu", &[&conv], &[]);
+    let same = net.node("Dropout", &[&relu], &[]);
+    let last = net.node("Transpose", &[&same], &[("perm", ints(&[0, 2, 3, 1]))]);
+    let shape = net.builder.integers(&[0, -1]);
+    let flat = net.node("Reshape", &[&last, &shape], &[]);
+    let weights = net.random(&[6 * 4 * 4, 5]);
+    let product = net.node("MatMul", &[&flat, &weights], &[]);
+    let axes = net.builder.integers(&[1, 3]);
+    let wide = net.node("Unsqueeze", &[&product, &axes], &[]);
+    let axes = net.builder.integers(&[0]);
+    let narrow = net.node("Squeeze", &[&wide, &axes], &[]);
+    let output = net.node("Identity", &[&narrow], &[]);
+    assert_eq!(net.close(&output), ["Relu", "MatMul"]);
+}
+
+#[test]
+fn an_input_is_taken_apart_as_the_model_reads_it() {
+    let mut net = Net::new(&[48]);
+    let shape = net.builder.integers(&[-1, 2, 4, 6]);
+    let image = net.node("Reshape", &["x", &shape], &[]);
+    let moved = net.node("Transpose", &[&image], &[("perm", ints(&[0, 1, 3, 2]))]);
+    let output = net.conv(&moved, &[3, 2, 3, 3], &[]);
+    assert_eq!(net.close(&output), ["Conv"]);
+}
+
+#[test]
+fn joined_channels_are_read_in_place() {
+    let mut net = Net::new(&[3, 6, 6]);
+    let left = net.conv("x", &[4, 3, 3, 3], &[]);
+    let right = net.conv("x", &[5, 3, 3, 3], &[]);
+    let right = net.node("Relu", &[&right], &[]);
+    let both = net.node("Concat", &[&left, &right], &[("axis", Attribute::Int(1))]);
+    let all = net.node("Concat", &[&both, &right], &[("axis", Attribute::Int(-3))]);
+    let output = net.conv(&all, &[3, 14, 2, 2], &[]);
+    let sites = net.close(&output);
+    assert_eq!(sites, ["Relu", "Conv", "Conv"]);
+}
+
+#[test]
+fn joined_rows_and_columns_and_channels_are_requantised() {
+    for (axis, kernel) in [(1, [2, 8, 2, 2]), (2, [2, 4, 2, 2]), (3, [2, 4, 2, 2])] {
+        let mut net = Net::new(&[3, 6, 6]);
+        let left = net.conv("x", &[4, 3, 3, 3], &[]);
+        let right = net.conv("x", &[4, 3, 3, 3], &[]);
+        let both = net.node("Concat", &[&left, &right], &[("axis", Attribute::Int(axis))]);
+        let pool = net.node("MaxPool", &[&both], &[("kernel_shape", ints(&[2, 2]))]);
+        let output = net.conv(&pool, &kernel, &[]);
+        net.close(&output);
+    }
+}
+
+#[test]
+fn padding_goes_into_the_window_behind_it() {
+    let pads = [0, 0, 1, 2, 0, 0, 0, 1];
+    let window = [("kernel_shape", ints(&[2, 2]))];
+    let kernel = [2, 3, 3, 3];
+    for (operator, sites) in [("Conv", 1), ("AveragePool", 1), ("MaxPool", 4)] {
+        let mut net = Net::new(&[3, 6, 6]);
+        let pads = net.builder.integers(&pads);
+        let padded = net.node("Pad", &["x", &pads], &[]);
+        let output = match operator {
+            "Conv" => net.conv(&padded, &kernel, &[("pads", ints(&[1, 0, 0, 0]))]),
+            _ => net.node(operator, &[&padded], &window),
+        };
+        assert_eq!(net.close(&output).len(), sites, "{operator}");
+    }
+}
+
+#[test]
+fn shapes_that_exporters_compute_are_constants() {
+    let mut net = Net::new(&[3, 4, 4]);
+    let conv = net.conv("x", &[2, 3, 1, 1], &[]);
+    let shape = net.node("Shape", &["x"], &[]);
+    let zero = net.builder.integers(&[0]);
+    let batch = net.node("Gather", &[&shape, &zero], &[("axis", Attribute::Int(0))]);
+    let rest = net.node("Constant", &[], &[("value_ints", ints(&[-1]))]);
+    let target = net.node("Concat", &[&batch, &rest], &[("axis", Attribute::Int(0))]);
+    let flat = net.node("Reshape", &[&conv, &target], &[]);
+    let weights = net.random(&[3, 32]);
+    let output = net.node("Gemm", &[&flat, &weights], &[("transB", Attribute::Int(1))]);
+    assert_eq!(net.close(&output), ["Conv", "Gemm"]);
+}
+
+/// Outputs are given back in the model's order, whatever the program's.
+#[test]
+fn images_and_transposed_images_are_outputs() {
+    let mut net = Net::new(&[3, 5, 4]);
+    let conv = net.conv("x", &[2, 3, 2, 2], &[]);
+    net.close(&conv);
+    let relu = net.node("Relu", &[&conv], &[]);
+    let moved = net.node("Transpose", &[&relu], &[("perm", ints(&[3, 1, 0, 2]))]);
+    net.close(&moved);
+}
+
+#[test]
+fn a_named_value_can_be_the_output() {
+    let mut net = Net::new(&[6]);
+    let weights = net.random(&[6, 4]);
+    let logits = net.node("MatMul", &["x", &weights], &[]);
+    let output = net.node("Softmax", &[&logits], &[]);
+    let bytes = net.builder.finish(&output);
+    let samples = [vec![0.5; 6]];
+    let error = compile(&bytes, &samples, &Options::default()).unwrap_err();
+    assert!(error.to_string().ends_with("(Softmax): the operator is not supported"), "{error}");
+    let mut options = Options::default();
+    options.output = Some(logits);
+    let compiled = compile(&bytes, &samples, &options).unwrap();
+    assert_eq!(compiled.summary.sites.len(), 1);
+}
