@@ -12,4 +12,5 @@ mod graphs;
 mod models;
 mod operators;
 mod quantised;
+mod refusals;
 mod trained;
