@@ -1,7 +1,7 @@
 //! What cannot be compiled fails in one sentence with the node's name and operator; no file panics.
 
 use assay_zkml_onnx::synthetic::{Attribute, Builder, Seeded, mlp};
-use assay_zkml_onnx::{CompileError, Options, Refusal, compile};
+use assay_zkml_onnx::{CompileError, MAX_MODEL_BYTES, Options, Refusal, compile};
 use prost::Message as _;
 use tract_onnx::pb::ModelProto;
 use tract_onnx::pb::tensor_shape_proto::dimension::Value as Dimension;
@@ -184,6 +184,13 @@ fn tensors_are_checked() {
     assert_eq!(text, "tensor `t1`: element type STRING is not supported");
     let other = tensor(|t| t.dims = vec![6, 2]);
     assert_eq!(other, "node `MatMul_v2` (MatMul): last dimension of the input must be 6, got 4");
+}
+
+#[test]
+fn files_that_are_too_large_are_not_read() {
+    let got = MAX_MODEL_BYTES + 1;
+    let error = compile(&vec![0; got], &sample(1), &Options::default()).unwrap_err();
+    assert_eq!(error, CompileError::Limit { what: "bytes", limit: MAX_MODEL_BYTES, got });
 }
 
 #[test]
