@@ -10,9 +10,10 @@ use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, ValueInf
 
 use crate::constant::{Constant, MAX_RANK};
 use crate::error::{CompileError, Refusal};
+use crate::wire::check_fields;
 
 /// Largest file that is read, in bytes.
-pub const MAX_MODEL_BYTES: usize = 1 << 30;
+pub const MAX_MODEL_BYTES: usize = 1 << 29;
 /// Most nodes of a graph.
 const MAX_NODES: usize = 1 << 14;
 /// Most inputs, outputs, and attributes of one node.
@@ -62,6 +63,7 @@ enum Attribute {
 /// Reads the protobuf of a file.
 pub(crate) fn decode(bytes: &[u8]) -> Result<ModelProto, CompileError> {
     limit("bytes", MAX_MODEL_BYTES, bytes.len())?;
+    check_fields(bytes)?;
     ModelProto::decode(bytes).map_err(|error| CompileError::Decode { reason: error.to_string() })
 }
 

@@ -7,7 +7,7 @@
 //!
 //! | module | does |
 //! |---|---|
-//! | `graph`, `constant` | reads the file, with limits |
+//! | `graph`, `constant`, `wire` | reads the file, with limits |
 //! | `lower` | nodes to sites, operator by operator; layouts become views |
 //! | `float` | runs the float model on samples: ranges and reference outputs |
 //! | `quantise` | scales, shifts, integers, tables, places of weights (section 2 and 6.1) |
@@ -30,6 +30,7 @@ mod reference;
 mod report;
 pub mod synthetic;
 mod view;
+mod wire;
 
 pub use self::compile::{Compiled, Options, compile};
 pub use self::error::{CompileError, Refusal};

@@ -1,5 +1,7 @@
 //! Whole graphs against the float model.
 
+use std::collections::BTreeSet;
+
 use assay_zkml_onnx::synthetic::{Seeded, dense, lenet, mlp, random_graph, residual};
 use assay_zkml_onnx::{CompileError, Options, compile};
 
@@ -10,7 +12,10 @@ fn samples(values: usize, count: usize) -> Vec<Vec<f32>> {
 
 /// Returns the greatest error on the samples as a part of the greatest output.
 fn error(bytes: &[u8], samples: &[Vec<f32>]) -> Result<f32, CompileError> {
-    let agreement = compile(bytes, samples, &Options::default())?.summary.agreement;
+    let summary = compile(bytes, samples, &Options::default())?.summary;
+    let shifts: BTreeSet<u32> = summary.sites.iter().filter_map(|site| site.shift).collect();
+    assert!(shifts.len() <= 3, "{shifts:?}");
+    let agreement = summary.agreement;
     assert_eq!(agreement.samples as usize, samples.len());
     // A graph may give zeros only.
     Ok(agreement.greatest_error / agreement.greatest_output.max(f32::MIN_POSITIVE))

@@ -1,5 +1,7 @@
 //! The crate from outside.
 #![expect(
+    clippy::cast_possible_truncation,
+    clippy::indexing_slicing,
     clippy::print_stderr,
     clippy::unwrap_used,
     reason = "a test that cannot go on says so by panicking, one that is left out on the screen"
@@ -9,4 +11,6 @@ mod files;
 mod graphs;
 mod models;
 mod operators;
+mod quantised;
+mod refusals;
 mod trained;

@@ -8,6 +8,9 @@ use assay_zkml_onnx::{Compiled, Options, compile};
 
 const BOUND: f32 = 0.02;
 
+/// Attributes of a node by name.
+type Attributes = Vec<(&'static str, Attribute)>;
+
 /// A graph whose input is `x`, with random numbers at hand.
 struct Net {
     builder: Builder,
@@ -110,7 +113,7 @@ fn matmul_over_a_transposed_tensor() {
 
 #[test]
 fn convolutions_of_every_shape() {
-    let cases: [(&[u32], &[u32], Vec<(&str, Attribute)>); 8] = [
+    let cases: [(&[u32], &[u32], Attributes); 8] = [
         (
             &[3, 9, 7],
             &[4, 3, 3, 2],

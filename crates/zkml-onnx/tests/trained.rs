@@ -53,3 +53,38 @@ fn models_of_others_agree_with_the_float_model() {
         assert!(error < 0.05, "{name}: {agreement:?}");
     }
 }
+
+/// What onnxruntime says of `digits` (`fixtures.py`).
+#[derive(serde::Deserialize)]
+struct Onnxruntime {
+    float: Vec<usize>,
+    quantised: Vec<Vec<f32>>,
+}
+
+fn onnxruntime() -> Onnxruntime {
+    serde_json::from_slice(include_bytes!("data/digits.json")).unwrap()
+}
+
+#[test]
+fn digits_agrees_with_onnxruntime() {
+    let model = package("digits");
+    let samples = model.inputs.get(..CALIBRATION).unwrap();
+    let compiled = compile(&model.bytes, samples, &Options::default()).unwrap();
+    let pairs = model.inputs.iter().zip(onnxruntime().float);
+    let same = pairs
+        .filter(|(input, expected)| argmax(&compiled.run(input).unwrap().0) == Some(*expected));
+    assert_eq!(same.count(), 360);
+}
+
+/// A model that onnxruntime quantised, as it is.
+#[test]
+fn quantised_digits_agrees_with_onnxruntime() {
+    let (model, quantised) = (package("digits"), include_bytes!("data/digits-qdq.onnx"));
+    let samples = model.inputs.get(..1).unwrap();
+    let compiled = compile(quantised, samples, &Options::default()).unwrap();
+    let agreement = compiled.compare(&model.inputs, &onnxruntime().quantised).unwrap();
+    assert_eq!(agreement.same_argmax, 360, "{agreement:?}");
+    // One step of the output; the fixture has four decimals.
+    let step = compiled.output.scale();
+    assert!(f64::from(agreement.greatest_error) < step + 1e-3, "{agreement:?} {step}");
+}

@@ -1,8 +1,8 @@
 //! The two files of a model: one encoding each, and nothing else is read.
 
 use assay_zkml::model::{
-    Agreement, Dequantisation, FileError, ModelFile, NodeName, Order, Quantisation, Report,
-    VerifyingFile,
+    Agreement, Dequantisation, FileError, MAX_KEY_BYTES, ModelFile, NodeName, Order, Quantisation,
+    Report, VerifyingFile,
 };
 use assay_zkml::program::Interval;
 use assay_zkml::tensor_code::Digest;
@@ -100,6 +100,8 @@ fn a_damaged_file_is_refused() {
     assert!(matches!(ModelFile::decode(&key), Err(FileError::Magic { .. })));
     assert!(matches!(VerifyingFile::decode(&bytes), Err(FileError::Magic { .. })));
     assert!(matches!(VerifyingFile::decode(&[1; 40]), Err(FileError::Size { got: 40, .. })));
+    let large = vec![0; MAX_KEY_BYTES + 1];
+    assert!(matches!(VerifyingFile::decode(&large), Err(FileError::Size { .. })));
     for length in 0..key.len() {
         assert!(VerifyingFile::decode(&key[..length]).is_err(), "{length}");
     }

@@ -131,16 +131,11 @@ impl Lowering {
             Source::Padded { .. } | Source::Pending(_) => self.settle(activation)?,
         };
         let view = &activation.view;
-        let has_channels = view.dim(last).contains(&C) || view.extent(C) == 1;
-        let whole = matches!(activation.source, Source::Tensor(_)) || view.dim(last) == [C];
-        match (has_channels, whole) {
-            (true, true) => Ok(activation),
-            (true, false) => self.settle(activation),
-            (false, _) => {
-                let rows = layout::rows(view, last)?;
-                self.canonical(activation, &rows, node)
-            }
+        if view.dim(last).contains(&C) || view.extent(C) == 1 {
+            return Ok(activation);
         }
+        let rows = layout::rows(view, last)?;
+        self.canonical(activation, &rows, node)
     }
 }
 

@@ -17,6 +17,9 @@ use crate::error::{CompileError, Refusal};
 
 pub(crate) use self::scales::{Quantum, scales};
 
+/// N4: rows of all tables. What a site can reach, in steps of its output, needs a row each.
+const MAX_TABLE_ROWS: u64 = 1 << 18;
+
 /// A program with its weights.
 #[derive(Debug)]
 pub(crate) struct Quantised {
@@ -114,11 +117,10 @@ impl Builder<'_> {
             (Step::Requant { sum }, Fixed::Requant { shift, factor }) => {
                 let (form, acc_max) = self.form(index, sum, factor)?;
                 let bq = acc_max.div_ceil(1 << shift) + 1;
-                let bq = u32::try_from(bq).map_err(|_| Refusal::TooLarge {
-                    what: "Bq",
-                    limit: u64::from(u32::MAX),
-                    got: bq,
-                })?;
+                let rows = 2 * bq + 1;
+                let (what, limit) = ("number of rows of the lookup table", MAX_TABLE_ROWS);
+                let bq = u32::try_from(bq).ok().filter(|_| rows <= limit);
+                let bq = bq.ok_or(Refusal::TooLarge { what, limit, got: rows })?;
                 self.clamped.push(Clamped { shift, bq, interval });
                 Ok(Drawn::Requant { form, clamp: self.clamped.len() - 1, shift })
             }

@@ -114,3 +114,79 @@ fn copy(segment: &Segment, block: &Block, weights: &mut [i16]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block(site: usize, bias: bool, [taps, outputs, channels]: [u32; 3]) -> Block {
+        let count = (taps * outputs * channels) as usize;
+        let weights = (0..count).map(|index| i16::try_from(index % 1000 + 1).unwrap()).collect();
+        Block { site, bias, taps, outputs, channels, weights }
+    }
+
+    #[test]
+    fn segments_are_sorted_aligned_and_apart() {
+        let blocks = [
+            block(0, false, [9, 6, 3]),
+            block(0, true, [1, 6, 1]),
+            block(1, false, [1, 100, 300]),
+            block(2, false, [25, 120, 16]),
+            block(2, true, [1, 120, 1]),
+            block(3, false, [1, 10, 120]),
+        ];
+        let layout = lay_out(&blocks).unwrap();
+        let columns = 1_u64 << layout.shape.log_columns();
+        let mut end = 0;
+        let mut before = (false, Reverse(u32::MAX));
+        for (index, segment) in layout.segments.iter().enumerate() {
+            assert!(segment.off >= end, "{segment:?}");
+            end = segment.end().unwrap();
+            let from = layout.indices.iter().position(|&i| i as usize == index).unwrap();
+            let key = (blocks[from].bias, Reverse(segment.log_channels));
+            assert!(key >= before, "{key:?} behind {before:?}");
+            before = key;
+            let step = 1_u64 << segment.log_channels;
+            let (tap, taps) = (u64::from(segment.outputs) * step, u64::from(segment.taps));
+            if step < columns && tap >= columns && taps * tap >= 4 * columns {
+                assert!(segment.off.is_multiple_of(columns), "{segment:?}");
+                let padded = u64::from(segment.outputs_padded) * step;
+                assert!(padded.is_multiple_of(columns) && padded < tap + columns, "{segment:?}");
+            } else {
+                assert!(segment.off.is_multiple_of(step), "{segment:?}");
+                assert_eq!(segment.outputs_padded, segment.outputs);
+            }
+        }
+        assert_eq!(layout.weights.len() as u64, end);
+        assert!(layout.weights.len() <= layout.shape.capacity());
+    }
+
+    #[test]
+    fn every_weight_stands_at_its_index() {
+        let blocks = [block(0, false, [9, 40, 20]), block(0, true, [1, 40, 1])];
+        let layout = lay_out(&blocks).unwrap();
+        for (block, index) in blocks.iter().zip(&layout.indices) {
+            let segment = layout.segments[*index as usize];
+            let mut weights = block.weights.iter();
+            for tap in 0..block.taps {
+                for output in 0..block.outputs {
+                    for channel in 0..block.channels {
+                        let place = segment.index(output, tap, channel);
+                        let found = layout.weights[usize::try_from(place).unwrap()];
+                        assert_eq!(Some(&found), weights.next());
+                    }
+                }
+            }
+        }
+        let zeros = layout.weights.iter().filter(|&&weight| weight == 0).count();
+        let placed: usize = blocks.iter().map(|block| block.weights.len()).sum();
+        assert_eq!(zeros, layout.weights.len() - placed);
+    }
+
+    #[test]
+    fn a_model_without_weights_has_a_matrix_of_one() {
+        let layout = lay_out(&[]).unwrap();
+        assert_eq!((layout.segments.len(), layout.weights.len()), (0, 0));
+        assert_eq!(layout.shape.capacity(), 1);
+    }
+}

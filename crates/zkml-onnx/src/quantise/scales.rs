@@ -28,11 +28,9 @@ pub(crate) fn scales(
     let largest = i32::from(largest.max(1));
     let mut quanta: Vec<Quantum> = Vec::with_capacity(draft.tensors.len());
     for (index, tensor) in draft.tensors.iter().enumerate() {
-        let quantum = if index == 0 && has_channels(draft) {
-            by_channel(input)
-        } else {
-            quantum(tensor, (index > 0).then_some(largest), calibration, &quanta)
-        };
+        let own = if index == 0 && has_channels(draft) { by_channel(input) } else { None };
+        let shared = || quantum(tensor, (index > 0).then_some(largest), calibration, &quanta);
+        let quantum = own.unwrap_or_else(shared);
         quanta.push(quantum);
     }
     quanta
@@ -78,13 +76,31 @@ impl Quantum {
     }
 }
 
+/// A channel reaches far less than another if it reaches less than this part of it.
+const FAR_LESS: f64 = 1.0 / 16.0;
+
 /// Measurements of different units: each channel of a vector with its own scale, which the weights of
 /// its readers absorb.
-fn by_channel(ranges: &[Range]) -> Quantum {
+///
+/// `None` if most channels reach about as far as the farthest: they are of one unit, such as grey
+/// levels, and a scale of its own would only clamp a channel that the samples happen not to show.
+fn by_channel(ranges: &[Range]) -> Option<Quantum> {
+    let reach = |range: &Range| range.high.max(-range.low);
+    let mut live: Vec<f64> = ranges.iter().map(reach).filter(|reach| *reach > 0.0).collect();
+    live.sort_by(f64::total_cmp);
+    let median = *live.get(live.len().saturating_sub(1) / 2)?;
+    let most = *live.last()?;
+    if median >= most * FAR_LESS {
+        return None;
+    }
     let negative = ranges.iter().any(|range| range.low < 0.0);
     let interval = Interval::new(if negative { -INPUT_STEPS } else { 0 }, INPUT_STEPS);
-    let scale = |range: &Range| usable(range.high.max(-range.low) / f64::from(INPUT_STEPS));
-    Quantum { scale: 1.0, channels: ranges.iter().map(scale).collect(), interval }
+    let scale = |range: &Range| {
+        // A channel that was always 0 is taken for one of the middle.
+        let reach = if reach(range) > 0.0 { reach(range) } else { median };
+        usable(reach / f64::from(INPUT_STEPS))
+    };
+    Some(Quantum { scale: 1.0, channels: ranges.iter().map(scale).collect(), interval })
 }
 
 /// Whether only convolutions read the input, and it is a vector.
@@ -141,4 +157,53 @@ fn cut(interval: Interval, scale: f64, clamp: Clamp) -> Interval {
 #[expect(clippy::cast_possible_truncation, reason = "between two i32")]
 fn rounded(value: f64, low: i32, high: i32) -> i32 {
     value.round().clamp(f64::from(low), f64::from(high)) as i32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ranges(ends: &[(f64, f64)]) -> Vec<Range> {
+        ends.iter().map(|&(low, high)| Range { low, high }).collect()
+    }
+
+    #[test]
+    fn channels_of_different_units_have_their_own_scales() {
+        let quantum = by_channel(&ranges(&[(0.0, 2550.0), (0.0, 2.55), (0.0, 0.0)])).unwrap();
+        assert_eq!(quantum.interval, Interval::new(0, 255));
+        assert_eq!(quantum.channels.len(), 3);
+        // One that was always 0 counts for neither, and is taken for one of the middle.
+        assert!((quantum.channels[2] - 0.01).abs() < 1e-12);
+        let signed = by_channel(&ranges(&[(0.0, 255.0), (-2.55, 0.0), (0.0, 1.0)])).unwrap();
+        assert_eq!(signed.interval, Interval::new(-255, 255));
+        assert!((signed.channels[1] - 0.01).abs() < 1e-12);
+    }
+
+    #[test]
+    fn channels_of_one_unit_share_a_scale_though_some_are_dark() {
+        assert!(by_channel(&ranges(&[(0.0, 16.0), (0.0, 0.0), (0.0, 12.0), (0.0, 0.5)])).is_none());
+        assert!(by_channel(&ranges(&[(0.0, 0.0); 3])).is_none());
+    }
+
+    #[test]
+    fn an_input_has_8_bits_over_its_range() {
+        let grey = asymmetric(0.0, 16.0);
+        assert_eq!((grey.scale, grey.interval), (16.0 / 255.0, Interval::new(0, 255)));
+        let normalised = asymmetric(-1.0, 3.0);
+        assert_eq!(normalised.interval, Interval::new(-64, 191));
+        let dead = asymmetric(0.0, 0.0);
+        assert_eq!(dead.scale, 1.0);
+    }
+
+    #[test]
+    fn a_clamp_narrows_the_interval() {
+        let clamp = |low, high| Clamp { low, high };
+        let relu = symmetric(-3.0, 12.7, clamp(0.0, f64::INFINITY), 127);
+        assert_eq!(relu.interval, Interval::new(0, 127));
+        assert!((relu.scale - 0.1).abs() < 1e-12);
+        let clip = symmetric(-1.0, 12.7, clamp(-1.0, 20.0), 127);
+        assert_eq!(clip.interval, Interval::new(-10, 127));
+        let given = cut(Interval::new(-128, 127), 0.1, clamp(0.0, 6.0));
+        assert_eq!(given, Interval::new(0, 60));
+    }
 }

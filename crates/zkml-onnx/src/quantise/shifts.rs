@@ -154,3 +154,27 @@ fn distinct_shifts(open: &[Open]) -> Vec<u32> {
     }
     values
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shifts_follow_the_number_of_products() {
+        let wanted = [1, 2, 4, 5, 400, 1024, 1 << 16, 1 << 20].map(wanted_shift);
+        assert_eq!(wanted, [8, 9, 9, 10, 13, 13, 16, 16]);
+    }
+
+    #[test]
+    fn a_model_has_three_shifts_at_most_and_no_site_a_larger_one() {
+        let site =
+            |most, weighted| Open::Requant { reach: Reach::default(), scale: 1.0, weighted, most };
+        let few = [site(9, true), site(12, true), site(16, false)];
+        assert_eq!(distinct_shifts(&few), [9, 12]);
+        let many: Vec<Open> =
+            [4, 9, 9, 9, 10, 12, 12, 13].into_iter().map(|most| site(most, true)).collect();
+        assert_eq!(distinct_shifts(&many), [4, 9, 12]);
+        assert_eq!(distinct_shifts(&[site(16, false)]), [12]);
+        assert_eq!(distinct_shifts(&[]), [0; 0]);
+    }
+}

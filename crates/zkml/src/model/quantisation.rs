@@ -60,6 +60,18 @@ pub enum QuantiseError {
         /// The value.
         got: f32,
     },
+    /// Outside what the interval stands for.
+    #[error("input value {index} is {got}, outside {low}..={high}")]
+    Range {
+        /// Index of the value.
+        index: usize,
+        /// The smallest real value that is stored.
+        low: f64,
+        /// The largest.
+        high: f64,
+        /// The value.
+        got: f32,
+    },
 }
 
 /// Scales that cannot be divided by.
@@ -141,6 +153,31 @@ impl Quantisation {
         let scales = self.scales.iter().cycle();
         let values = self.order.places().into_iter().zip(scales).map(value).collect();
         Ok(Quantised { values, clamped })
+    }
+}
+
+impl Quantisation {
+    /// Returns the program's input for the model's, row-major, if no value has to be clamped.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`QuantiseError`] as [`quantise`](Self::quantise) does, and [`QuantiseError::Range`]
+    /// for the first value, in the program's order, outside what the interval stands for.
+    pub fn quantise_within(&self, input: &[f32]) -> Result<Vec<i32>, QuantiseError> {
+        let Quantised { values, clamped } = self.quantise(input)?;
+        if clamped == 0 {
+            return Ok(values);
+        }
+        let (low, high) = (f64::from(self.interval.lo), f64::from(self.interval.hi));
+        let places = self.order.places().into_iter().zip(self.scales.iter().cycle());
+        for (index, scale) in places {
+            let got = input.get(index).copied().unwrap_or(0.0);
+            if !(low..=high).contains(&(f64::from(got) / scale).round_ties_even()) {
+                let (low, high) = (low * scale, high * scale);
+                return Err(QuantiseError::Range { index, low, high, got });
+            }
+        }
+        Ok(values)
     }
 }
 
@@ -230,6 +267,15 @@ mod tests {
             let refused = Quantisation::new(order.clone(), scales, interval).unwrap_err();
             assert_eq!(refused, ScaleError::Count { values: 4, got });
         }
+    }
+
+    #[test]
+    fn values_out_of_range_are_named_where_they_are_not_clamped() {
+        let quantisation = Quantisation::new(order(2), vec![0.5], Interval::new(-3, 4)).unwrap();
+        assert_eq!(quantisation.quantise_within(&[2.0, -1.5]).unwrap(), [4, -3]);
+        let refused = quantisation.quantise_within(&[2.0, -2.0]).unwrap_err();
+        assert_eq!(refused, QuantiseError::Range { index: 1, low: -1.5, high: 2.0, got: -2.0 });
+        assert_eq!(refused.to_string(), "input value 1 is -2, outside -1.5..=2");
     }
 
     #[test]

@@ -1,0 +1,245 @@
+//! What cannot be compiled fails in one sentence with the node's name and operator; no file panics.
+
+use assay_zkml_onnx::synthetic::{Attribute, Builder, Seeded, mlp};
+use assay_zkml_onnx::{CompileError, MAX_MODEL_BYTES, Options, Refusal, compile};
+use prost::Message as _;
+use tract_onnx::pb::ModelProto;
+use tract_onnx::pb::tensor_shape_proto::dimension::Value as Dimension;
+use tract_onnx::pb::type_proto::Value as TypeValue;
+
+use crate::models::package;
+
+fn sample(inputs: usize) -> Vec<Vec<f32>> {
+    vec![Seeded::new(1).uniform(inputs, 1.0)]
+}
+
+fn refused(bytes: &[u8], inputs: usize) -> String {
+    compile(bytes, &sample(inputs), &Options::default()).unwrap_err().to_string()
+}
+
+fn ints(values: &[i64]) -> Attribute {
+    Attribute::Ints(values.to_vec())
+}
+
+/// A model `[N, 4] x [4, 3]`.
+fn small() -> (Builder, String) {
+    let mut builder = Builder::batched(&[4]);
+    let weights = builder.floats(&[4, 3], &[0.5; 12]);
+    let output = builder.node("MatMul", &["x", &weights], &[]);
+    (builder, output)
+}
+
+/// The error of the small model after a change.
+fn changed(change: impl FnOnce(&mut ModelProto)) -> String {
+    let (builder, output) = small();
+    let mut model = builder.model(&output);
+    change(&mut model);
+    refused(&model.encode_to_vec(), 4)
+}
+
+type Build = fn(&mut Builder) -> String;
+
+#[test]
+fn nodes_are_refused_in_one_sentence() {
+    let cases: [(Build, &str); 14] = [
+        (|b| b.node("LSTM", &["x"], &[]), "(LSTM): the operator is not supported"),
+        (
+            |b| b.node("Mul", &["x", "x"], &[]),
+            "(Mul): a product of two values that depend on the input is not supported",
+        ),
+        (|b| b.node("Relu", &["y"], &[]), "(Relu): reads `y`, which no earlier node gives"),
+        (
+            |b| {
+                let relu = b.node("Relu", &["x"], &[]);
+                let shape = b.integers(&[1, 6, 8]);
+                b.node("Reshape", &[&relu, &shape], &[])
+            },
+            "a reshape from [1, 2, 6, 4] to [1, 6, 8], which takes an axis apart, is not supported",
+        ),
+        (
+            |b| {
+                let shape = b.integers(&[1, 47]);
+                b.node("Reshape", &["x", &shape], &[])
+            },
+            "(Reshape): shape must be of 48 values, got [1, 47]",
+        ),
+        (
+            |b| {
+                let window = [("kernel_shape", ints(&[3, 3])), ("pads", ints(&[1, 1, 1, 1]))];
+                b.node("AveragePool", &["x"], &window)
+            },
+            "(AveragePool): an average that leaves padding out is not supported",
+        ),
+        (
+            |b| b.node("MaxPool", &["x"], &[("kernel_shape", ints(&[7, 2]))]),
+            "(MaxPool): reach of the kernel must be at most 6, got 7",
+        ),
+        (
+            |b| {
+                let kernel = b.floats(&[2, 3, 1, 1], &[1.0; 6]);
+                b.node("Conv", &["x", &kernel], &[])
+            },
+            "(Conv): channels of the kernel, times its groups, must be 2 channels of the input",
+        ),
+        (
+            |b| {
+                let kernel = b.floats(&[2, 2, 1, 1], &[1.0; 4]);
+                b.node("Conv", &["x", &kernel], &[("strides", ints(&[0, 1]))])
+            },
+            "(Conv): strides must be above 0, got 0",
+        ),
+        (
+            |b| {
+                let relu = b.node("Relu", &["x"], &[]);
+                b.node("Conv", &["x", &relu], &[])
+            },
+            "(Conv): the kernel must be a constant",
+        ),
+        (
+            |b| {
+                let weights = b.floats(&[4, 3], &[1.0; 12]);
+                b.node("Gemm", &["x", &weights], &[("transA", Attribute::Int(1))])
+            },
+            "(Gemm): transA is not supported",
+        ),
+        (
+            |b| b.node("Pad", &["x"], &[("mode", Attribute::Text("reflect"))]),
+            "(Pad): a mode other than constant is not supported",
+        ),
+        (
+            |b| {
+                let zero = b.floats(&[], &[0.0]);
+                b.node("Div", &["x", &zero], &[])
+            },
+            "(Div): value 0 is inf, not a finite number",
+        ),
+        (
+            |b| {
+                let image = b.floats(&[6, 4], &[1.0; 24]);
+                b.node("Add", &["x", &image], &[])
+            },
+            "(Add): a constant of shape [6, 4] beside a value of shape [1, 2, 6, 4] is not supported",
+        ),
+    ];
+    for (build, expected) in cases {
+        let mut builder = Builder::batched(&[2, 6, 4]);
+        let output = build(&mut builder);
+        let bytes = builder.finish(&output);
+        let text = refused(&bytes, 48);
+        assert!(text.contains(expected), "{text}\n{expected}");
+        assert!(text.starts_with("node `"), "{text}");
+    }
+}
+
+#[test]
+fn inputs_and_dimensions_are_checked() {
+    let dims = |model: &mut ModelProto, index: usize, value: Dimension| {
+        let input = &mut model.graph.as_mut().unwrap().input[0];
+        let Some(TypeValue::TensorType(tensor)) = input.r#type.as_mut().unwrap().value.as_mut()
+        else {
+            return;
+        };
+        tensor.shape.as_mut().unwrap().dim[index].value = Some(value);
+    };
+    let dynamic = changed(|model| dims(model, 1, Dimension::DimParam("width".to_owned())));
+    let expected = "tensor `x`: dimension 1 (`width`) must be fixed when compiling";
+    assert_eq!(dynamic, expected);
+    let batch = changed(|model| dims(model, 0, Dimension::DimValue(2)));
+    assert_eq!(batch, "tensor `x`: the batch, dimension 0, must be 1, got 2");
+    let negative = changed(|model| dims(model, 1, Dimension::DimValue(-4)));
+    assert_eq!(negative, "tensor `x`: dimension 1 (`-4`) must be fixed when compiling");
+    let second = changed(|model| {
+        let graph = model.graph.as_mut().unwrap();
+        let mut input = graph.input[0].clone();
+        input.name = "y".to_owned();
+        graph.input.push(input);
+    });
+    assert_eq!(second, "model: expected 1 input, got 2");
+    let none = changed(|model| model.graph.as_mut().unwrap().output.clear());
+    assert_eq!(none, "model: expected 1 output, got 0");
+    let old = changed(|model| model.opset_import[0].version = 3);
+    assert_eq!(old, "model: not an ONNX file: operator set 3 is not one of 7..=22");
+}
+
+#[test]
+fn tensors_are_checked() {
+    let tensor = |change: fn(&mut tract_onnx::pb::TensorProto)| {
+        changed(|model| change(&mut model.graph.as_mut().unwrap().initializer[0]))
+    };
+    let nan = tensor(|t| t.raw_data[..4].copy_from_slice(&f32::NAN.to_le_bytes()));
+    assert_eq!(nan, "tensor `t1`: value 0 is NaN, not a finite number");
+    let infinite = tensor(|t| t.raw_data[4..8].copy_from_slice(&f32::INFINITY.to_le_bytes()));
+    assert_eq!(infinite, "tensor `t1`: value 1 is inf, not a finite number");
+    let short = tensor(|t| t.raw_data.truncate(44));
+    assert_eq!(short, "tensor `t1`: number of values must be 12, got 11");
+    let odd = tensor(|t| t.raw_data.truncate(45));
+    assert_eq!(odd, "tensor `t1`: bytes of raw data must be a multiple of 4, got 45");
+    let negative = tensor(|t| t.dims[0] = -4);
+    assert_eq!(negative, "tensor `t1`: dimension must be 0 to 2^32 - 1, got -4");
+    let huge = tensor(|t| t.dims = vec![1 << 31; 3]);
+    assert_eq!(huge, "tensor `t1`: number of values must be below 2^64, got 12");
+    let outside = tensor(|t| t.data_location = Some(1));
+    assert_eq!(outside, "tensor `t1`: data outside the file is not supported");
+    let text = tensor(|t| t.data_type = 8);
+    assert_eq!(text, "tensor `t1`: element type STRING is not supported");
+    let other = tensor(|t| t.dims = vec![6, 2]);
+    assert_eq!(other, "node `MatMul_v2` (MatMul): last dimension of the input must be 6, got 4");
+}
+
+#[test]
+fn files_that_are_too_large_are_not_read() {
+    let got = MAX_MODEL_BYTES + 1;
+    let error = compile(&vec![0; got], &sample(1), &Options::default()).unwrap_err();
+    assert_eq!(error, CompileError::Limit { what: "bytes", limit: MAX_MODEL_BYTES, got });
+}
+
+#[test]
+fn samples_are_checked() {
+    let (builder, output) = small();
+    let bytes = builder.finish(&output);
+    let refused = |samples: &[Vec<f32>]| {
+        compile(&bytes, samples, &Options::default()).unwrap_err().to_string()
+    };
+    assert_eq!(refused(&[]), "sample 0: number of samples must be 1 or more, got 0");
+    let short = [vec![0.0; 4], vec![0.0; 3]];
+    assert_eq!(refused(&short), "sample 1: number of values must be 4, got 3");
+    let nan = [vec![0.0, f32::NAN, 0.0, 0.0]];
+    assert_eq!(refused(&nan), "sample 0: value 1 is NaN, not a finite number");
+}
+
+/// Two large weights that cancel on every sample: the output's range says nothing of what the
+/// accumulator can reach.
+#[test]
+fn accumulators_that_could_overflow_are_refused() {
+    for (weight, expected) in [
+        (3e7, "(Relu): the accumulator of channel 1 could reach"),
+        (3e4, "(Relu): number of rows of the lookup table must be at most 262144, got"),
+    ] {
+        let mut builder = Builder::batched(&[2]);
+        let weights = builder.floats(&[2, 2], &[1.0, weight, 1.0, -weight]);
+        let product = builder.node("MatMul", &["x", &weights], &[]);
+        let relu = builder.node("Relu", &[&product], &[]);
+        let samples = [vec![0.5, 0.5], vec![0.25, 0.25]];
+        let bytes = builder.finish(&relu);
+        let error = compile(&bytes, &samples, &Options::default()).unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+        let CompileError::Node { refusal, .. } = error else { panic!("{error}") };
+        assert!(matches!(refusal, Refusal::Accumulator { .. } | Refusal::TooLarge { .. }));
+    }
+}
+
+#[test]
+fn no_truncation_and_no_changed_byte_panics() {
+    let mut numbers = Seeded::new(2);
+    for bytes in [package("tumour").bytes, mlp(1).get(..2000).unwrap().to_vec()] {
+        for length in (0..bytes.len()).step_by(197) {
+            let _ = compile(&bytes[..length], &sample(30), &Options::default());
+        }
+        for _ in 0..150 {
+            let mut changed = bytes.clone();
+            let at = numbers.below(u32::try_from(bytes.len()).unwrap()) as usize;
+            changed[at] ^= 1 << numbers.below(8);
+            let _ = compile(&changed, &sample(30), &Options::default());
+        }
+    }
+}
