@@ -3,7 +3,7 @@
 import json
 import pathlib
 
-import process
+from side import Side
 
 STEP = pathlib.Path(__file__).resolve().parent / "ezkl_step.py"
 # BN254 was made for 128 bits; the attacks on its pairing known since 2016 leave about 100
@@ -11,32 +11,25 @@ STEP = pathlib.Path(__file__).resolve().parent / "ezkl_step.py"
 SECURITY_BITS = 100
 
 
-class Ezkl:
-    """Holds one model's folder and collects what each step took."""
+class Ezkl(Side):
+    """Each step of EZKL by its Python package."""
 
     name = "EZKL"
 
-    def __init__(self, python, folder, srs_folder, limits, environment, target):
+    def __init__(self, python, srs_folder, target, *common):
+        super().__init__(*common)
         self.python = python
-        self.folder = folder
         self.srs_folder = srs_folder
-        self.limits = limits
-        self.environment = environment
         self.target = target
-        self.steps = {}
+        srs_folder.mkdir(exist_ok=True)
 
     def step(self, name, **arguments):
-        """Runs one step in a process of its own and keeps its cost."""
         pairs = [f"{key}={value}" for key, value in arguments.items()]
         command = [self.python, STEP, name, self.folder, *pairs]
-        cost, output = process.run(name, command, self.limits, self.environment)
-        report = process.last_object(output)
-        self.steps.setdefault(name, []).append(process.record(cost, report["seconds"]))
-        return report
+        return self.run(name, command, lambda report: report["seconds"])
 
     def prepare(self, onnx, inputs):
         """From the ONNX file to both keys."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "network.onnx").write_bytes(onnx.read_bytes())
         # EZKL takes several samples for its calibration as one row, one behind the other.
         samples = [value for row in inputs["calibrate"] for value in row]
@@ -47,23 +40,23 @@ class Ezkl:
         self.step("calibrate", target=self.target)
         self.step("compile")
         self.reference_string()
-        self.step("setup", srs=self.srs)
+        self.step("setup", srs=self.srs())
 
     def reference_string(self):
         """Makes the reference string of the size that the settings ask for, unless it is there."""
-        if not self.srs.exists():
-            unfinished = self.srs.with_suffix(".unfinished")
+        if not self.srs().exists():
+            unfinished = self.srs().with_suffix(".unfinished")
             self.step("srs", path=unfinished, logrows=self.settings()["run_args"]["logrows"])
-            unfinished.rename(self.srs)
+            unfinished.rename(self.srs())
 
-    @property
     def srs(self):
         return self.srs_folder / f"{self.settings()['run_args']['logrows']}.srs"
 
-    def prove(self):
+    def prove(self, rows, sizes):
+        """One proof of the first row: EZKL has no batches."""
         self.step("witness")
-        self.step("prove", srs=self.srs)
-        self.step("verify", srs=self.srs)
+        self.step("prove", srs=self.srs())
+        self.step("verify", srs=self.srs())
 
     def outputs(self):
         """The dequantised outputs of the rows to agree on."""
@@ -73,31 +66,30 @@ class Ezkl:
         return json.loads((self.folder / "settings.json").read_text())
 
     def facts(self):
-        """What is known of the model on this side, as far as the steps came."""
-        facts = {"steps": self.steps, "security_bits": SECURITY_BITS}
-        if (self.folder / "settings.json").exists():
-            settings = self.settings()
-            arguments = settings["run_args"]
-            facts["settings"] = {
-                "target": self.target,
-                "logrows": arguments["logrows"],
-                "rows": settings["num_rows"],
-                "input_scale": arguments["input_scale"],
-                "param_scale": arguments["param_scale"],
-                "freivalds": not arguments["disable_freivalds"],
-                "visibility": {
-                    kind: arguments[f"{kind}_visibility"] for kind in ("input", "param", "output")
-                },
-            }
+        facts = {"security_bits": SECURITY_BITS}
+        if "calibrate" in self.steps:
+            facts["settings"] = self.chosen()
         if "setup" in self.steps:
             facts["proving_key_bytes"] = (self.folder / "pk.key").stat().st_size
             facts["verifying_key_bytes"] = (self.folder / "vk.key").stat().st_size
-            facts["srs_bytes"] = self.srs.stat().st_size
+            facts["srs_bytes"] = self.srs().stat().st_size
         if "prove" in self.steps:
-            proof = json.loads((self.folder / "proof.json").read_text())
-            facts["proof_bytes"] = len(proof["proof"])
-            facts["proof_file_bytes"] = (self.folder / "proof.json").stat().st_size
+            proof = self.folder / "proof.json"
+            facts["proof_bytes"] = len(json.loads(proof.read_text())["proof"])
+            facts["proof_file_bytes"] = proof.stat().st_size
         return facts
 
-    def write(self, name, content):
-        (self.folder / name).write_text(json.dumps(content))
+    def chosen(self):
+        """What the calibration decided, and the visibilities that were asked for."""
+        settings = self.settings()
+        arguments = settings["run_args"]
+        kinds = ("input", "param", "output")
+        return {
+            "target": self.target,
+            "logrows": arguments["logrows"],
+            "rows": settings["num_rows"],
+            "input_scale": arguments["input_scale"],
+            "param_scale": arguments["param_scale"],
+            "freivalds": not arguments["disable_freivalds"],
+            "visibility": {kind: arguments[f"{kind}_visibility"].lower() for kind in kinds},
+        }

@@ -62,26 +62,30 @@ def run(step, command, limits, environment=None):
     it starts a process (some 20 MB), which is why the runner imports nothing large.
     """
     # Files, not pipes: nothing here reads while the child runs, and no pipe can fill up.
-    output, errors = tempfile.TemporaryFile(), tempfile.TemporaryFile()
-    start = time.perf_counter()
-    child = subprocess.Popen(
-        command, stdout=output, stderr=errors, env=environment, start_new_session=True
-    )
-    try:
-        status, usage = wait(step, child, limits, start)
-    except BaseException:
-        if child.returncode is None:
-            os.killpg(child.pid, signal.SIGKILL)
-            child.wait()
-        raise
-    cost = Cost(
-        wall_seconds=time.perf_counter() - start,
-        cpu_seconds=usage.ru_utime + usage.ru_stime,
-        peak_bytes=usage.ru_maxrss * 1024,
-    )
-    if status != 0:
-        raise Failed(step, f"exit {status}: {last_line(errors) or last_line(output)}")
-    return cost, text(output)
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        start = time.perf_counter()
+        child = subprocess.Popen(
+            command, stdout=output, stderr=errors, env=environment, start_new_session=True
+        )
+        try:
+            status, usage = wait(step, child, limits, start)
+        finally:
+            stop(child)
+        cost = Cost(
+            wall_seconds=time.perf_counter() - start,
+            cpu_seconds=usage.ru_utime + usage.ru_stime,
+            peak_bytes=usage.ru_maxrss * 1024,
+        )
+        if status != 0:
+            raise Failed(step, f"exit {status}: {last_line(errors) or last_line(output)}")
+        return cost, text(output)
+
+
+def stop(child):
+    """Ends a child that has not ended, with what it started."""
+    if child.returncode is None:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
 
 
 def wait(step, child, limits, start):
@@ -129,8 +133,3 @@ def last_object(output):
         if line.startswith("{"):
             return json.loads(line)
     raise ValueError("the command printed no JSON object")
-
-
-def record(cost, inside):
-    """A Cost as it stands in the results, with the seconds that the step measured inside itself."""
-    return {**dataclasses.asdict(cost), "inside_seconds": inside}

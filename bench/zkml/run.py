@@ -11,13 +11,13 @@ import argparse
 import json
 import pathlib
 import shutil
-import sys
 
 import environment
 import process
 import report
 from assay_side import Assay
 from ezkl_side import Ezkl
+from side import Surroundings, say
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -107,75 +107,32 @@ class Bench:
         reference = self.reference(name)
         sides = self.sides(name)
         for side in sides:
-            self.attempt(side, "prepare", lambda side=side: side.prepare(onnx, inputs))
-        self.prove(sides, inputs["prove"])
-        result = {**description, "load_before": load, "float_us": reference["float_us"]}
+            side.attempt(side.prepare, onnx, inputs)
+        # The sides take turns, so that neither has the machine at its best.
+        for turn in range(max(side.repeat for side in sides)):
+            for side in sides:
+                if turn < side.repeat:
+                    side.attempt(side.prove, inputs["prove"], self.options.batches)
         for side in sides:
-            if side.stopped is None:
-                self.attempt(side, "outputs", lambda side=side: self.agree(side, reference))
-            result[side.name.lower()] = {**side.facts(), **side.result}
-            if not self.options.keep:
-                shutil.rmtree(side.folder, ignore_errors=True)
+            side.attempt(side.agree, reference["outputs"])
+        result = {**description, "load_before": load, "float_us": reference["float_us"]}
+        result.update({side.name.lower(): side.result() for side in sides})
+        if not self.options.keep:
+            shutil.rmtree(self.options.work / name)
         return result
 
     def sides(self, name):
         """The sides that take part, each with a folder of its own for this model."""
         options, folder = self.options, self.options.work / name
+        surroundings = Surroundings(self.limits, self.environment)
         sides = []
         if options.only != "ezkl":
-            sides.append(Assay(options.assay, folder / "assay", self.limits, self.environment))
+            common = [folder / "assay", surroundings, options.repeat]
+            sides.append(Assay(options.assay, *common))
         if options.only != "assay":
-            srs = options.work / "srs"
-            srs.mkdir(exist_ok=True)
-            sides.append(Ezkl(self.python, folder / "ezkl", srs, self.limits, self.environment,
-                              options.target))
-        for side in sides:
-            side.stopped, side.result = None, {}
-            shutil.rmtree(side.folder, ignore_errors=True)
+            common = [folder / "ezkl", surroundings, options.repeat_ezkl]
+            sides.append(Ezkl(self.python, options.work / "srs", options.target, *common))
         return sides
-
-    def prove(self, sides, rows):
-        """All proofs: the sides take turns, so that neither has the machine at its best."""
-        counts = {"Assay": self.options.repeat, "EZKL": self.options.repeat_ezkl}
-        for turn in range(max(counts[side.name] for side in sides)):
-            for side in sides:
-                if side.stopped is not None or turn >= counts[side.name]:
-                    continue
-                if side.name == "EZKL":
-                    self.attempt(side, f"proof {turn + 1}", side.prove)
-                    continue
-                for size in [1, *self.options.batches]:
-                    what = f"proof {turn + 1} of {size}"
-                    self.attempt(side, what, lambda: side.prove(rows[:size]))
-
-    def attempt(self, side, what, action):
-        """Does one thing on one side; a side that stops is left out from there on."""
-        if side.stopped is not None:
-            return
-        say(f"  {side.name}: {what}")
-        try:
-            action()
-        except process.Failed as failed:
-            side.stopped = failed
-            kind = "does_not_fit" if isinstance(failed, process.DoesNotFit) else "failed"
-            side.result[kind] = {"step": failed.step, "reason": failed.reason}
-            say(f"  {side.name} stops: {failed}")
-
-    def agree(self, side, reference):
-        """On how many inputs the greatest output is the same as the float model's."""
-        outputs = side.outputs()
-        if len(outputs) != len(reference["outputs"]):
-            raise process.Failed(
-                "outputs", f"{len(outputs)} rows for {len(reference['outputs'])} inputs"
-            )
-        pairs = list(zip(outputs, reference["outputs"]))
-        side.result["agree"] = {
-            "inputs": len(pairs),
-            "agreed": sum(argmax(ours) == argmax(theirs) for ours, theirs in pairs),
-            "greatest_error": max(
-                abs(a - b) for ours, theirs in pairs for a, b in zip(ours, theirs, strict=True)
-            ),
-        }
 
     def make(self, name):
         """Writes the model and its inputs; the ONNX file and the description."""
@@ -194,14 +151,6 @@ class Bench:
         command = [self.python, HERE / "reference.py", *files]
         _, output = process.run("reference.py", command, self.limits, self.environment)
         return process.last_object(output)
-
-
-def argmax(values):
-    return max(range(len(values)), key=values.__getitem__)
-
-
-def say(text):
-    print(text, file=sys.stderr, flush=True)
 
 
 def main():
