@@ -30,7 +30,7 @@ class Assay(Side):
                 self.stated[name] = report[name]
         return report
 
-    def prepare(self, onnx, inputs):
+    def compile(self, onnx, inputs):
         """From the ONNX file to the program that proves and the file that verifies."""
         calibrate = self.rows("calibrate", inputs["calibrate"])
         self.rows("agree", inputs["agree"])
@@ -38,6 +38,9 @@ class Assay(Side):
         for file in (self.model, self.key):
             if not file.is_file():
                 raise Failed("compile", f"wrote no {file.name}")
+
+    def setup(self):
+        """Nothing: there is no proving key."""
 
     def prove(self, rows, sizes):
         """A proof of one row, and one for each size of a batch."""

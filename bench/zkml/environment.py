@@ -40,7 +40,7 @@ def machine():
         "cores": len(os.sched_getaffinity(0)),
         "vectors": vectors(),
         "memory_bytes": int(field("/proc/meminfo", "MemTotal").split()[0]) * 1024,
-        "system": f"{platform.system()} {platform.release()}",
+        "system": platform.system(),
     }
 
 

@@ -16,11 +16,11 @@ class Ezkl(Side):
 
     name = "EZKL"
 
-    def __init__(self, python, srs_folder, target, *common):
+    def __init__(self, python, srs_folder, calibration, *common):
         super().__init__(*common)
         self.python = python
         self.srs_folder = srs_folder
-        self.target = target
+        self.calibration = calibration
         srs_folder.mkdir(exist_ok=True)
 
     def step(self, name, **arguments):
@@ -28,8 +28,8 @@ class Ezkl(Side):
         command = [self.python, STEP, name, self.folder, *pairs]
         return self.run(name, command, lambda report: report["seconds"])
 
-    def prepare(self, onnx, inputs):
-        """From the ONNX file to both keys."""
+    def compile(self, onnx, inputs):
+        """From the ONNX file to the circuit."""
         (self.folder / "network.onnx").write_bytes(onnx.read_bytes())
         # EZKL takes several samples for its calibration as one row, one behind the other.
         samples = [value for row in inputs["calibrate"] for value in row]
@@ -37,17 +37,16 @@ class Ezkl(Side):
         self.write("input.json", {"input_data": [inputs["prove"][0]]})
         self.write("agree.json", inputs["agree"])
         self.step("settings")
-        self.step("calibrate", target=self.target)
+        self.step("calibrate", **self.calibration)
         self.step("compile")
-        self.reference_string()
-        self.step("setup", srs=self.srs())
 
-    def reference_string(self):
-        """Makes the reference string of the size that the settings ask for, unless it is there."""
+    def setup(self):
+        """Both keys, and a reference string of the size that the settings ask for."""
         if not self.srs().exists():
             unfinished = self.srs().with_suffix(".unfinished")
             self.step("srs", path=unfinished, logrows=self.settings()["run_args"]["logrows"])
             unfinished.rename(self.srs())
+        self.step("setup", srs=self.srs())
 
     def srs(self):
         return self.srs_folder / f"{self.settings()['run_args']['logrows']}.srs"
@@ -85,7 +84,7 @@ class Ezkl(Side):
         arguments = settings["run_args"]
         kinds = ("input", "param", "output")
         return {
-            "target": self.target,
+            **self.calibration,
             "logrows": arguments["logrows"],
             "rows": settings["num_rows"],
             "input_scale": arguments["input_scale"],

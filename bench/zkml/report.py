@@ -9,6 +9,8 @@ import statistics
 import sys
 
 EMPTY = ""
+TITLES = {"ezkl": "EZKL", "assay": "Assay"}
+TIMES = ("setup", "prove", "verify")
 
 
 def markdown(results):
@@ -32,85 +34,83 @@ def heading(results):
         ) if text
     )
     loads = [model["load_before"] for model in results["models"]]
+    counts = {"assay": results["options"]["repeat"], "ezkl": results["options"]["repeat_ezkl"]}
+    repeats = " and ".join(
+        f"{counts[side]} ({TITLES[side]})" for side in results["options"]["sides"]
+    )
     return (
         f"{machine['processor']}, {machine['cores']} cores, {machine['vectors']}, "
         f"{size(machine['memory_bytes'])}, {machine['system']}; {programs}; "
         f"{results['started'][:10]}; load before each model {min(loads):.1f} to {max(loads):.1f}; "
-        f"medians of {results['options']['repeat']} (Assay) and "
-        f"{results['options']['repeat_ezkl']} (EZKL)."
+        f"medians of {repeats}."
     )
 
 
 def sides(models):
-    """Both sides model by model, and how often one goes into the other."""
+    """Both sides model by model, and how often ours goes into EZKL's."""
     rows = []
     for model in models:
         name = f"{model['title']}, {thousands(model['weights'])} weights"
-        ezkl, assay = ezkl_row(model.get("ezkl")), assay_row(model.get("assay"))
-        for title, row in (("EZKL", ezkl), ("Assay", assay)):
-            if row is not None:
-                rows.append([name, title, *row["cells"]])
+        figures = {}
+        for side, read in (("ezkl", ezkl_figures), ("assay", assay_figures)):
+            if side in model:
+                figures[side] = read(model[side])
+                rows.append([name, TITLES[side], *cells(figures[side], model[side])])
                 name = EMPTY
-        if ezkl and assay and ezkl["figures"] and assay["figures"]:
-            rows.append([EMPTY, "EZKL / Assay", *ratios(ezkl["figures"], assay["figures"])])
+        if len(figures) == 2:
+            rows.append([EMPTY, "EZKL / Assay", *ratios(**figures), EMPTY])
     header = ["model", "", "setup", "prove", "verify", "proof", "prover's file",
-              "verifier's file", "memory: setup, prove", "argmax as float"]
+              "verifier's file", "memory of setup", "memory of prove", "argmax as float"]
     return table(header, rows)
 
 
-def ezkl_row(facts):
-    """EZKL's cells: its calls without the start of Python."""
-    if facts is None:
-        return None
-    if "setup" not in facts["steps"] or "prove" not in facts["steps"]:
-        return {"cells": [stopped(facts), *[EMPTY] * 7], "figures": None}
-    parts = ["settings", "calibrate", "compile", "setup"]
-    figures = {
-        "setup": sum(median(facts, part, "inside_seconds") for part in parts),
+def ezkl_figures(facts):
+    """EZKL's figures: its calls without the start of Python."""
+    setup = ("settings", "calibrate", "compile", "setup")
+    parts = [median(facts, step, "inside_seconds") for step in setup]
+    return {
+        "setup": None if None in parts else sum(parts),
         "prove": median(facts, "prove", "inside_seconds"),
         "verify": median(facts, "verify", "inside_seconds"),
-        "proof": facts["proof_bytes"],
-        "program": facts["proving_key_bytes"],
-        "key": facts["verifying_key_bytes"],
-        "peaks": [max(peak(facts, part) for part in parts), peak(facts, "prove")],
+        "proof": facts.get("proof_bytes"),
+        "program": facts.get("proving_key_bytes"),
+        "key": facts.get("verifying_key_bytes"),
+        "setup_peak": peak(facts, *setup) if "setup" in facts["steps"] else None,
+        "prove_peak": peak(facts, "prove"),
     }
-    return {"cells": cells(figures, facts), "figures": figures}
 
 
-def assay_row(facts):
-    """Assay's cells: its whole commands, start of the process and reading of files included."""
-    if facts is None:
-        return None
-    if "verify-1" not in facts["steps"]:
-        return {"cells": [stopped(facts), *[EMPTY] * 7], "figures": None}
-    figures = {
+def assay_figures(facts):
+    """Assay's figures: whole commands, start of the process and reading of files included."""
+    return {
         "setup": median(facts, "compile", "wall_seconds"),
         "prove": median(facts, "prove-1", "wall_seconds"),
         "verify": median(facts, "verify-1", "wall_seconds"),
-        "proof": facts["proof_bytes"]["1"],
-        "program": facts["program_bytes"],
-        "key": facts["verifying_key_bytes"],
-        "peaks": [peak(facts, "compile"), peak(facts, "prove-1")],
+        "proof": facts["proof_bytes"].get("1"),
+        "program": facts.get("program_bytes"),
+        "key": facts.get("verifying_key_bytes"),
+        "setup_peak": peak(facts, "compile"),
+        "prove_peak": peak(facts, "prove-1"),
     }
-    found = cells(figures, facts)
+
+
+def cells(figures, facts):
+    """The figures of one side as text; in place of the first that is missing, why."""
+    found = [None if value is None else (duration if name in TIMES else size)(value)
+             for name, value in figures.items()]
     for place, step in ((1, "prove-1"), (2, "verify-1")):
         inside = median(facts, step, "inside_seconds")
         if inside is not None:
             found[place] += f" (inside {duration(inside)})"
-    return {"cells": found, "figures": figures}
-
-
-def cells(figures, facts):
-    times = [duration(figures[name]) for name in ("setup", "prove", "verify")]
-    sizes = [size(figures[name]) for name in ("proof", "program", "key")]
-    return [*times, *sizes, ", ".join(map(size, figures["peaks"])), agreement(facts)]
+    if None in found:
+        found[found.index(None)] = stopped(facts)
+    return [*(text or EMPTY for text in found), agreement(facts)]
 
 
 def ratios(ezkl, assay):
-    names = ("setup", "prove", "verify", "proof", "program", "key")
-    found = [factor(ezkl[name], assay[name]) for name in names]
-    peaks = [factor(theirs, ours) for theirs, ours in zip(ezkl["peaks"], assay["peaks"])]
-    return [*found, ", ".join(peaks), EMPTY]
+    """EZKL's figures divided by ours, where both are known."""
+    return [EMPTY if None in (ezkl[name], ours) else factor(ezkl[name], ours)
+            for name, ours in assay.items()]
 
 
 def overhead(models):
@@ -146,14 +146,14 @@ def settings(models):
         lines.append(
             f"- EZKL, {model['title']}: target {chosen['target']}, scale of inputs "
             f"2^{chosen['input_scale']} and weights 2^{chosen['param_scale']}, "
-            f"2^{chosen['logrows']} rows; input {visibility['input']}, weights "
-            f"{visibility['param']}, output {visibility['output']}."
+            f"{chosen['rows']:,} rows in columns of 2^{chosen['logrows']}; "
+            f"input {visibility['input']}, weights {visibility['param']}, "
+            f"output {visibility['output']}."
         )
     for side in ("ezkl", "assay"):
         found = {model[side]["security_bits"] for model in models
                  if "security_bits" in model.get(side, {})}
-        title = {"ezkl": "EZKL: about", "assay": "Assay:"}[side]
-        lines += [f"- {title} {bits} bits of security." for bits in sorted(found)]
+        lines += [f"- {TITLES[side]}: {bits} bits of security." for bits in sorted(found)]
     return "\n".join(lines)
 
 
@@ -179,8 +179,10 @@ def median(facts, step, field):
     return None if not values or None in values else statistics.median(values)
 
 
-def peak(facts, step):
-    return max(cost["peak_bytes"] for cost in facts["steps"][step])
+def peak(facts, *steps):
+    """The most memory that any of the steps took."""
+    values = [cost["peak_bytes"] for step in steps for cost in facts["steps"].get(step, [])]
+    return max(values, default=None)
 
 
 def duration(seconds):

@@ -40,6 +40,8 @@ def arguments():
     parser.add_argument("--calibrate", type=int, default=16, help="inputs to calibrate on")
     parser.add_argument("--target", choices=["resources", "accuracy"], default="resources",
                         help="what EZKL's calibration prefers")
+    parser.add_argument("--max-logrows", type=int,
+                        help="the most rows that EZKL's calibration may choose, as a power of two")
     parser.add_argument("--memory-gb", type=float, help="where a step is stopped (default: 90 %% "
                         "of what is available)")
     parser.add_argument("--step-minutes", type=float, default=60, help="where a step is stopped")
@@ -107,14 +109,14 @@ class Bench:
         reference = self.reference(name)
         sides = self.sides(name)
         for side in sides:
-            side.attempt(side.prepare, onnx, inputs)
+            side.attempt(side.compile, onnx, inputs)
+            side.attempt(side.agree, reference["outputs"])
+            side.attempt(side.setup)
         # The sides take turns, so that neither has the machine at its best.
         for turn in range(max(side.repeat for side in sides)):
             for side in sides:
                 if turn < side.repeat:
                     side.attempt(side.prove, inputs["prove"], self.options.batches)
-        for side in sides:
-            side.attempt(side.agree, reference["outputs"])
         result = {**description, "load_before": load, "float_us": reference["float_us"]}
         result.update({side.name.lower(): side.result() for side in sides})
         if not self.options.keep:
@@ -131,7 +133,10 @@ class Bench:
             sides.append(Assay(options.assay, *common))
         if options.only != "assay":
             common = [folder / "ezkl", surroundings, options.repeat_ezkl]
-            sides.append(Ezkl(self.python, options.work / "srs", options.target, *common))
+            calibration = {"target": options.target}
+            if options.max_logrows is not None:
+                calibration["max_logrows"] = options.max_logrows
+            sides.append(Ezkl(self.python, options.work / "srs", calibration, *common))
         return sides
 
     def make(self, name):
