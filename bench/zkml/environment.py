@@ -6,6 +6,7 @@ import pathlib
 import platform
 import subprocess
 import sys
+import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 REQUIREMENTS = HERE / "requirements.txt"
@@ -54,9 +55,20 @@ def available_bytes():
     return int(field("/proc/meminfo", "MemAvailable").split()[0]) * 1024
 
 
-def load():
-    """Processes that want a core, on average over a minute."""
-    return os.getloadavg()[0]
+def busy_cores():
+    """How many cores others keep busy, over a second in which nothing of ours runs."""
+    before = ticks()
+    time.sleep(1)
+    idle, total = (after - earlier for after, earlier in zip(ticks(), before))
+    return (1 - idle / total) * os.cpu_count()
+
+
+def ticks():
+    """The time that all cores were idle, and all time, since the machine started."""
+    line = pathlib.Path("/proc/stat").read_text().split("\n", 1)[0]
+    # user, nice, system, idle, iowait, irq, softirq, steal; what follows is in user already.
+    times = [int(count) for count in line.split()[1:9]]
+    return times[3] + times[4], sum(times)
 
 
 def now():

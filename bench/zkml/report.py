@@ -33,7 +33,7 @@ def heading(results):
             f"onnxruntime {versions['onnxruntime']}",
         ) if text
     )
-    loads = [model["load_before"] for model in results["models"]]
+    busy = max(model["busy_cores_before"] for model in results["models"])
     counts = {"assay": results["options"]["repeat"], "ezkl": results["options"]["repeat_ezkl"]}
     repeats = " and ".join(
         f"{counts[side]} ({TITLES[side]})" for side in results["options"]["sides"]
@@ -41,7 +41,7 @@ def heading(results):
     return (
         f"{machine['processor']}, {machine['cores']} cores, {machine['vectors']}, "
         f"{size(machine['memory_bytes'])}, {machine['system']}; {programs}; "
-        f"{results['started'][:10]}; load before each model {min(loads):.1f} to {max(loads):.1f}; "
+        f"{results['started'][:10]}; up to {busy:.1f} cores busy with other work; "
         f"medians of {repeats}."
     )
 
