@@ -41,9 +41,10 @@ def settings(files):
     return ezkl.gen_settings(files.model, files.settings, py_run_args=arguments)
 
 
-def calibrate(files, target, max_logrows=None):
-    rest = {} if max_logrows is None else {"max_logrows": int(max_logrows)}
-    return ezkl.calibrate_settings(files.calibration, files.model, files.settings, target, **rest)
+def calibrate(files, target, max_logrows):
+    return ezkl.calibrate_settings(
+        files.calibration, files.model, files.settings, target, max_logrows=int(max_logrows)
+    )
 
 
 def compile_circuit(files):

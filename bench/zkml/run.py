@@ -40,8 +40,8 @@ def arguments():
     parser.add_argument("--calibrate", type=int, default=16, help="inputs to calibrate on")
     parser.add_argument("--target", choices=["resources", "accuracy"], default="resources",
                         help="what EZKL's calibration prefers")
-    parser.add_argument("--max-logrows", type=int,
-                        help="the most rows that EZKL's calibration may choose, as a power of two")
+    parser.add_argument("--max-logrows", type=int, default=17,
+                        help="EZKL's calibration may choose up to 2^N rows (default: 17)")
     parser.add_argument("--memory-gb", type=float, help="where a step is stopped (default: 90 %% "
                         "of what is available)")
     parser.add_argument("--step-minutes", type=float, default=60, help="where a step is stopped")
@@ -133,9 +133,7 @@ class Bench:
             sides.append(Assay(options.assay, *common))
         if options.only != "assay":
             common = [folder / "ezkl", surroundings, options.repeat_ezkl]
-            calibration = {"target": options.target}
-            if options.max_logrows is not None:
-                calibration["max_logrows"] = options.max_logrows
+            calibration = {"target": options.target, "max_logrows": options.max_logrows}
             sides.append(Ezkl(self.python, options.work / "srs", calibration, *common))
         return sides
 
