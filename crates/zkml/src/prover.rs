@@ -136,8 +136,17 @@ impl ProvingModel {
         self.prove_witness(circuit, statement, &witness)
     }
 
-    /// Proves from a witness, honest or not.
-    pub(crate) fn prove_witness(
+    /// Proves `statement` from a witness, honest or not, by the steps of section 3.
+    ///
+    /// [`prove`](Self::prove) makes the witness from runs, and checks that statement and circuit are
+    /// of this model. This does neither: it is the prover of whoever cheats, and what the verifier
+    /// refuses is measured with it. A proof of a witness that is not the one of the statement's
+    /// inputs under the statement's model is refused.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`ProveError`] if a column has another length than the circuit's.
+    pub fn prove_witness(
         &self,
         circuit: &Circuit,
         statement: &Statement,
