@@ -9,15 +9,18 @@
 )]
 
 mod advice;
+mod cheats;
 mod columns;
 mod descriptor;
 mod executor;
 mod files;
 mod linear;
 mod lookups;
+mod nets;
 mod network;
 mod opening;
 mod proofs;
+mod reference;
 mod refusals;
 mod vectors;
 mod words;
