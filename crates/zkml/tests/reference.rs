@@ -300,14 +300,13 @@ fn limbs(remainders: &[i64], shift: u32, bits: u32) -> Vec<Vec<i64>> {
     }
 }
 
-/// `Tab[q]`.
+/// `Tab[q]`; where the table has no row, the value of its nearest.
 pub(crate) fn table_value(table: &Table, q: i64) -> i64 {
+    let bq = i64::from(table.bq().expect("a clamp or a function"));
     match table {
-        Table::Clamp { bq, lo, hi } if q.abs() <= i64::from(*bq) => {
-            q.clamp(i64::from(*lo), i64::from(*hi))
-        }
-        Table::Function { bq, values } => values[(q + i64::from(*bq)) as usize].into(),
-        _ => panic!("{table:?} has no row for {q}"),
+        Table::Clamp { lo, hi, .. } => q.clamp((*lo).into(), (*hi).into()),
+        Table::Function { values, .. } => values[(q.clamp(-bq, bq) + bq) as usize].into(),
+        Table::Range { .. } | Table::Max2 { .. } => panic!("{table:?} is no function"),
     }
 }
 
