@@ -7,11 +7,17 @@ mod programs;
 mod sites;
 mod steps;
 
+use std::cell::RefCell;
+
+pub(crate) use self::programs::CHANGES;
 use assay_zkml::circuit::Circuit;
+use assay_zkml::columns::ClaimedValues;
 use assay_zkml::execute::execute_batch;
+use assay_zkml::field::K;
 use assay_zkml::layers::LayerError;
 use assay_zkml::lookups::LookupError;
 use assay_zkml::program::{Program, Site};
+use assay_zkml::proof::Proof;
 use assay_zkml::prover::ProvingModel;
 use assay_zkml::statement::{Claim, Hash, Instance, IoTree, Statement};
 use assay_zkml::tensor_code::OpeningError;
@@ -196,6 +202,15 @@ pub(crate) fn refused(case: &str, result: Result<VerifiedProof, VerifyError>) ->
         }
         _ => Check::Other,
     }
+}
+
+/// Proves an honest run, and says at which `rho`.
+pub(crate) fn prove_recorded(stage: &Stage, statement: &Statement) -> (Vec<K>, Proof) {
+    let seen = RefCell::new(Vec::new());
+    let see = |rho: &[K], _: &mut ClaimedValues| seen.replace(rho.to_vec()).clear();
+    let lies = steps::Lies { values: Some(&see), ..steps::Lies::default() };
+    let proof = steps::prove(stage, statement, &stage.witness, &lies);
+    (seen.into_inner(), proof)
 }
 
 /// The kind of a site, for messages.
