@@ -243,9 +243,9 @@ impl Builder {
         ][self.words.below(5)];
         let mut pick = Pick { order, ..Pick::whole(tensor, 1) };
         let mut extents = order.map(|axis| input[axis.position()]);
-        for axis in 0..3 {
-            let extent = extents[axis];
-            (pick.axes[axis], extents[axis]) = match self.below(4) {
+        for (axis, extent_out) in extents.iter_mut().enumerate() {
+            let extent = *extent_out;
+            (pick.axes[axis], *extent_out) = match self.below(4) {
                 0 => {
                     let start = self.below(extent);
                     (AxisMap::FromInput { start }, extent - start)

@@ -6,8 +6,10 @@ use assay_zkml::program::{
 
 use crate::network::{INT8, Net, conv};
 
+type Make = fn() -> Net;
+
 /// Every small network, by name.
-pub(crate) fn all() -> [(&'static str, fn() -> Net); 4] {
+pub(crate) fn all() -> [(&'static str, Make); 4] {
     [
         ("residual", residual),
         ("no lookups", no_lookups),

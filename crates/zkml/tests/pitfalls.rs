@@ -29,6 +29,7 @@ use assay_zkml::circuit::Circuit;
 use assay_zkml::field::{F, K, MODULUS};
 use assay_zkml::multilinear::{eq_table, inner_product};
 use assay_zkml::program::{Form, Interval, Site, Table, TensorShape, Term};
+use assay_zkml::proof::Proof;
 use assay_zkml::statement::{Claim, Statement};
 use assay_zkml::transcript::{Label, Transcript};
 use assay_zkml::verifier::{VerifyError, verify, verify_bytes};
@@ -140,7 +141,7 @@ fn p03_remainders_in_the_pads_of_range() {
 fn p03_limbs_swapped() {
     // Both limbs have 8 bits, so that each is in the other's range.
     let stage = scaled(30_011, 16, 8, 127, 77);
-    let outputs = stage.outputs(&stage.run(&mut |_, _| {}));
+    let outputs = honest(&stage);
     let mut witness = stage.witness.clone();
     assert_ne!(witness.limbs[0][0][0], witness.limbs[0][1][0]);
     witness.limbs[0].swap(0, 1);
@@ -223,7 +224,7 @@ const fn fine<T>(value: T) -> Result<T, ()> {
 #[test]
 fn p06_each_challenge_comes_after_what_it_batches() {
     let stage = Stage::new(network(41), 2, 4);
-    let outputs = stage.outputs(&stage.run(&mut |_, _| {}));
+    let outputs = honest(&stage);
     let statement = Public::new(&stage, &outputs).statement;
     let walk = |changed: usize| {
         let value = |step: usize| [K::from_bool(step == changed)];
@@ -234,7 +235,10 @@ fn p06_each_challenge_comes_after_what_it_batches() {
         }
         let mut seen: Vec<K> = Vec::new();
         let (state, ()) = Started::new(&statement)
-            .commit(|transcript| fine(transcript.absorb(Label::Proof, &message(1))))
+            .commit(|transcript| {
+                transcript.absorb(Label::Proof, &message(1));
+                fine(())
+            })
             .unwrap();
         let look_up = |transcript: &mut Transcript| {
             let first = transcript.sample_k();
@@ -311,7 +315,7 @@ fn kept_extension(weights: &[K]) -> Vec<F> {
 #[test]
 fn p08_an_output_that_agrees_at_the_point_of_a_proof() {
     let stage = Stage::new(network(42), 0, 1);
-    let outputs = stage.outputs(&stage.run(&mut |_, _| {}));
+    let outputs = honest(&stage);
     let public = Public::new(&stage, &outputs);
     let (rho, proof) = crate::cheats::prove_recorded(&stage, &public.statement);
     let arity = stage.grid(stage.program().sites.len()).cells().trailing_zeros() as usize;
@@ -352,7 +356,7 @@ fn p08_an_input_with_local_consumers_only() {
 #[test]
 fn p10_a_proof_under_another_key() {
     let stage = Stage::new(network(6), 0, 1);
-    let outputs = stage.outputs(&stage.run(&mut |_, _| {}));
+    let outputs = honest(&stage);
     let public = Public::new(&stage, &outputs);
     let proof =
         stage.model.prove_witness(&stage.circuit, &public.statement, &stage.witness).unwrap();
@@ -386,116 +390,155 @@ fn p12_an_add_with_nothing_to_sum() {
 fn p16_no_blinding_is_claimed() {
     // When proofs are masked, two of one statement differ. Until then no surface says otherwise.
     let stage = Stage::new(nets::residual(), 0, 1);
-    let outputs = stage.outputs(&stage.run(&mut |_, _| {}));
+    let outputs = honest(&stage);
     let statement = Public::new(&stage, &outputs).statement;
     let prove = || stage.model.prove_witness(&stage.circuit, &statement, &stage.witness).unwrap();
     assert_eq!(prove(), prove());
     assert!(include_str!("../src/lib.rs").contains("**not zero-knowledge**"));
 }
 
+/// What a verifier may be told about one proof.
+struct Told<'a> {
+    stage: &'a Stage,
+    public: Public<'a>,
+    proof: Vec<u8>,
+}
+
+impl<'a> Told<'a> {
+    fn new(stage: &'a Stage, outputs: &'a [Vec<i32>]) -> Self {
+        let public = Public::new(stage, outputs);
+        let proof = prove(stage, &public.statement).encode();
+        let told = Self { stage, public, proof };
+        told.check(&told.public.statement, &told.public.claims()).unwrap();
+        told
+    }
+
+    fn check(&self, statement: &Statement, claims: &[Claim<'_>]) -> Result<(), VerifyError> {
+        verify_bytes(&self.stage.circuit, statement, claims, &self.proof).map(|_| ())
+    }
+
+    /// The refusal of the first claim, changed.
+    fn claim(&self, change: impl Fn(&mut Claim<'_>)) -> VerifyError {
+        let mut claims = self.public.claims();
+        change(&mut claims[0]);
+        self.check(&self.public.statement, &claims).unwrap_err()
+    }
+
+    /// The refusal of the statement, changed.
+    fn statement(&self, change: impl Fn(&mut Statement)) -> VerifyError {
+        let mut statement = self.public.statement;
+        change(&mut statement);
+        self.check(&statement, &self.public.claims()).unwrap_err()
+    }
+}
+
+fn prove(stage: &Stage, statement: &Statement) -> Proof {
+    stage.model.prove_witness(&stage.circuit, statement, &stage.witness).unwrap()
+}
+
+macro_rules! assert_error {
+    ($error:expr, $pattern:pat) => {
+        let error = $error;
+        assert!(matches!(error, $pattern), "{error}");
+    };
+}
+
+fn honest(stage: &Stage) -> Vec<Vec<i32>> {
+    stage.outputs(&stage.run(&mut |_, _| {}))
+}
+
 #[test]
 fn p17_replays() {
-    let mut with_batch = Stage::new(nets::residual(), 2, 3);
-    let outputs = with_batch.outputs(&with_batch.run(&mut |_, _| {}));
-    let single = Stage::new(nets::residual(), 0, 1);
-    let single_outputs = single.outputs(&single.run(&mut |_, _| {}));
-    for (stage, outputs) in [(&single, &single_outputs), (&with_batch, &outputs)] {
-        let public = Public::new(stage, outputs);
-        let proof = stage
-            .model
-            .prove_witness(&stage.circuit, &public.statement, &stage.witness)
-            .unwrap()
-            .encode();
-        let check = |statement: &Statement, claims: &[Claim<'_>]| {
-            verify_bytes(&stage.circuit, statement, claims, &proof).map(|_| ())
-        };
-        check(&public.statement, &public.claims()).unwrap();
-
-        // Another request, under the old statement and under one made for it.
-        let claim = |change: &dyn Fn(&mut Claim<'_>)| {
-            let mut claims = public.claims();
-            change(&mut claims[0]);
-            check(&public.statement, &claims).unwrap_err()
-        };
-        let error = claim(&|claim| claim.instance.context[0] ^= 1);
-        let expected = if stage.lb == 0 { "context" } else { "io_root" };
-        assert!(error.to_string().contains(expected), "{error}");
-        let io_root =
-            |error: VerifyError| assert!(matches!(error, VerifyError::IoRoot { .. }), "{error}");
-        io_root(claim(&|claim| claim.instance.salt[31] ^= 1));
-        let path = claim(&|claim| claim.path.push([0; 32]));
-        assert!(matches!(path, VerifyError::PathLength { .. }), "{path}");
-        let index = claim(&|claim| claim.index = 1 << stage.lb);
-        assert!(matches!(index, VerifyError::Index { .. }), "{index}");
-        if stage.lb > 0 {
-            io_root(claim(&|claim| claim.index ^= 1));
-            io_root(claim(&|claim| claim.path[0][0] ^= 1));
-            let mut claims = public.claims();
-            let (a, b) = (claims[0].instance, claims[1].instance);
-            (claims[0].instance, claims[1].instance) = (b, a);
-            io_root(check(&public.statement, &claims).unwrap_err());
-        }
-        let statement = |change: &dyn Fn(&mut Statement)| {
-            let mut statement = public.statement;
-            change(&mut statement);
-            check(&statement, &public.claims()).unwrap_err()
-        };
-        let context = statement(&|statement| statement.context[5] ^= 1);
-        assert!(matches!(context, VerifyError::Context { .. }), "{context}");
-        io_root(statement(&|statement| statement.io_root[5] ^= 1));
-        let batch = statement(&|statement| statement.lb += 1);
-        assert!(matches!(batch, VerifyError::Batch { .. }), "{batch}");
-        let model = statement(&|statement| statement.model = network_id());
-        assert!(matches!(model, VerifyError::Model { .. }), "{model}");
-        let none = check(&public.statement, &[]).unwrap_err();
-        assert!(matches!(none, VerifyError::Instances { got: 0, .. }), "{none}");
-        let all = public.claims();
-        let many: Vec<_> = all.iter().cycle().take((1 << stage.lb) + 1).cloned().collect();
-        let many = check(&public.statement, &many).unwrap_err();
-        assert!(matches!(many, VerifyError::Instances { .. }), "{many}");
+    for (lb, count) in [(0, 1), (2, 3)] {
+        let stage = Stage::new(nets::residual(), lb, count);
+        let outputs = honest(&stage);
+        let told = Told::new(&stage, &outputs);
+        let context = told.claim(|claim| claim.instance.context[0] ^= 1);
+        let expected = if lb == 0 { "context" } else { "io_root" };
+        assert!(context.to_string().contains(expected), "{context}");
+        assert_error!(told.claim(|claim| claim.instance.salt[31] ^= 1), VerifyError::IoRoot { .. });
+        assert_error!(told.claim(|claim| claim.path.push([0; 32])), VerifyError::PathLength { .. });
+        assert_error!(told.claim(|claim| claim.index = 1 << lb), VerifyError::Index { .. });
+        let context = told.statement(|statement| statement.context[5] ^= 1);
+        assert_error!(context, VerifyError::Context { .. });
+        let root = told.statement(|statement| statement.io_root[5] ^= 1);
+        assert_error!(root, VerifyError::IoRoot { .. });
+        assert_error!(told.statement(|statement| statement.lb += 1), VerifyError::Batch { .. });
+        let other = Stage::new(network(6), 0, 1).circuit.model_id();
+        assert_error!(
+            told.statement(|statement| statement.model = other),
+            VerifyError::Model { .. }
+        );
+        let none = told.check(&told.public.statement, &[]);
+        assert_error!(none.unwrap_err(), VerifyError::Instances { got: 0, .. });
+        let all = told.public.claims();
+        let many: Vec<_> = all.iter().cycle().take((1 << lb) + 1).cloned().collect();
+        let many = told.check(&told.public.statement, &many);
+        assert_error!(many.unwrap_err(), VerifyError::Instances { .. });
         for (what, change) in LENGTHS {
-            let mut inputs = (all[0].instance.input.to_vec(), all[0].instance.output.to_vec());
-            change(&mut inputs);
+            let mut lists = (stage.inputs[0].clone(), outputs[0].clone());
+            change(&mut lists);
             let mut claims = all.clone();
-            (claims[0].instance.input, claims[0].instance.output) = (&inputs.0, &inputs.1);
-            let error = check(&public.statement, &claims).unwrap_err();
+            (claims[0].instance.input, claims[0].instance.output) = (&lists.0, &lists.1);
+            let error = told.check(&told.public.statement, &claims).unwrap_err();
             assert!(matches!(error, VerifyError::Length { .. }), "{what}: {error}");
         }
     }
+}
 
-    // The whole request is another: its own root and statement, the old proof.
-    let public = Public::new(&single, &single_outputs);
-    let prove = |stage: &Stage, statement: &Statement| {
-        stage.model.prove_witness(&stage.circuit, statement, &stage.witness).unwrap()
-    };
-    let proof = prove(&single, &public.statement);
+#[test]
+fn p17_replays_in_a_batch() {
+    let mut stage = Stage::new(nets::residual(), 2, 3);
+    let outputs = honest(&stage);
+    let told = Told::new(&stage, &outputs);
+    assert_error!(told.claim(|claim| claim.index ^= 1), VerifyError::IoRoot { .. });
+    assert_error!(told.claim(|claim| claim.path[0][0] ^= 1), VerifyError::IoRoot { .. });
+    let mut claims = told.public.claims();
+    let (a, b) = (claims[0].instance, claims[1].instance);
+    (claims[0].instance, claims[1].instance) = (b, a);
+    assert_error!(
+        told.check(&told.public.statement, &claims).unwrap_err(),
+        VerifyError::IoRoot { .. }
+    );
+    // Each claim is checked, not the first alone.
+    let mut claims = told.public.claims();
+    claims[2].instance.salt[0] ^= 1;
+    let last = told.check(&told.public.statement, &claims).unwrap_err();
+    assert_error!(last, VerifyError::IoRoot { index: 2, .. });
+
+    // An instance that is out of its interval, under a root that is its own.
+    stage.inputs[0][0] = 128;
+    let public = Public::new(&stage, &outputs);
+    let proof = prove(&stage, &public.statement);
+    let result = verify(&stage.circuit, &public.statement, &public.claims(), &proof);
+    assert_error!(result.unwrap_err(), VerifyError::Value { what: "input", .. });
+}
+
+/// Another request, with a statement that is its own, and the old proof.
+#[test]
+fn p17_a_proof_for_another_request() {
+    let stage = Stage::new(nets::residual(), 0, 1);
+    let outputs = honest(&stage);
+    let public = Public::new(&stage, &outputs);
+    let proof = prove(&stage, &public.statement);
     let mut claims = public.claims();
     claims[0].instance.context = [77; 32];
     let io_root = claims[0].instance.leaf();
     let statement = Statement { context: [77; 32], io_root, ..public.statement };
-    assert!(verify(&single.circuit, &statement, &claims, &proof).is_err(), "another request");
-    assert!(verify(&single.circuit, &statement, &claims, &prove(&single, &statement)).is_ok());
-
-    // An instance that is out of its interval, under a root that is its own.
-    with_batch.inputs[0][0] = 128;
-    let public = Public::new(&with_batch, &outputs);
-    let proof = prove(&with_batch, &public.statement);
-    let result = verify(&with_batch.circuit, &public.statement, &public.claims(), &proof);
-    assert!(matches!(result, Err(VerifyError::Value { what: "input", .. })), "{result:?}");
+    assert!(verify(&stage.circuit, &statement, &claims, &proof).is_err());
+    assert!(verify(&stage.circuit, &statement, &claims, &prove(&stage, &statement)).is_ok());
 }
 
 type Lists = (Vec<i32>, Vec<i32>);
 
-const LENGTHS: [(&str, fn(&mut Lists)); 4] = [
+type Change = fn(&mut Lists);
+
+const LENGTHS: [(&str, Change); 4] = [
     ("shorter input", |lists| drop(lists.0.drain(..1))),
     ("longer input", |lists| lists.0.push(0)),
     ("shorter output", |lists| drop(lists.1.drain(..1))),
     ("longer output", |lists| lists.1.push(0)),
 ];
-
-fn network_id() -> assay_zkml::program::ModelId {
-    Stage::new(network(6), 0, 1).circuit.model_id()
-}
 
 #[test]
 fn p18_every_circuit_has_its_bits() {

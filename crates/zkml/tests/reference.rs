@@ -302,7 +302,7 @@ fn limbs(remainders: &[i64], shift: u32, bits: u32) -> Vec<Vec<i64>> {
 
 /// `Tab[q]`; where the table has no row, the value of its nearest.
 pub(crate) fn table_value(table: &Table, q: i64) -> i64 {
-    let bq = i64::from(table.bq().expect("a clamp or a function"));
+    let bq = i64::from(table.bq().unwrap());
     match table {
         Table::Clamp { lo, hi, .. } => q.clamp((*lo).into(), (*hi).into()),
         Table::Function { values, .. } => values[(q.clamp(-bq, bq) + bq) as usize].into(),

@@ -2,6 +2,7 @@
 //! is computed, counted and proven as an honest prover would. The verifier refuses each, at the
 //! check that is there for it.
 
+mod liar;
 mod places;
 mod programs;
 mod sites;
@@ -208,8 +209,8 @@ pub(crate) fn refused(case: &str, result: Result<VerifiedProof, VerifyError>) ->
 pub(crate) fn prove_recorded(stage: &Stage, statement: &Statement) -> (Vec<K>, Proof) {
     let seen = RefCell::new(Vec::new());
     let see = |rho: &[K], _: &mut ClaimedValues| seen.replace(rho.to_vec()).clear();
-    let lies = steps::Lies { values: Some(&see), ..steps::Lies::default() };
-    let proof = steps::prove(stage, statement, &stage.witness, &lies);
+    let lies = liar::Lies { values: Some(&see), ..liar::Lies::default() };
+    let proof = liar::prove(stage, statement, &stage.witness, &lies);
     (seen.into_inner(), proof)
 }
 

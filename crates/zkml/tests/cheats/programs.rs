@@ -137,10 +137,7 @@ fn low_end(lb: u32) -> (Stage, Stage) {
 }
 
 /// Proves the run of `other` as one of `stage`.
-fn prove_other(
-    stage: &Stage,
-    other: &Stage,
-) -> Result<assay_zkml::verifier::VerifiedProof, assay_zkml::verifier::VerifyError> {
+fn prove_other(stage: &Stage, other: &Stage) -> Result<VerifiedProof, VerifyError> {
     let trace = other.run(&mut |_, _| {});
     stage.prove_as(&other.model, &other.circuit, &other.witness, &other.outputs(&trace))
 }
