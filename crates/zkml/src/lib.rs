@@ -24,6 +24,7 @@ mod integers;
 pub mod layers;
 pub mod lookups;
 pub mod multilinear;
+mod packed;
 mod product;
 pub mod program;
 pub mod soundness;
