@@ -4,7 +4,7 @@ use assay_zkml::program::Window;
 
 use super::{Activation, Lowering, Pending, Source, Value, label, layout};
 use crate::constant::{Constant, element_count};
-use crate::draft::{Clamp, Kernel, Scale, Sum, SumConv, SumTerm};
+use crate::draft::{Clamp, Kernel, Sum, SumConv, SumTerm};
 use crate::error::Refusal;
 use crate::graph::Node;
 use crate::view::C;
@@ -275,19 +275,6 @@ impl Lowering {
         let sum = Sum::local(tensor, 1.0);
         let pending = Pending { sum, clamp, given: None, label: label(node) };
         Ok(Activation::pending(pending, activation.shape, activation.view))
-    }
-
-    /// Whether a clamp changes nothing: an earlier one was as narrow.
-    fn lies_within(&self, tensor: usize, clamp: Clamp) -> bool {
-        match self.tensors.get(tensor).map(|tensor| &tensor.scale) {
-            Some(
-                Scale::Calibrated { clamp: earlier, .. } | Scale::Given { clamp: earlier, .. },
-            ) => earlier.low >= clamp.low && earlier.high <= clamp.high,
-            Some(Scale::Same { tensor: earlier }) if *earlier < tensor => {
-                self.lies_within(*earlier, clamp)
-            }
-            _ => false,
-        }
     }
 }
 

@@ -261,6 +261,11 @@ impl Lowering {
                 return self.fix_input(activation, None);
             }
             Source::Pending(Pending { sum, clamp, given, label }) => {
+                let clamp = if self.never_negative(&sum) {
+                    clamp.then(Clamp { low: 0.0, ..Clamp::NONE })
+                } else {
+                    clamp
+                };
                 let scale = match given {
                     Some((scale, interval)) => Scale::Given { scale, interval, clamp },
                     None => Scale::Calibrated { value: name.clone(), clamp },
@@ -289,6 +294,32 @@ impl Lowering {
             Source::Tensor(tensor) => Ok((tensor, activation)),
             _ => Err(Refusal::unsupported("a value that is no tensor")),
         }
+    }
+
+    /// Whether a clamp changes nothing: an earlier one was as narrow.
+    fn lies_within(&self, tensor: usize, clamp: Clamp) -> bool {
+        match self.tensors.get(tensor).map(|tensor| &tensor.scale) {
+            Some(
+                Scale::Calibrated { clamp: earlier, .. } | Scale::Given { clamp: earlier, .. },
+            ) => earlier.low >= clamp.low && earlier.high <= clamp.high,
+            Some(Scale::Same { tensor: earlier }) if *earlier < tensor => {
+                self.lies_within(*earlier, clamp)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a sum adds nothing below 0, as the average behind a ReLU does.
+    fn never_negative(&self, sum: &Sum) -> bool {
+        let above = Clamp { low: 0.0, ..Clamp::NONE };
+        let term = |term: &SumTerm| match term {
+            SumTerm::Conv(_) => false,
+            SumTerm::Local { tensor, factor } => *factor >= 0.0 && self.lies_within(*tensor, above),
+            SumTerm::Pick { pick, factor } => {
+                *factor >= 0.0 && self.lies_within(pick.tensor as usize, above)
+            }
+        };
+        sum.terms.iter().all(term) && sum.bias.iter().all(|bias| *bias >= 0.0)
     }
 
     /// Returns what is pending of an activation, unclamped: a sum that may still be added to.
