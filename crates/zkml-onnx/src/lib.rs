@@ -14,6 +14,18 @@
 //! | [`compile`] | all of it, and the report |
 //! | [`synthetic`] | models for tests and benches |
 //!
+//! | operators | become |
+//! |---|---|
+//! | Conv (strides, paddings, dilations, groups), Gemm, MatMul by weights | `Conv` terms |
+//! | Add, Sub, Neg; Add, Sub, Mul, Div by constants; BatchNormalization | terms, biases, scaled weights |
+//! | AveragePool, GlobalAveragePool, ReduceMean over rows and columns | `Pick` terms |
+//! | Relu, Clip | the clamp of a requantisation |
+//! | MaxPool, GlobalMaxPool | `Max2` sites |
+//! | Concat, Pad | windows of the reader |
+//! | Flatten, Reshape, Squeeze, Unsqueeze, Transpose, Identity, Dropout | views |
+//! | QuantizeLinear, DequantizeLinear, QLinearConv, QLinearMatMul | scales and intervals |
+//! | Constant, Shape, Gather, Slice, Cast, ConstantOfShape and arithmetic, of constants | constants |
+//!
 //! What cannot be compiled fails here, in one sentence with the node's name and operator.
 
 #![forbid(unsafe_code)]

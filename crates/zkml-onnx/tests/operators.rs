@@ -351,6 +351,42 @@ fn shapes_that_exporters_compute_are_constants() {
     assert_eq!(net.close(&output), ["Conv", "Gemm"]);
 }
 
+#[test]
+fn every_kind_of_folded_constant() {
+    let mut net = Net::new(&[3, 4, 4]);
+    let conv = net.conv("x", &[2, 3, 1, 1], &[]);
+    // [1, 2, 4, 4] -> rows 16 = 4 * 4.
+    let shape = net.node("Shape", &[&conv], &[("start", Attribute::Int(1))]);
+    let (start, end) = (net.builder.integers(&[1]), net.builder.integers(&[3]));
+    let sides = net.node("Slice", &[&shape, &start, &end], &[]);
+    let sides = net.node("Cast", &[&sides], &[("to", Attribute::Int(7))]);
+    let (zero, one) = (net.builder.integers(&[0]), net.builder.integers(&[-1]));
+    let first = net.node("Gather", &[&sides, &zero], &[]);
+    let last = net.node("Gather", &[&sides, &one], &[]);
+    let area = net.node("Mul", &[&first, &last], &[]);
+    let length = net.builder.integers(&[1]);
+    let ones = net.node("ConstantOfShape", &[&length], &[]);
+    let ones = net.node("Cast", &[&ones], &[("to", Attribute::Int(1))]);
+    let shifted = net.node("Add", &[&conv, &ones], &[]);
+    let two = net.builder.integers(&[2]);
+    let target = net.node("Concat", &[&zero, &two, &area], &[("axis", Attribute::Int(0))]);
+    let rows = net.node("Reshape", &[&shifted, &target], &[]);
+    let matrix = net.random(&[3, 32]);
+    let matrix = net.node("Transpose", &[&matrix], &[]);
+    let flat = net.node("Flatten", &[&rows], &[]);
+    let output = net.node("MatMul", &[&flat, &matrix], &[]);
+    assert_eq!(net.close(&output), ["Add", "MatMul"]);
+}
+
+#[test]
+fn an_input_without_a_batch() {
+    let mut net = Net::new(&[]);
+    (net.builder, net.inputs) = (Builder::new(&[7]), 7);
+    let weights = net.random(&[7, 4]);
+    let output = net.node("MatMul", &["x", &weights], &[]);
+    assert_eq!(net.close(&output), ["MatMul"]);
+}
+
 /// Outputs are given back in the model's order, whatever the program's.
 #[test]
 fn images_and_transposed_images_are_outputs() {

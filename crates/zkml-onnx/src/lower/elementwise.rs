@@ -123,6 +123,9 @@ impl Lowering {
         if node.int("training_mode", 0)? != 0 {
             return Err(Refusal::unsupported("training_mode"));
         }
+        if node.int("spatial", 1)? != 1 {
+            return Err(Refusal::unsupported("spatial = 0"));
+        }
         let activation = self.take(node, 0)?;
         let wanted = layout::spatial(&activation.view)?;
         let activation = self.canonical(activation, &wanted, node)?;

@@ -208,6 +208,9 @@ impl Lowering {
             },
         };
         let axes = layout::indices(&axes, rank)?;
+        if axes.is_empty() {
+            return Err(Refusal::unsupported("the mean over every dimension"));
+        }
         let activation = match activation.source {
             Source::Input => self.fix_input(activation, None)?,
             _ => self.settle(activation)?,
