@@ -237,6 +237,25 @@ fn maxima_with_padding_ceiling_and_dilation() {
 }
 
 #[test]
+fn an_activation_behind_a_maximum_goes_in_front_of_it() {
+    let window = [("kernel_shape", ints(&[2, 2])), ("strides", ints(&[2, 2]))];
+    let mut net = Net::new(&[3, 8, 8]);
+    let conv = net.conv("x", &[4, 3, 1, 1], &[]);
+    let pool = net.node("MaxPool", &[&conv], &window);
+    let relu = net.node("Relu", &[&pool], &[]);
+    assert_eq!(net.close(&relu), ["Conv", "MaxPool", "MaxPool", "output"]);
+    // Not if something else reads the maximum, or what it is taken of.
+    let sum = net.node("Add", &[&relu, &pool], &[]);
+    assert_eq!(net.close(&sum), ["Conv", "MaxPool", "MaxPool", "Relu", "Add"]);
+    let sum = net.node("Add", &[&conv, &conv], &[]);
+    let all = net.node("GlobalMaxPool", &[&sum], &[]);
+    let joined = net.node("Concat", &[&all, &all], &[("axis", Attribute::Int(1))]);
+    let last = net.node("GlobalAveragePool", &[&relu], &[]);
+    let joined = net.node("Concat", &[&joined, &last], &[("axis", Attribute::Int(1))]);
+    net.close(&joined);
+}
+
+#[test]
 fn means_of_every_kind() {
     let cases: [(&str, Vec<(&str, Attribute)>); 6] = [
         ("AveragePool", vec![("kernel_shape", ints(&[2, 3])), ("strides", ints(&[2, 1]))]),

@@ -4,7 +4,7 @@ use assay_zkml::program::Window;
 
 use super::{Activation, Lowering, Pending, Source, Value, label, layout};
 use crate::constant::{Constant, element_count};
-use crate::draft::{Clamp, Kernel, Sum, SumConv, SumTerm};
+use crate::draft::{Clamp, Kernel, Scale, Sum, SumConv, SumTerm};
 use crate::error::Refusal;
 use crate::graph::Node;
 use crate::view::C;
@@ -272,12 +272,27 @@ impl Lowering {
             return Ok(Activation { name, source: Source::Pending(pending), shape, view });
         }
         let (tensor, activation) = self.settled(activation)?;
-        if self.lies_within(tensor, clamp) {
+        if self.lies_within(tensor, clamp) || self.clamp_before_maximum(tensor, clamp) {
             return Ok(activation);
         }
         let sum = Sum::local(tensor, 1.0);
         let pending = Pending { sum, clamp, given: None, label: label(node) };
         Ok(Activation::pending(pending, activation.shape, activation.view))
+    }
+}
+
+impl Lowering {
+    /// Clamps what a maximum is taken of instead of the maximum, which is the same and needs no
+    /// requantisation of its own.
+    fn clamp_before_maximum(&mut self, tensor: usize, clamp: Clamp) -> bool {
+        let base = self.maxima.get(&tensor).and_then(|&base| self.tensors.get_mut(base));
+        match base.map(|base| &mut base.scale) {
+            Some(Scale::Calibrated { clamp: before, .. }) => {
+                *before = before.then(clamp);
+                true
+            }
+            _ => false,
+        }
     }
 }
 

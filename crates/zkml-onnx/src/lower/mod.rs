@@ -74,6 +74,8 @@ struct Lowering {
     sizes: HashMap<String, Vec<u32>>,
     tensors: Vec<DraftTensor>,
     sites: Vec<DraftSite>,
+    /// For a maximum that nothing else reads, the tensor that only it was taken of.
+    maxima: HashMap<usize, usize>,
     input: Option<Order>,
 }
 
@@ -108,6 +110,7 @@ impl Lowering {
             values: HashMap::with_capacity(graph.constants.len()),
             tensors: vec![DraftTensor { shape, scale }],
             sites: Vec::new(),
+            maxima: HashMap::new(),
             input: None,
             sizes: HashMap::new(),
             uses,
@@ -180,8 +183,13 @@ impl Lowering {
             Value::Activation(mut activation) => {
                 activation.name = name.to_owned();
                 self.sizes.insert(name.to_owned(), activation.view.sizes());
-                if uses > 1 && matches!(activation.source, Source::Pending(_)) {
-                    *activation = self.settle(*activation)?;
+                if uses > 1 {
+                    if let Source::Tensor(tensor) = activation.source {
+                        self.maxima.remove(&tensor);
+                    }
+                    if matches!(activation.source, Source::Pending(_)) {
+                        *activation = self.settle(*activation)?;
+                    }
                 }
                 Value::Activation(activation)
             }

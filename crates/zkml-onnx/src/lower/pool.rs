@@ -68,9 +68,14 @@ impl Lowering {
         windows: Windows,
     ) -> Result<Activation, Refusal> {
         let rank = activation.view.rank();
-        let (tensor, _) = self.settled(activation)?;
-        let tensor = self.max_along(node, tensor, X, windows.x)?;
+        // What is pending has one reader: this.
+        let own = matches!(activation.source, Source::Pending(_));
+        let (base, _) = self.settled(activation)?;
+        let tensor = self.max_along(node, base, X, windows.x)?;
         let tensor = self.max_along(node, tensor, Y, windows.y)?;
+        if own {
+            self.maxima.insert(tensor, base);
+        }
         let shape = self.shape(tensor);
         let view = View::new(&shape.extents(), &spatial_of(rank));
         Ok(Activation { name: String::new(), source: Source::Tensor(tensor), shape, view })
