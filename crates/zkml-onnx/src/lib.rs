@@ -7,7 +7,7 @@
 //!
 //! | module | does |
 //! |---|---|
-//! | `graph`, `constant`, `wire` | reads the file, with limits |
+//! | `graph`, `constant`, `wire`, `limits` | reads the file, with limits |
 //! | `lower` | nodes to sites, operator by operator; layouts become views |
 //! | `float` | runs the float model on samples: ranges and reference outputs |
 //! | `quantise` | scales, shifts, integers, tables, places of weights (section 2 and 6.1) |
@@ -36,6 +36,7 @@ mod draft;
 mod error;
 mod float;
 mod graph;
+mod limits;
 mod lower;
 mod quantise;
 mod report;

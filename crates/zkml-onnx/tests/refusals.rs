@@ -131,6 +131,70 @@ fn nodes_are_refused_in_one_sentence() {
     }
 }
 
+/// Small files that ask for much: refused before anything of that size is made.
+#[test]
+fn sizes_are_checked_before_they_are_computed() {
+    let cases: [(Build, &str); 6] = [
+        (
+            |b| {
+                let pads = b.integers(&[0, 0, 1 << 20, 0, 0, 0, 0, 0]);
+                b.node("Pad", &["x", &pads], &[])
+            },
+            "(Pad): an extent must be at most 1048576, got 1048582",
+        ),
+        (
+            |b| {
+                let kernel = b.floats(&[1, 2, 1, 1], &[1.0; 2]);
+                let pads = [("pads", ints(&[1 << 19, 1 << 19, 1 << 18, 1 << 18]))];
+                b.node("Conv", &["x", &kernel], &pads)
+            },
+            "(Conv): number of values of a tensor must be at most 134217728, got",
+        ),
+        (
+            |b| b.node("MaxPool", &["x"], &[("kernel_shape", ints(&[1 << 20, 1]))]),
+            "(MaxPool): kernel_shape must be 1 to 4096, got",
+        ),
+        (
+            |b| {
+                let mut value = b.node("Relu", &["x"], &[]);
+                for _ in 0..21 {
+                    let axis = [("axis", Attribute::Int(1))];
+                    value = b.node("Concat", &[&value, &value], &axis);
+                }
+                value
+            },
+            "(Concat): an extent must be at most 1048576, got 2097152",
+        ),
+        (
+            |b| {
+                let mut value = "x".to_owned();
+                for _ in 0..1100 {
+                    let window = [("kernel_shape", ints(&[3, 3])), ("pads", ints(&[1, 1, 1, 1]))];
+                    value = b.node("MaxPool", &[&value], &window);
+                }
+                value
+            },
+            "(MaxPool): number of sites, with those before, must be at most 4096, got 4100",
+        ),
+        (
+            |b| {
+                let window = [
+                    ("kernel_shape", ints(&[4096, 4096])),
+                    ("dilations", ints(&[1 << 20, 1 << 20])),
+                ];
+                b.node("AveragePool", &["x"], &window)
+            },
+            "(AveragePool): reach of the kernel must be at most 6, got 4293918721",
+        ),
+    ];
+    for (build, expected) in cases {
+        let mut builder = Builder::batched(&[2, 6, 4]);
+        let output = build(&mut builder);
+        let text = refused(&builder.finish(&output), 48);
+        assert!(text.contains(expected), "{text}\n{expected}");
+    }
+}
+
 #[test]
 fn inputs_and_dimensions_are_checked() {
     let dims = |model: &mut ModelProto, index: usize, value: Dimension| {
@@ -146,6 +210,8 @@ fn inputs_and_dimensions_are_checked() {
     assert_eq!(dynamic, expected);
     let batch = changed(|model| dims(model, 0, Dimension::DimValue(2)));
     assert_eq!(batch, "tensor `x`: the batch, dimension 0, must be 1, got 2");
+    let huge = changed(|model| dims(model, 1, Dimension::DimValue(1 << 21)));
+    assert_eq!(huge, "tensor `x`: an extent must be at most 1048576, got 2097152");
     let negative = changed(|model| dims(model, 1, Dimension::DimValue(-4)));
     assert_eq!(negative, "tensor `x`: dimension 1 (`-4`) must be fixed when compiling");
     let second = changed(|model| {

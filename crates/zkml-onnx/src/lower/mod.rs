@@ -21,6 +21,7 @@ use crate::constant::{Constant, check_finite};
 use crate::draft::{Clamp, Draft, DraftSite, DraftTensor, Label, Order, Scale, Step, Sum, SumTerm};
 use crate::error::{CompileError, Refusal};
 use crate::graph::{Graph, Node};
+use crate::limits;
 use crate::view::{C, View, X, Y};
 
 /// What a name of the graph stands for.
@@ -178,11 +179,14 @@ impl Lowering {
 
     /// Gives `name` its value. What is read twice is computed once, now.
     fn define(&mut self, name: &str, value: Value) -> Result<(), Refusal> {
+        limits::sites(self.sites.len())?;
         let uses = self.uses.get(name).copied().unwrap_or(0);
         let value = match value {
             Value::Activation(mut activation) => {
                 activation.name = name.to_owned();
-                self.sizes.insert(name.to_owned(), activation.view.sizes());
+                let sizes = activation.view.sizes();
+                limits::cells(&sizes)?;
+                self.sizes.insert(name.to_owned(), sizes);
                 if uses > 1 {
                     if let Source::Tensor(tensor) = activation.source {
                         self.maxima.remove(&tensor);

@@ -157,11 +157,9 @@ impl Lowering {
         let windows = self.pool_windows(node, &activation, added)?;
         let pads = windows.y.window.pad > 0
             || windows.x.window.pad > 0
-            || [(windows.y, Y), (windows.x, X)].iter().any(|(sliding, axis)| {
-                let window = sliding.window;
-                let reach = (window.taps - 1) * window.dilation + 1;
-                (sliding.outputs - 1) * window.stride + reach > activation.view.extent(*axis)
-            });
+            || [(windows.y, Y), (windows.x, X)]
+                .iter()
+                .any(|(sliding, axis)| sliding.end() > u64::from(activation.view.extent(*axis)));
         let padded = matches!(activation.source, Source::Padded { .. });
         if windows.beyond || pads && !padded && node.int("count_include_pad", 0)? == 0 {
             return Err(Refusal::unsupported("an average that leaves padding out"));
