@@ -1,6 +1,6 @@
 //! What cannot be compiled fails in one sentence with the node's name and operator; no file panics.
 
-use assay_zkml_onnx::synthetic::{Attribute, Builder, Seeded, mlp};
+use assay_zkml_onnx::synthetic::{Attribute, Builder, Seeded, mlp, random_graph};
 use assay_zkml_onnx::{CompileError, MAX_MODEL_BYTES, Options, Refusal, compile};
 use prost::Message as _;
 use tract_onnx::pb::ModelProto;
@@ -291,6 +291,51 @@ fn accumulators_that_could_overflow_are_refused() {
         assert!(error.to_string().contains(expected), "{error}");
         let CompileError::Node { refusal, .. } = error else { panic!("{error}") };
         assert!(matches!(refusal, Refusal::Accumulator { .. } | Refusal::TooLarge { .. }));
+    }
+}
+
+/// Numbers of the graph at their extremes: attributes, dimensions, and the integers of shapes.
+#[test]
+fn no_extreme_number_panics() {
+    const EXTREMES: [i64; 12] =
+        [0, 1, -1, 2, 3, 7, -7, 1 << 20, (1 << 20) + 1, 1 << 31, i64::MAX, i64::MIN];
+    let mut numbers = Seeded::new(8);
+    let mut pick = |count: usize| numbers.below(u32::try_from(count).unwrap()) as usize;
+    for seed in 0..150 {
+        let graph = random_graph(seed);
+        let mut model = ModelProto::decode(graph.bytes.as_slice()).unwrap();
+        let proto = model.graph.as_mut().unwrap();
+        let extreme = EXTREMES[pick(EXTREMES.len())];
+        match pick(3) {
+            0 => {
+                let index = pick(proto.initializer.len());
+                let dims = &mut proto.initializer[index].dims;
+                if !dims.is_empty() {
+                    let axis = pick(dims.len());
+                    dims[axis] = extreme;
+                }
+            }
+            1 => {
+                let index = pick(proto.initializer.len());
+                let raw = &mut proto.initializer[index].raw_data;
+                let place = pick(raw.len() / 8 + 1) * 8;
+                if let Some(word) = raw.get_mut(place..place + 8) {
+                    word.copy_from_slice(&extreme.to_le_bytes());
+                }
+            }
+            _ => {
+                let index = pick(proto.node.len());
+                for attribute in &mut proto.node[index].attribute {
+                    attribute.i = extreme;
+                    if !attribute.ints.is_empty() {
+                        let place = pick(attribute.ints.len());
+                        attribute.ints[place] = extreme;
+                    }
+                }
+            }
+        }
+        let bytes = model.encode_to_vec();
+        let _ = compile(&bytes, &graph.samples(1, 1), &Options::default());
     }
 }
 

@@ -172,6 +172,12 @@ impl Lowering {
             "QuantizeLinear" => self.quantize(node)?,
             "ReduceMean" => self.reduce_mean(node)?,
             "Relu" => self.relu(node)?,
+            "ArgMax" | "LogSoftmax" | "Softmax" => {
+                let logits = node.inputs.first().map(String::as_str).unwrap_or_default();
+                return Err(Refusal::unsupported(format!(
+                    "the operator (the model can be compiled up to its input, output `{logits}`)"
+                )));
+            }
             _ => return Err(Refusal::Operator),
         };
         Ok(Value::Activation(Box::new(activation)))
