@@ -18,8 +18,9 @@ use crate::limits::all_cells;
 
 pub(crate) use self::scales::{Quantum, scales};
 
-/// N4: rows of all tables. What a site can reach, in steps of its output, needs a row each.
-const MAX_TABLE_ROWS: u64 = 1 << 18;
+/// Most rows of one clamp: what a site can reach, in steps of its output, needs a row each. N4 has
+/// `2^18` for all tables, and the limbs take up to `2^16`.
+const MAX_TABLE_ROWS: u64 = 1 << 17;
 
 /// A program with its weights.
 #[derive(Debug)]

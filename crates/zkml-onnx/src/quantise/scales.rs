@@ -2,6 +2,7 @@
 
 use assay_zkml::program::Interval;
 
+use super::sums::Tensors;
 use crate::draft::{Clamp, Draft, DraftSite, DraftTensor, Read, Scale, Step, SumTerm};
 use crate::float::{Calibration, Range};
 
@@ -20,8 +21,20 @@ pub(crate) struct Quantum {
 const HEADROOM: f64 = 1.2;
 /// The same for measurements, of which a few samples show less.
 const INPUT_HEADROOM: f64 = 2.0;
+/// A table is made smaller than `2^16` rows, if that takes no more than two bits of a tensor.
+const WANTED_BQ: f64 = 32_000.0;
+const COARSEST: f64 = 4.0;
 /// Steps of the input, which is an uint8 where it is never negative.
 const INPUT_STEPS: i32 = 255;
+
+/// What decides on the steps of a tensor between sites, beside its range on the samples.
+#[derive(Clone, Copy, Debug)]
+struct Steps {
+    /// The largest stored value.
+    largest: i32,
+    /// The largest real value that any input could give.
+    worst: f64,
+}
 
 /// Returns the scale of each tensor; the output's comes with its weights. `input` has the range of
 /// each channel of the input; `largest` is the largest stored value of a tensor between sites.
@@ -35,7 +48,15 @@ pub(crate) fn scales(
     let mut quanta: Vec<Quantum> = Vec::with_capacity(draft.tensors.len());
     for (index, tensor) in draft.tensors.iter().enumerate() {
         let own = if index == 0 && has_channels(draft) { by_channel(input) } else { None };
-        let shared = || quantum(tensor, (index > 0).then_some(largest), calibration, &quanta);
+        let tensors = Tensors { drafts: &draft.tensors, quanta: &quanta };
+        let steps = index.checked_sub(1).and_then(|site| draft.sites.get(site)).map(|site| {
+            let worst = match &site.step {
+                Step::Requant { sum } => tensors.reach(sum, tensor.shape.c).worst(),
+                Step::Max2 { .. } | Step::Copy { .. } | Step::Output { .. } => 0.0,
+            };
+            Steps { largest, worst }
+        });
+        let shared = || quantum(tensor, steps, calibration, &quanta);
         let quantum = own.unwrap_or_else(shared);
         quanta.push(quantum);
     }
@@ -44,7 +65,7 @@ pub(crate) fn scales(
 
 fn quantum(
     tensor: &DraftTensor,
-    largest: Option<i32>,
+    steps: Option<Steps>,
     calibration: &Calibration,
     earlier: &[Quantum],
 ) -> Quantum {
@@ -62,12 +83,12 @@ fn quantum(
             let range = calibration.ranges.get(value).copied();
             let range = range.unwrap_or(Range { low: -1.0, high: 1.0 });
             let within = |end: f64| end.clamp(clamp.low, clamp.high);
-            match largest {
+            match steps {
                 None => asymmetric(range.low.min(0.0), range.high.max(0.0)),
-                Some(largest) => {
+                Some(steps) => {
                     let low = within(range.low.min(0.0) * HEADROOM);
                     let high = within(range.high.max(0.0) * HEADROOM);
-                    symmetric(low, high, *clamp, largest)
+                    symmetric(low, high, *clamp, steps)
                 }
             }
         }
@@ -141,9 +162,13 @@ fn asymmetric(low: f64, high: f64) -> Quantum {
 }
 
 /// `-127..=127`, or `0..=127` behind a ReLU, if 127 is the largest.
-fn symmetric(low: f64, high: f64, clamp: Clamp, largest: i32) -> Quantum {
+///
+/// The table of a site has a row for each step that any input could reach. Where the samples show far
+/// less than that, up to two bits are given up for a table of `2^16` rows.
+fn symmetric(low: f64, high: f64, clamp: Clamp, Steps { largest, worst }: Steps) -> Quantum {
     let most = if clamp.low >= 0.0 { high } else { high.max(-low) };
-    let scale = usable(most / f64::from(largest));
+    let fine = usable(most / f64::from(largest));
+    let scale = (worst / WANTED_BQ).clamp(fine, fine * COARSEST);
     let whole = Interval::new(-largest, largest);
     Quantum::new(scale, cut(whole, scale, clamp))
 }
@@ -207,11 +232,17 @@ mod tests {
     #[test]
     fn a_clamp_narrows_the_interval() {
         let clamp = |low, high| Clamp { low, high };
-        let relu = symmetric(-3.0, 12.7, clamp(0.0, f64::INFINITY), 127);
+        let steps = |worst| Steps { largest: 127, worst };
+        let relu = symmetric(-3.0, 12.7, clamp(0.0, f64::INFINITY), steps(0.0));
         assert_eq!(relu.interval, Interval::new(0, 127));
         assert!((relu.scale - 0.1).abs() < 1e-12);
-        let clip = symmetric(-1.0, 12.7, clamp(-1.0, 20.0), 127);
+        let clip = symmetric(-1.0, 12.7, clamp(-1.0, 20.0), steps(0.0));
         assert_eq!(clip.interval, Interval::new(-10, 127));
+        // 12.7 in steps of 0.1, but any input could give 64 000 of them; or twice, or far more.
+        for (worst, scale) in [(3100.0, 0.1), (6400.0, 0.2), (1e9, 0.4)] {
+            let coarse = symmetric(-3.0, 12.7, clamp(0.0, f64::INFINITY), steps(worst));
+            assert!((coarse.scale - scale).abs() < 1e-9, "{worst}: {coarse:?}");
+        }
         let given = cut(Interval::new(-128, 127), 0.1, clamp(0.0, 6.0));
         assert_eq!(given, Interval::new(0, 60));
     }

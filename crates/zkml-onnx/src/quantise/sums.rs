@@ -190,6 +190,11 @@ impl Tensors<'_> {
 }
 
 impl Reach {
+    /// Returns the largest absolute real value of any channel.
+    pub(super) fn worst(&self) -> f64 {
+        self.largest.iter().copied().fold(0.0, f64::max)
+    }
+
     /// Returns the channel that reaches most when a real 1 is `factor` accumulator steps, and a
     /// bound of its accumulator.
     pub(super) fn most(&self, factor: f64) -> (usize, f64) {
