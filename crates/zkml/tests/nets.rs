@@ -9,12 +9,13 @@ use crate::network::{INT8, Net, conv};
 type Make = fn() -> Net;
 
 /// Every small network, by name.
-pub(crate) fn all() -> [(&'static str, Make); 4] {
+pub(crate) fn all() -> [(&'static str, Make); 5] {
     [
         ("residual", residual),
         ("no lookups", no_lookups),
         ("wider than the tree", wider_than_the_tree),
         ("one layer", one_layer),
+        ("large input", large_input),
     ]
 }
 
@@ -83,5 +84,18 @@ pub(crate) fn one_layer() -> Net {
     let weights = net.segment(1, 3, 5);
     let form = Form::new(vec![Term::Conv(conv(0, weights, Window::UNIT, Window::UNIT, 1))]);
     net.site(TensorShape::vector(3), Interval::RAW, Site::Output { form });
+    net
+}
+
+/// An input larger than everything else, of which a window is read.
+pub(crate) fn large_input() -> Net {
+    let mut net = Net::new(35, TensorShape::new(9, 9, 7), Vec::new());
+    let mut pick = Pick::whole(0, 1);
+    let start = |start| AxisMap::FromInput { start };
+    pick.axes = [start(4), start(5), start(3)];
+    let window = TensorShape::new(3, 3, 3);
+    let t1 = net.site(window, INT8, Site::Copy { form: Form::new(vec![Term::Pick(pick)]) });
+    let form = Form::new(vec![Term::Local { tensor: t1, m: 3 }]);
+    net.site(window, Interval::RAW, Site::Output { form });
     net
 }
