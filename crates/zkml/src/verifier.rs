@@ -12,7 +12,7 @@ use crate::circuit::{Circuit, last};
 use crate::field::{F, K};
 use crate::layers::{self, LayerEnds, LayerError, LayerStatement};
 use crate::lookups::{self, LeafClaim, LookupError};
-use crate::multilinear::{ArityError, eq_table, inner_product};
+use crate::multilinear::{ArityError, eq_table, inner_product, same_length};
 use crate::program::{Interval, ModelId, Tensor};
 use crate::proof::{DecodeError, Proof};
 use crate::statement::{Claim, Hash, Statement, root_of};
@@ -485,9 +485,7 @@ fn check_lengths(circuit: &Circuit, proof: &Proof) -> Result<(), ArityError> {
         ("ends of inputs", lengths.instances, proof.ends.inputs.len()),
         ("rounds of the weights", lengths.weight_rounds, proof.weight_rounds.len()),
     ];
-    lists.into_iter().try_for_each(|(what, expected, got)| {
-        if expected == got { Ok(()) } else { Err(ArityError { what, expected, got }) }
-    })
+    lists.into_iter().try_for_each(|(what, expected, got)| same_length(what, expected, got))
 }
 
 /// A part that the circuit has and the proof must have, or neither.
@@ -518,11 +516,9 @@ fn compare(what: &'static str, index: u32, claimed: &[K], computed: K) -> Result
 /// `point`: as many as the tensor has in a batch of `2^lb` without those of the batch.
 fn extension(tensor: &Tensor, lb: u32, values: &[i32], point: &[K]) -> Result<K, ArityError> {
     let [log_y, log_x, log_c] = tensor.shape.arities(lb).map(|arity| arity as usize);
-    let own = last(point, log_y + log_x + log_c);
-    if own.len() != log_y + log_x + log_c {
-        let what = "coordinates of a tensor's point";
-        return Err(ArityError { what, expected: log_y + log_x + log_c, got: own.len() });
-    }
+    let arity = log_y + log_x + log_c;
+    let own = last(point, arity);
+    same_length("coordinates of a tensor's point", arity, own.len())?;
     let (y, rest) = own.split_at(log_y);
     let (x, c) = rest.split_at(log_x);
     let (rows, columns, channels) = (eq_table(y), eq_table(x), eq_table(c));

@@ -1,7 +1,7 @@
 //! Pitfalls 5 and 9: every field of a proof flipped, dropped, doubled, swapped and cut; bytes
 //! flipped, cut and added; lengths that lie.
 
-use assay_zkml::advice::{Openings, Rows};
+use assay_zkml::advice::{Openings, Rows, Schedule};
 use assay_zkml::field::{F, K};
 use assay_zkml::proof::Proof;
 use assay_zkml::tensor_code::Digest;
@@ -412,6 +412,20 @@ fn cut_and_longer_proofs_are_refused() {
         let most = case.stage.circuit.max_proof_bytes();
         let error = Proof::decode(&case.stage.circuit, &vec![0; most + 1]).unwrap_err();
         assert!(error.to_string().contains(&most.to_string()), "{error}");
+    }
+}
+
+/// No byte more than the openings' own maxima and what is fixed.
+#[test]
+fn the_largest_proof_is_computed_to_the_byte() {
+    for case in Case::all() {
+        let circuit = &case.stage.circuit;
+        let advice = case.proof.advice.as_ref().map_or(0, |advice| advice.encode().len());
+        let openings = case.proof.weights.encode().len() + advice;
+        let fixed = case.proof.encode().len() - openings;
+        let most = circuit.schedule().map_or(0, Schedule::max_proof_bytes);
+        let most = fixed + circuit.weights().max_proof_bytes() + most;
+        assert_eq!(circuit.max_proof_bytes(), most);
     }
 }
 

@@ -1,11 +1,15 @@
 //! Lies in one step after another. Each step's check is met by a lie that only it, or the opening
 //! behind it, can refuse.
 
+use assay_zkml::circuit::OpeningPoint;
 use assay_zkml::columns::ClaimedValues;
 use assay_zkml::field::{F, K};
+use assay_zkml::layers::{LayerEnds, remote_tensors};
 use assay_zkml::multilinear::eq_table;
 use assay_zkml::tensor_code::OpeningError;
-use assay_zkml::verifier::{VerifiedProof, VerifyError, verify_bytes};
+use assay_zkml::transcript::Transcript;
+use assay_zkml::verifier::{VerifiedProof, VerifyError, verify, verify_bytes};
+use assay_zkml::weights::{self, WeightError, WeightStatement};
 use p3_field::{Field, PrimeCharacteristicRing};
 
 use super::liar::{Lies, at, last, prove};
@@ -157,5 +161,77 @@ fn an_error_moved_between_instances_is_refused_by_omega() {
         let lies = Lies { inputs: Some(&move_input), ..Lies::default() };
         assert_eq!(refused("input, fitted", lie(&stage, &outputs, &lies)), Check::Advice);
         assert_eq!(refused("input", lie(&stage, &outputs, &Lies::default())), Check::Input);
+    }
+}
+
+/// A value too many, absorbed like the others: nothing in the transcript tells, only the lengths.
+#[test]
+fn values_that_belong_to_nothing_are_refused_by_their_number() {
+    let stage = Stage::new(network(14), 1, 1);
+    let outputs = honest(&stage);
+    let public = Public::new(&stage, &outputs);
+    let refuse = |lies: &Lies<'_>, what: &str| {
+        let proof = prove(&stage, &public.statement, &stage.witness, lies);
+        let error = verify(&stage.circuit, &public.statement, &public.claims(), &proof);
+        let Err(VerifyError::Arity(error)) = error else { panic!("{what}: {error:?}") };
+        assert_eq!((error.what, error.got), (what, error.expected + 1), "{error}");
+    };
+    let column = |_: &[K], values: &mut ClaimedValues| values.columns.push(K::ONE);
+    refuse(&Lies { values: Some(&column), ..Lies::default() }, "values of columns");
+    let looked_up = |_: &[K], values: &mut ClaimedValues| values.virtuals.push(K::ONE);
+    refuse(&Lies { values: Some(&looked_up), ..Lies::default() }, "values of lookups");
+    let output = |_: &[K], values: &mut ClaimedValues| values.outputs.push(K::ONE);
+    refuse(&Lies { values: Some(&output), ..Lies::default() }, "values of outputs");
+    let input = |_: &[K], _: &[K], inputs: &mut Vec<K>| inputs.push(K::ONE);
+    refuse(&Lies { inputs: Some(&input), ..Lies::default() }, "ends of inputs");
+}
+
+/// Section 3: the input of a batch is opened at `tau` and at `omega` whoever reads it.
+#[test]
+fn the_input_of_a_batch_is_opened_at_both_points() {
+    for (name, net) in nets::all() {
+        let stage = Stage::new(net(), 1, 1);
+        let columns = stage.circuit.columns();
+        let input = columns.of_tensor(0).unwrap();
+        let output = columns.of_tensor(stage.program().sites.len()).unwrap();
+        let opened = |at: OpeningPoint, column: usize| {
+            let batches = stage.circuit.batches().iter();
+            batches.filter(|batch| batch.at == at && batch.columns.contains(&column)).count()
+        };
+        for at in [OpeningPoint::Rho, OpeningPoint::Tau, OpeningPoint::Input] {
+            assert_eq!(opened(at, input), 1, "{name}: {at:?}");
+        }
+        assert_eq!(opened(OpeningPoint::Output, output), 1, "{name}");
+        let everything = (0..columns.list().len()).map(|column| opened(OpeningPoint::Rho, column));
+        assert!(everything.into_iter().all(|times| times == 1), "{name}");
+    }
+}
+
+#[test]
+fn points_of_other_lengths_are_refused() {
+    let stage = Stage::new(network(15), 0, 1);
+    let (program, sizes) = (stage.circuit.program(), *stage.circuit.sizes());
+    let (rho, tau) = (
+        vec![K::ONE; 1 + sizes.claim_arity as usize],
+        vec![K::ONE; sizes.layer_arity as usize + 1],
+    );
+    let ends = LayerEnds {
+        tensors: vec![K::ZERO; remote_tensors(program, 0).len()],
+        convs: vec![K::ZERO; 6],
+        biases: vec![K::ZERO; 2],
+    };
+    let rounds = vec![[K::ZERO; 2]; stage.circuit.weights().log_weights()];
+    let run = |rho: &[K], tau: &[K]| {
+        let statement = WeightStatement { program, sizes, rho, tau, lambda: K::TWO };
+        weights::verify(&statement, &ends, &rounds, &mut Transcript::new()).map(|_| ())
+    };
+    assert_eq!(run(&rho[1..], &tau[1..]), Ok(()));
+    for (rho, tau) in [
+        (&rho[..], &tau[1..]),
+        (&rho[1..], &tau[..]),
+        (&rho[2..], &tau[1..]),
+        (&rho[1..], &tau[2..]),
+    ] {
+        assert!(matches!(run(rho, tau), Err(WeightError::Arity(_))));
     }
 }
