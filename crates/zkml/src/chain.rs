@@ -126,12 +126,6 @@ impl Looked {
 }
 
 impl Claimed {
-    /// Returns `rho`.
-    #[must_use]
-    pub fn rho(&self) -> &[K] {
-        &self.rho
-    }
-
     /// Returns `lambda_f`.
     #[must_use]
     pub const fn lambda(&self) -> K {

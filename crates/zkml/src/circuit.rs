@@ -7,7 +7,7 @@
 use thiserror::Error;
 
 use crate::advice::{Schedule, ScheduleError};
-use crate::columns::{Columns, Source};
+use crate::columns::Columns;
 use crate::field::K;
 use crate::layers::{LayerEnds, count_forms, remote_tensors};
 use crate::lookups::{LayoutError, LookupProof};
@@ -104,7 +104,7 @@ impl Circuit {
         let sizes = program.sizes(lb)?;
         let columns = Columns::new(&program, &sizes)?;
         let remote = remote_tensors(&program, lb);
-        let batches = opening_batches(&columns, &remote, program.program(), lb);
+        let batches = opening_batches(&columns, &remote, program.program());
         let schedule = schedule(&program, &columns, &batches)?;
         let lengths = Lengths::new(program.program(), &sizes, &columns, &remote);
         let budget = budget(&program, &sizes, schedule.as_ref());
@@ -280,12 +280,7 @@ pub(crate) fn last(point: &[K], n: usize) -> &[K] {
     point.get(point.len().saturating_sub(n)..).unwrap_or_default()
 }
 
-fn opening_batches(
-    columns: &Columns,
-    remote: &[usize],
-    program: &Program,
-    lb: u32,
-) -> Vec<OpeningBatch> {
+fn opening_batches(columns: &Columns, remote: &[usize], program: &Program) -> Vec<OpeningBatch> {
     let mut batches: Vec<OpeningBatch> = Vec::new();
     let mut add = |at: OpeningPoint, column: usize| {
         let Some(arity) = columns.list().get(column).map(|column| column.arity) else { return };
@@ -300,14 +295,11 @@ fn opening_batches(
         remote.iter().filter_map(|&tensor| columns.of_tensor(tensor)).collect();
     committed.sort_unstable();
     committed.into_iter().for_each(|column| add(OpeningPoint::Tau, column));
-    if lb > 0 {
-        let ends = [(OpeningPoint::Input, 0), (OpeningPoint::Output, program.sites.len())];
-        for (at, tensor) in ends {
-            let of_tensor =
-                |column: &crate::columns::Column| column.source == Source::Tensor(tensor);
-            if let Some(column) = columns.list().iter().position(of_tensor) {
-                add(at, column);
-            }
+    // Without a batch neither has a column.
+    let ends = [(OpeningPoint::Input, 0), (OpeningPoint::Output, program.sites.len())];
+    for (at, tensor) in ends {
+        if let Some(column) = columns.of_tensor(tensor) {
+            add(at, column);
         }
     }
     batches
