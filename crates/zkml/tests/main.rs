@@ -9,6 +9,7 @@
 )]
 
 mod advice;
+mod bounds;
 mod cheats;
 mod columns;
 mod descriptor;

@@ -557,6 +557,36 @@ fn p18_every_circuit_has_its_bits() {
     }
 }
 
+/// Each term of section 8 is that of the circuit's own sizes.
+#[test]
+fn p18_the_budget_counts_the_circuit() {
+    let stage = Stage::new(network(44), 0, 1);
+    for lb in [0, 3] {
+        let circuit = Circuit::new(stage.model.descriptor(), lb).unwrap();
+        let sizes = circuit.sizes();
+        let (lists, schedule) = {
+            let schedule = circuit.schedule().unwrap();
+            (schedule.log2_list_size(), schedule.security_bits())
+        };
+        let over_field = lists - assay_zkml::soundness::log2_extension_size();
+        // 12 forms, 6 convolutions, 2 forms with a bias, tuples of 2 values.
+        let weights = 8.0 + 2.0 * stage.circuit.weights().log_weights() as f64;
+        let public = f64::from(sizes.claim_arity + sizes.layer_arity + 2 * lb);
+        let wanted = [
+            ("lookup identity", (2.0 * f64::from(sizes.tree_arity).exp2()).log2() + over_field),
+            ("batching of forms", 12_f64.log2() + over_field),
+            ("layer sumcheck", (2.0 * f64::from(sizes.layer_arity)).log2() + over_field),
+            ("public values", public.log2() + over_field),
+            ("weight sumcheck", weights.log2() + over_field),
+            ("WHIR, all terms", -schedule),
+        ];
+        for (name, log2_error) in wanted {
+            let term = circuit.budget().terms().iter().find(|term| term.name == name).unwrap();
+            assert!((term.log2_error - log2_error).abs() < 1e-9, "lb {lb}, {name}");
+        }
+    }
+}
+
 /// Weights that nothing reads, and the inputs of unused instances: accepted, with `y` unchanged.
 #[test]
 fn p19_what_may_be_anything() {

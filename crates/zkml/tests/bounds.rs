@@ -1,0 +1,82 @@
+//! Bounds of the rules for loading a key, met exactly and missed by one.
+
+use assay_zkml::program::{
+    Form, Interval, Place, Program, Rule, Segment, Site, Table, TensorShape, Term,
+};
+
+use crate::network::{INT8, Net};
+
+/// One requantisation of the input by `shift` bits through a clamp of `bq`.
+fn requantised(shift: u32, bq: u32) -> Program {
+    let vector = TensorShape::vector(3);
+    let mut tables = vec![Table::Range { bits: 8 }, Table::Clamp { bq, lo: -127, hi: 127 }];
+    if shift % 8 != 0 {
+        tables.insert(1, Table::Range { bits: shift % 8 });
+    }
+    let table = tables.len() as u32 - 1;
+    let mut net = Net::new(0, vector, tables);
+    let local = |tensor| Form::new(vec![Term::Local { tensor, m: 1 }]);
+    net.site(vector, INT8, Site::Requant { form: local(0), shift, table });
+    net.site(vector, Interval::RAW, Site::Output { form: local(1) });
+    net.program
+}
+
+#[track_caller]
+fn refused(program: Program, place: Place, rule: Rule, required: i64, got: i64) {
+    let error = program.check().unwrap_err();
+    assert_eq!((error.place, error.rule), (place, rule), "{error}");
+    assert_eq!((error.required, error.got), (required, got), "{error}");
+}
+
+/// N3, which makes the decomposition unique: `2^s (2 Bq + 1) <= p`.
+#[test]
+fn quotients_times_the_scale_stay_below_the_modulus() {
+    let p = i64::from(assay_zkml::field::MODULUS);
+    for (shift, bq) in [(16, 16_255), (15, 32_511), (14, 65_023)] {
+        assert!((1 << shift) * (2 * i64::from(bq) + 1) <= p);
+        assert!(requantised(shift, bq).check().is_ok(), "{shift}");
+        let over = (1 << shift) * (2 * i64::from(bq) + 3);
+        assert!(over > p);
+        refused(requantised(shift, bq + 1), Place::Site(0), Rule::UniqueRemainder, p, over);
+    }
+}
+
+/// Operands may lie at the ends of intervals that are not those of a ReLU.
+#[test]
+fn maxima_have_the_differences_of_their_operands() {
+    let maximum = |kmax, low: i32, high: i32| {
+        let vector = TensorShape::vector(3);
+        let mut net = Net::new(0, vector, vec![Table::Max2 { kmax }]);
+        net.program.tensors[0].interval = Interval::new(low, high);
+        let form =
+            |m| Form::new(vec![Term::Local { tensor: 0, m }, Term::Const { v: 3 * (m - 1) }]);
+        let interval = Interval::new(low.min(-high - 6), high.max(-low - 6));
+        net.site(vector, interval, Site::Max2 { a: form(1), b: form(-1) });
+        let form = Form::new(vec![Term::Local { tensor: 1, m: 1 }]);
+        net.site(vector, Interval::RAW, Site::Output { form });
+        net.program
+    };
+    for (low, high) in [(-127, 127), (-40, 100), (-100, 40)] {
+        let reach = i64::from(high.max(-low - 6) - low.min(-high - 6));
+        assert!(maximum(reach as u32, low, high).check().is_ok());
+        let short = reach as u32 - 1;
+        refused(maximum(short, low, high), Place::Site(0), Rule::Max2Range, reach, reach - 1);
+    }
+}
+
+#[test]
+fn segments_start_at_multiples_of_their_rows() {
+    let mut net = Net::new(0, TensorShape::vector(3), Vec::new());
+    net.segment(1, 2, 8);
+    net.segment(1, 2, 7);
+    let form = Form::new(vec![Term::Const { v: 1 }]);
+    net.site(TensorShape::vector(3), Interval::RAW, Site::Output { form });
+    assert!(net.program.clone().check().is_ok());
+    let Segment { off, .. } = net.program.segments[1];
+    for moved in [1, 2, 4] {
+        let mut program = net.program.clone();
+        program.segments[1].off = off - moved;
+        let got = (off - moved) as i64;
+        refused(program, Place::Segment(1), Rule::SegmentAlignment, 8, got);
+    }
+}
