@@ -10,7 +10,7 @@
 //! | `graph`, `constant`, `wire`, `limits` | reads the file, with limits |
 //! | `lower` | nodes to sites, operator by operator; layouts become views |
 //! | `float` | runs the float model on samples: ranges and reference outputs |
-//! | `quantise` | scales, shifts, integers, tables, places of weights (section 2 and 6.1) |
+//! | `quantise` | scales, shifts, integers, tables, places of weights (sections 2 and 6.1 of `docs/zkml-protocol.md`) |
 //! | [`compile`] | all of it, and the report |
 //! | [`synthetic`] | models for tests and benches |
 //!

@@ -1,22 +1,34 @@
-//! The tensor-code commitment to model weights, the lookups, and what they stand on.
+//! Proofs that a neural network, as an integer program under committed weights, gives an output.
 //!
-//! | module | section of `zkml-protocol.md` |
-//! |---|---|
-//! | [`field`] | 1 (fields), 3 and 11 (encoding) |
-//! | [`multilinear`] | 1 (extensions and closed forms) |
-//! | [`transcript`] | 3 |
-//! | [`lookups`] | 5 |
-//! | [`layers`] | 4 |
-//! | [`weights`] | 6.2, 6.3 |
-//! | [`tensor_code`] | 6.1, 6.4, 11 |
-//! | [`advice`] | 7, 11 |
-//! | [`soundness`] | 6.4, 8 |
-//! | [`program`] | 2, 3 (key), 5 (tables), 6.1 (segments), 11 (key loading) |
-//! | [`execute`] | 2, 5 (columns) |
-//! | [`model`] | the files of a model; inputs to integers, raw outputs to reals |
+//! ```text
+//! Program + weights --register--> ProvingModel, Descriptor (the verifying key), ModelId
+//! inputs --execute--> Execution --prove--> Proof
+//! Descriptor, lb --> Circuit;  Circuit, Statement, Claims, Proof --verify--> VerifiedProof
+//! ```
 //!
-//! The opening is succinct and **not zero-knowledge**: each one discloses a random combination of
-//! all rows and up to 152 columns of the code (section 9).
+//! | module | is | section of `docs/zkml-protocol.md` |
+//! |---|---|---|
+//! | [`field`] | the two fields and their one encoding | 1 |
+//! | [`multilinear`] | extensions and closed forms | 1 |
+//! | [`program`] | the integer program, its checks, its encoding and id | 2, 3, 5, 6.1, 11 |
+//! | [`execute`] | runs it | 2 |
+//! | [`statement`] | inputs and outputs under one root | 3, 10 |
+//! | [`circuit`] | one program for batches of one size: what is fixed before a proof is read | 2.2, 3, 7, 8 |
+//! | [`columns`], [`witness`] | what is committed and looked up; its cells | 5, 1 |
+//! | [`transcript`], [`chain`] | messages in, challenges out, in one order | 3 |
+//! | [`layers`] | all linear layers, one sumcheck | 4 |
+//! | [`lookups`] | all lookups, one tree of fractions | 5 |
+//! | [`weights`] | all claims on weights, one sumcheck | 6.2, 6.3 |
+//! | [`tensor_code`] | the commitment to the weights and its opening | 6.1, 6.4 |
+//! | [`advice`] | the commitment to the columns and its opening | 7 |
+//! | [`soundness`] | the error terms | 8 |
+//! | [`proof`] | what is sent, and its one encoding | 3, 11 |
+//! | [`prover`], [`verifier`] | the steps in order | 3, 10, 11 |
+//! | [`model`] | files; reals to integers and back | 11 |
+//!
+//! Proofs are succinct and **not zero-knowledge**: each discloses a random combination of all rows of
+//! weights and up to 152 columns of their code (section 9). What a proof is worth is in
+//! `docs/zkml-security.md`.
 
 #![forbid(unsafe_code)]
 

@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_of_query_counts_is_that_of_the_protocol() {
+    fn lower_rates_take_fewer_queries() {
         let table = [(1, 241, 249), (2, 148, 152), (3, 121, 125), (4, 110, 113)];
         for (log_inverse_rate, at_100, at_103) in table {
             assert_eq!(unique_decoding_queries(log_inverse_rate, 100), at_100);
@@ -247,8 +247,8 @@ mod tests {
         }
     }
 
-    /// `2^27` weights, `2^24` activations, 200 layers.
-    const LARGEST: Counts = Counts {
+    /// `2^27` weights, `2^24` cells, 200 layers.
+    const LARGE: Counts = Counts {
         tree_arity: 26,
         tuple_width: 3,
         claim_arity: 26,
@@ -260,13 +260,13 @@ mod tests {
     };
 
     #[test]
-    fn the_largest_circuit_has_the_terms_of_section_8() {
+    fn a_large_circuit_has_the_terms_of_section_8() {
         let [proximity, queries] = opening_terms(&shape(27, 16));
-        // Section 8 counts `n = 2^18` and `lg R = 11`.
+        // `n = 2^18`, `lg R = 11`.
         assert!((proximity.log2_error + 132.48).abs() < 0.01, "{proximity:?}");
         assert!((queries.log2_error + 103.07).abs() < 0.01, "{queries:?}");
         assert!((log2_extension_size() - 154.94).abs() < 0.01);
-        let terms = LARGEST.terms(20_f64.log2());
+        let terms = LARGE.terms(20_f64.log2());
         let expected = [
             ("lookup identity", 123.04),
             ("tree sumchecks", 140.62),
@@ -284,7 +284,7 @@ mod tests {
 
     #[test]
     fn without_lookups_there_are_no_terms_of_lookups() {
-        let terms = Counts { tree_arity: 0, ..LARGEST }.terms(0.0);
+        let terms = Counts { tree_arity: 0, ..LARGE }.terms(0.0);
         assert!(terms.iter().all(|term| !term.name.contains("lookup")));
         assert_eq!(terms.len(), 4);
     }

@@ -42,7 +42,7 @@ impl Instance<'_> {
 
 /// An instance with its place in a batch.
 #[derive(Clone, Debug)]
-#[expect(clippy::exhaustive_structs, reason = "what a receipt holds by section 10")]
+#[expect(clippy::exhaustive_structs, reason = "an instance with its place, section 10")]
 pub struct Claim<'a> {
     /// `i`, below `2^lb`.
     pub index: u32,

@@ -1,4 +1,4 @@
-//! From real coefficients to integers (section 2.1, form (d)) and from sites to a program.
+//! From real coefficients to integers (section 2.1) and from sites to a program.
 
 mod place;
 mod scales;
@@ -62,8 +62,8 @@ pub(crate) fn quantise(
         drawn.push(site.map_err(|refusal| label.refuse(refusal))?);
     }
     let Builder { blocks, clamped, kmax, output_scale, .. } = builder;
-    let activations = all_cells(drafts.iter().skip(1).map(|tensor| tensor.shape));
-    let tables = tables::tables(&clamped, kmax, activations);
+    let cells = all_cells(drafts.iter().skip(1).map(|tensor| tensor.shape));
+    let tables = tables::tables(&clamped, kmax, cells);
     let layout = place::lay_out(&blocks)?;
     let place = |drawn: Drawn| {
         let mut site = match drawn {

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use assay_zkml::field::MODULUS;
 use assay_zkml::program::{Interval, Table, limb_widths};
 
-/// Limbs of a model with fewer activations than this are bytes.
-const FEW_ACTIVATIONS: usize = 1 << 12;
+/// Limbs of a program with fewer cells than this are bytes (section 5).
+const FEW_CELLS: usize = 1 << 12;
 const BYTE: u32 = 8;
 
 /// A requantisation that needs a clamp.
@@ -27,7 +27,7 @@ pub(super) struct Tables {
 }
 
 /// Returns the tables for `sites`; `kmax` is the largest difference of operands of a `Max2`.
-pub(super) fn tables(sites: &[Clamped], kmax: Option<u32>, activations: usize) -> Tables {
+pub(super) fn tables(sites: &[Clamped], kmax: Option<u32>, cells: usize) -> Tables {
     let mut tables = Vec::new();
     let mut clamps = vec![0; sites.len()];
     // The largest Bq first: later sites join it where N3 allows that.
@@ -53,7 +53,7 @@ pub(super) fn tables(sites: &[Clamped], kmax: Option<u32>, activations: usize) -
     }
     let shifts: BTreeSet<u32> = sites.iter().map(|site| site.shift).collect();
     let largest = shifts.last().copied().unwrap_or(0);
-    let limb_bits = if activations < FEW_ACTIVATIONS { BYTE } else { largest.max(1) };
+    let limb_bits = if cells < FEW_CELLS { BYTE } else { largest.max(1) };
     let widths: BTreeSet<u32> =
         shifts.iter().flat_map(|&shift| limb_widths(shift, limb_bits)).collect();
     tables.extend(widths.into_iter().map(|bits| Table::Range { bits }));

@@ -110,9 +110,9 @@ mod tests {
 
     use super::*;
 
-    /// The table of section 7 has rate 1/2 and one folding factor throughout.
+    /// Rate 1/2 and one folding factor throughout, as measured before the profile was chosen.
     #[test]
-    fn the_table_of_section_7_has_these_bits() {
+    fn one_folding_factor_throughout_has_these_bits() {
         let table =
             [(14, 4, 105.1), (14, 6, 105.8), (19, 4, 104.5), (19, 6, 105.6), (21, 6, 105.3)];
         for (log_cells, folding, bits) in table {

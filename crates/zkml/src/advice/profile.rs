@@ -78,7 +78,7 @@ const IN_THE_CLEAR: usize = 6;
 /// The fold of the smallest vectors.
 const MIN_FIRST_FOLD: usize = 4;
 
-/// A column is not smaller than the first fold: `n_min` of section 1.
+/// A column is not smaller than the first fold (section 1).
 const MAX_FIRST_FOLD: usize = 6;
 
 /// The error of the proximity gap is proportional to `2^(variables + 2 lg(1 / rate))`: no committed

@@ -280,7 +280,7 @@ fn protocol(classes: &[Class], batches: &[Batch]) -> OpeningProtocol {
 /// Fewest bits of proven security that an opening of advice may have (section 7).
 const REQUIRED_BITS: f64 = 104.0;
 
-/// Smallest arity of a column: WHIR's folding factor (section 1).
+/// Smallest arity of a column: WHIR's largest first fold (section 1).
 const MIN_ARITY: u32 = 6;
 
 /// Cap of N4 on the cells of all columns.

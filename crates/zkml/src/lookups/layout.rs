@@ -1,4 +1,4 @@
-//! Which leaf of the tree belongs to what (section 5, "Slots").
+//! Which leaf of the tree belongs to what (section 5, "Leaves").
 
 use thiserror::Error;
 

@@ -1,4 +1,4 @@
-//! The lookups of a program, proven by one logup-GKR instance (section 5).
+//! The lookups of a program, proven by one tree of fractions, logup-GKR (section 5).
 //!
 //! Every lookup is a column of tuples that must all be rows of one [`Table`]. The prover commits to
 //! how often each row is used, the challenges `alpha, beta` turn each tuple into one fraction

@@ -87,5 +87,5 @@ fn count_table(
     Ok(counts.into_iter().map(F::from_u32).collect())
 }
 
-/// Values of a tuple (section 5: `w <= 3`).
+/// More than the values of any tuple (section 5).
 const MAX_WIDTH: usize = 3;

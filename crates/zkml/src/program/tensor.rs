@@ -2,7 +2,7 @@
 
 use super::MAX_INTEGER;
 
-/// Fewest variables of a column (section 1): WHIR's folding factor is the smallest column.
+/// Fewest variables of a column (section 1): none is smaller than WHIR's largest first fold.
 pub(crate) const MIN_ARITY: u32 = 6;
 
 /// Real extents of the axes `y`, `x`, `c`, in cells. A vector is `1, 1, c`.

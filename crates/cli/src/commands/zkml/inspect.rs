@@ -20,7 +20,13 @@ pub(super) fn run(args: &InspectArgs) -> Result<ExitCode, CliError> {
         }
         Some(b"assay-zkml-model") => {
             let file = ModelFile::decode(&content).map_err(wrong)?;
-            model("model file", file.key(), Some(file.weights().len()), content.len(), args.json)?;
+            model(
+                "compiled model",
+                file.key(),
+                Some(file.weights().len()),
+                content.len(),
+                args.json,
+            )?;
         }
         Some(b"assay-zkml-proof") => {
             proof(&ProofFile::decode(&content).map_err(wrong)?, content.len(), args.json)?;
