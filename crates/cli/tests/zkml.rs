@@ -113,8 +113,8 @@ fn what_was_not_proven_is_refused() {
     case.inputs(1);
     let proven = case.prove(&["--no-check", "--json"]).expect(0).json();
     assert_eq!(proven["verify_ms"], Value::Null);
-    // Inputs are 0 to 16: another integer.
-    case.verify_with_number("input.json", "/input_data/0/20", 1.0).expect_told(1, "refused");
+    // Inputs are 0 to 16, and this one is 1.
+    case.verify_with_number("input.json", "/input_data/0/2", 1.0).expect_told(1, "refused");
     case.verify_with_number("output.json", "/output_int/0/3", 1.0).expect_told(1, "output_data");
     case.verify_with_number("output.json", "/output_data/0/3", 1.0).expect_told(1, "output_data");
     case.verify(&["--context", "another request"]).expect_told(1, "refused");
@@ -158,6 +158,14 @@ fn unusable_files_are_told_in_a_sentence() {
     place.file("short.json", r#"{"input_data": [[1, 2]]}"#);
     let run = |input: &str| place.run(&["zkml", "run", "m.zkml", "--input", input]);
     run("short.json").expect_told(2, "2 values, expected 64");
+    case.verify_with_number("input.json", "/input_data/0/2", 100.0).expect_told(2, "101");
+    let run = |more: &[&str]| {
+        place.run(&[&["zkml", "run", "m.zkml", "--input", "far.json"], more].concat())
+    };
+    place.file("far.json", json!({ "input_data": [vec![100; 64]] }).to_string());
+    run(&[]).expect_told(2, "100");
+    assert_eq!(run(&["--clamp", "--json"]).expect(0).json()["clamped"], 64);
+    let run = |input: &str| place.run(&["zkml", "run", "m.zkml", "--input", input]);
     place.file("none.json", r#"{"input_data": []}"#);
     run("none.json").expect_told(2, "input_data is empty");
     place.file("not.onnx", "not a model");

@@ -62,7 +62,7 @@ pub(crate) struct CompileArgs {
     #[arg(long, value_name = "M.zkml")]
     pub(crate) out: PathBuf,
     /// Where to write the verifying file; beside the compiled model without it, as M.vk
-    #[arg(long, value_name = "VERIFYING_FILE")]
+    #[arg(long, value_name = "M.vk")]
     pub(crate) key: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long)]
@@ -83,6 +83,9 @@ pub(crate) struct RunArgs {
     /// Compare with the float model that it was compiled from
     #[arg(long, value_name = "MODEL.onnx")]
     pub(crate) against: Option<PathBuf>,
+    /// Take input values outside the calibrated range for its ends, instead of refusing them
+    #[arg(long)]
+    pub(crate) clamp: bool,
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,
@@ -108,6 +111,9 @@ pub(crate) struct ProveArgs {
     /// Do not verify the proof that was made
     #[arg(long)]
     pub(crate) no_check: bool,
+    /// Take input values outside the calibrated range for its ends, instead of refusing them
+    #[arg(long)]
+    pub(crate) clamp: bool,
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,
@@ -119,7 +125,7 @@ pub(crate) struct ZkmlVerifyArgs {
     #[arg(value_name = "PROOF")]
     pub(crate) proof: PathBuf,
     /// The verifying file
-    #[arg(long, value_name = "VERIFYING_FILE")]
+    #[arg(long, value_name = "M.vk")]
     pub(crate) key: PathBuf,
     /// The inputs
     #[arg(long, value_name = "INPUT.json")]
@@ -130,6 +136,9 @@ pub(crate) struct ZkmlVerifyArgs {
     /// The text that the proof is bound to
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub(crate) context: String,
+    /// Take input values outside the calibrated range for its ends, instead of refusing them
+    #[arg(long)]
+    pub(crate) clamp: bool,
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,

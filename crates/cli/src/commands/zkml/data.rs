@@ -42,14 +42,17 @@ pub(super) fn read_inputs(path: &Path, most: usize) -> Result<Vec<Vec<f32>>, Cli
     }
 }
 
-/// Makes integers of inputs.
+/// Makes integers of inputs; what is out of range is clamped or refused.
 pub(super) fn quantise(
     path: &Path,
     inputs: &[Vec<f32>],
     quantisation: &Quantisation,
+    clamp: bool,
 ) -> Result<Vec<Quantised>, CliError> {
     let quantise = |(row, input): (usize, &Vec<f32>)| {
-        quantisation.quantise(input).map_err(|error| {
+        let quantised =
+            if clamp { quantisation.quantise(input) } else { quantisation.quantise_within(input) };
+        quantised.map_err(|error| {
             CliError::Input(format!("{}: list {row} of input_data: {error}", path.display()))
         })
     };

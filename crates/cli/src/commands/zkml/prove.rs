@@ -20,7 +20,7 @@ pub(super) fn run(args: &ProveArgs) -> Result<ExitCode, CliError> {
     let rows = read_inputs(&args.input, MAX_BATCH)?;
     let started = Instant::now();
     let (file, program_bytes) = load(&args.model)?;
-    let inputs = quantise(&args.input, &rows, file.key().input())?;
+    let inputs = quantise(&args.input, &rows, file.key().input(), args.clamp)?;
     let clamped: usize = inputs.iter().map(|input| input.clamped).sum();
     let inputs: Vec<Vec<i32>> = inputs.into_iter().map(|input| input.values).collect();
     let model = proving(&file, &args.model)?;

@@ -19,7 +19,7 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitCode, CliError> {
     let (file, bytes) = load(&args.model)?;
     let verifying = file.key();
     let rows = read_inputs(&args.input, MAX_RUNS)?;
-    let inputs = quantise(&args.input, &rows, verifying.input())?;
+    let inputs = quantise(&args.input, &rows, verifying.input(), args.clamp)?;
     let program = verifying.descriptor().program();
     let started = Instant::now();
     let mut raw = Vec::with_capacity(inputs.len());

@@ -22,7 +22,7 @@ pub(super) fn run(args: &ZkmlVerifyArgs) -> Result<ExitCode, CliError> {
     let outputs = Outputs::read(&args.output)?;
 
     let started = Instant::now();
-    let inputs = quantise(&args.input, &rows, verifying.input())?;
+    let inputs = quantise(&args.input, &rows, verifying.input(), args.clamp)?;
     let expected = Outputs::new(verifying.output(), outputs.output_int.clone())
         .map_err(|error| CliError::Input(format!("{}: {error}", args.output.display())))?;
     if let Some((row, index)) = first_difference(&expected, &outputs) {
