@@ -88,9 +88,7 @@ fn check_conv(
     place.equal(Rule::ConvGroups, inputs, group_inputs * groups)?;
     place.equal(Rule::ConvGroups, outputs, group_outputs * groups)?;
     place.equal(Rule::ConvChannels, group_inputs, segment.channels)?;
-    if groups == inputs && groups == outputs {
-        return Ok(());
-    }
+    // Depthwise, both are 1.
     place.equal(Rule::ConvGroupSize, group_inputs.next_power_of_two(), group_inputs)?;
     place.equal(Rule::ConvGroupSize, group_outputs.next_power_of_two(), group_outputs)
 }
