@@ -1,16 +1,16 @@
 //! Bounds of the rules for loading a key, met exactly and missed by one.
 
 use assay_zkml::program::{
-    Form, Interval, Place, Program, Rule, Segment, Site, Table, TensorShape, Term,
+    Form, Interval, Place, Program, Rule, Segment, Site, Table, TensorShape, Term, Window,
 };
 
-use crate::network::{INT8, Net};
+use crate::network::{INT8, Net, conv};
 
 /// One requantisation of the input by `shift` bits through a clamp of `bq`.
 fn requantised(shift: u32, bq: u32) -> Program {
     let vector = TensorShape::vector(3);
     let mut tables = vec![Table::Range { bits: 8 }, Table::Clamp { bq, lo: -127, hi: 127 }];
-    if shift % 8 != 0 {
+    if !shift.is_multiple_of(8) {
         tables.insert(1, Table::Range { bits: shift % 8 });
     }
     let table = tables.len() as u32 - 1;
@@ -61,6 +61,62 @@ fn maxima_have_the_differences_of_their_operands() {
         assert!(maximum(reach as u32, low, high).check().is_ok());
         let short = reach as u32 - 1;
         refused(maximum(short, low, high), Place::Site(0), Rule::Max2Range, reach, reach - 1);
+    }
+}
+
+/// Operands that are never near 0 differ by less than they are large.
+#[test]
+fn maxima_of_operands_far_from_zero_need_no_longer_table() {
+    let vector = TensorShape::vector(3);
+    let maximum = |kmax| {
+        let mut net = Net::new(0, vector, vec![Table::Max2 { kmax }]);
+        net.program.tensors[0].interval = Interval::new(-10, 10);
+        let form = |m| Form::new(vec![Term::Local { tensor: 0, m }, Term::Const { v: 100 }]);
+        let site = Site::Max2 { a: form(1), b: form(-1) };
+        net.site(vector, Interval::new(0, 110), site);
+        let form = Form::new(vec![Term::Local { tensor: 1, m: 1 }]);
+        net.site(vector, Interval::RAW, Site::Output { form });
+        net.program
+    };
+    assert!(maximum(20).check().is_ok());
+    refused(maximum(19), Place::Site(0), Rule::Max2Range, 20, 19);
+}
+
+/// Section 4.4: depthwise, or both sizes of a group are powers of two.
+#[test]
+fn groups_have_sizes_of_powers_of_two() {
+    let grouped = |inputs, outputs, groups| {
+        let mut net = Net::new(0, TensorShape::vector(inputs), Vec::new());
+        let segment = net.segment(1, outputs, inputs / groups);
+        let form = conv(0, segment, Window::UNIT, Window::UNIT, groups);
+        let form = Form::new(vec![Term::Conv(form)]);
+        net.site(TensorShape::vector(outputs), Interval::RAW, Site::Output { form });
+        net.program
+    };
+    for (inputs, outputs, groups) in [(3, 3, 3), (4, 8, 2), (6, 3, 3), (3, 12, 3), (5, 7, 1)] {
+        assert!(grouped(inputs, outputs, groups).check().is_ok(), "{inputs} {outputs} {groups}");
+    }
+    for (inputs, outputs, groups, required, got) in
+        [(3, 9, 3, 4, 3), (9, 3, 3, 4, 3), (6, 2, 2, 4, 3)]
+    {
+        let program = grouped(inputs, outputs, groups);
+        refused(program, Place::Site(0), Rule::ConvGroupSize, required, got);
+    }
+}
+
+#[test]
+fn segments_are_named_by_indices_that_exist() {
+    let mut net = Net::new(0, TensorShape::vector(3), Vec::new());
+    for _ in 0..3 {
+        net.segment(1, 3, 1);
+    }
+    let bias = |segment| Site::Output { form: Form::new(vec![Term::Bias { segment, m: 1 }]) };
+    net.site(TensorShape::vector(3), Interval::RAW, bias(2));
+    assert!(net.program.clone().check().is_ok());
+    for index in [3, 7] {
+        let mut program = net.program.clone();
+        program.sites[0] = bias(index);
+        refused(program, Place::Site(0), Rule::SegmentIndex, 2, index.into());
     }
 }
 

@@ -13,7 +13,7 @@ use crate::network::Net;
 use crate::words::Words;
 
 /// Programs of a usual run.
-const GRAPHS: u64 = 24;
+const GRAPHS: u64 = 60;
 
 /// Largest absolute value of a weight that [`Net::segment`] makes.
 const WEIGHT: u64 = 100;
@@ -99,7 +99,14 @@ impl Builder {
         let (y, x) = (self.window(), self.window());
         let (groups, outputs) = match self.below(4) {
             0 => (input.c, input.c),
-            1 if input.c.is_multiple_of(2) && (input.c / 2).is_power_of_two() => (2, 4),
+            1 => {
+                let alike = |&groups: &u32| {
+                    input.c.is_multiple_of(groups) && (input.c / groups).is_power_of_two()
+                };
+                let sizes: Vec<u32> = (1..=input.c).filter(alike).collect();
+                let groups = sizes[self.words.below(sizes.len())];
+                (groups, groups << self.below(3))
+            }
             _ => (1, 1 + self.below(6)),
         };
         let after = [self.below(y.pad + 1), self.below(x.pad + 1)];

@@ -182,17 +182,17 @@ fn flipped_elements_of_the_openings_are_refused() {
             digests(&mut case.proof.clone()).len(),
         );
         // Coprime steps: every field is met, not every element.
-        for index in (0..large).step_by(1 + large / 150) {
+        for index in (0..large).step_by(1 + large / 60) {
             case.refuse(&format!("opened {index}"), |proof| {
                 flip(opened(proof).swap_remove(index).1, index % 5);
             });
         }
-        for index in (0..base).step_by(1 + base / 100) {
+        for index in (0..base).step_by(1 + base / 40) {
             case.refuse(&format!("base {index}"), |proof| {
                 *base_elements(proof).swap_remove(index) += F::ONE;
             });
         }
-        for index in (0..hashes).step_by(1 + hashes / 60) {
+        for index in (0..hashes).step_by(1 + hashes / 30) {
             case.refuse(&format!("digest {index}"), |proof| {
                 let digest = digests(proof).swap_remove(index);
                 let mut bytes = *digest.as_bytes();
@@ -395,7 +395,7 @@ fn flip_bytes(case: &Case, most: usize) {
 fn every_flipped_byte_is_refused() {
     let cases = Case::all();
     flip_bytes(&cases[0], usize::MAX - 1);
-    cases[1..].iter().for_each(|case| flip_bytes(case, 700));
+    cases[1..].iter().for_each(|case| flip_bytes(case, 250));
 }
 
 #[test]
