@@ -26,5 +26,6 @@ mod pitfalls;
 mod proofs;
 mod reference;
 mod refusals;
+mod security_document;
 mod vectors;
 mod words;
