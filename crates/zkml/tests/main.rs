@@ -27,5 +27,6 @@ mod pitfalls;
 mod proofs;
 mod reference;
 mod refusals;
+mod security_document;
 mod vectors;
 mod words;
