@@ -54,17 +54,18 @@ class Assay(Side):
         inputs = self.rows(f"input-{size}", rows)
         proof = self.folder / f"{size}.proof"
         output = self.folder / f"output-{size}.json"
-        arguments = [self.model, "--input", inputs, "--out", proof, "--output", output]
+        arguments = [self.model, "--input", inputs, "--out", proof, "--output", output,
+                     "--clamp"]
         # Whether the proof is good is the next command's to say.
         self.command(f"prove-{size}", "prove", *arguments, "--no-check")
         self.proof_bytes[str(size)] = proof.stat().st_size
-        arguments = ["--key", self.key, "--input", inputs, "--output", output, proof]
+        arguments = ["--key", self.key, "--input", inputs, "--output", output, proof, "--clamp"]
         self.command(f"verify-{size}", "verify", *arguments)
 
     def outputs(self):
         """The dequantised outputs of the rows to agree on."""
         agree = self.folder / "agree.json"
-        arguments = [self.model, "--input", agree, "--against", self.onnx]
+        arguments = [self.model, "--input", agree, "--against", self.onnx, "--clamp"]
         report = self.command("run", "run", *arguments)
         return report["output"]
 

@@ -50,9 +50,8 @@ pub(super) fn quantise(
     clamp: bool,
 ) -> Result<Vec<Quantised>, CliError> {
     let quantise = |(row, input): (usize, &Vec<f32>)| {
-        let quantised =
-            if clamp { quantisation.quantise(input) } else { quantisation.quantise_within(input) };
-        quantised.map_err(|error| {
+        let checked = if clamp { Ok(()) } else { quantisation.quantise_within(input).map(drop) };
+        checked.and_then(|()| quantisation.quantise(input)).map_err(|error| {
             CliError::Input(format!("{}: list {row} of input_data: {error}", path.display()))
         })
     };
