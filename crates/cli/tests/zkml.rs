@@ -66,13 +66,13 @@ impl Case {
     }
 
     /// Changes a number of a JSON file and verifies.
-    fn verify_with_number(&self, name: &str, pointer: &str, by: f64) -> Ran {
+    fn verify_with_number(&self, name: &str, pointer: &str, by: i32) -> Ran {
         self.verify_with(name, |bytes| {
             let mut value: Value = serde_json::from_slice(bytes).unwrap();
             let number = value.pointer_mut(pointer).unwrap();
             *number = match number.as_i64() {
-                Some(integer) => json!(integer + by as i64),
-                None => json!(number.as_f64().unwrap() + by),
+                Some(integer) => json!(integer + i64::from(by)),
+                None => json!(number.as_f64().unwrap() + f64::from(by)),
             };
             *bytes = value.to_string().into_bytes();
         })
@@ -114,9 +114,9 @@ fn what_was_not_proven_is_refused() {
     let proven = case.prove(&["--no-check", "--json"]).expect(0).json();
     assert_eq!(proven["verify_ms"], Value::Null);
     // Inputs are 0 to 16, and this one is 1.
-    case.verify_with_number("input.json", "/input_data/0/2", 1.0).expect_told(1, "refused");
-    case.verify_with_number("output.json", "/output_int/0/3", 1.0).expect_told(1, "output_data");
-    case.verify_with_number("output.json", "/output_data/0/3", 1.0).expect_told(1, "output_data");
+    case.verify_with_number("input.json", "/input_data/0/2", 1).expect_told(1, "refused");
+    case.verify_with_number("output.json", "/output_int/0/3", 1).expect_told(1, "output_data");
+    case.verify_with_number("output.json", "/output_data/0/3", 1).expect_told(1, "output_data");
     case.verify(&["--context", "another request"]).expect_told(1, "refused");
     let proof = case.read("proof");
     for at in [60, 100, 1_000, proof.len() / 2, proof.len() - 1] {
@@ -158,7 +158,7 @@ fn unusable_files_are_told_in_a_sentence() {
     place.file("short.json", r#"{"input_data": [[1, 2]]}"#);
     let run = |input: &str| place.run(&["zkml", "run", "m.zkml", "--input", input]);
     run("short.json").expect_told(2, "2 values, expected 64");
-    case.verify_with_number("input.json", "/input_data/0/2", 100.0).expect_told(2, "101");
+    case.verify_with_number("input.json", "/input_data/0/2", 100).expect_told(2, "101");
     let run = |more: &[&str]| {
         place.run(&[&["zkml", "run", "m.zkml", "--input", "far.json"], more].concat())
     };

@@ -1,7 +1,7 @@
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Instant;
 
+use assay_primitives::SystemClock;
 use assay_zkml::circuit::Circuit;
 use assay_zkml_onnx::{CompileError, MAX_MODEL_BYTES, Options, Reference, compile};
 use serde_json::json;
@@ -20,7 +20,7 @@ const MAX_SAMPLES: usize = 1 << 16;
 const RANDOM_SAMPLES: usize = 32;
 
 pub(super) fn run(args: &CompileArgs) -> Result<ExitCode, CliError> {
-    let started = Instant::now();
+    let started = SystemClock::default();
     let bytes = files::read(&args.model, MAX_MODEL_BYTES as u64)?;
     let refused =
         |error: CompileError| CliError::Input(format!("{}: {error}", args.model.display()));

@@ -9,9 +9,8 @@ mod verify;
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Instant;
 
-use assay_primitives::Digest;
+use assay_primitives::{Clock as _, Digest, SystemClock};
 use assay_zkml::model::{FileError, MAX_KEY_BYTES, MAX_MODEL_BYTES, ModelFile, VerifyingFile};
 use assay_zkml::prover::ProvingModel;
 
@@ -55,9 +54,9 @@ fn request_digest(context: &str) -> [u8; 32] {
     Digest::of(context.as_bytes()).0
 }
 
-/// Milliseconds since `start`, to the microsecond.
-fn milliseconds(start: Instant) -> f64 {
-    (start.elapsed().as_secs_f64() * 1e6).round() / 1e3
+/// Milliseconds since a clock was started, to the microsecond.
+fn milliseconds(started: SystemClock) -> f64 {
+    (started.monotonic().as_secs_f64() * 1e6).round() / 1e3
 }
 
 /// The most memory that this process has held, in bytes, where the system tells.

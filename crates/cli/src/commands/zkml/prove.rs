@@ -1,7 +1,6 @@
 use std::process::ExitCode;
-use std::time::Instant;
 
-use assay_primitives::{Randomness, SystemRandomness};
+use assay_primitives::{Randomness, SystemClock, SystemRandomness};
 use assay_zkml::circuit::Circuit;
 use assay_zkml::execute::execute_batch;
 use assay_zkml::model::{ProofFile, batch_bits, context, statement};
@@ -18,7 +17,7 @@ use crate::output;
 
 pub(super) fn run(args: &ProveArgs) -> Result<ExitCode, CliError> {
     let rows = read_inputs(&args.input, MAX_BATCH)?;
-    let started = Instant::now();
+    let started = SystemClock::default();
     let (file, program_bytes) = load(&args.model)?;
     let inputs = quantise(&args.input, &rows, file.key().input(), args.clamp)?;
     let clamped: usize = inputs.iter().map(|input| input.clamped).sum();
@@ -28,7 +27,7 @@ pub(super) fn run(args: &ProveArgs) -> Result<ExitCode, CliError> {
     let circuit = Circuit::new(model.descriptor(), lb).map_err(CliError::input)?;
     let load_time = milliseconds(started);
 
-    let started = Instant::now();
+    let started = SystemClock::default();
     let runs = execute_batch(circuit.program(), model.weights(), lb, &inputs);
     let runs = runs.map_err(CliError::failed)?;
     let run_time = milliseconds(started);
@@ -51,7 +50,7 @@ pub(super) fn run(args: &ProveArgs) -> Result<ExitCode, CliError> {
     let verify_time = if args.no_check {
         None
     } else {
-        let started = Instant::now();
+        let started = SystemClock::default();
         let checked = verify_bytes(&circuit, &said, &claims, &proof);
         let refused = |error| CliError::Failed(format!("the proof made is refused: {error}"));
         let _verified = checked.map_err(refused)?;

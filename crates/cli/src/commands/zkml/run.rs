@@ -1,6 +1,6 @@
 use std::process::ExitCode;
-use std::time::Instant;
 
+use assay_primitives::SystemClock;
 use assay_zkml::execute::execute;
 use assay_zkml::model::Agreement;
 use assay_zkml_onnx::{MAX_MODEL_BYTES, Reference};
@@ -21,7 +21,7 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitCode, CliError> {
     let rows = read_inputs(&args.input, MAX_RUNS)?;
     let inputs = quantise(&args.input, &rows, verifying.input(), args.clamp)?;
     let program = verifying.descriptor().program();
-    let started = Instant::now();
+    let started = SystemClock::default();
     let mut raw = Vec::with_capacity(inputs.len());
     for input in &inputs {
         let run = execute(program, file.weights(), &input.values).map_err(CliError::failed)?;
@@ -81,7 +81,7 @@ fn compare(
     let mut times = Vec::with_capacity(rows.len());
     let mut expected = Vec::with_capacity(rows.len());
     for row in rows {
-        let started = Instant::now();
+        let started = SystemClock::default();
         expected.push(reference.run(row)?);
         times.push(milliseconds(started) * 1e3);
     }

@@ -1,6 +1,6 @@
 use std::process::ExitCode;
-use std::time::Instant;
 
+use assay_primitives::SystemClock;
 use assay_zkml::circuit::Circuit;
 use assay_zkml::model::{MAX_PROOF_BYTES, ProofFile, context, statement};
 use assay_zkml::statement::Instance;
@@ -21,7 +21,7 @@ pub(super) fn run(args: &ZkmlVerifyArgs) -> Result<ExitCode, CliError> {
     let rows = read_inputs(&args.input, MAX_BATCH)?;
     let outputs = Outputs::read(&args.output)?;
 
-    let started = Instant::now();
+    let started = SystemClock::default();
     let inputs = quantise(&args.input, &rows, verifying.input(), args.clamp)?;
     let expected = Outputs::new(verifying.output(), outputs.output_int.clone())
         .map_err(|error| CliError::Input(format!("{}: {error}", args.output.display())))?;
