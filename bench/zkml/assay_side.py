@@ -14,7 +14,7 @@ class Assay(Side):
         self.binary = binary
         self.model = self.folder / "network.zkml"
         # `compile` writes the verifying file beside the program.
-        self.key = self.folder / "network.key"
+        self.key = self.folder / "network.vk"
         self.proof_bytes = {}
         self.stated = {}
 
@@ -34,6 +34,7 @@ class Assay(Side):
         """From the ONNX file to the program that proves and the file that verifies."""
         calibrate = self.rows("calibrate", inputs["calibrate"])
         self.rows("agree", inputs["agree"])
+        self.onnx = onnx
         self.command("compile", "compile", onnx, "--calibrate", calibrate, "--out", self.model)
         for file in (self.model, self.key):
             if not file.is_file():
@@ -52,16 +53,19 @@ class Assay(Side):
         size = len(rows)
         inputs = self.rows(f"input-{size}", rows)
         proof = self.folder / f"{size}.proof"
-        arguments = [self.model, "--input", inputs, "--out", proof]
-        report = self.command(f"prove-{size}", "prove", *arguments)
+        output = self.folder / f"output-{size}.json"
+        arguments = [self.model, "--input", inputs, "--out", proof, "--output", output]
+        # Whether the proof is good is the next command's to say.
+        self.command(f"prove-{size}", "prove", *arguments, "--no-check")
         self.proof_bytes[str(size)] = proof.stat().st_size
-        output = self.write(f"output-{size}.json", report)
         arguments = ["--key", self.key, "--input", inputs, "--output", output, proof]
         self.command(f"verify-{size}", "verify", *arguments)
 
     def outputs(self):
         """The dequantised outputs of the rows to agree on."""
-        report = self.command("run", "run", self.model, "--input", self.folder / "agree.json")
+        agree = self.folder / "agree.json"
+        arguments = [self.model, "--input", agree, "--against", self.onnx]
+        report = self.command("run", "run", *arguments)
         return report["output"]
 
     def facts(self):

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use crate::support::Place;
 
-const COMMANDS: [&[&str]; 15] = [
+const COMMANDS: [&[&str]; 21] = [
     &[],
     &["demo"],
     &["serve"],
@@ -15,6 +15,12 @@ const COMMANDS: [&[&str]; 15] = [
     &["key", "revoke"],
     &["key", "show"],
     &["config"],
+    &["zkml"],
+    &["zkml", "compile"],
+    &["zkml", "run"],
+    &["zkml", "prove"],
+    &["zkml", "verify"],
+    &["zkml", "inspect"],
     &["devchain"],
     &["facilitator"],
     &["help", "verify"],

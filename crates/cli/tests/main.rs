@@ -20,3 +20,4 @@ mod restart;
 mod serving;
 mod shutdown;
 mod support;
+mod zkml;

@@ -11,6 +11,7 @@ use crate::draft::{self, Draft, Label, Scale};
 use crate::error::{CompileError, Refusal};
 use crate::float::{FloatModel, input_ranges};
 use crate::graph::{Graph, decode, output_name, prune};
+use crate::limits;
 use crate::lower::lower;
 use crate::quantise::{quantise, scales};
 use crate::report::{SiteSummary, Summary};
@@ -80,6 +81,7 @@ pub fn compile(
         return Err(CompileError::Sample { index: 0, refusal });
     }
     let draft = lower(graph)?;
+    limits::check(&draft)?;
     let values = calibrated(&draft, &input.name, &output);
     let float = FloatModel::new(model, &input, &values)?;
     let mut calibration = float.calibrate(&values, samples)?;

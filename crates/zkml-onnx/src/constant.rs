@@ -167,3 +167,66 @@ fn half_to_f32(half: u16) -> f32 {
         _ => (mantissa + 1024.0) * 2_f32.powi(exponent - 25),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(kind: DataType, dims: &[i64], raw: &[u8]) -> Result<Constant, Refusal> {
+        Constant::read(&TensorProto {
+            data_type: kind as i32,
+            dims: dims.to_vec(),
+            raw_data: raw.to_vec(),
+            ..Default::default()
+        })
+    }
+
+    #[test]
+    fn halves_and_doubles_become_floats() {
+        for (half, value) in [
+            (0x0000, 0.0),
+            (0x3c00, 1.0),
+            (0xc000, -2.0),
+            (0x3555, 0.333_251_95),
+            (0x0001, 2_f32.powi(-24)),
+            (0x03ff, 1023.0 * 2_f32.powi(-24)),
+            (0x0400, 2_f32.powi(-14)),
+            (0x7bff, 65504.0),
+        ] {
+            assert_eq!(half_to_f32(half), value, "{half:04x}");
+        }
+        assert_eq!(half_to_f32(0xfc00), f32::NEG_INFINITY);
+        assert!(half_to_f32(0x7c01).is_nan());
+        let half = read(DataType::Float16, &[1], &0x3c00_u16.to_le_bytes()).unwrap();
+        assert_eq!(half.as_floats("it").unwrap(), [1.0]);
+        let double = read(DataType::Double, &[1], &0.1_f64.to_le_bytes()).unwrap();
+        assert_eq!(double.as_floats("it").unwrap(), [0.1]);
+        assert!(read(DataType::Double, &[1], &1e300_f64.to_le_bytes()).is_err());
+        assert!(read(DataType::Float16, &[1], &0x7c00_u16.to_le_bytes()).is_err());
+    }
+
+    #[test]
+    fn fields_of_each_type_are_read_as_raw_data_is() {
+        let typed = TensorProto {
+            data_type: DataType::Float as i32,
+            dims: vec![2],
+            float_data: vec![1.5, -2.0],
+            ..Default::default()
+        };
+        let floats = Constant::read(&typed).unwrap();
+        assert_eq!(floats.as_floats("it").unwrap(), [1.5, -2.0]);
+        assert!(floats.as_integers("it").is_err());
+        let typed = TensorProto {
+            data_type: DataType::Uint8 as i32,
+            dims: vec![],
+            int32_data: vec![200],
+            ..Default::default()
+        };
+        let byte = Constant::read(&typed).unwrap();
+        assert_eq!(byte.as_integers("it").unwrap(), [200]);
+        assert!(matches!(byte.data, Data::Int(Integer::Uint8, _)));
+        let signed = read(DataType::Int8, &[2], &[0xff, 0x80]).unwrap();
+        assert_eq!(signed.as_integers("it").unwrap(), [-1, -128]);
+        assert!(read(DataType::Int64, &[1; 9], &[0; 8]).is_err());
+    }
+}

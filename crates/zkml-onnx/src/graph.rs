@@ -10,6 +10,7 @@ use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, ValueInf
 
 use crate::constant::{Constant, MAX_RANK};
 use crate::error::{CompileError, Refusal};
+use crate::limits;
 use crate::wire::check_fields;
 
 /// Largest file that is read, in bytes.
@@ -157,12 +158,14 @@ fn input_dims(input: &ValueInfoProto) -> Result<(Vec<u32>, i32), Refusal> {
         Some(Dimension::DimValue(size)) if axis > 0 || *size > 0 => u32::try_from(*size)
             .ok()
             .filter(|size| *size > 0)
-            .ok_or_else(|| Refusal::Dynamic { axis, dimension: size.to_string() }),
+            .ok_or_else(|| Refusal::Dynamic { axis, dimension: size.to_string() })
+            .and_then(|size| limits::extent(size.into())),
         _ if axis == 0 => Ok(1),
         Some(Dimension::DimParam(name)) => Err(Refusal::Dynamic { axis, dimension: name.clone() }),
         _ => Err(Refusal::Dynamic { axis, dimension: "?".to_owned() }),
     });
     let dims: Vec<u32> = dims.collect::<Result<_, _>>()?;
+    limits::cells(&dims)?;
     match dims.first() {
         Some(&batch) if batch > 1 && dims.len() > 1 => {
             Err(Refusal::mismatch("the batch, dimension 0,", 1, batch))

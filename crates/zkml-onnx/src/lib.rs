@@ -7,12 +7,24 @@
 //!
 //! | module | does |
 //! |---|---|
-//! | `graph`, `constant`, `wire` | reads the file, with limits |
+//! | `graph`, `constant`, `wire`, `limits` | reads the file, with limits |
 //! | `lower` | nodes to sites, operator by operator; layouts become views |
 //! | `float` | runs the float model on samples: ranges and reference outputs |
 //! | `quantise` | scales, shifts, integers, tables, places of weights (sections 2 and 6.1 of `docs/zkml-protocol.md`) |
 //! | [`compile`] | all of it, and the report |
 //! | [`synthetic`] | models for tests and benches |
+//!
+//! | operators | become |
+//! |---|---|
+//! | Conv (strides, paddings, dilations, groups), Gemm, MatMul by weights | `Conv` terms |
+//! | Add, Sub, Neg; Add, Sub, Mul, Div by constants; BatchNormalization | terms, biases, scaled weights |
+//! | AveragePool, GlobalAveragePool, ReduceMean over rows and columns | `Pick` terms |
+//! | Relu, Clip | the clamp of a requantisation |
+//! | MaxPool, GlobalMaxPool | `Max2` sites |
+//! | Concat, Pad | windows of the reader |
+//! | Flatten, Reshape, Squeeze, Unsqueeze, Transpose, Identity, Dropout | views |
+//! | QuantizeLinear, DequantizeLinear, QLinearConv, QLinearMatMul | scales and intervals |
+//! | Constant, Shape, Gather, Slice, Cast, ConstantOfShape and arithmetic, of constants | constants |
 //!
 //! What cannot be compiled fails here, in one sentence with the node's name and operator.
 
@@ -24,6 +36,7 @@ mod draft;
 mod error;
 mod float;
 mod graph;
+mod limits;
 mod lower;
 mod quantise;
 mod reference;

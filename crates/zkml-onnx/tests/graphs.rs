@@ -12,7 +12,14 @@ fn samples(values: usize, count: usize) -> Vec<Vec<f32>> {
 
 /// Returns the greatest error on the samples as a part of the greatest output.
 fn error(bytes: &[u8], samples: &[Vec<f32>]) -> Result<f32, CompileError> {
-    let summary = compile(bytes, samples, &Options::default())?.summary;
+    let compiled = compile(bytes, samples, &Options::default())?;
+    // N1 and N2: no input at all leaves the field or a table.
+    for extreme in [f32::MAX, f32::MIN] {
+        let input: Vec<f32> = vec![extreme; samples.first().map_or(0, Vec::len)];
+        let (_, clamped) = compiled.run(&input)?;
+        assert_eq!(clamped, input.len());
+    }
+    let summary = compiled.summary;
     let shifts: BTreeSet<u32> = summary.sites.iter().filter_map(|site| site.shift).collect();
     assert!(shifts.len() <= 3, "{shifts:?}");
     let agreement = summary.agreement;

@@ -237,6 +237,25 @@ fn maxima_with_padding_ceiling_and_dilation() {
 }
 
 #[test]
+fn an_activation_behind_a_maximum_goes_in_front_of_it() {
+    let window = [("kernel_shape", ints(&[2, 2])), ("strides", ints(&[2, 2]))];
+    let mut net = Net::new(&[3, 8, 8]);
+    let conv = net.conv("x", &[4, 3, 1, 1], &[]);
+    let pool = net.node("MaxPool", &[&conv], &window);
+    let relu = net.node("Relu", &[&pool], &[]);
+    assert_eq!(net.close(&relu), ["Conv", "MaxPool", "MaxPool", "output"]);
+    // Not if something else reads the maximum, or what it is taken of.
+    let sum = net.node("Add", &[&relu, &pool], &[]);
+    assert_eq!(net.close(&sum), ["Conv", "MaxPool", "MaxPool", "Relu", "Add"]);
+    let sum = net.node("Add", &[&conv, &conv], &[]);
+    let all = net.node("GlobalMaxPool", &[&sum], &[]);
+    let joined = net.node("Concat", &[&all, &all], &[("axis", Attribute::Int(1))]);
+    let last = net.node("GlobalAveragePool", &[&relu], &[]);
+    let joined = net.node("Concat", &[&joined, &last], &[("axis", Attribute::Int(1))]);
+    net.close(&joined);
+}
+
+#[test]
 fn means_of_every_kind() {
     let cases: [(&str, Vec<(&str, Attribute)>); 6] = [
         ("AveragePool", vec![("kernel_shape", ints(&[2, 3])), ("strides", ints(&[2, 1]))]),
@@ -351,6 +370,42 @@ fn shapes_that_exporters_compute_are_constants() {
     assert_eq!(net.close(&output), ["Conv", "Gemm"]);
 }
 
+#[test]
+fn every_kind_of_folded_constant() {
+    let mut net = Net::new(&[3, 4, 4]);
+    let conv = net.conv("x", &[2, 3, 1, 1], &[]);
+    // [1, 2, 4, 4] -> rows 16 = 4 * 4.
+    let shape = net.node("Shape", &[&conv], &[("start", Attribute::Int(1))]);
+    let (start, end) = (net.builder.integers(&[1]), net.builder.integers(&[3]));
+    let sides = net.node("Slice", &[&shape, &start, &end], &[]);
+    let sides = net.node("Cast", &[&sides], &[("to", Attribute::Int(7))]);
+    let (zero, one) = (net.builder.integers(&[0]), net.builder.integers(&[-1]));
+    let first = net.node("Gather", &[&sides, &zero], &[]);
+    let last = net.node("Gather", &[&sides, &one], &[]);
+    let area = net.node("Mul", &[&first, &last], &[]);
+    let length = net.builder.integers(&[1]);
+    let ones = net.node("ConstantOfShape", &[&length], &[]);
+    let ones = net.node("Cast", &[&ones], &[("to", Attribute::Int(1))]);
+    let shifted = net.node("Add", &[&conv, &ones], &[]);
+    let two = net.builder.integers(&[2]);
+    let target = net.node("Concat", &[&zero, &two, &area], &[("axis", Attribute::Int(0))]);
+    let rows = net.node("Reshape", &[&shifted, &target], &[]);
+    let matrix = net.random(&[3, 32]);
+    let matrix = net.node("Transpose", &[&matrix], &[]);
+    let flat = net.node("Flatten", &[&rows], &[]);
+    let output = net.node("MatMul", &[&flat, &matrix], &[]);
+    assert_eq!(net.close(&output), ["Add", "MatMul"]);
+}
+
+#[test]
+fn an_input_without_a_batch() {
+    let mut net = Net::new(&[]);
+    (net.builder, net.inputs) = (Builder::new(&[7]), 7);
+    let weights = net.random(&[7, 4]);
+    let output = net.node("MatMul", &["x", &weights], &[]);
+    assert_eq!(net.close(&output), ["MatMul"]);
+}
+
 /// Outputs are given back in the model's order, whatever the program's.
 #[test]
 fn images_and_transposed_images_are_outputs() {
@@ -371,7 +426,8 @@ fn a_named_value_can_be_the_output() {
     let bytes = net.builder.finish(&output);
     let samples = [vec![0.5; 6]];
     let error = compile(&bytes, &samples, &Options::default()).unwrap_err();
-    assert!(error.to_string().ends_with("(Softmax): the operator is not supported"), "{error}");
+    let hint = format!("up to its input, output `{logits}`) is not supported");
+    assert!(error.to_string().ends_with(&hint), "{error}");
     let mut options = Options::default();
     options.output = Some(logits);
     let compiled = compile(&bytes, &samples, &options).unwrap();

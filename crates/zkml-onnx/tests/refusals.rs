@@ -1,6 +1,6 @@
 //! What cannot be compiled fails in one sentence with the node's name and operator; no file panics.
 
-use assay_zkml_onnx::synthetic::{Attribute, Builder, Seeded, mlp};
+use assay_zkml_onnx::synthetic::{Attribute, Builder, Seeded, mlp, random_graph};
 use assay_zkml_onnx::{CompileError, MAX_MODEL_BYTES, Options, Refusal, compile};
 use prost::Message as _;
 use tract_onnx::pb::ModelProto;
@@ -131,6 +131,70 @@ fn nodes_are_refused_in_one_sentence() {
     }
 }
 
+/// Small files that ask for much: refused before anything of that size is made.
+#[test]
+fn sizes_are_checked_before_they_are_computed() {
+    let cases: [(Build, &str); 6] = [
+        (
+            |b| {
+                let pads = b.integers(&[0, 0, 1 << 20, 0, 0, 0, 0, 0]);
+                b.node("Pad", &["x", &pads], &[])
+            },
+            "(Pad): an extent must be at most 1048576, got 1048582",
+        ),
+        (
+            |b| {
+                let kernel = b.floats(&[1, 2, 1, 1], &[1.0; 2]);
+                let pads = [("pads", ints(&[1 << 19, 1 << 19, 1 << 18, 1 << 18]))];
+                b.node("Conv", &["x", &kernel], &pads)
+            },
+            "(Conv): number of values of a tensor must be at most 134217728, got",
+        ),
+        (
+            |b| b.node("MaxPool", &["x"], &[("kernel_shape", ints(&[1 << 20, 1]))]),
+            "(MaxPool): kernel_shape must be 1 to 4096, got",
+        ),
+        (
+            |b| {
+                let mut value = b.node("Relu", &["x"], &[]);
+                for _ in 0..21 {
+                    let axis = [("axis", Attribute::Int(1))];
+                    value = b.node("Concat", &[&value, &value], &axis);
+                }
+                value
+            },
+            "(Concat): an extent must be at most 1048576, got 2097152",
+        ),
+        (
+            |b| {
+                let mut value = "x".to_owned();
+                for _ in 0..1100 {
+                    let window = [("kernel_shape", ints(&[3, 3])), ("pads", ints(&[1, 1, 1, 1]))];
+                    value = b.node("MaxPool", &[&value], &window);
+                }
+                value
+            },
+            "(MaxPool): number of sites, with those before, must be at most 4096, got 4100",
+        ),
+        (
+            |b| {
+                let window = [
+                    ("kernel_shape", ints(&[4096, 4096])),
+                    ("dilations", ints(&[1 << 20, 1 << 20])),
+                ];
+                b.node("AveragePool", &["x"], &window)
+            },
+            "(AveragePool): reach of the kernel must be at most 6, got 4293918721",
+        ),
+    ];
+    for (build, expected) in cases {
+        let mut builder = Builder::batched(&[2, 6, 4]);
+        let output = build(&mut builder);
+        let text = refused(&builder.finish(&output), 48);
+        assert!(text.contains(expected), "{text}\n{expected}");
+    }
+}
+
 #[test]
 fn inputs_and_dimensions_are_checked() {
     let dims = |model: &mut ModelProto, index: usize, value: Dimension| {
@@ -146,6 +210,8 @@ fn inputs_and_dimensions_are_checked() {
     assert_eq!(dynamic, expected);
     let batch = changed(|model| dims(model, 0, Dimension::DimValue(2)));
     assert_eq!(batch, "tensor `x`: the batch, dimension 0, must be 1, got 2");
+    let huge = changed(|model| dims(model, 1, Dimension::DimValue(1 << 21)));
+    assert_eq!(huge, "tensor `x`: an extent must be at most 1048576, got 2097152");
     let negative = changed(|model| dims(model, 1, Dimension::DimValue(-4)));
     assert_eq!(negative, "tensor `x`: dimension 1 (`-4`) must be fixed when compiling");
     let second = changed(|model| {
@@ -225,6 +291,51 @@ fn accumulators_that_could_overflow_are_refused() {
         assert!(error.to_string().contains(expected), "{error}");
         let CompileError::Node { refusal, .. } = error else { panic!("{error}") };
         assert!(matches!(refusal, Refusal::Accumulator { .. } | Refusal::TooLarge { .. }));
+    }
+}
+
+/// Numbers of the graph at their extremes: attributes, dimensions, and the integers of shapes.
+#[test]
+fn no_extreme_number_panics() {
+    const EXTREMES: [i64; 12] =
+        [0, 1, -1, 2, 3, 7, -7, 1 << 20, (1 << 20) + 1, 1 << 31, i64::MAX, i64::MIN];
+    let mut numbers = Seeded::new(8);
+    let mut pick = |count: usize| numbers.below(u32::try_from(count).unwrap()) as usize;
+    for seed in 0..150 {
+        let graph = random_graph(seed);
+        let mut model = ModelProto::decode(graph.bytes.as_slice()).unwrap();
+        let proto = model.graph.as_mut().unwrap();
+        let extreme = EXTREMES[pick(EXTREMES.len())];
+        match pick(3) {
+            0 => {
+                let index = pick(proto.initializer.len());
+                let dims = &mut proto.initializer[index].dims;
+                if !dims.is_empty() {
+                    let axis = pick(dims.len());
+                    dims[axis] = extreme;
+                }
+            }
+            1 => {
+                let index = pick(proto.initializer.len());
+                let raw = &mut proto.initializer[index].raw_data;
+                let place = pick(raw.len() / 8 + 1) * 8;
+                if let Some(word) = raw.get_mut(place..place + 8) {
+                    word.copy_from_slice(&extreme.to_le_bytes());
+                }
+            }
+            _ => {
+                let index = pick(proto.node.len());
+                for attribute in &mut proto.node[index].attribute {
+                    attribute.i = extreme;
+                    if !attribute.ints.is_empty() {
+                        let place = pick(attribute.ints.len());
+                        attribute.ints[place] = extreme;
+                    }
+                }
+            }
+        }
+        let bytes = model.encode_to_vec();
+        let _ = compile(&bytes, &graph.samples(1, 1), &Options::default());
     }
 }
 

@@ -9,7 +9,7 @@ use thiserror::Error;
 use crate::advice::{Schedule, ScheduleError};
 use crate::columns::{Columns, Source};
 use crate::field::K;
-use crate::layers::{LayerEnds, remote_tensors};
+use crate::layers::{LayerEnds, count_forms, remote_tensors};
 use crate::lookups::{LayoutError, LookupProof};
 use crate::program::{
     CheckedProgram, Descriptor, ModelId, Program, ProgramError, Site, Sizes, Table, Term,
@@ -18,6 +18,7 @@ use crate::soundness::{
     Budget, Counts, InsufficientSecurity, REQUIRED_BITS, Term as ErrorTerm, opening_terms,
 };
 use crate::tensor_code::{Digest, Shape};
+use crate::weights::count_claims;
 
 /// A program, a batch size, and what follows from them.
 #[derive(Clone, Debug)]
@@ -106,7 +107,7 @@ impl Circuit {
         let batches = opening_batches(&columns, &remote, program.program(), lb);
         let schedule = schedule(&program, &columns, &batches)?;
         let lengths = Lengths::new(program.program(), &sizes, &columns, &remote);
-        let budget = budget(program.program(), &sizes, &lengths, schedule.as_ref());
+        let budget = budget(&program, &sizes, schedule.as_ref());
         budget.require(REQUIRED_BITS)?;
         let (model, weight_root) = (descriptor.model_id(), descriptor.weight_root());
         Ok(Self {
@@ -326,27 +327,23 @@ fn schedule(
     Schedule::new(program.program().advice, arities, batches).map(Some)
 }
 
-fn budget(
-    program: &Program,
-    sizes: &Sizes,
-    lengths: &Lengths,
-    schedule: Option<&Schedule>,
-) -> Budget {
+fn budget(program: &CheckedProgram, sizes: &Sizes, schedule: Option<&Schedule>) -> Budget {
+    let inner = program.program();
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let widest =
-        if program.tables.iter().all(|table| matches!(table, Table::Range { .. })) { 1 } else { 2 };
+        if inner.tables.iter().all(|table| matches!(table, Table::Range { .. })) { 1 } else { 2 };
     let counts = Counts {
         tree_arity: sizes.tree_arity,
         tuple_width: widest,
         claim_arity: sizes.claim_arity,
         layer_arity: sizes.layer_arity,
         lb: sizes.lb,
-        forms: count(program.sites.iter().flat_map(Site::forms).count()),
-        weight_claims: count(lengths.convs + lengths.biases),
-        log_weights: count(program.weights.log_weights()),
+        forms: count(count_forms(program)),
+        weight_claims: count(count_claims(program)),
+        log_weights: count(inner.weights.log_weights()),
     };
     let mut terms = counts.terms(schedule.map_or(0.0, Schedule::log2_list_size));
-    terms.extend(opening_terms(&program.weights));
+    terms.extend(opening_terms(&inner.weights));
     terms.extend(schedule.map(|schedule| ErrorTerm {
         name: "WHIR, all terms",
         log2_error: -schedule.security_bits(),

@@ -43,6 +43,7 @@ pub mod layers;
 pub mod lookups;
 pub mod model;
 pub mod multilinear;
+mod packed;
 mod product;
 pub mod program;
 pub mod proof;

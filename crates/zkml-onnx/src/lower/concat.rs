@@ -7,6 +7,7 @@ use super::{Activation, Lowering, Pending, Source, label, layout};
 use crate::draft::Clamp;
 use crate::error::Refusal;
 use crate::graph::Node;
+use crate::limits;
 use crate::view::{C, View, X, Y};
 
 impl Lowering {
@@ -31,7 +32,8 @@ impl Lowering {
             }
         }
         if let Some(size) = sizes.get_mut(at) {
-            *size = parts.iter().map(|part| part.view.product(part.view.dim(at))).sum();
+            let along = parts.iter().map(|part| u64::from(part.view.product(part.view.dim(at))));
+            *size = limits::extent(along.sum())?;
         }
         let wanted = shared_layout(&parts, at)?;
         let axis = wanted.get(at).copied().flatten().unwrap_or(C);
@@ -92,7 +94,8 @@ impl Lowering {
             let place = on.and_then(|axis| Some((extents.get_mut(axis)?, added.get_mut(axis)?)));
             let (extent, added) = place
                 .ok_or_else(|| Refusal::unsupported(format!("padding of dimension {index}")))?;
-            *extent += pad(before) + pad(behind);
+            let padded = u64::from(*extent) + u64::from(pad(before)) + u64::from(pad(behind));
+            *extent = limits::extent(padded)?;
             *added += pad(before);
         }
         let [y, x, c] = extents;

@@ -19,6 +19,15 @@ pub(super) struct Sliding {
     pub(super) outputs: u32,
 }
 
+impl Sliding {
+    /// The place behind the last cell that the last window reads, without the padding in front.
+    pub(super) fn end(&self) -> u64 {
+        let Window { taps, stride, dilation, .. } = self.window;
+        let product = |count: u32, step: u32| u64::from(count.saturating_sub(1)) * u64::from(step);
+        product(self.outputs, stride) + product(taps, dilation) + 1
+    }
+}
+
 /// The attributes of a sliding window along `y` and `x`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Windows {

@@ -123,6 +123,9 @@ impl Lowering {
         if node.int("training_mode", 0)? != 0 {
             return Err(Refusal::unsupported("training_mode"));
         }
+        if node.int("spatial", 1)? != 1 {
+            return Err(Refusal::unsupported("spatial = 0"));
+        }
         let activation = self.take(node, 0)?;
         let wanted = layout::spatial(&activation.view)?;
         let activation = self.canonical(activation, &wanted, node)?;
@@ -269,22 +272,24 @@ impl Lowering {
             return Ok(Activation { name, source: Source::Pending(pending), shape, view });
         }
         let (tensor, activation) = self.settled(activation)?;
-        if self.lies_within(tensor, clamp) {
+        if self.lies_within(tensor, clamp) || self.clamp_before_maximum(tensor, clamp) {
             return Ok(activation);
         }
         let sum = Sum::local(tensor, 1.0);
         let pending = Pending { sum, clamp, given: None, label: label(node) };
         Ok(Activation::pending(pending, activation.shape, activation.view))
     }
+}
 
-    /// Whether a clamp changes nothing: an earlier one was as narrow.
-    fn lies_within(&self, tensor: usize, clamp: Clamp) -> bool {
-        match self.tensors.get(tensor).map(|tensor| &tensor.scale) {
-            Some(
-                Scale::Calibrated { clamp: earlier, .. } | Scale::Given { clamp: earlier, .. },
-            ) => earlier.low >= clamp.low && earlier.high <= clamp.high,
-            Some(Scale::Same { tensor: earlier }) if *earlier < tensor => {
-                self.lies_within(*earlier, clamp)
+impl Lowering {
+    /// Clamps what a maximum is taken of instead of the maximum, which is the same and needs no
+    /// requantisation of its own.
+    fn clamp_before_maximum(&mut self, tensor: usize, clamp: Clamp) -> bool {
+        let base = self.maxima.get(&tensor).and_then(|&base| self.tensors.get_mut(base));
+        match base.map(|base| &mut base.scale) {
+            Some(Scale::Calibrated { clamp: before, .. }) => {
+                *before = before.then(clamp);
+                true
             }
             _ => false,
         }

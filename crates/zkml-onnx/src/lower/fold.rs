@@ -107,7 +107,8 @@ fn evaluate(node: &Node, inputs: &Inputs) -> Result<Constant, Refusal> {
         "Flatten" => {
             let axis = axis_index(node.int("axis", 1)?, first.dims.len() + 1)?;
             let (outer, inner) = first.dims.split_at_checked(axis).unwrap_or_default();
-            let dims = vec![outer.iter().product(), inner.iter().product()];
+            let product = |dims: &[u32]| dims.iter().copied().fold(1, u32::saturating_mul);
+            let dims = vec![product(outer), product(inner)];
             Ok(Constant { dims, data: first.data.clone() })
         }
         operator => {
@@ -260,6 +261,9 @@ fn transposed(node: &Node, value: &Constant) -> Result<Constant, Refusal> {
     }
     let at = |values: &[u32], axis: usize| values.get(axis).copied().unwrap_or(1);
     let dims: Vec<u32> = order.iter().map(|&axis| at(&value.dims, axis)).collect();
+    if value.len() == 0 {
+        return Ok(Constant { dims, data: value.data.clone() });
+    }
     let mut places = vec![0_usize];
     for &axis in &order {
         let step = steps.get(axis).copied().unwrap_or(0);

@@ -63,7 +63,8 @@ impl Lowering {
             }
             "Flatten" => {
                 let axis = axis_index(node.int("axis", 1)?, sizes.len() + 1)?;
-                let product = |sizes: &[u32]| sizes.iter().product::<u32>();
+                // Below 2^27 together.
+                let product = |sizes: &[u32]| sizes.iter().copied().fold(1, u32::saturating_mul);
                 let (outer, inner) = sizes.split_at_checked(axis).unwrap_or_default();
                 view.reshaped(&[product(outer), product(inner)], split)?
             }
@@ -210,7 +211,7 @@ pub(super) fn reshape_sizes(
         let (limit, got) = (MAX_RANK as u64, target.len() as u64);
         return Err(Refusal::TooLarge { what: "rank", limit, got });
     }
-    let all: u64 = from.iter().map(|&size| u64::from(size)).product();
+    let all = from.iter().fold(1_u64, |all, &size| all.saturating_mul(u64::from(size)));
     let size = |(index, &size): (usize, &i64)| match size {
         0 if !allow_zero => Ok(u64::from(from.get(index).copied().unwrap_or(0))),
         -1 => Ok(1),

@@ -21,6 +21,7 @@ use crate::constant::{Constant, check_finite};
 use crate::draft::{Clamp, Draft, DraftSite, DraftTensor, Label, Order, Scale, Step, Sum, SumTerm};
 use crate::error::{CompileError, Refusal};
 use crate::graph::{Graph, Node};
+use crate::limits;
 use crate::view::{C, View, X, Y};
 
 /// What a name of the graph stands for.
@@ -74,6 +75,8 @@ struct Lowering {
     sizes: HashMap<String, Vec<u32>>,
     tensors: Vec<DraftTensor>,
     sites: Vec<DraftSite>,
+    /// For a maximum that nothing else reads, the tensor that only it was taken of.
+    maxima: HashMap<usize, usize>,
     input: Option<Order>,
 }
 
@@ -108,6 +111,7 @@ impl Lowering {
             values: HashMap::with_capacity(graph.constants.len()),
             tensors: vec![DraftTensor { shape, scale }],
             sites: Vec::new(),
+            maxima: HashMap::new(),
             input: None,
             sizes: HashMap::new(),
             uses,
@@ -168,6 +172,12 @@ impl Lowering {
             "QuantizeLinear" => self.quantize(node)?,
             "ReduceMean" => self.reduce_mean(node)?,
             "Relu" => self.relu(node)?,
+            "ArgMax" | "LogSoftmax" | "Softmax" => {
+                let logits = node.inputs.first().map(String::as_str).unwrap_or_default();
+                return Err(Refusal::unsupported(format!(
+                    "the operator (the model can be compiled up to its input, output `{logits}`)"
+                )));
+            }
             _ => return Err(Refusal::Operator),
         };
         Ok(Value::Activation(Box::new(activation)))
@@ -175,13 +185,21 @@ impl Lowering {
 
     /// Gives `name` its value. What is read twice is computed once, now.
     fn define(&mut self, name: &str, value: Value) -> Result<(), Refusal> {
+        limits::sites(self.sites.len())?;
         let uses = self.uses.get(name).copied().unwrap_or(0);
         let value = match value {
             Value::Activation(mut activation) => {
                 activation.name = name.to_owned();
-                self.sizes.insert(name.to_owned(), activation.view.sizes());
-                if uses > 1 && matches!(activation.source, Source::Pending(_)) {
-                    *activation = self.settle(*activation)?;
+                let sizes = activation.view.sizes();
+                limits::cells(&sizes)?;
+                self.sizes.insert(name.to_owned(), sizes);
+                if uses > 1 {
+                    if let Source::Tensor(tensor) = activation.source {
+                        self.maxima.remove(&tensor);
+                    }
+                    if matches!(activation.source, Source::Pending(_)) {
+                        *activation = self.settle(*activation)?;
+                    }
                 }
                 Value::Activation(activation)
             }
@@ -261,6 +279,11 @@ impl Lowering {
                 return self.fix_input(activation, None);
             }
             Source::Pending(Pending { sum, clamp, given, label }) => {
+                let clamp = if self.never_negative(&sum) {
+                    clamp.then(Clamp { low: 0.0, ..Clamp::NONE })
+                } else {
+                    clamp
+                };
                 let scale = match given {
                     Some((scale, interval)) => Scale::Given { scale, interval, clamp },
                     None => Scale::Calibrated { value: name.clone(), clamp },
@@ -289,6 +312,32 @@ impl Lowering {
             Source::Tensor(tensor) => Ok((tensor, activation)),
             _ => Err(Refusal::unsupported("a value that is no tensor")),
         }
+    }
+
+    /// Whether a clamp changes nothing: an earlier one was as narrow.
+    fn lies_within(&self, tensor: usize, clamp: Clamp) -> bool {
+        match self.tensors.get(tensor).map(|tensor| &tensor.scale) {
+            Some(
+                Scale::Calibrated { clamp: earlier, .. } | Scale::Given { clamp: earlier, .. },
+            ) => earlier.low >= clamp.low && earlier.high <= clamp.high,
+            Some(Scale::Same { tensor: earlier }) if *earlier < tensor => {
+                self.lies_within(*earlier, clamp)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a sum adds nothing below 0, as the average behind a ReLU does.
+    fn never_negative(&self, sum: &Sum) -> bool {
+        let above = Clamp { low: 0.0, ..Clamp::NONE };
+        let term = |term: &SumTerm| match term {
+            SumTerm::Conv(_) => false,
+            SumTerm::Local { tensor, factor } => *factor >= 0.0 && self.lies_within(*tensor, above),
+            SumTerm::Pick { pick, factor } => {
+                *factor >= 0.0 && self.lies_within(pick.tensor as usize, above)
+            }
+        };
+        sum.terms.iter().all(term) && sum.bias.iter().all(|bias| *bias >= 0.0)
     }
 
     /// Returns what is pending of an activation, unclamped: a sum that may still be added to.

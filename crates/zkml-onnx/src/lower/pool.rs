@@ -68,9 +68,14 @@ impl Lowering {
         windows: Windows,
     ) -> Result<Activation, Refusal> {
         let rank = activation.view.rank();
-        let (tensor, _) = self.settled(activation)?;
-        let tensor = self.max_along(node, tensor, X, windows.x)?;
+        // What is pending has one reader: this.
+        let own = matches!(activation.source, Source::Pending(_));
+        let (base, _) = self.settled(activation)?;
+        let tensor = self.max_along(node, base, X, windows.x)?;
         let tensor = self.max_along(node, tensor, Y, windows.y)?;
+        if own {
+            self.maxima.insert(tensor, base);
+        }
         let shape = self.shape(tensor);
         let view = View::new(&shape.extents(), &spatial_of(rank));
         Ok(Activation { name: String::new(), source: Source::Tensor(tensor), shape, view })
@@ -152,11 +157,9 @@ impl Lowering {
         let windows = self.pool_windows(node, &activation, added)?;
         let pads = windows.y.window.pad > 0
             || windows.x.window.pad > 0
-            || [(windows.y, Y), (windows.x, X)].iter().any(|(sliding, axis)| {
-                let window = sliding.window;
-                let reach = (window.taps - 1) * window.dilation + 1;
-                (sliding.outputs - 1) * window.stride + reach > activation.view.extent(*axis)
-            });
+            || [(windows.y, Y), (windows.x, X)]
+                .iter()
+                .any(|(sliding, axis)| sliding.end() > u64::from(activation.view.extent(*axis)));
         let padded = matches!(activation.source, Source::Padded { .. });
         if windows.beyond || pads && !padded && node.int("count_include_pad", 0)? == 0 {
             return Err(Refusal::unsupported("an average that leaves padding out"));
@@ -208,6 +211,9 @@ impl Lowering {
             },
         };
         let axes = layout::indices(&axes, rank)?;
+        if axes.is_empty() {
+            return Err(Refusal::unsupported("the mean over every dimension"));
+        }
         let activation = match activation.source {
             Source::Input => self.fix_input(activation, None)?,
             _ => self.settle(activation)?,

@@ -202,7 +202,8 @@ pub(super) fn dequantized(
             return Err(Refusal::mismatch(what, format!("1 or {along}"), count));
         }
     }
-    let inner: usize = integers.dims.iter().skip(axis + 1).map(|&dim| dim as usize).product();
+    let behind = integers.dims.iter().skip(axis + 1);
+    let inner = behind.fold(1_usize, |inner, &dim| inner.saturating_mul(dim as usize));
     let per =
         |values: &[f32], place: usize| values.get(place % values.len()).copied().unwrap_or(1.0);
     let reals = values.iter().enumerate().map(|(index, &value)| {

@@ -14,6 +14,7 @@ use self::sums::{HIGH_BITS, Tensors, split_bias};
 use self::tables::Clamped;
 use crate::draft::{DraftSite, DraftTensor, Read, Step, Sum, SumTerm};
 use crate::error::{CompileError, Refusal};
+use crate::limits::all_cells;
 
 pub(crate) use self::scales::{Quantum, scales};
 
@@ -60,7 +61,7 @@ pub(crate) fn quantise(
         drawn.push(site.map_err(|refusal| label.refuse(refusal))?);
     }
     let Builder { blocks, clamped, kmax, output_scale, .. } = builder;
-    let cells = drafts.iter().skip(1).map(|tensor| tensor.shape.cells()).sum();
+    let cells = all_cells(drafts.iter().skip(1).map(|tensor| tensor.shape));
     let tables = tables::tables(&clamped, kmax, cells);
     let layout = place::lay_out(&blocks)?;
     let place = |drawn: Drawn| {

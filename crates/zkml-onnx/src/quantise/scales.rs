@@ -14,6 +14,12 @@ pub(crate) struct Quantum {
     pub(crate) interval: Interval,
 }
 
+/// How much farther than on the samples a value between sites may reach before it is clamped. The
+/// greatest error on the 360 digits, calibrated on 64, is 1.14 without, 0.32 with this, 0.38 with half
+/// as much again.
+const HEADROOM: f64 = 1.2;
+/// The same for measurements, of which a few samples show less.
+const INPUT_HEADROOM: f64 = 2.0;
 /// Steps of the input, which is an uint8 where it is never negative.
 const INPUT_STEPS: i32 = 255;
 
@@ -55,11 +61,14 @@ fn quantum(
         Scale::Calibrated { value, clamp } => {
             let range = calibration.ranges.get(value).copied();
             let range = range.unwrap_or(Range { low: -1.0, high: 1.0 });
-            let low = range.low.clamp(clamp.low, clamp.high).min(0.0);
-            let high = range.high.clamp(clamp.low, clamp.high).max(0.0);
+            let within = |end: f64| end.clamp(clamp.low, clamp.high);
             match largest {
-                None => asymmetric(low, high),
-                Some(largest) => symmetric(low, high, *clamp, largest),
+                None => asymmetric(range.low.min(0.0), range.high.max(0.0)),
+                Some(largest) => {
+                    let low = within(range.low.min(0.0) * HEADROOM);
+                    let high = within(range.high.max(0.0) * HEADROOM);
+                    symmetric(low, high, *clamp, largest)
+                }
             }
         }
     }
@@ -98,7 +107,7 @@ fn by_channel(ranges: &[Range]) -> Option<Quantum> {
     let scale = |range: &Range| {
         // A channel that was always 0 is taken for one of the middle.
         let reach = if reach(range) > 0.0 { reach(range) } else { median };
-        usable(reach / f64::from(INPUT_STEPS))
+        usable(reach * INPUT_HEADROOM / f64::from(INPUT_STEPS))
     };
     Some(Quantum { scale: 1.0, channels: ranges.iter().map(scale).collect(), interval })
 }
@@ -173,10 +182,10 @@ mod tests {
         assert_eq!(quantum.interval, Interval::new(0, 255));
         assert_eq!(quantum.channels.len(), 3);
         // One that was always 0 counts for neither, and is taken for one of the middle.
-        assert!((quantum.channels[2] - 0.01).abs() < 1e-12);
+        assert!((quantum.channels[2] - 0.02).abs() < 1e-12);
         let signed = by_channel(&ranges(&[(0.0, 255.0), (-2.55, 0.0), (0.0, 1.0)])).unwrap();
         assert_eq!(signed.interval, Interval::new(-255, 255));
-        assert!((signed.channels[1] - 0.01).abs() < 1e-12);
+        assert!((signed.channels[1] - 0.02).abs() < 1e-12);
     }
 
     #[test]

@@ -61,6 +61,28 @@ impl Layers {
         self.apply("MaxPool", &[("kernel_shape", side.clone()), ("strides", side)]);
     }
 
+    /// Two 3x3 convolutions and a shortcut; with stride 2 where the channels change.
+    fn block(&mut self, inputs: u32, outputs: u32) {
+        let input = self.value.clone();
+        let stride = if inputs == outputs { 1 } else { 2 };
+        if inputs != outputs {
+            self.conv(inputs, outputs, 1, stride, 0);
+        }
+        let shortcut = std::mem::replace(&mut self.value, input);
+        self.conv(inputs, outputs, 3, stride, 1);
+        self.relu();
+        self.conv(outputs, outputs, 3, 1, 1);
+        self.value = self.builder.node("Add", &[&self.value, &shortcut], &[]);
+        self.relu();
+    }
+
+    /// A global average, and a dense layer.
+    fn classes(&mut self, inputs: u32, outputs: u32) {
+        self.apply("GlobalAveragePool", &[]);
+        self.apply("Flatten", &[]);
+        self.gemm(inputs, outputs);
+    }
+
     fn finish(self) -> Vec<u8> {
         self.builder.finish(&self.value)
     }
@@ -112,22 +134,29 @@ pub fn residual(seed: u64) -> Vec<u8> {
     let mut layers = Layers::new(&[3, 16, 16], seed);
     layers.conv(3, 8, 3, 1, 1);
     layers.relu();
-    let shortcut = layers.value.clone();
-    layers.conv(8, 8, 3, 1, 1);
+    layers.block(8, 8);
+    layers.block(8, 16);
+    layers.classes(16, 10);
+    layers.finish()
+}
+
+/// ResNet-18 on 3x224x224 images: 11.7 million weights, BatchNormalization folded.
+#[must_use]
+pub fn resnet18(seed: u64) -> Vec<u8> {
+    let mut layers = Layers::new(&[3, 224, 224], seed);
+    layers.conv(3, 64, 7, 2, 3);
     layers.relu();
-    layers.conv(8, 8, 3, 1, 1);
-    layers.value = layers.builder.node("Add", &[&layers.value, &shortcut], &[]);
-    layers.relu();
-    let input = layers.value.clone();
-    layers.conv(8, 16, 1, 2, 0);
-    let shortcut = std::mem::replace(&mut layers.value, input);
-    layers.conv(8, 16, 3, 2, 1);
-    layers.relu();
-    layers.conv(16, 16, 3, 1, 1);
-    layers.value = layers.builder.node("Add", &[&layers.value, &shortcut], &[]);
-    layers.relu();
-    layers.apply("GlobalAveragePool", &[]);
-    layers.apply("Flatten", &[]);
-    layers.gemm(16, 10);
+    let window = [
+        ("kernel_shape", Attribute::Ints(vec![3; 2])),
+        ("strides", Attribute::Ints(vec![2; 2])),
+        ("pads", Attribute::Ints(vec![1; 4])),
+    ];
+    layers.apply("MaxPool", &window);
+    let mut inputs = 64;
+    for outputs in [64, 64, 128, 128, 256, 256, 512, 512] {
+        layers.block(inputs, outputs);
+        inputs = outputs;
+    }
+    layers.classes(512, 1000);
     layers.finish()
 }

@@ -13,7 +13,7 @@ use tract_onnx::pb::{
     TensorShapeProto, TypeProto, ValueInfoProto, attribute_proto, type_proto,
 };
 
-pub use self::architectures::{dense, lenet, mlp, residual};
+pub use self::architectures::{dense, lenet, mlp, residual, resnet18};
 pub use self::random::{RandomGraph, random_graph};
 
 /// Numbers that follow from a seed: SplitMix64.

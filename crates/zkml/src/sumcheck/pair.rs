@@ -4,54 +4,94 @@ use p3_field::PrimeCharacteristicRing;
 use p3_maybe_rayon::prelude::*;
 
 use crate::field::K;
+use crate::packed::{LANES, Packed};
 use crate::product::{Factor, mul};
 
 /// `sum_i x_i a_i` with both vectors in full, of the same power of two.
 #[derive(Clone, Debug)]
-pub(crate) struct Pair {
-    x: Vec<K>,
-    a: Vec<K>,
+pub(crate) enum Pair {
+    /// At least `2 LANES` elements.
+    Long {
+        x: Vec<Packed>,
+        a: Vec<Packed>,
+    },
+    Short {
+        x: Vec<K>,
+        a: Vec<K>,
+    },
 }
 
 impl Pair {
     /// Takes vectors of one length, a power of two.
-    pub(crate) const fn new(x: Vec<K>, a: Vec<K>) -> Self {
-        Self { x, a }
+    pub(crate) fn new(x: Vec<K>, a: Vec<K>) -> Self {
+        if x.len() < 2 * LANES || a.len() != x.len() {
+            return Self::Short { x, a };
+        }
+        Self::Long { x: Packed::pack(&x), a: Packed::pack(&a) }
     }
 
     /// Returns the sum over all indices.
     pub(crate) fn sum(&self) -> K {
-        let parts = self.x.par_chunks(BLOCK).zip(self.a.par_chunks(BLOCK));
-        parts.map(|(x, a)| x.iter().zip(a).map(|(&x, &a)| mul(x, a)).sum::<K>()).sum()
+        match self {
+            Self::Short { x, a } => x.iter().zip(a).map(|(&x, &a)| mul(x, a)).sum(),
+            Self::Long { x, a } => {
+                let arch = pulp::Arch::new();
+                let parts = x.par_chunks(BLOCK).zip(a.par_chunks(BLOCK));
+                parts.map(|(x, a)| arch.dispatch(Sum { x, a }).sum()).sum()
+            }
+        }
     }
 
     /// Returns `g(0), g(2)` of the first variable.
     pub(crate) fn message(&self) -> [K; 2] {
-        let (x_low, x_high) = halves(&self.x);
-        let (a_low, a_high) = halves(&self.a);
-        let x = x_low.par_chunks(BLOCK).zip(x_high.par_chunks(BLOCK));
-        let a = a_low.par_chunks(BLOCK).zip(a_high.par_chunks(BLOCK));
-        let parts = x.zip(a).map(|((x_low, x_high), (a_low, a_high))| {
-            let mut message = [K::ZERO; 2];
-            let pairs = x_low.iter().zip(x_high).zip(a_low.iter().zip(a_high));
-            for ((&x_low, &x_high), (&a_low, &a_high)) in pairs {
-                let at_2 = mul(x_high.double() - x_low, a_high.double() - a_low);
-                message = add(message, [mul(x_low, a_low), at_2]);
+        match self {
+            Self::Short { x, a } => {
+                let (x, a) = (halves(x), halves(a));
+                let pairs = x.0.iter().zip(x.1).zip(a.0.iter().zip(a.1));
+                pairs.fold([K::ZERO; 2], |message, ((&x_low, &x_high), (&a_low, &a_high))| {
+                    let at_2 = mul(x_high.double() - x_low, a_high.double() - a_low);
+                    add(message, [mul(x_low, a_low), at_2])
+                })
             }
-            message
-        });
-        parts.reduce(|| [K::ZERO; 2], add)
+            Self::Long { x, a } => {
+                let (x, a) = (halves(x), halves(a));
+                let x = x.0.par_chunks(BLOCK).zip(x.1.par_chunks(BLOCK));
+                let a = a.0.par_chunks(BLOCK).zip(a.1.par_chunks(BLOCK));
+                let arch = pulp::Arch::new();
+                let parts = x.zip(a).map(|(x, a)| {
+                    let message = arch.dispatch(Message { x: x.into(), a: a.into() });
+                    message.map(|packed| packed.sum())
+                });
+                parts.reduce(|| [K::ZERO; 2], add)
+            }
+        }
     }
 
     /// Binds the first variable.
     pub(crate) fn bind(&mut self, challenge: K) {
-        bind(&mut self.x, challenge);
-        bind(&mut self.a, challenge);
+        match self {
+            Self::Short { x, a } => {
+                bind_short(x, challenge);
+                bind_short(a, challenge);
+            }
+            Self::Long { x, a } => {
+                bind_long(x, challenge);
+                bind_long(a, challenge);
+                if let ([x], [a]) = (x.as_slice(), a.as_slice()) {
+                    *self = Self::Short { x: x.unpack().to_vec(), a: a.unpack().to_vec() };
+                }
+            }
+        }
     }
 
     /// Returns the first elements: the values of both once everything is bound.
     pub(crate) fn first(&self) -> [K; 2] {
-        [&self.x, &self.a].map(|values| values.first().copied().unwrap_or(K::ZERO))
+        match self {
+            Self::Short { x, a } => [x, a].map(|v| v.first().copied().unwrap_or(K::ZERO)),
+            Self::Long { x, a } => {
+                [x, a].map(|v| v.first().map_or(K::ZERO, |packed| packed.unpack()[0]))
+            }
+        }
     }
 }
 
@@ -60,24 +100,90 @@ pub(crate) fn add([a, b]: [K; 2], [c, d]: [K; 2]) -> [K; 2] {
     [a + c, b + d]
 }
 
-fn bind(values: &mut Vec<K>, challenge: K) {
+fn bind_short(values: &mut Vec<K>, challenge: K) {
     let half = values.len() / 2;
     let challenge = Factor::new(challenge);
     let (low, high) = values.split_at_mut(half);
+    for (low, high) in low.iter_mut().zip(high) {
+        *low += challenge.times(*high - *low);
+    }
+    values.truncate(half);
+}
+
+fn bind_long(values: &mut Vec<Packed>, challenge: K) {
+    let half = values.len() / 2;
+    let (challenge, arch) = (Packed::splat(challenge), pulp::Arch::new());
+    let (low, high) = values.split_at_mut(half);
     low.par_chunks_mut(BLOCK).zip(high.par_chunks(BLOCK)).for_each(|(low, high)| {
-        for (low, high) in low.iter_mut().zip(high) {
-            *low += challenge.times(*high - *low);
-        }
+        arch.dispatch(Bind { low, high, challenge });
     });
     values.truncate(half);
 }
 
-fn halves(values: &[K]) -> (&[K], &[K]) {
+fn halves<T>(values: &[T]) -> (&[T], &[T]) {
     values.split_at(values.len() / 2)
 }
 
-/// Elements that one task works on.
-const BLOCK: usize = 1024;
+// Each of these is compiled once for each vector width that the processor may have.
+
+/// `sum x a`, lane by lane.
+struct Sum<'a> {
+    x: &'a [Packed],
+    a: &'a [Packed],
+}
+
+impl pulp::WithSimd for Sum<'_> {
+    type Output = Packed;
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) -> Packed {
+        let terms = self.x.iter().zip(self.a);
+        terms.fold(Packed::default(), |sum, (&x, &a)| sum.add(x.mul(a)))
+    }
+}
+
+/// The low and the high half of both vectors.
+struct Message<'a> {
+    x: [&'a [Packed]; 2],
+    a: [&'a [Packed]; 2],
+}
+
+impl pulp::WithSimd for Message<'_> {
+    type Output = [Packed; 2];
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) -> [Packed; 2] {
+        let ([x_low, x_high], [a_low, a_high]) = (self.x, self.a);
+        let (mut at_0, mut at_2) = (Packed::default(), Packed::default());
+        let pairs = x_low.iter().zip(x_high).zip(a_low.iter().zip(a_high));
+        for ((&x_low, &x_high), (&a_low, &a_high)) in pairs {
+            at_0 = at_0.add(x_low.mul(a_low));
+            let x = x_high.add(x_high.sub(x_low));
+            at_2 = at_2.add(x.mul(a_high.add(a_high.sub(a_low))));
+        }
+        [at_0, at_2]
+    }
+}
+
+struct Bind<'a> {
+    low: &'a mut [Packed],
+    high: &'a [Packed],
+    challenge: Packed,
+}
+
+impl pulp::WithSimd for Bind<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        for (low, &high) in self.low.iter_mut().zip(self.high) {
+            *low = low.add(high.sub(*low).mul(self.challenge));
+        }
+    }
+}
+
+/// Packs that one task works on.
+const BLOCK: usize = 128;
 
 #[cfg(test)]
 mod tests {
@@ -88,23 +194,24 @@ mod tests {
     #[test]
     fn messages_and_ends_are_those_of_the_definition() {
         let mut rng = Transcript::new();
-        for n in [1, 2, 12] {
+        for n in [0, 1, 3, 4, 5, 12] {
             let (x, a) = (rng.sample_point(1 << n), rng.sample_point(1 << n));
             let mut pair = Pair::new(x.clone(), a.clone());
-            let mut point = Vec::new();
+            let (mut bound_x, mut bound_a, mut point) = (x.clone(), a.clone(), Vec::new());
             for round in 0..n {
                 let g = |t: K| -> K {
-                    let bound = |values: &[K]| {
-                        let mut bound = Pair::new(values.to_vec(), Vec::new());
-                        point.iter().chain([&t]).for_each(|&t| bind(&mut bound.x, t));
-                        bound.x
-                    };
-                    bound(&x).into_iter().zip(bound(&a)).map(|(x, a)| x * a).sum()
+                    let (mut x, mut a) = (bound_x.clone(), bound_a.clone());
+                    bind_short(&mut x, t);
+                    bind_short(&mut a, t);
+                    x.into_iter().zip(a).map(|(x, a)| x * a).sum()
                 };
                 assert_eq!(pair.message(), [g(K::ZERO), g(K::TWO)], "round {round} of {n}");
                 assert_eq!(pair.sum(), g(K::ZERO) + g(K::ONE));
                 let challenge = rng.sample_k();
                 pair.bind(challenge);
+                bind_short(&mut bound_x, challenge);
+                bind_short(&mut bound_a, challenge);
+                assert_eq!(pair.first(), [bound_x[0], bound_a[0]]);
                 point.push(challenge);
             }
             assert_eq!(pair.first().map(Ok), [evaluate(&x, &point), evaluate(&a, &point)]);

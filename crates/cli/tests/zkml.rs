@@ -1,0 +1,184 @@
+//! `assay zkml` as its users see it, on the model of digits.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::support::{Place, Ran};
+
+/// A compiled model with inputs, outputs and a proof of some of them.
+struct Case {
+    place: Place,
+}
+
+fn digits(file: &str) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/digits");
+    folder.join(file).to_str().unwrap().to_owned()
+}
+
+/// The inputs of the model's samples.
+fn samples() -> Vec<Value> {
+    let text = std::fs::read(digits("samples.json")).unwrap();
+    let samples: Value = serde_json::from_slice(&text).unwrap();
+    let inputs = samples["samples"].as_array().unwrap().iter();
+    inputs.map(|sample| sample["data"].clone()).collect()
+}
+
+impl Case {
+    /// Compiles the model.
+    fn new() -> (Self, Value) {
+        let place = Place::new();
+        place.file("samples.json", json!({ "input_data": samples() }).to_string());
+        let model = digits("model.onnx");
+        let compile = ["zkml", "compile", &model, "--calibrate", "samples.json", "--out", "m.zkml"];
+        let told = place.run(&[&compile[..], &["--json"]].concat()).expect(0).json();
+        (Self { place }, told)
+    }
+
+    fn inputs(&self, count: usize) {
+        let inputs: Vec<Value> = samples().into_iter().take(count).collect();
+        self.place.file("input.json", json!({ "input_data": inputs }).to_string());
+    }
+
+    fn prove(&self, more: &[&str]) -> Ran {
+        let prove = ["zkml", "prove", "m.zkml", "--input", "input.json", "--out", "proof"];
+        self.place.run(&[&prove[..], &["--output", "output.json"], more].concat())
+    }
+
+    fn verify(&self, more: &[&str]) -> Ran {
+        let verify = ["zkml", "verify", "proof", "--key", "m.vk", "--input", "input.json"];
+        self.place.run(&[&verify[..], &["--output", "output.json"], more].concat())
+    }
+
+    fn read(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.place.path(name)).unwrap()
+    }
+
+    /// Changes a file, verifies, and puts the file back.
+    fn verify_with(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) -> Ran {
+        let kept = self.read(name);
+        let mut changed = kept.clone();
+        change(&mut changed);
+        self.place.file(name, &changed);
+        let ran = self.verify(&[]);
+        self.place.file(name, &kept);
+        ran
+    }
+
+    /// Changes a number of a JSON file and verifies.
+    fn verify_with_number(&self, name: &str, pointer: &str, by: f64) -> Ran {
+        self.verify_with(name, |bytes| {
+            let mut value: Value = serde_json::from_slice(bytes).unwrap();
+            let number = value.pointer_mut(pointer).unwrap();
+            *number = match number.as_i64() {
+                Some(integer) => json!(integer + by as i64),
+                None => json!(number.as_f64().unwrap() + by),
+            };
+            *bytes = value.to_string().into_bytes();
+        })
+    }
+}
+
+#[test]
+fn a_model_is_compiled_run_proven_and_verified() {
+    let (case, compiled) = Case::new();
+    assert!(compiled["security_bits"].as_f64().unwrap() >= 100.0);
+    assert_eq!(compiled["agreement"]["same_argmax"], compiled["agreement"]["samples"]);
+    assert_eq!(compiled["program_bytes"], case.read("m.zkml").len());
+    assert_eq!(compiled["verifying_bytes"], case.read("m.vk").len());
+    assert!(compiled["compile_ms"].as_f64().unwrap() > 0.0);
+
+    case.inputs(1);
+    let proven = case.prove(&["--json"]).expect(0).json();
+    assert_eq!(proven["model_id"], compiled["model_id"]);
+    assert_eq!(proven["proof_bytes"], case.read("proof").len());
+    assert!(proven["verify_ms"].as_f64().unwrap() > 0.0);
+    let run = ["zkml", "run", "m.zkml", "--input", "input.json", "--against"];
+    let onnx = digits("model.onnx");
+    let ran = case.place.run(&[&run[..], &[&onnx, "--json"]].concat()).expect(0).json();
+    assert_eq!(ran["output_int"], proven["output_int"]);
+    assert_eq!(ran["float"]["same_argmax"], 1);
+
+    let verified = case.verify(&["--json"]).expect(0).json();
+    assert_eq!(verified["verified"], true);
+    assert_eq!(verified["model_id"], compiled["model_id"]);
+    assert_eq!(verified["output"], proven["output"]);
+    let told = case.verify(&[]).expect(0).stdout;
+    assert!(told.starts_with("proven\n") && told.contains("not zero-knowledge"), "{told}");
+}
+
+#[test]
+fn what_was_not_proven_is_refused() {
+    let (case, _) = Case::new();
+    case.inputs(1);
+    let proven = case.prove(&["--no-check", "--json"]).expect(0).json();
+    assert_eq!(proven["verify_ms"], Value::Null);
+    // Inputs are 0 to 16: another integer.
+    case.verify_with_number("input.json", "/input_data/0/20", 1.0).expect_told(1, "refused");
+    case.verify_with_number("output.json", "/output_int/0/3", 1.0).expect_told(1, "output_data");
+    case.verify_with_number("output.json", "/output_data/0/3", 1.0).expect_told(1, "output_data");
+    case.verify(&["--context", "another request"]).expect_told(1, "refused");
+    let proof = case.read("proof");
+    for at in [60, 100, 1_000, proof.len() / 2, proof.len() - 1] {
+        case.verify_with("proof", |bytes| bytes[at] ^= 1).expect_told(1, "refused");
+    }
+    case.verify_with("proof", |bytes| bytes.truncate(proof.len() - 1)).expect_told(1, "refused");
+    case.verify_with("proof", |bytes| bytes.push(0)).expect_told(1, "refused");
+    // The model's id stands behind magic and version.
+    case.verify_with("proof", |bytes| bytes[20] ^= 1).expect_told(1, "the proof is of model");
+    case.verify(&[]).expect(0);
+}
+
+#[test]
+fn a_batch_is_one_proof() {
+    let (case, _) = Case::new();
+    case.inputs(3);
+    let proven = case.prove(&["--json", "--context", "r-1"]).expect(0).json();
+    assert_eq!(proven["batch"], 4);
+    assert_eq!(proven["output"].as_array().unwrap().len(), 3);
+    let verified = case.verify(&["--json", "--context", "r-1"]).expect(0).json();
+    assert_eq!(verified["inferences"], 3);
+    case.verify(&[]).expect_told(1, "refused");
+    case.inputs(2);
+    case.verify(&["--context", "r-1"]).expect_told(1, "the proof is about 3 inferences");
+}
+
+#[test]
+fn unusable_files_are_told_in_a_sentence() {
+    let (case, _) = Case::new();
+    case.inputs(1);
+    case.prove(&[]).expect(0);
+    let place = &case.place;
+    for (file, told) in [("m.vk", "m.vk"), ("input.json", "input.json"), ("proof", "proof")] {
+        case.verify_with(file, |bytes| bytes.truncate(10)).expect_told(2, told);
+        case.verify_with(file, |bytes| *bytes = b"garbage, and more of it".to_vec())
+            .expect_told(2, told);
+    }
+    case.verify_with("m.vk", |bytes| bytes[60] ^= 1).expect_told(2, "digest");
+    place.file("short.json", r#"{"input_data": [[1, 2]]}"#);
+    let run = |input: &str| place.run(&["zkml", "run", "m.zkml", "--input", input]);
+    run("short.json").expect_told(2, "2 values, expected 64");
+    place.file("none.json", r#"{"input_data": []}"#);
+    run("none.json").expect_told(2, "input_data is empty");
+    place.file("not.onnx", "not a model");
+    place.run(&["zkml", "compile", "not.onnx", "--out", "n.zkml"]).expect_told(2, "not.onnx");
+    place.run(&["zkml", "prove", "m.vk", "--input", "input.json", "--out", "p"]).expect(2);
+    place.run(&["zkml", "inspect", "input.json"]).expect_told(2, "no compiled model");
+}
+
+#[test]
+fn what_is_in_a_file_is_said() {
+    let (case, compiled) = Case::new();
+    case.inputs(1);
+    case.prove(&[]).expect(0);
+    let inspect = |file: &str, more: &[&str]| {
+        case.place.run(&[&["zkml", "inspect", file], more].concat()).expect(0)
+    };
+    for file in ["m.zkml", "m.vk", "proof"] {
+        assert_eq!(inspect(file, &["--json"]).json()["model_id"], compiled["model_id"], "{file}");
+    }
+    let told = inspect("m.vk", &[]).stdout;
+    for part in ["verifying file", "tensor queries", "WHIR", "requantise", "bits, proven"] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+}

@@ -1,0 +1,75 @@
+//! How large a model may be, checked before anything of that size is computed.
+
+use assay_zkml::program::TensorShape;
+
+use crate::draft::{Draft, Step, Sum, SumTerm};
+use crate::error::{CompileError, Refusal};
+
+/// Longest extent of an axis (N4).
+pub(crate) const MAX_EXTENT: u32 = 1 << 20;
+/// Most sites (N4).
+const MAX_SITES: u64 = 1 << 12;
+/// Most cells of one value. N4 has `2^28` for all columns, and a requantised cell stands in two.
+pub(crate) const MAX_CELLS: u64 = 1 << 27;
+/// Most cells of all tensors.
+const MAX_ALL_CELLS: u64 = 1 << 28;
+/// Most products for one input: a hundred times those of the largest image classifiers.
+const MAX_PRODUCTS: u64 = 1 << 40;
+
+/// Refuses an extent that no program has.
+pub(crate) fn extent(extent: u64) -> Result<u32, Refusal> {
+    let (what, limit) = ("an extent", u64::from(MAX_EXTENT));
+    let fits = u32::try_from(extent).ok().filter(|extent| *extent <= MAX_EXTENT);
+    fits.ok_or(Refusal::TooLarge { what, limit, got: extent })
+}
+
+/// Refuses a value of more cells than a program's tensor has.
+pub(crate) fn cells(sizes: &[u32]) -> Result<(), Refusal> {
+    let got = sizes.iter().fold(1_u64, |cells, &size| cells.saturating_mul(u64::from(size)));
+    let (what, limit) = ("number of values of a tensor", MAX_CELLS);
+    if got <= limit { Ok(()) } else { Err(Refusal::TooLarge { what, limit, got }) }
+}
+
+/// Refuses more sites than a program has.
+pub(crate) fn sites(got: usize) -> Result<(), Refusal> {
+    let (what, limit, got) = ("number of sites, with those before,", MAX_SITES, got as u64);
+    if got <= limit { Ok(()) } else { Err(Refusal::TooLarge { what, limit, got }) }
+}
+
+/// Refuses a draft whose tensors are too large together, or take too many products.
+pub(crate) fn check(draft: &Draft) -> Result<(), CompileError> {
+    let (mut all, mut products) = (0_u64, 0_u64);
+    for (site, tensor) in draft.sites.iter().zip(draft.tensors.iter().skip(1)) {
+        let cells = tensor.shape.cells() as u64;
+        all = all.saturating_add(cells);
+        let each = match &site.step {
+            Step::Requant { sum } | Step::Output { sum } => products_of(sum),
+            Step::Max2 { .. } | Step::Copy { .. } => 1,
+        };
+        products = products.saturating_add(cells.saturating_mul(each));
+        for (what, limit, got) in [
+            ("number of cells, with those before,", MAX_ALL_CELLS, all),
+            ("number of products, with those before,", MAX_PRODUCTS, products),
+        ] {
+            if got > limit {
+                return Err(site.refuse(Refusal::TooLarge { what, limit, got }));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Returns the products that one cell of a sum takes.
+fn products_of(sum: &Sum) -> u64 {
+    let of = |term: &SumTerm| match term {
+        SumTerm::Conv(conv) => u64::from(conv.kernel.taps) * u64::from(conv.kernel.channels),
+        SumTerm::Local { .. } => 1,
+        SumTerm::Pick { pick, .. } => pick.taps(),
+    };
+    sum.terms.iter().map(of).fold(0, u64::saturating_add)
+}
+
+/// Returns the cells of some tensors, saturating.
+pub(crate) fn all_cells(shapes: impl Iterator<Item = TensorShape>) -> usize {
+    shapes.map(|shape| shape.cells()).fold(0, usize::saturating_add)
+}
