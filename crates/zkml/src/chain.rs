@@ -27,7 +27,6 @@ pub struct Committed(Transcript);
 
 /// The lookup tree ended at `rho` (steps 2 and 3).
 #[derive(Clone, Debug)]
-#[expect(clippy::exhaustive_structs, reason = "a row of section 3")]
 pub struct Looked {
     transcript: Transcript,
     rho: Vec<K>,
@@ -111,7 +110,6 @@ impl Committed {
 
 impl Looked {
     /// Returns `rho`.
-    #[must_use]
     pub fn rho(&self) -> &[K] {
         &self.rho
     }
@@ -127,13 +125,11 @@ impl Looked {
 
 impl Claimed {
     /// Returns `rho`.
-    #[must_use]
     pub fn rho(&self) -> &[K] {
         &self.rho
     }
 
     /// Returns `lambda_f`.
-    #[must_use]
     pub const fn lambda(&self) -> K {
         self.lambda
     }
@@ -154,13 +150,11 @@ impl Claimed {
 
 impl Layered {
     /// Returns `rho`.
-    #[must_use]
     pub fn rho(&self) -> &[K] {
         &self.rho
     }
 
     /// Returns `tau`.
-    #[must_use]
     pub fn tau(&self) -> &[K] {
         &self.tau
     }
@@ -177,7 +171,6 @@ impl Layered {
 
 impl Ended {
     /// Returns `omega`.
-    #[must_use]
     pub fn omega(&self) -> &[K] {
         &self.omega
     }

@@ -11,7 +11,6 @@ use crate::network::{Net, network};
 /// A proof with everything that a verifier is given.
 pub(crate) struct Case {
     pub(crate) circuit: Circuit,
-    pub(crate) model: ProvingModel,
     pub(crate) inputs: Vec<Vec<i32>>,
     pub(crate) outputs: Vec<Vec<i32>>,
     pub(crate) statement: Statement,
@@ -32,7 +31,7 @@ impl Case {
         let context = if lb == 0 { context(0) } else { [0; 32] };
         let statement = Statement { model: circuit.model_id(), context, lb, io_root: tree.root() };
         let proof = model.prove(&circuit, &statement, &runs).unwrap().encode();
-        Self { circuit, model, inputs, outputs, statement, proof, tree }
+        Self { circuit, inputs, outputs, statement, proof, tree }
     }
 
     pub(crate) fn claim(&self, index: usize) -> Claim<'_> {
