@@ -4,7 +4,7 @@ use assay_zkml::program::{
     Form, Interval, Place, Program, Rule, Segment, Site, Table, TensorShape, Term, Window,
 };
 
-use crate::network::{INT8, Net, conv};
+use crate::network::{INT8, Net, conv, network};
 
 /// One requantisation of the input by `shift` bits through a clamp of `bq`.
 fn requantised(shift: u32, bq: u32) -> Program {
@@ -135,4 +135,49 @@ fn segments_start_at_multiples_of_their_rows() {
         let got = (off - moved) as i64;
         refused(program, Place::Segment(1), Rule::SegmentAlignment, 8, got);
     }
+}
+
+/// N4: `kh OH + kw OW + 16 g T n_w` of each term, `g` being 1 for depthwise.
+#[test]
+fn the_work_of_a_key_is_that_of_its_terms() {
+    let net = network(0);
+    let n_w = net.program.weights.log_weights() as u64;
+    // Rows and columns of taps in the order of sites; then taps times groups of the convolutions.
+    let along =
+        [18 + 15, 2 * (6 + 3), 2 * (3 + 3), 9 + 9, 6 + 6, 2 * (3 + 3), 3 + 3, 2 * (3 + 3), 2];
+    let weighted = 9 + 9 + 2 * 4 + 2 * 9 + 1;
+    let wanted = along.iter().sum::<u64>() + 16 * n_w * weighted;
+    assert_eq!(net.checked().sizes(0).unwrap().work, wanted);
+
+    for (inputs, outputs, groups, counted) in
+        [(4, 8, 4, 4), (8, 4, 4, 4), (4, 4, 4, 1), (4, 4, 1, 1)]
+    {
+        let mut net = Net::new(0, TensorShape::vector(inputs), Vec::new());
+        let segment = net.segment(1, outputs, inputs / groups);
+        let form = conv(0, segment, Window::UNIT, Window::UNIT, groups);
+        let form = Form::new(vec![Term::Conv(form)]);
+        net.site(TensorShape::vector(outputs), Interval::RAW, Site::Output { form });
+        let n_w = net.program.weights.log_weights() as u64;
+        let work = net.checked().sizes(0).unwrap().work;
+        assert_eq!(work, 2 + 16 * counted * n_w, "{inputs} {outputs} {groups}");
+    }
+}
+
+#[test]
+fn tables_at_their_bounds_are_tables() {
+    let most = (assay_zkml::field::MODULUS / 2) as i32;
+    let tables = [
+        Table::Clamp { bq: 5, lo: 0, hi: 0 },
+        Table::Clamp { bq: 5, lo: -3, hi: 0 },
+        Table::Clamp { bq: 5, lo: -most, hi: most },
+        Table::Max2 { kmax: (1 << 17) - 1 },
+        Table::Function { bq: 1, values: vec![most, 0, -most] },
+        Table::Range { bits: 16 },
+    ];
+    for table in tables {
+        assert_eq!(table.check(), Ok(()), "{table:?}");
+    }
+    assert!(Table::Max2 { kmax: 1 << 17 }.check().is_err());
+    assert!(Table::Function { bq: 0, values: vec![most + 1] }.check().is_err());
+    assert!(Table::Function { bq: 0, values: vec![-most - 1] }.check().is_err());
 }
