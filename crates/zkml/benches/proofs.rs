@@ -45,7 +45,7 @@ impl Net {
             advice: AdviceProfile::default(),
             limb_bits: SHIFT,
             tensors: vec![tensor],
-            tables: vec![Table::Range { bits: SHIFT }, Table::Clamp { bq: 4000, lo: 0, hi: 127 }],
+            tables: vec![Table::Range { bits: SHIFT }, Table::Clamp { bq: 8000, lo: 0, hi: 127 }],
             segments: Vec::new(),
             sites: Vec::new(),
             weights: Shape::for_weights(1).unwrap(),

@@ -7,6 +7,7 @@
 //!
 //! A batch is one run for each instance: see [`execute_batch`].
 
+mod conv;
 mod form;
 
 use p3_maybe_rayon::prelude::*;

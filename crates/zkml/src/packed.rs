@@ -16,6 +16,44 @@ pub(crate) const LANES: usize = 8;
 type Words = [u32; LANES];
 type Sums = [u64; LANES];
 
+/// [`LANES`] elements of `F`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct PackedBase(Words);
+
+impl PackedBase {
+    /// Packs up to [`LANES`] elements; the others are 0.
+    #[inline(always)]
+    pub(crate) fn new(values: &[F]) -> Self {
+        let mut words = Words::default();
+        for (word, value) in words.iter_mut().zip(values) {
+            *word = value.to_unique_u32();
+        }
+        Self(words)
+    }
+
+    /// Returns one element in all lanes.
+    pub(crate) fn splat(value: F) -> Self {
+        Self::new(&[value; LANES])
+    }
+
+    #[inline(always)]
+    pub(crate) fn from(values: &[F; LANES]) -> Self {
+        Self::new(values)
+    }
+
+    /// Replaces one element.
+    pub(crate) fn set(&mut self, lane: usize, value: F) {
+        if let Some(word) = self.0.get_mut(lane) {
+            *word = value.to_unique_u32();
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn sub(self, other: Self) -> Self {
+        Self(zip(self.0, other.0, difference))
+    }
+}
+
 /// [`LANES`] elements, coefficient by coefficient.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Packed([Words; DEGREE]);
@@ -64,10 +102,7 @@ impl Packed {
 
     #[inline(always)]
     pub(crate) fn add(self, other: Self) -> Self {
-        self.zip(other, |a, b| {
-            let sum = a + b;
-            sum.min(sum.wrapping_sub(MODULUS))
-        })
+        self.zip(other, sum)
     }
 
     #[inline(always)]
@@ -75,19 +110,79 @@ impl Packed {
         self.zip(other, difference)
     }
 
+    #[inline(always)]
+    pub(crate) fn add_base(self, other: PackedBase) -> Self {
+        let [a0, a1, a2, a3, a4] = self.0;
+        Self([zip(a0, other.0, sum), a1, a2, a3, a4])
+    }
+
     /// The product, by the matrix of [`Factor`](crate::product::Factor).
     #[inline(always)]
     pub(crate) fn mul(self, other: Self) -> Self {
-        let [b0, b1, b2, b3, b4] = other.0;
+        let [r0, r1, r2, r3, r4] = other.rows();
+        let a = self.0;
+        Self([dot(a, r0), dot(a, r1), dot(a, r2), dot(a, r3), dot(a, r4)])
+    }
+
+    /// `a b + c d`, with one reduction for each coefficient.
+    #[inline(always)]
+    pub(crate) fn mul_two([a, b]: [Self; 2], [c, d]: [Self; 2]) -> Self {
+        let [b0, b1, b2, b3, b4] = b.rows();
+        let [d0, d1, d2, d3, d4] = d.rows();
+        let (a, c) = (a.0, c.0);
+        Self([
+            dot_two([a, b0], [c, d0]),
+            dot_two([a, b1], [c, d1]),
+            dot_two([a, b2], [c, d2]),
+            dot_two([a, b3], [c, d3]),
+            dot_two([a, b4], [c, d4]),
+        ])
+    }
+
+    /// `a b + c d` with `b` and `d` in `F`.
+    #[inline(always)]
+    pub(crate) fn scale_two((a, b): (Self, PackedBase), (c, d): (Self, PackedBase)) -> Self {
+        let mut out = Self::default();
+        for ((out, a), c) in out.0.iter_mut().zip(a.0).zip(c.0) {
+            *out = add_product(add_product([0; LANES], a, b.0), c, d.0).map(reduce_small);
+        }
+        out
+    }
+
+    /// `self - sum_i powers_i values_i`, for at most [`MAX_SCALED`] values in `F`.
+    #[inline(always)]
+    pub(crate) fn sub_scaled(self, terms: impl Iterator<Item = (Self, PackedBase)>) -> Self {
+        let mut sums = [[0; LANES]; DEGREE];
+        for (power, value) in terms.take(MAX_SCALED) {
+            for (sums, words) in sums.iter_mut().zip(power.0) {
+                *sums = add_product(*sums, words, value.0);
+            }
+        }
+        self.sub(Self(sums.map(|sums| sums.map(reduce))))
+    }
+
+    /// The matrix of the multiplication by `self`.
+    #[inline(always)]
+    fn rows(self) -> [[Words; DEGREE]; DEGREE] {
+        let [b0, b1, b2, b3, b4] = self.0;
         let sub = |a: Words, b: Words| zip(a, b, difference);
         let (b03, b14, b42) = (sub(b0, b3), sub(b1, b4), sub(b4, b2));
-        Self([
-            dot(self.0, [b0, b4, b3, b2, b14]),
-            dot(self.0, [b1, b0, b4, b3, b2]),
-            dot(self.0, [b2, b14, b03, b42, sub(b3, b14)]),
-            dot(self.0, [b3, b2, b14, b03, b42]),
-            dot(self.0, [b4, b3, b2, b14, b03]),
-        ])
+        [
+            [b0, b4, b3, b2, b14],
+            [b1, b0, b4, b3, b2],
+            [b2, b14, b03, b42, sub(b3, b14)],
+            [b3, b2, b14, b03, b42],
+            [b4, b3, b2, b14, b03],
+        ]
+    }
+
+    /// Replaces one element.
+    pub(crate) fn set(&mut self, lane: usize, value: K) {
+        for (words, coefficient) in self.0.iter_mut().zip(coefficients(&value)) {
+            if let Some(word) = words.get_mut(lane) {
+                *word = coefficient.to_unique_u32();
+            }
+        }
     }
 
     #[inline(always)]
@@ -100,6 +195,38 @@ impl Packed {
     }
 }
 
+/// Returns `sum_i weights_i cells_i`, over packs and over their lanes.
+pub(crate) fn inner_product(weights: &[Packed], cells: &[[F; LANES]]) -> K {
+    pulp::Arch::new().dispatch(InnerProduct { weights, cells }).sum()
+}
+
+struct InnerProduct<'a> {
+    weights: &'a [Packed],
+    cells: &'a [[F; LANES]],
+}
+
+impl pulp::WithSimd for InnerProduct<'_> {
+    type Output = Packed;
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) -> Packed {
+        let mut sums = [[0; LANES]; DEGREE];
+        for (weights, cells) in self.weights.chunks(2).zip(self.cells.chunks(2)) {
+            for (weight, cells) in weights.iter().zip(cells) {
+                let cells = PackedBase::new(cells);
+                for (sums, words) in sums.iter_mut().zip(weight.0) {
+                    *sums = add_product(*sums, words, cells.0);
+                }
+            }
+            // Below `p 2^32` again: two more products have room.
+            for sums in &mut sums {
+                *sums = sums.map(take_off);
+            }
+        }
+        Packed(sums.map(|sums| sums.map(reduce)))
+    }
+}
+
 #[inline(always)]
 fn zip(a: Words, b: Words, operation: impl Fn(u32, u32) -> u32) -> Words {
     let mut out = [0; LANES];
@@ -107,6 +234,13 @@ fn zip(a: Words, b: Words, operation: impl Fn(u32, u32) -> u32) -> Words {
         *out = operation(a, b);
     }
     out
+}
+
+/// `a + b`, both below `p`: the smaller of the two candidates is the one that did not wrap.
+#[inline(always)]
+fn sum(a: u32, b: u32) -> u32 {
+    let sum = a + b;
+    sum.min(sum.wrapping_sub(MODULUS))
 }
 
 /// `a - b`, both below `p`: the smaller of the two candidates is the one that did not wrap.
@@ -123,6 +257,20 @@ fn dot([a0, a1, a2, a3, a4]: [Words; DEGREE], [b0, b1, b2, b3, b4]: [Words; DEGR
     let four = add_product(add_product([0; LANES], a0, b0), a1, b1);
     let four = add_product(add_product(four, a2, b2), a3, b3);
     add_product(four.map(take_off), a4, b4).map(reduce)
+}
+
+/// The same for ten by ten: `p 2^32` and two products are below `2 p 2^32`, which is below `2^64`.
+#[inline(always)]
+fn dot_two([a, b]: [[Words; DEGREE]; 2], [c, d]: [[Words; DEGREE]; 2]) -> Words {
+    let [a0, a1, a2, a3, a4] = a;
+    let [b0, b1, b2, b3, b4] = b;
+    let [c0, c1, c2, c3, c4] = c;
+    let [d0, d1, d2, d3, d4] = d;
+    let four = add_product(add_product([0; LANES], a0, b0), a1, b1);
+    let four = add_product(add_product(four, a2, b2), a3, b3);
+    let six = add_product(add_product(four.map(take_off), a4, b4), c0, d0);
+    let eight = add_product(add_product(six.map(take_off), c1, d1), c2, d2);
+    add_product(add_product(eight.map(take_off), c3, d3), c4, d4).map(reduce)
 }
 
 #[inline(always)]
@@ -144,7 +292,12 @@ fn take_off(sum: u64) -> u64 {
 /// Montgomery's reduction of a sum below `2 p 2^32`.
 #[inline(always)]
 fn reduce(sum: u64) -> u32 {
-    let sum = take_off(sum);
+    reduce_small(take_off(sum))
+}
+
+/// Montgomery's reduction of a sum below `p 2^32`, as that of two products is.
+#[inline(always)]
+fn reduce_small(sum: u64) -> u32 {
     let multiple = low(sum).wrapping_mul(INVERSE_MODULUS);
     difference(high(sum), high(u64::from(multiple) * u64::from(MODULUS)))
 }
@@ -158,6 +311,9 @@ fn high(value: u64) -> u32 {
 fn low(value: u64) -> u32 {
     u32::try_from(value & u64::from(u32::MAX)).unwrap_or(0)
 }
+
+/// Most terms of [`Packed::sub_scaled`]: four products are below `2 p 2^32`.
+pub(crate) const MAX_SCALED: usize = 4;
 
 /// `p^-1` modulo `2^32`.
 const INVERSE_MODULUS: u32 = 0x8100_0001;
@@ -191,10 +347,41 @@ mod tests {
             other.rotate_left(shift);
             for (a, b) in values.chunks(LANES).zip(other.chunks(LANES)) {
                 let (left, right) = (Packed::new(a), Packed::new(b));
-                let results = [left.add(right), left.sub(right), left.mul(right)];
+                let two = Packed::mul_two([left, right], [left, left]);
+                let results = [left.add(right), left.sub(right), left.mul(right), two];
                 let results = results.map(|packed| packed.unpack());
                 for (lane, (&a, &b)) in a.iter().zip(b).enumerate() {
-                    assert_eq!(results.map(|result| result[lane]), [a + b, a - b, a * b]);
+                    let wanted = [a + b, a - b, a * b, a * b + a * a];
+                    assert_eq!(results.map(|result| result[lane]), wanted);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn operations_with_the_base_are_those_of_the_field() {
+        let values = values();
+        for shift in 0..values.len() {
+            let mut other = values.clone();
+            other.rotate_left(shift);
+            for (a, b) in values.chunks(LANES).zip(other.chunks(LANES)) {
+                let base: Vec<F> = b.iter().map(|b| coefficients(b)[shift % DEGREE]).collect();
+                let (left, right) = (Packed::new(a), PackedBase::new(&base));
+                let other = Packed::new(b);
+                let two = Packed::scale_two((left, right), (other, right));
+                let scaled = left.sub_scaled([(left, right), (other, right)].into_iter());
+                let most = left.sub_scaled([(left, right); MAX_SCALED].into_iter());
+                let results = [left.add_base(right), two, scaled, most];
+                let results = results.map(|packed| packed.unpack());
+                let four = F::from_usize(MAX_SCALED);
+                for (lane, ((&a, &b), &f)) in a.iter().zip(b).zip(&base).enumerate() {
+                    let two = (a + b) * f;
+                    let wanted = [a + f, two, a - two, a - a * f * four];
+                    assert_eq!(results.map(|result| result[lane]), wanted);
+                }
+                let differences = Packed::default().add_base(right.sub(PackedBase::splat(base[0])));
+                for (lane, &f) in base.iter().enumerate() {
+                    assert_eq!(differences.unpack()[lane], K::from(f - base[0]));
                 }
             }
         }
@@ -209,5 +396,10 @@ mod tests {
         assert!(back[values.len()..].iter().all(|&value| value == K::ZERO));
         assert_eq!(packed.iter().map(Packed::sum).sum::<K>(), values.iter().copied().sum::<K>());
         assert_eq!(Packed::splat(values[3]).unpack(), [values[3]; LANES]);
+        let mut changed = packed[0];
+        changed.set(2, values[9]);
+        let mut wanted = packed[0].unpack();
+        wanted[2] = values[9];
+        assert_eq!(changed.unpack(), wanted);
     }
 }

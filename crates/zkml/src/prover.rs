@@ -4,6 +4,7 @@
 //! challenge comes from it.
 
 use p3_field::PrimeCharacteristicRing;
+use p3_maybe_rayon::prelude::*;
 use thiserror::Error;
 
 use crate::advice::{self, AdviceError, AdviceProof, CommittedAdvice};
@@ -14,7 +15,7 @@ use crate::execute::Execution;
 use crate::field::K;
 use crate::layers::{self, LayerEnds, LayerError, LayerStatement};
 use crate::lookups::{self, LookupProof, ProveError as LookupError};
-use crate::multilinear::{ArityError, evaluate, same_length};
+use crate::multilinear::{ArityError, evaluate_column, same_length};
 use crate::program::{CheckedProgram, Descriptor, DescriptorError, ProgramError};
 use crate::proof::{Proof, SentEnds};
 use crate::statement::Statement;
@@ -230,13 +231,16 @@ fn claim(
     // A public input larger than `rho` stands in no form as it is: nobody asks for its value.
     let at_rho = |column: &[_]| match lg(column.len()) {
         arity if arity > rho.len() => Ok(K::ZERO),
-        arity => evaluate(column, last(rho, arity)),
+        arity => evaluate_column(column, last(rho, arity)),
     };
     let committed = witness.committed(columns);
-    let virtuals = witness.virtuals.iter().flatten();
+    let virtuals: Vec<_> = witness.virtuals.iter().flatten().collect();
     let mut values = ClaimedValues {
-        columns: committed.into_iter().map(at_rho).collect::<Result<_, _>>()?,
-        virtuals: virtuals.map(|column| at_rho(column)).collect::<Result<_, _>>()?,
+        columns: committed.into_par_iter().map(at_rho).collect::<Result<_, _>>()?,
+        virtuals: virtuals
+            .into_par_iter()
+            .map(|column| at_rho(column))
+            .collect::<Result<_, _>>()?,
         outputs: Vec::new(),
     };
     let ends = [witness.tensors.first(), witness.tensors.last()];
@@ -282,9 +286,9 @@ fn instance_values(
     let point = own.get(..own.len().saturating_sub(lb as usize)).unwrap_or_default();
     let slice = |b: usize| {
         let cells: Vec<_> = column.iter().skip(b).step_by(1 << lb).copied().collect();
-        evaluate(&cells, point)
+        evaluate_column(&cells, point)
     };
-    (0..1 << lb).map(slice).collect()
+    (0..1_usize << lb).into_par_iter().map(slice).collect()
 }
 
 /// Step 10.

@@ -1,20 +1,20 @@
 //! Values of a form, term by term (section 2.3).
 
+use super::conv::Reader;
 use crate::program::{
-    AxisMap, Conv, Form, Outside, Pick, Program, Segment, Tensor, TensorShape, Term, Window,
-    weight_run,
+    AxisMap, Form, Outside, Pick, Program, Tensor, TensorShape, Term, weight_run,
 };
 
 /// A tensor with its type.
 #[derive(Clone, Copy)]
-struct Operand<'a> {
-    tensor: Tensor,
-    values: &'a [i32],
+pub(super) struct Operand<'a> {
+    pub(super) tensor: Tensor,
+    pub(super) values: &'a [i32],
 }
 
 impl<'a> Operand<'a> {
     /// The channels of cell `(y, x)`, which is inside.
-    fn pixel(&self, y: usize, x: usize) -> &'a [i32] {
+    pub(super) fn pixel(&self, y: usize, x: usize) -> &'a [i32] {
         let TensorShape { x: width, c, .. } = self.tensor.shape;
         let start = (y * width as usize + x) * c as usize;
         self.values.get(start..start + c as usize).unwrap_or_default()
@@ -48,7 +48,7 @@ pub(super) fn evaluate_form(
             (Term::Conv(conv), Some(input)) => {
                 let segment = program.segments.get(conv.segment as usize);
                 if let Some(segment) = segment {
-                    add_conv(conv, segment, weights, input, output, &mut sums);
+                    Reader { conv, segment, weights, input, output }.add_to(&mut sums);
                 }
             }
             (Term::Pick(pick), Some(input)) => add_pick(pick, input, output, &mut sums),
@@ -70,64 +70,11 @@ pub(super) fn evaluate_form(
 }
 
 /// Adds within `i64`: a sum held at its end is far outside what an accumulator may be.
-const fn add(sum: &mut i64, value: i64) {
+pub(super) const fn add(sum: &mut i64, value: i64) {
     *sum = sum.saturating_add(value);
 }
 
-fn add_conv(
-    conv: &Conv,
-    segment: &Segment,
-    weights: &[i16],
-    input: Operand<'_>,
-    output: TensorShape,
-    sums: &mut [i64],
-) {
-    let rows = reads(&conv.y, output.y, input.tensor.shape.y);
-    let columns = reads(&conv.x, output.x, input.tensor.shape.x);
-    let groups = conv.groups as usize;
-    let group_inputs = input.tensor.shape.c as usize / groups;
-    let group_outputs = output.c as usize / groups;
-    let pixels = sums.chunks_exact_mut(output.c as usize);
-    let places = rows.iter().flat_map(|row| columns.iter().map(move |column| (row, column)));
-    for (pixel, (row, column)) in pixels.zip(places) {
-        for (dy, y) in row {
-            for (dx, x) in column {
-                let cells = input.pixel(*y, *x);
-                let tap = dy * conv.x.taps + dx;
-                let first = segment.index(0, tap, conv.c_off);
-                let step = 1_usize << segment.log_channels;
-                let kernel = weight_run(weights, first, step * segment.outputs as usize);
-                let by_group = pixel.chunks_mut(group_outputs);
-                let kernels = kernel.chunks(step * group_outputs);
-                let groups = by_group.zip(cells.chunks(group_inputs)).zip(kernels);
-                for ((sums, cells), kernel) in groups {
-                    for (sum, row) in sums.iter_mut().zip(kernel.chunks(step)) {
-                        add(sum, dot(row, cells));
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// At most `2^20` products below `2^15 2^9`: no overflow.
-fn dot(weights: &[i16], cells: &[i32]) -> i64 {
-    weights.iter().zip(cells).map(|(&w, &x)| i64::from(w) * i64::from(x)).sum()
-}
-
-/// For each output index along an axis, its taps that are inside, with the index that they read.
-fn reads(window: &Window, outputs: u32, extent: u32) -> Vec<Vec<(u32, usize)>> {
-    let inside = |o: u32| {
-        (0..window.taps).filter_map(move |tap| {
-            let step = i64::from(o) * i64::from(window.stride);
-            let at = step + i64::from(tap) * i64::from(window.dilation) - i64::from(window.pad);
-            Some((tap, inside(at, extent)?))
-        })
-    };
-    (0..outputs).map(|o| inside(o).collect()).collect()
-}
-
-fn inside(at: i64, extent: u32) -> Option<usize> {
+pub(super) fn inside(at: i64, extent: u32) -> Option<usize> {
     usize::try_from(at).ok().filter(|at| *at < extent as usize)
 }
 

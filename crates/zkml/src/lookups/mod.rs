@@ -10,19 +10,23 @@
 //! | `table` | the rows of a table, and the verifier's evaluation of them |
 //! | `layout` | which leaf of the tree belongs to what |
 //! | `multiplicity` | how often each row is used |
-//! | `leaves`, `tree`, `rounds`, `prove` | the prover |
+//! | `leaves`, `tree` | the fractions, from the leaves to the root |
+//! | `rounds`, `rows`, `quads`, `eq`, `prove` | the prover's way back |
 //! | `proof` | the messages and their one encoding |
 //! | `verify` | the verifier, which uses nothing of the prover |
 //!
 //! The caller absorbs the commitment to all columns and multiplicities first; [`prove()`] and
 //! [`verify()`] then draw `alpha, beta` from the transcript.
 
+mod eq;
 mod layout;
 mod leaves;
 mod multiplicity;
 mod proof;
 mod prove;
+mod quads;
 mod rounds;
+mod rows;
 mod table;
 mod tree;
 mod verify;

@@ -1,6 +1,5 @@
 //! The prover's walk from the root of the tree to its leaves (section 5).
 
-use p3_field::PrimeCharacteristicRing;
 use thiserror::Error;
 
 use super::Challenges;
@@ -9,7 +8,7 @@ use super::leaves::Leaves;
 use super::multiplicity::check_tuples;
 use super::proof::{LevelProof, LookupProof};
 use super::rounds::{Start, prove_leaves, prove_stored};
-use super::tree::{Fraction, build};
+use super::tree::build;
 use super::verify::LeafValues;
 use crate::field::{F, K};
 use crate::multilinear::{ArityError, evaluate, same_length};
@@ -104,11 +103,11 @@ pub(super) fn prove_tree(
     transcript: &mut Transcript,
 ) -> Result<ProvedLookups, ProveError> {
     let mut levels = build(leaves);
-    let root_denominator = single(&levels.pop().unwrap_or_default())[1];
+    let [_, root_denominator] = levels.pop().map(|level| level.root()).unwrap_or_default();
     transcript.absorb_k(Label::LookupRoot, &[root_denominator]);
-    let top = levels.pop().unwrap_or_default();
-    let (left, right) = top.split_at(top.len() / 2);
-    let ([n0, d0], [n1, d1]) = (single(left), single(right));
+    let top = levels.pop();
+    let node = |index| top.as_ref().map(|level| level.node(index)).unwrap_or_default();
+    let ([n0, d0], [n1, d1]) = (node(0), node(1));
     let children = [n0, n1, d0, d1];
     transcript.absorb_k(Label::LookupChildren, &children);
     let mut proofs = vec![LevelProof { rounds: Vec::new(), children }];
@@ -133,8 +132,4 @@ fn descend([n0, n1, d0, d1]: [K; 4], end: Vec<K>, transcript: &mut Transcript) -
     let mu = transcript.sample_k();
     let claims = [n0 + mu * (n1 - n0), d0 + mu * (d1 - d0)];
     (claims, [vec![mu], end].concat())
-}
-
-fn single(level: &[Fraction]) -> Fraction {
-    level.first().copied().unwrap_or([K::ZERO; 2])
 }

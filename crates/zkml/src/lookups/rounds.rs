@@ -6,34 +6,24 @@
 //! `q(0)` and the leading coefficient of `q`, and `q(1)` follows from the claim.
 
 use p3_field::{Field, PrimeCharacteristicRing};
-use p3_maybe_rayon::prelude::*;
 
-use super::leaves::{Block, Leaf, Leaves};
+use super::eq::SplitEq;
+use super::leaves::Leaves;
 use super::proof::LevelProof;
 use super::prove::ProveError;
-use super::tree::{BLOCK, Fraction};
+use super::quads::LeafRound;
+use super::rows::{Rows, Sums};
+use super::tree::Level;
 use crate::field::K;
-use crate::multilinear::eq_table;
-use crate::product::{Factor, mul};
 use crate::transcript::{Label, Transcript};
 
-/// `m0, n1, d0, d1` at one point of the cube.
-type Row = [K; 4];
-
-/// `q(0)` and the leading coefficient of `q`.
-type Sums = [K; 2];
-
-/// Proves level `k` over nodes that are stored; returns the messages and the point.
+/// Proves a level over nodes that are stored; returns the messages and the point.
 pub(super) fn prove_stored(
-    level: &[Fraction],
+    level: &Level,
     start: Start<'_>,
     transcript: &mut Transcript,
 ) -> Result<(LevelProof, Vec<K>), ProveError> {
-    let (left, right) = level.split_at(level.len() / 2);
-    let lambda = Factor::new(start.lambda);
-    let row = |(&[n0, d0], &[n1, d1]): (&Fraction, &Fraction)| [n0 + lambda.times(d0), n1, d0, d1];
-    let rows = left.par_iter().zip(right).with_min_len(BLOCK).map(row).collect();
-    Rounds::new(start).finish(rows, transcript)
+    Rounds::new(start).finish(Rows::of_level(level, start.lambda), transcript)
 }
 
 /// Proves the last level, whose children are the leaves: the first round makes them twice.
@@ -42,22 +32,10 @@ pub(super) fn prove_leaves(
     start: Start<'_>,
     transcript: &mut Transcript,
 ) -> Result<(LevelProof, Vec<K>), ProveError> {
-    let lambda = start.lambda;
     let mut rounds = Rounds::new(start);
-    let quarter = 1 << (leaves.log_leaves() - 2);
-    let width = rounds.eq.low.len();
-    let sums = rounds.eq.high.par_iter().enumerate().map(|(index, &high)| {
-        let quads = LeafQuads::new(leaves, quarter, index * width, width);
-        scale(quads.sums(&rounds.eq.low, lambda), high)
-    });
-    let sums = sums.reduce(|| [K::ZERO; 2], add);
-    let challenge = rounds.next(sums, transcript)?;
-    let mut rows = vec![[K::ZERO; 4]; quarter];
-    rows.par_chunks_mut(BLOCK).enumerate().for_each(|(index, rows)| {
-        let quads = LeafQuads::new(leaves, quarter, index * BLOCK, rows.len());
-        quads.fold(lambda, challenge, rows);
-    });
-    rounds.finish(rows, transcript)
+    let first = LeafRound::new(leaves, start.lambda);
+    let challenge = rounds.next(first.sums(&rounds.eq), transcript)?;
+    rounds.finish(first.fold(challenge), transcript)
 }
 
 /// The claim that a level starts from.
@@ -100,14 +78,17 @@ impl<'a> Rounds<'a> {
     /// Runs the rounds that are left over `rows` and sends the children's values.
     fn finish(
         mut self,
-        mut rows: Vec<Row>,
+        mut rows: Rows,
         transcript: &mut Transcript,
     ) -> Result<(LevelProof, Vec<K>), ProveError> {
-        while rows.len() > 1 {
-            let challenge = self.next(sum_rows(&rows, &self.eq), transcript)?;
-            fold_rows(&mut rows, challenge);
-        }
-        let [m0, n1, d0, d1] = rows.first().copied().unwrap_or_default();
+        let mut sums = rows.sums(&self.eq);
+        let [m0, n1, d0, d1] = loop {
+            if let Some(row) = rows.last() {
+                break row;
+            }
+            let challenge = self.next(sums, transcript)?;
+            (rows, sums) = rows.fold(challenge, &self.eq);
+        };
         self.proof.children = [m0 - self.lambda * d0, n1, d0, d1];
         transcript.absorb_k(Label::LookupChildren, &self.proof.children);
         Ok((self.proof, self.point))
@@ -132,124 +113,4 @@ impl<'a> Rounds<'a> {
         self.eq.drop_first();
         Ok(challenge)
     }
-}
-
-/// `eq(r, x)` as `high[x / low.len()] low[x % low.len()]`.
-struct SplitEq {
-    high: Vec<K>,
-    low: Vec<K>,
-}
-
-impl SplitEq {
-    fn new(r: &[K]) -> Self {
-        let (high, low) = r.split_at(r.len().saturating_sub(BLOCK.ilog2() as usize));
-        Self { high: eq_table(high), low: eq_table(low) }
-    }
-
-    /// Drops the first coordinate: `eq` summed over it is 1.
-    fn drop_first(&mut self) {
-        let table = if self.high.len() > 1 { &mut self.high } else { &mut self.low };
-        let half = table.len() / 2;
-        let (left, right) = table.split_at_mut(half);
-        left.iter_mut().zip(right).for_each(|(left, right)| *left += *right);
-        table.truncate(half.max(1));
-    }
-}
-
-fn sum_rows(rows: &[Row], eq: &SplitEq) -> Sums {
-    let (left, right) = rows.split_at(rows.len() / 2);
-    let width = eq.low.len();
-    let blocks = left.par_chunks(width).zip(right.par_chunks(width)).zip(&eq.high);
-    let sums = blocks.map(|((left, right), &high)| {
-        let mut sums = [K::ZERO; 2];
-        for ((left, right), &weight) in left.iter().zip(right).zip(&eq.low) {
-            let [m0, n1, d0, d1] = *left;
-            let [m0_next, n1_next, d0_next, d1_next] = *right;
-            let slope = [m0_next - m0, n1_next - n1, d0_next - d0, d1_next - d1];
-            sums = add(sums, scale([product(*left), product(slope)], weight));
-        }
-        scale(sums, high)
-    });
-    sums.reduce(|| [K::ZERO; 2], add)
-}
-
-fn fold_rows(rows: &mut Vec<Row>, challenge: K) {
-    let half = rows.len() / 2;
-    let challenge = Factor::new(challenge);
-    let (left, right) = rows.split_at_mut(half);
-    left.par_iter_mut().zip(right).with_min_len(BLOCK).for_each(|(left, right)| {
-        for (left, right) in left.iter_mut().zip(right) {
-            *left += challenge.times(*right - *left);
-        }
-    });
-    rows.truncate(half);
-}
-
-/// The leaves under some consecutive points of the first round: at `x` and `x + quarter`, each with
-/// its left and its right child.
-struct LeafQuads {
-    blocks: [Block; 4],
-}
-
-impl LeafQuads {
-    fn new(leaves: &Leaves<'_>, quarter: usize, first: usize, count: usize) -> Self {
-        let block = |part: usize| {
-            let first = part * quarter + first;
-            leaves.block(first..first + count)
-        };
-        Self { blocks: [block(0), block(1), block(2), block(3)] }
-    }
-
-    /// The numerators and denominators of `n0, n1, d0, d1` at `x`, and at `x + quarter`.
-    fn iter(&self) -> impl Iterator<Item = ([Leaf; 2], [Leaf; 2])> {
-        let [left, left_next, right, right_next] = &self.blocks;
-        left.iter().zip(right.iter()).zip(left_next.iter().zip(right_next.iter())).map(
-            |((left, right), (left_next, right_next))| ([left, right], [left_next, right_next]),
-        )
-    }
-
-    fn sums(&self, weights: &[K], lambda: K) -> Sums {
-        let lambda = &Factor::new(lambda);
-        let mut sums = [K::ZERO; 2];
-        for ((here, next), &weight) in self.iter().zip(weights) {
-            let [(n0, d0), (n1, d1)] = here;
-            let [(n0_next, d0_next), (n1_next, d1_next)] = next;
-            let slope = [(n0_next - n0, d0_next - d0), (n1_next - n1, d1_next - d1)];
-            let values = [leaf_product(here, lambda), leaf_product(slope, lambda)];
-            sums = add(sums, scale(values, weight));
-        }
-        sums
-    }
-
-    fn fold(&self, lambda: K, challenge: K, rows: &mut [Row]) {
-        let (lambda, factor) = (Factor::new(lambda), Factor::new(challenge));
-        for ((here, next), row) in self.iter().zip(rows) {
-            let [(n0, d0), (n1, d1)] = here;
-            let [(n0_next, d0_next), (n1_next, d1_next)] = next;
-            let n0 = challenge * (n0_next - n0) + n0;
-            let n1 = challenge * (n1_next - n1) + n1;
-            let d0 = d0 + factor.times(d0_next - d0);
-            let d1 = d1 + factor.times(d1_next - d1);
-            *row = [n0 + lambda.times(d0), n1, d0, d1];
-        }
-    }
-}
-
-/// `m0 d1 + n1 d0`.
-fn product([m0, n1, d0, d1]: Row) -> K {
-    mul(m0, d1) + mul(n1, d0)
-}
-
-/// The same with numerators in `F`: `n0 d1 + n1 d0 + lambda d0 d1`.
-fn leaf_product([(n0, d0), (n1, d1)]: [Leaf; 2], lambda: &Factor) -> K {
-    mul(lambda.times(d0) + n0, d1) + d0 * n1
-}
-
-fn add([a, b]: Sums, [c, d]: Sums) -> Sums {
-    [a + c, b + d]
-}
-
-fn scale([a, b]: Sums, by: K) -> Sums {
-    let by = Factor::new(by);
-    [by.times(a), by.times(b)]
 }

@@ -3,52 +3,137 @@
 //! Node `i` of a level of `2^k` nodes has children `i` and `i + 2^k`: a level's first half are the
 //! left children, its second half the right ones.
 
-use p3_field::PrimeCharacteristicRing;
 use p3_maybe_rayon::prelude::*;
 
-use super::leaves::Leaves;
+use super::leaves::{Block, Leaves};
 use crate::field::K;
+use crate::packed::{LANES, Packed};
 use crate::product::{Factor, mul};
 
 /// A fraction: numerator, denominator.
 pub(super) type Fraction = [K; 2];
 
-/// Nodes worked on at a time.
-pub(super) const BLOCK: usize = 1 << 10;
+/// Nodes worked on at a time, in packs.
+pub(super) const BLOCK: usize = 128;
+
+/// The nodes of a level.
+pub(super) enum Level {
+    /// At least two packs.
+    Long(Vec<[Packed; 2]>),
+    Short(Vec<Fraction>),
+}
 
 /// Returns the levels of `2^(nL-1)`, ..., 2 and 1 nodes, in this order.
-pub(super) fn build(leaves: &Leaves<'_>) -> Vec<Vec<Fraction>> {
-    let mut levels = vec![above_leaves(leaves)];
-    while let Some(last) = levels.last().filter(|last| last.len() > 1) {
-        let above = above(last);
-        levels.push(above);
+pub(super) fn build(leaves: &Leaves<'_>) -> Vec<Level> {
+    let mut level = Level::Long(above_leaves(leaves));
+    let mut levels = Vec::with_capacity(leaves.log_leaves());
+    while let Some(above) = level.above() {
+        levels.push(level);
+        level = above;
     }
+    levels.push(level);
     levels
 }
 
-fn above_leaves(leaves: &Leaves<'_>) -> Vec<Fraction> {
-    let half = 1 << (leaves.log_leaves() - 1);
-    let mut level = vec![[K::ZERO; 2]; half];
-    level.par_chunks_mut(BLOCK).enumerate().for_each(|(index, nodes)| {
-        let start = index * BLOCK;
-        let left = leaves.block(start..start + nodes.len());
-        let right = leaves.block(half + start..half + start + nodes.len());
-        for (node, ((n0, d0), (n1, d1))) in nodes.iter_mut().zip(left.iter().zip(right.iter())) {
-            // Numerators are in F: no product of two elements of K for them.
-            *node = [d1 * n0 + d0 * n1, mul(d0, d1)];
+impl Level {
+    /// Returns the single node of the root's level.
+    pub(super) fn root(&self) -> Fraction {
+        self.node(0)
+    }
+
+    /// Returns a node of a level of at most eight.
+    pub(super) fn node(&self, index: usize) -> Fraction {
+        match self {
+            Self::Short(nodes) => nodes.get(index).copied().unwrap_or_default(),
+            Self::Long(_) => Fraction::default(),
         }
+    }
+
+    fn above(&self) -> Option<Self> {
+        match self {
+            Self::Short(nodes) if nodes.len() < 2 => None,
+            Self::Short(nodes) => {
+                let (left, right) = nodes.split_at(nodes.len() / 2);
+                Some(Self::Short(left.iter().zip(right).map(add).collect()))
+            }
+            Self::Long(nodes) => {
+                let (left, right) = nodes.split_at(nodes.len() / 2);
+                let mut above = vec![[Packed::default(); 2]; left.len()];
+                let arch = pulp::Arch::new();
+                let children = left.par_chunks(BLOCK).zip(right.par_chunks(BLOCK));
+                above.par_chunks_mut(BLOCK).zip(children).for_each(|(nodes, (left, right))| {
+                    arch.dispatch(Add { left, right, nodes });
+                });
+                Some(match above.as_slice() {
+                    [[numerators, denominators]] => {
+                        let pairs = numerators.unpack().into_iter().zip(denominators.unpack());
+                        Self::Short(pairs.map(|(n, d)| [n, d]).collect())
+                    }
+                    _ => Self::Long(above),
+                })
+            }
+        }
+    }
+}
+
+fn add((&[n0, d0], &[n1, d1]): (&Fraction, &Fraction)) -> Fraction {
+    let right = Factor::new(d1);
+    [right.times(n0) + mul(n1, d0), right.times(d0)]
+}
+
+fn above_leaves(leaves: &Leaves<'_>) -> Vec<[Packed; 2]> {
+    let half = 1 << (leaves.log_leaves() - 1);
+    let mut level = vec![[Packed::default(); 2]; half / LANES];
+    let arch = pulp::Arch::new();
+    level.par_chunks_mut(BLOCK).enumerate().for_each(|(index, nodes)| {
+        let (start, count) = (index * BLOCK * LANES, nodes.len() * LANES);
+        let left = leaves.block(start..start + count);
+        let right = leaves.block(half + start..half + start + count);
+        arch.dispatch(AddLeaves { left, right, nodes });
     });
     level
 }
 
-fn above(level: &[Fraction]) -> Vec<Fraction> {
-    let (left, right) = level.split_at(level.len() / 2);
-    let add = |(&[n0, d0], &[n1, d1]): (&Fraction, &Fraction)| {
-        let right = Factor::new(d1);
-        [right.times(n0) + mul(n1, d0), right.times(d0)]
-    };
-    if left.len() < BLOCK {
-        return left.iter().zip(right).map(add).collect();
+// Each of these is compiled once for each vector width that the processor may have.
+
+struct Add<'a> {
+    left: &'a [[Packed; 2]],
+    right: &'a [[Packed; 2]],
+    nodes: &'a mut [[Packed; 2]],
+}
+
+impl pulp::WithSimd for Add<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        for (node, (&[n0, d0], &[n1, d1])) in
+            self.nodes.iter_mut().zip(self.left.iter().zip(self.right))
+        {
+            *node = [Packed::mul_two([n0, d1], [n1, d0]), d0.mul(d1)];
+        }
     }
-    left.par_iter().zip(right).map(add).collect()
+}
+
+struct AddLeaves<'a> {
+    left: Block,
+    right: Block,
+    nodes: &'a mut [[Packed; 2]],
+}
+
+impl pulp::WithSimd for AddLeaves<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        let ones = self.left.ones && self.right.ones;
+        let denominators = self.left.denominators.iter().zip(&self.right.denominators);
+        let numerators = self.left.numerators.iter().zip(&self.right.numerators);
+        for ((node, (&d0, &d1)), (&n0, &n1)) in
+            self.nodes.iter_mut().zip(denominators).zip(numerators)
+        {
+            let numerator = if ones { d0.add(d1) } else { Packed::scale_two((d1, n0), (d0, n1)) };
+            *node = [numerator, d0.mul(d1)];
+        }
+    }
 }

@@ -4,11 +4,13 @@
 //! an index, as in `p3-multilinear-util`. All closed forms cost `O(n)` multiplications for a point
 //! of `n` coordinates and are what the verifier uses in place of sums of `2^n` terms.
 
+mod base;
 mod closed;
 
 use p3_field::{Algebra, PrimeCharacteristicRing};
 use thiserror::Error;
 
+pub(crate) use self::base::evaluate_column;
 pub use self::closed::{eq_lt, lt, mask, shift, shift3};
 use crate::field::K;
 
