@@ -36,11 +36,6 @@ impl PackedBase {
         Self::new(&[value; LANES])
     }
 
-    #[inline(always)]
-    pub(crate) fn from(values: &[F; LANES]) -> Self {
-        Self::new(values)
-    }
-
     /// Replaces one element.
     pub(crate) fn set(&mut self, lane: usize, value: F) {
         if let Some(word) = self.0.get_mut(lane) {
@@ -149,16 +144,14 @@ impl Packed {
         out
     }
 
-    /// `self - sum_i powers_i values_i`, for at most [`MAX_SCALED`] values in `F`.
+    /// The product with elements of `F`.
     #[inline(always)]
-    pub(crate) fn sub_scaled(self, terms: impl Iterator<Item = (Self, PackedBase)>) -> Self {
-        let mut sums = [[0; LANES]; DEGREE];
-        for (power, value) in terms.take(MAX_SCALED) {
-            for (sums, words) in sums.iter_mut().zip(power.0) {
-                *sums = add_product(*sums, words, value.0);
-            }
+    pub(crate) fn scale(self, other: PackedBase) -> Self {
+        let mut out = Self::default();
+        for (out, a) in out.0.iter_mut().zip(self.0) {
+            *out = add_product([0; LANES], a, other.0).map(reduce_small);
         }
-        self.sub(Self(sums.map(|sums| sums.map(reduce))))
+        out
     }
 
     /// The matrix of the multiplication by `self`.
@@ -312,9 +305,6 @@ fn low(value: u64) -> u32 {
     u32::try_from(value & u64::from(u32::MAX)).unwrap_or(0)
 }
 
-/// Most terms of [`Packed::sub_scaled`]: four products are below `2 p 2^32`.
-pub(crate) const MAX_SCALED: usize = 4;
-
 /// `p^-1` modulo `2^32`.
 const INVERSE_MODULUS: u32 = 0x8100_0001;
 const _: () = assert!(INVERSE_MODULUS.wrapping_mul(MODULUS) == 1);
@@ -369,14 +359,10 @@ mod tests {
                 let (left, right) = (Packed::new(a), PackedBase::new(&base));
                 let other = Packed::new(b);
                 let two = Packed::scale_two((left, right), (other, right));
-                let scaled = left.sub_scaled([(left, right), (other, right)].into_iter());
-                let most = left.sub_scaled([(left, right); MAX_SCALED].into_iter());
-                let results = [left.add_base(right), two, scaled, most];
+                let results = [left.add_base(right), two, left.scale(right)];
                 let results = results.map(|packed| packed.unpack());
-                let four = F::from_usize(MAX_SCALED);
                 for (lane, ((&a, &b), &f)) in a.iter().zip(b).zip(&base).enumerate() {
-                    let two = (a + b) * f;
-                    let wanted = [a + f, two, a - two, a - a * f * four];
+                    let wanted = [a + f, (a + b) * f, a * f];
                     assert_eq!(results.map(|result| result[lane]), wanted);
                 }
                 let differences = Packed::default().add_base(right.sub(PackedBase::splat(base[0])));

@@ -159,12 +159,11 @@ impl pulp::WithSimd for Denominators<'_> {
 
     #[inline(always)]
     fn with_simd<S: pulp::Simd>(self, _: S) {
-        for (pack, out) in self.out.iter_mut().enumerate() {
-            let terms = self.columns.iter().map(|&(power, column)| {
-                let cells = column.get(pack).map(PackedBase::from);
-                (power, cells.unwrap_or_default())
-            });
-            *out = self.base.sub_scaled(terms);
+        self.out.fill(self.base);
+        for &(power, column) in self.columns {
+            for (out, cells) in self.out.iter_mut().zip(column) {
+                *out = out.sub(power.scale(PackedBase::new(cells)));
+            }
         }
     }
 }

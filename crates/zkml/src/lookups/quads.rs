@@ -164,22 +164,26 @@ impl pulp::WithSimd for Fold<'_> {
 
     #[inline(always)]
     fn with_simd<S: pulp::Simd>(self, _: S) {
-        let (zero, one) = (PackedBase::default(), PackedBase::splat(F::ONE));
-        let quads = numerators(self.blocks).zip(denominators(self.blocks));
-        for (row, (n, [d0, d0_next, d1, d1_next])) in self.rows.iter_mut().zip(quads) {
+        for (row, [d0, d0_next, d1, d1_next]) in self.rows.iter_mut().zip(denominators(self.blocks))
+        {
             let d0 = d0.add(d0_next.sub(d0).mul(self.challenge));
             let d1 = d1.add(d1_next.sub(d1).mul(self.challenge));
-            let m0 = d0.mul(self.lambda);
-            *row = if self.ones {
-                [m0.add_base(one), Packed::default().add_base(one), d0, d1]
-            } else {
-                let [n0, n0_next, n1, n1_next] = n;
-                let bound = |n: PackedBase, next: PackedBase| {
-                    let steps = (self.challenge, next.sub(n));
-                    Packed::scale_two(steps, (self.challenge, zero)).add_base(n)
-                };
-                [m0.add(bound(n0, n0_next)), bound(n1, n1_next), d0, d1]
-            };
+            *row = [d0.mul(self.lambda), Packed::default(), d0, d1];
+        }
+        // Loops of their own: a body that is too long is not compiled to vectors.
+        if self.ones {
+            let one = PackedBase::splat(F::ONE);
+            for [m0, n1, ..] in self.rows {
+                *m0 = m0.add_base(one);
+                *n1 = n1.add_base(one);
+            }
+            return;
+        }
+        for ([m0, n1, ..], [n0, n0_next, n, n_next]) in
+            self.rows.iter_mut().zip(numerators(self.blocks))
+        {
+            *m0 = m0.add(self.challenge.scale(n0_next.sub(n0)).add_base(n0));
+            *n1 = self.challenge.scale(n_next.sub(n)).add_base(n);
         }
     }
 }
