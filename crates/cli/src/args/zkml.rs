@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Subcommand};
 
 const INPUT: &str = "\
-INPUT.json is {\"input_data\": [[...], ...]}: one flattened list for each inference. Several are one batch
-under one proof; whoever verifies it sees all of them.";
+INPUT.json is {\"input_data\": [[...], ...]}: one flattened list for each inference. Several are one
+batch under one proof; whoever verifies it sees all of them.";
 
 const CODES: &str = "\
 Exit codes:
