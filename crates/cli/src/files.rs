@@ -67,6 +67,37 @@ pub(crate) fn replace(path: &Path, content: &[u8], readers: Readers) -> Result<(
     sync_folder(path)
 }
 
+/// How much of two files shows that they are of one kind.
+const KIND: usize = 16;
+
+/// Writes a file, in place of nothing, of an empty file, or of one of its own kind: that begins with
+/// the same bytes. What is no regular file, such as `/dev/stdout`, is written to.
+pub(crate) fn replace_alike(path: &Path, content: &[u8], readers: Readers) -> Result<(), CliError> {
+    match fs::metadata(path) {
+        Ok(found) if found.is_dir() => {
+            return Err(CliError::io(path)(std::io::ErrorKind::IsADirectory.into()));
+        }
+        Ok(found) if !found.is_file() => {
+            return fs::write(path, content).map_err(CliError::io(path));
+        }
+        Ok(found) if found.len() > 0 && !begins_alike(path, content) => {
+            let path = path.display();
+            let message = format!("{path}: exists and is of another kind, so it is not replaced");
+            return Err(CliError::Input(message));
+        }
+        _ => {}
+    }
+    replace(path, content, readers)
+}
+
+fn begins_alike(path: &Path, content: &[u8]) -> bool {
+    let kind = content.get(..KIND.min(content.len())).unwrap_or_default();
+    let mut start = Vec::new();
+    let read =
+        File::open(path).and_then(|file| file.take(kind.len() as u64).read_to_end(&mut start));
+    read.is_ok() && start == kind
+}
+
 /// How a bundle begins.
 const BUNDLE: &[u8] = br#"{"mediaType":"application/vnd.assay.bundle."#;
 
@@ -189,6 +220,25 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
         OutFile::prepare(&path).unwrap().write(BUNDLE).unwrap();
         assert_eq!(fs::read(&path).unwrap(), BUNDLE);
+    }
+
+    #[test]
+    fn files_of_another_kind_are_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("payer.key");
+        let model = b"assay-zkml-model and more";
+        for kept in [b"0x77".as_slice(), b"assay-zkml-proof and more"] {
+            fs::write(&path, kept).unwrap();
+            let error = replace_alike(&path, model, Readers::Everybody).unwrap_err();
+            assert!(error.to_string().contains("is of another kind"), "{error}");
+            assert_eq!(fs::read(&path).unwrap(), kept);
+        }
+        for replaced in [b"".as_slice(), b"assay-zkml-model"] {
+            fs::write(&path, replaced).unwrap();
+            replace_alike(&path, model, Readers::Everybody).unwrap();
+            assert_eq!(fs::read(&path).unwrap(), model);
+        }
+        assert!(replace_alike(folder.path(), model, Readers::Everybody).is_err());
     }
 
     #[test]

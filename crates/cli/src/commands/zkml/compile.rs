@@ -1,10 +1,10 @@
-use std::path::Path;
 use std::process::ExitCode;
 
 use assay_primitives::SystemClock;
 use assay_zkml::circuit::Circuit;
-use assay_zkml_onnx::{CompileError, MAX_MODEL_BYTES, Options, Reference, compile};
-use serde_json::json;
+use assay_zkml::program::ModelId;
+use assay_zkml_onnx::{CompileError, MAX_MODEL_BYTES, Options, Reference, Summary, compile};
+use serde_json::{Value, json};
 
 use super::data::read_inputs;
 use super::{milliseconds, peak_memory};
@@ -45,53 +45,65 @@ pub(super) fn run(args: &CompileArgs) -> Result<ExitCode, CliError> {
         let message = format!("{}: model and verifying file cannot be one", key_path.display());
         return Err(CliError::Input(message));
     }
-    write(&args.out, &content)?;
-    write(&key_path, &key)?;
-    let time = milliseconds(started);
-    let agreement = &summary.agreement;
-    let shifts: Vec<u32> = summary.sites.iter().filter_map(|site| site.shift).collect();
+    files::replace_alike(&args.out, &content, Readers::Everybody)?;
+    files::replace_alike(&key_path, &key, Readers::Everybody)?;
+    let took = milliseconds(started);
+    let bits = circuit.budget().bits();
     if args.json {
-        output::json(&json!({
-            "model_id": id.to_string(),
-            "compile_ms": time,
-            "program_bytes": content.len(),
-            "verifying_bytes": key.len(),
-            "peak_rss_bytes": peak_memory(),
-            "security_bits": circuit.budget().bits(),
-            "weights": summary.weights,
-            "activations": summary.activations,
-            "shifts": shifts,
-            "calibrated_on": if args.calibrate.is_some() { "inputs" } else { "random numbers" },
-            "agreement": {
-                "samples": agreement.samples,
-                "same_argmax": agreement.same_argmax,
-                "greatest_error": agreement.greatest_error,
-                "greatest_output": agreement.greatest_output,
-                "clamped": agreement.clamped,
-            },
-        }))?;
+        let sizes = [content.len(), key.len()];
+        output::json(&as_json(id, &summary, took, sizes, bits, args.calibrate.is_some()))?;
         return Ok(ExitCode::SUCCESS);
     }
     output::field("model", id);
     output::field("written", format_args!("{} ({} bytes)", args.out.display(), content.len()));
     output::field("verifying", format_args!("{} ({} bytes)", key_path.display(), key.len()));
-    output::field("weights", summary.weights);
-    output::field("cells", summary.activations);
-    let same =
-        format!("{} of {} have the same largest output", agreement.same_argmax, agreement.samples);
-    let error =
-        format!("greatest error {} of {}", agreement.greatest_error, agreement.greatest_output);
-    output::field("agreement", format_args!("{same}; {error}"));
+    tell(&summary);
     if args.calibrate.is_none() {
         output::note("Calibrated on random numbers of -1 to 1: give real inputs with --calibrate.");
     }
-    output::field("security", format_args!("{:.1} bits, proven", circuit.budget().bits()));
-    output::field("time", format_args!("{time} ms"));
+    output::field("security", format_args!("{bits:.1} bits, proven"));
+    output::field("time", format_args!("{took} ms"));
     Ok(ExitCode::SUCCESS)
 }
 
-fn write(path: &Path, content: &[u8]) -> Result<(), CliError> {
-    files::replace(path, content, Readers::Everybody)
+fn tell(summary: &Summary) {
+    let told = &summary.agreement;
+    output::field("weights", summary.weights);
+    output::field("cells", summary.activations);
+    let same = format!("{} of {} have the same largest output", told.same_argmax, told.samples);
+    let error = format!("greatest error {} of {}", told.greatest_error, told.greatest_output);
+    output::field("agreement", format_args!("{same}; {error}"));
+}
+
+fn as_json(
+    id: ModelId,
+    summary: &Summary,
+    took: f64,
+    [program_bytes, verifying_bytes]: [usize; 2],
+    bits: f64,
+    is_calibrated: bool,
+) -> Value {
+    let told = &summary.agreement;
+    let shifts: Vec<u32> = summary.sites.iter().filter_map(|site| site.shift).collect();
+    json!({
+        "model_id": id.to_string(),
+        "compile_ms": took,
+        "program_bytes": program_bytes,
+        "verifying_bytes": verifying_bytes,
+        "peak_rss_bytes": peak_memory(),
+        "security_bits": bits,
+        "weights": summary.weights,
+        "activations": summary.activations,
+        "shifts": shifts,
+        "calibrated_on": if is_calibrated { "inputs" } else { "random numbers" },
+        "agreement": {
+            "samples": told.samples,
+            "same_argmax": told.same_argmax,
+            "greatest_error": told.greatest_error,
+            "greatest_output": told.greatest_output,
+            "clamped": told.clamped,
+        },
+    })
 }
 
 /// Numbers of -1 to 1 that are the same each time.

@@ -77,6 +77,6 @@ impl Outputs {
 
     pub(super) fn write(&self, path: &Path) -> Result<(), CliError> {
         let text = serde_json::to_vec(self).map_err(CliError::failed)?;
-        files::replace(path, &text, Readers::Everybody)
+        files::replace_alike(path, &text, Readers::Everybody)
     }
 }

@@ -2,7 +2,8 @@ use std::process::ExitCode;
 
 use assay_zkml::circuit::Circuit;
 use assay_zkml::model::{MAX_MODEL_BYTES, ModelFile, ProofFile, VerifyingFile};
-use assay_zkml::program::{Site, Table, Term};
+use assay_zkml::program::{Interval, Site, Table, Tensor, Term};
+use assay_zkml::soundness::Term as SoundnessTerm;
 use serde_json::{Value, json};
 
 use super::in_file;
@@ -65,78 +66,77 @@ fn model(
     bytes: usize,
     as_json: bool,
 ) -> Result<(), CliError> {
-    let descriptor = file.descriptor();
-    let circuit = Circuit::new(descriptor, 0).map_err(CliError::input)?;
-    let program = descriptor.program().program();
-    let tensor = |index: usize| {
-        program.tensors.get(index).map_or(Value::Null, |tensor| {
-        json!({ "shape": tensor.shape.extents(), "low": tensor.interval.lo, "high": tensor.interval.hi })
-    })
-    };
-    let sites: Vec<Value> = program.sites.iter().enumerate().map(|(index, site)| {
-        json!({ "site": index, "kind": kind_of(site), "shift": shift_of(site), "reads": reads(site), "tensor": tensor(index + 1) })
-    }).collect();
-    let terms: Vec<Value> = circuit
-        .budget()
-        .terms()
-        .iter()
-        .map(|term| json!({ "term": term.name, "log2_error": term.log2_error }))
-        .collect();
-    let sizes = circuit.sizes();
+    let circuit = Circuit::new(file.descriptor(), 0).map_err(CliError::input)?;
     if as_json {
-        return output::json(&json!({
-            "kind": kind,
-            "bytes": bytes,
-            "model_id": circuit.model_id().to_string(),
-            "weight_root": circuit.weight_root().to_string(),
-            "weights": weights,
-            "input": { "dims": file.input().order().dims(), "scales": file.input().scales(), "tensor": tensor(0) },
-            "output": { "dims": file.output().order().dims(), "scale": file.output().scale() },
-            "tables": program.tables.iter().map(table).collect::<Vec<_>>(),
-            "sites": sites,
-            "advice_cells": sizes.advice_cells,
-            "lookup_leaves": sizes.leaves,
-            "max_proof_bytes": circuit.max_proof_bytes(),
-            "security_bits": circuit.budget().bits(),
-            "security": terms,
-        }));
+        return output::json(&model_json(kind, file, &circuit, weights, bytes));
     }
+    let program = circuit.program().program();
+    let (input, results) = (file.input(), file.output());
     output::field("kind", kind);
     output::field("model", circuit.model_id());
-    output::field(
-        "size",
-        format_args!("{bytes} bytes, {} of them weights", 2 * weights.unwrap_or(0)),
-    );
-    output::field(
-        "input",
-        format_args!("{:?} in steps of {:?}", file.input().order().dims(), file.input().scales()),
-    );
-    output::field(
-        "output",
-        format_args!("{:?} in steps of {}", file.output().order().dims(), file.output().scale()),
-    );
-    for (index, site) in program.sites.iter().enumerate() {
-        let shape = program.tensors.get(index + 1).map(|tensor| tensor.shape.extents());
-        let [y, x, c] = shape.unwrap_or_default();
+    let weights = 2 * weights.unwrap_or(0);
+    output::field("size", format_args!("{bytes} bytes, {weights} of them weights"));
+    let dims = input.order().dims();
+    output::field("input", format_args!("{dims:?} in steps of {:?}", input.scales()));
+    let dims = results.order().dims();
+    output::field("output", format_args!("{dims:?} in steps of {}", results.scale()));
+    for (index, (site, tensor)) in
+        program.sites.iter().zip(program.tensors.iter().skip(1)).enumerate()
+    {
+        let [y, x, c] = tensor.shape.extents();
         let shift = shift_of(site).map_or_else(String::new, |shift| format!(", shift {shift}"));
-        output::detail(
-            &format!("{index}"),
-            format_args!("{} {y}x{x}x{c}{shift} of {:?}", kind_of(site), reads(site)),
-        );
+        let told = format!("{} {y}x{x}x{c}{shift} of {:?}", kind_of(site), reads(site));
+        output::detail(&index.to_string(), told);
     }
-    for index in &program.tables {
-        output::field("table", table(index));
-    }
-    output::field(
-        "advice",
-        format_args!("{} cells, {} lookups and rows", sizes.advice_cells, sizes.leaves),
-    );
+    program.tables.iter().for_each(|index| output::field("table", table(index)));
+    let sizes = circuit.sizes();
+    let told = format!("{} cells, {} lookups and rows", sizes.advice_cells, sizes.leaves);
+    output::field("advice", told);
     output::field("proof", format_args!("at most {} bytes", circuit.max_proof_bytes()));
     output::field("security", format_args!("{:.2} bits, proven", circuit.budget().bits()));
-    for line in circuit.budget().to_string().lines() {
-        output::line(format_args!("  {line}"));
-    }
+    circuit.budget().to_string().lines().for_each(|line| output::line(format_args!("  {line}")));
     Ok(())
+}
+
+fn model_json(
+    kind: &str,
+    file: &VerifyingFile,
+    circuit: &Circuit,
+    weights: Option<usize>,
+    bytes: usize,
+) -> Value {
+    let program = circuit.program().program();
+    let (input, results, sizes) = (file.input(), file.output(), circuit.sizes());
+    let tensor = |tensor: &Tensor| {
+        let Interval { lo, hi } = tensor.interval;
+        json!({ "shape": tensor.shape.extents(), "low": lo, "high": hi })
+    };
+    let site = |(site, of): (&Site, &Tensor)| {
+        let (kind, shift) = (kind_of(site), shift_of(site));
+        json!({ "kind": kind, "shift": shift, "reads": reads(site), "tensor": tensor(of) })
+    };
+    let sites = program.sites.iter().zip(program.tensors.iter().skip(1)).map(site);
+    let term = |term: &SoundnessTerm| json!({ "term": term.name, "log2_error": term.log2_error });
+    json!({
+        "kind": kind,
+        "bytes": bytes,
+        "model_id": circuit.model_id().to_string(),
+        "weight_root": circuit.weight_root().to_string(),
+        "weights": weights,
+        "input": {
+            "dims": input.order().dims(),
+            "scales": input.scales(),
+            "tensor": program.tensors.first().map(tensor),
+        },
+        "output": { "dims": results.order().dims(), "scale": results.scale() },
+        "tables": program.tables.iter().map(table).collect::<Vec<_>>(),
+        "sites": sites.collect::<Vec<_>>(),
+        "advice_cells": sizes.advice_cells,
+        "lookup_leaves": sizes.leaves,
+        "max_proof_bytes": circuit.max_proof_bytes(),
+        "security_bits": circuit.budget().bits(),
+        "security": circuit.budget().terms().iter().map(term).collect::<Vec<_>>(),
+    })
 }
 
 const fn kind_of(site: &Site) -> &'static str {

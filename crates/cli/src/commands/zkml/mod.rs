@@ -16,7 +16,7 @@ use assay_zkml::prover::ProvingModel;
 
 use crate::args::ZkmlCommand;
 use crate::error::CliError;
-use crate::files;
+use crate::{files, output};
 
 pub(super) fn run(command: &ZkmlCommand) -> Result<ExitCode, CliError> {
     match command {
@@ -65,4 +65,10 @@ fn peak_memory() -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kilobytes.checked_mul(1024)
+}
+
+fn tell_clamped(clamped: usize) {
+    if clamped > 0 {
+        output::note(format_args!("{clamped} input values lay outside the calibrated range."));
+    }
 }

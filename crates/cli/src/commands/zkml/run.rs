@@ -7,7 +7,7 @@ use assay_zkml_onnx::{MAX_MODEL_BYTES, Reference};
 use serde_json::{Value, json};
 
 use super::data::{Outputs, quantise, read_inputs};
-use super::{load, milliseconds, peak_memory};
+use super::{load, milliseconds, peak_memory, tell_clamped};
 use crate::args::RunArgs;
 use crate::error::CliError;
 use crate::{files, output};
@@ -58,9 +58,7 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitCode, CliError> {
     for row in &outputs.output_data {
         output::field("output", format_args!("{row:?}"));
     }
-    if clamped > 0 {
-        output::note(format_args!("{clamped} input values lay outside the calibrated range."));
-    }
+    tell_clamped(clamped);
     if let Some(told) = against {
         let of = |key: &str| told.get(key).cloned().unwrap_or_default();
         let same =
