@@ -8,7 +8,7 @@
 
 use thiserror::Error;
 
-use crate::program::ModelId;
+use crate::program::{MAX_LB, ModelId};
 
 const DOMAIN: &[u8] = b"assay-zkml/1/io";
 
@@ -77,7 +77,7 @@ impl IoTree {
     ///
     /// Returns [`TooManyInstances`] if they do not fit.
     pub fn new(lb: u32, instances: &[Instance<'_>]) -> Result<Self, TooManyInstances> {
-        let (capacity, got) = (1_usize.checked_shl(lb.min(10)).unwrap_or(0), instances.len());
+        let (capacity, got) = (1_usize.checked_shl(lb.min(MAX_LB)).unwrap_or(0), instances.len());
         if got > capacity {
             return Err(TooManyInstances { capacity, got });
         }

@@ -2,8 +2,8 @@
 
 use thiserror::Error;
 
-use super::table::{MAX_TABLE_ROWS, TableError};
-use crate::program::Table;
+use super::table::TableError;
+use crate::program::{MAX_TABLE_ROWS, Table};
 
 /// Most leaves of the tree, as a power of two (section 2.2, N4).
 pub(super) const MAX_LOG_LEAVES: usize = 28;

@@ -5,13 +5,10 @@ use thiserror::Error;
 
 use crate::field::{F, K, MODULUS};
 use crate::multilinear::{ArityError, evaluate, same_length};
-use crate::program::Table;
+use crate::program::{MAX_TABLE_ROWS, Table};
 
 /// Widest RANGE table, in bits (section 11: `B <= 16`).
 pub(super) const MAX_RANGE_BITS: u32 = 16;
-
-/// Rows of all tables together, padded (section 2.2, N4).
-pub(super) const MAX_TABLE_ROWS: u64 = 1 << 18;
 
 /// Parameters that no table of the protocol has.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
@@ -115,13 +112,9 @@ impl Table {
                 let second = [F::ZERO].into_iter().chain(counts()).chain(zeros).collect();
                 vec![first, second]
             }
-            Self::Clamp { bq, lo, hi } => {
-                let clamped = keys(*bq).map(|q| q.clamp(i64::from(*lo), i64::from(*hi)));
-                vec![keys(*bq).map(F::from_i64).collect(), clamped.map(F::from_i64).collect()]
-            }
-            Self::Function { bq, values } => {
-                let results = values.iter().map(|&value| F::from_i32(value)).collect();
-                vec![keys(*bq).map(F::from_i64).collect(), results]
+            Self::Clamp { bq, .. } | Self::Function { bq, .. } => {
+                let value = |q| self.look_up(q).map_or(F::ZERO, |(_, value)| F::from_i32(value));
+                vec![keys(*bq).map(F::from_i64).collect(), keys(*bq).map(value).collect()]
             }
         };
         for column in &mut columns {
@@ -139,23 +132,10 @@ impl Table {
                 let value = u64::from(value.as_canonical_u32());
                 (value < self.rows()).then_some(usize::try_from(value).ok()?)
             }
-            (Self::Max2 { kmax }, &[first, second]) => {
-                let (first, second) = (first.as_canonical_u32(), second.as_canonical_u32());
-                let row = match (first, second) {
-                    (0, k) if k <= *kmax => k,
-                    (k, 0) if k <= *kmax => kmax + k,
-                    _ => return None,
-                };
-                usize::try_from(row).ok()
-            }
-            (Self::Clamp { bq, lo, hi }, &[q, y]) => {
-                let q = signed(q);
-                let fits = signed(y) == q.clamp(i64::from(*lo), i64::from(*hi));
-                key_position(q, *bq).filter(|_| fits)
-            }
-            (Self::Function { bq, values }, &[q, y]) => {
-                let row = key_position(signed(q), *bq)?;
-                (F::from_i32(*values.get(row)?) == y).then_some(row)
+            (Self::Max2 { .. }, &[first, second]) => self.max2_row(signed(first), signed(second)),
+            (Self::Clamp { .. } | Self::Function { .. }, &[q, y]) => {
+                let (row, value) = self.look_up(signed(q))?;
+                (F::from_i32(value) == y).then_some(row)
             }
             _ => None,
         }
@@ -185,11 +165,6 @@ fn evaluate_range(bits: usize, r: &[K]) -> K {
 
 fn keys(bound: u32) -> impl Iterator<Item = i64> {
     -i64::from(bound)..=i64::from(bound)
-}
-
-fn key_position(q: i64, bound: u32) -> Option<usize> {
-    let inside = q.unsigned_abs() <= u64::from(bound);
-    usize::try_from(q + i64::from(bound)).ok().filter(|_| inside)
 }
 
 /// The integer in `[-(p-1)/2, (p-1)/2]` that embeds as `value` (section 1).

@@ -10,7 +10,7 @@
 
 use super::file::FileError;
 use crate::circuit::Circuit;
-use crate::program::{Encoded as _, ModelId, Reader};
+use crate::program::{Encoded as _, MAX_LB, ModelId, Reader};
 use crate::statement::{Claim, Hash, Instance, IoTree, Statement, TooManyInstances};
 use crate::tensor_code::Digest;
 
@@ -20,7 +20,6 @@ pub const MAX_PROOF_BYTES: usize = 1 << 28;
 
 const MAGIC: [u8; 16] = *b"assay-zkml-proof";
 const VERSION: u32 = 1;
-const MAX_LB: u32 = 10;
 const CONTEXT_DOMAIN: &[u8] = b"assay-zkml/1/context\0";
 
 /// A proof with what its statement was made with.

@@ -27,6 +27,7 @@ use crate::tensor_code::Shape;
 
 pub use self::bounds::SiteBounds;
 pub use self::check::CheckedProgram;
+pub(crate) use self::check::MAX_TABLE_ROWS;
 pub use self::codec::DecodeError;
 pub(crate) use self::codec::{Encoded, Reader};
 pub use self::descriptor::{Descriptor, DescriptorError, MAX_DESCRIPTOR_BYTES, ModelId};
@@ -35,6 +36,7 @@ pub use self::form::{Axis, AxisMap, Conv, Form, Outside, Pick, Term, Window};
 pub use self::layout::{SegmentLayout, SegmentSize, layout_segments};
 pub use self::segment::Segment;
 pub(crate) use self::segment::weight_run;
+pub(crate) use self::sizes::MAX_LB;
 pub use self::sizes::Sizes;
 pub use self::table::Table;
 pub use self::tensor::{Interval, Tensor, TensorShape};

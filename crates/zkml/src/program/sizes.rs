@@ -6,7 +6,8 @@ use super::tensor::lg;
 use super::terms::remote_terms;
 use super::{Program, Site, limb_widths};
 
-const MAX_LB: u32 = 10;
+/// N4: `lb`.
+pub(crate) const MAX_LB: u32 = 10;
 const MAX_LEAVES: u64 = 1 << 28;
 const MAX_ADVICE_CELLS: u64 = 1 << 28;
 const MAX_WORK: u64 = 1 << 26;
