@@ -9,16 +9,13 @@ use thiserror::Error;
 use crate::advice::{Schedule, ScheduleError};
 use crate::columns::Columns;
 use crate::field::K;
-use crate::layers::{LayerEnds, count_forms, remote_tensors};
+use crate::layers::{LayerEnds, NumberedForm, convs, forms, remote_tensors};
 use crate::lookups::{LayoutError, LookupProof};
-use crate::program::{
-    CheckedProgram, Descriptor, ModelId, Program, ProgramError, Site, Sizes, Table, Term,
-};
+use crate::program::{CheckedProgram, Descriptor, ModelId, Program, ProgramError, Sizes, Table};
 use crate::soundness::{
     Budget, Counts, InsufficientSecurity, REQUIRED_BITS, Term as ErrorTerm, opening_terms,
 };
 use crate::tensor_code::{Digest, Shape};
-use crate::weights::count_claims;
 
 /// A program, a batch size, and what follows from them.
 #[derive(Clone, Debug)]
@@ -107,7 +104,7 @@ impl Circuit {
         let batches = opening_batches(&columns, &remote, program.program());
         let schedule = schedule(&program, &columns, &batches)?;
         let lengths = Lengths::new(program.program(), &sizes, &columns, &remote);
-        let budget = budget(&program, &sizes, schedule.as_ref());
+        let budget = budget(program.program(), &sizes, &lengths, schedule.as_ref());
         budget.require(REQUIRED_BITS)?;
         let (model, weight_root) = (descriptor.model_id(), descriptor.weight_root());
         Ok(Self {
@@ -248,12 +245,6 @@ impl Circuit {
 
 impl Lengths {
     fn new(program: &Program, sizes: &Sizes, columns: &Columns, remote: &[usize]) -> Self {
-        let forms = || program.sites.iter().flat_map(Site::forms);
-        let has_bias = |form: &&crate::program::Form| {
-            form.terms.iter().any(|term| matches!(term, Term::Bias { .. }))
-        };
-        let convs =
-            forms().flat_map(|form| &form.terms).filter(|term| matches!(term, Term::Conv(_)));
         Self {
             instances: if sizes.lb == 0 { 0 } else { 1 << sizes.lb },
             columns: columns.list().len(),
@@ -261,8 +252,8 @@ impl Lengths {
             layer_rounds: sizes.layer_arity as usize,
             // The input is evaluated by the verifier, or follows from the instances' values.
             ends: remote.iter().filter(|&&tensor| tensor != 0).count(),
-            convs: convs.count(),
-            biases: forms().filter(has_bias).count(),
+            convs: convs(program).count(),
+            biases: forms(program).filter(NumberedForm::has_bias).count(),
             weight_rounds: program.weights.log_weights(),
         }
     }
@@ -319,23 +310,26 @@ fn schedule(
     Schedule::new(program.program().advice, arities, batches).map(Some)
 }
 
-fn budget(program: &CheckedProgram, sizes: &Sizes, schedule: Option<&Schedule>) -> Budget {
-    let inner = program.program();
+fn budget(
+    program: &Program,
+    sizes: &Sizes,
+    lengths: &Lengths,
+    schedule: Option<&Schedule>,
+) -> Budget {
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    let widest =
-        if inner.tables.iter().all(|table| matches!(table, Table::Range { .. })) { 1 } else { 2 };
+    let width = program.tables.iter().map(Table::width).max().unwrap_or(0);
     let counts = Counts {
         tree_arity: sizes.tree_arity,
-        tuple_width: widest,
+        tuple_width: count(width),
         claim_arity: sizes.claim_arity,
         layer_arity: sizes.layer_arity,
         lb: sizes.lb,
-        forms: count(count_forms(program)),
-        weight_claims: count(count_claims(program)),
-        log_weights: count(inner.weights.log_weights()),
+        forms: count(forms(program).count()),
+        weight_claims: count(lengths.convs + lengths.biases),
+        log_weights: count(program.weights.log_weights()),
     };
     let mut terms = counts.terms(schedule.map_or(0.0, Schedule::log2_list_size));
-    terms.extend(opening_terms(&inner.weights));
+    terms.extend(opening_terms(&program.weights));
     terms.extend(schedule.map(|schedule| ErrorTerm {
         name: "WHIR, all terms",
         log2_error: -schedule.security_bits(),

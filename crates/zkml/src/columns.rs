@@ -109,9 +109,14 @@ impl Columns {
         }
         let tables = program.program().tables.clone();
         let layout = if tables.is_empty() { None } else { Some(Layout::new(tables, lookups)?) };
-        let place =
-            |tensor| columns.iter().position(|column| column.source == Source::Tensor(tensor));
-        let tensors = (0..=last).map(place).collect();
+        let mut tensors = vec![None; last + 1];
+        for (position, column) in columns.iter().enumerate() {
+            if let Source::Tensor(tensor) = column.source
+                && let Some(place) = tensors.get_mut(tensor)
+            {
+                *place = Some(position);
+            }
+        }
         Ok(Self { program: program.program().clone(), columns, layout, tensors })
     }
 

@@ -33,5 +33,5 @@ pub use self::error::LayerError;
 pub(crate) use self::prove::whole_matrix;
 pub use self::prove::{ProvedLayers, prove};
 pub use self::statement::{LayerEnds, LayerStatement, remote_tensors};
-pub(crate) use self::terms::{AxisPoint, Channels, ConvTerm, NumberedForm, count_forms, forms};
+pub(crate) use self::terms::{AxisPoint, Channels, ConvTerm, NumberedForm, convs, forms};
 pub use self::verify::{LayerClaim, VerifiedLayers, verify};

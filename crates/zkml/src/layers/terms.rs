@@ -3,9 +3,7 @@
 use super::axis::{AxisPair, Reads};
 use crate::field::K;
 use crate::multilinear::{ArityError, mask, suffix};
-use crate::program::{
-    Axis, CheckedProgram, Conv, Form, Pick, Program, Segment, Tensor, TensorShape, Term, Window,
-};
+use crate::program::{Axis, Conv, Form, Pick, Program, Segment, Tensor, TensorShape, Term, Window};
 
 /// A form with its number `l`, counted from 0 in site order, `a` before `b` in a `Max2`.
 #[derive(Clone, Copy, Debug)]
@@ -53,11 +51,6 @@ pub(crate) fn forms(program: &Program) -> impl Iterator<Item = NumberedForm<'_>>
     let sites = program.sites.iter().zip(program.tensors.iter().skip(1));
     let forms = sites.flat_map(|(site, tensor)| site.forms().map(|form| (form, tensor.shape)));
     forms.enumerate().map(|(number, (form, output))| NumberedForm { number, form, output })
-}
-
-/// Returns the number of forms.
-pub(crate) fn count_forms(program: &CheckedProgram) -> usize {
-    forms(program.program()).count()
 }
 
 /// Returns the Conv terms of all forms, in their order.

@@ -27,5 +27,4 @@ mod tests;
 pub use self::error::WeightError;
 pub use self::prove::{ProvedWeights, prove};
 pub use self::statement::WeightStatement;
-pub(crate) use self::statement::count_claims;
 pub use self::verify::{VerifiedWeights, WeightClaim, verify};

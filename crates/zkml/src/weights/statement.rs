@@ -50,14 +50,6 @@ pub(super) enum TermChannels {
     Groups { groups: u32, outputs: u32, inputs: u32 },
 }
 
-/// Returns the number of claims: one for each Conv term, one for each form with Bias terms.
-pub(crate) fn count_claims(program: &CheckedProgram) -> usize {
-    let program = program.program();
-    let claims =
-        |form: NumberedForm<'_>| form.convs(program).count() + usize::from(form.has_bias());
-    forms(program).map(claims).sum()
-}
-
 impl<'a> WeightStatement<'a> {
     /// Checks the lengths of both points.
     pub(super) fn check(&self) -> Result<(), ArityError> {
