@@ -21,6 +21,7 @@ const ID_DOMAIN: &[u8] = b"assay-zkml/1/model\0";
 pub struct Descriptor {
     program: CheckedProgram,
     weight_root: Digest,
+    model: ModelId,
 }
 
 /// Bytes that are not the descriptor of a program.
@@ -62,6 +63,11 @@ pub enum DescriptorError {
 pub struct ModelId([u8; 32]);
 
 impl ModelId {
+    fn of(descriptor: &[u8]) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        Self(hasher.update(ID_DOMAIN).update(descriptor).finalize().into())
+    }
+
     /// Returns the bytes of the id.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {
@@ -94,12 +100,12 @@ impl Descriptor {
     ///
     /// Returns [`DescriptorError::TooLarge`] if no verifier would read it.
     pub fn new(program: CheckedProgram, weight_root: Digest) -> Result<Self, DescriptorError> {
-        let descriptor = Self { program, weight_root };
-        let got = descriptor.encode().len();
+        let encoding = encode(program.program(), weight_root);
+        let got = encoding.len();
         if got > MAX_DESCRIPTOR_BYTES {
             return Err(DescriptorError::TooLarge { got });
         }
-        Ok(descriptor)
+        Ok(Self { program, weight_root, model: ModelId::of(&encoding) })
     }
 
     /// Returns the program.
@@ -141,15 +147,13 @@ impl Descriptor {
         if encoding != bytes {
             return Err(DescriptorError::NotCanonical { expected: encoding.len(), got });
         }
-        Ok(Self { program: program.check()?, weight_root })
+        Ok(Self { program: program.check()?, weight_root, model: ModelId::of(bytes) })
     }
 
     /// Returns the id of the model.
     #[must_use]
-    pub fn model_id(&self) -> ModelId {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(ID_DOMAIN).update(&self.encode());
-        ModelId(hasher.finalize().into())
+    pub const fn model_id(&self) -> ModelId {
+        self.model
     }
 }
 
