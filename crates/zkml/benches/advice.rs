@@ -43,9 +43,9 @@ impl Case {
         Self { schedule: schedule.unwrap(), columns, batches }
     }
 
-    fn commit(&self, columns: Vec<Vec<F>>) -> (CommittedAdvice, Vec<Vec<K>>, Transcript) {
+    fn commit(&self) -> (CommittedAdvice, Vec<Vec<K>>, Transcript) {
         let mut transcript = Transcript::new();
-        let committed = advice::commit(&self.schedule, columns, &mut transcript).unwrap();
+        let committed = advice::commit(&self.schedule, &self.columns, &mut transcript).unwrap();
         let points = self.points(&mut transcript);
         (committed, points, transcript)
     }
@@ -69,17 +69,16 @@ fn bench(criterion: &mut Criterion) {
         let case = Case::new(log_cells);
         group.throughput(Throughput::Elements(1 << log_cells));
         group.bench_function(BenchmarkId::new("commit", log_cells), |bencher| {
-            let commit = |columns| case.commit(columns);
-            bencher.iter_batched(|| case.columns.clone(), commit, BatchSize::LargeInput);
+            bencher.iter_with_large_drop(|| case.commit());
         });
         group.bench_function(BenchmarkId::new("open", log_cells), |bencher| {
-            let committed = || case.commit(case.columns.clone());
+            let committed = || case.commit();
             let open = |(committed, points, mut transcript): (CommittedAdvice, Vec<Vec<K>>, _)| {
                 committed.open(&points, &mut transcript).unwrap()
             };
             bencher.iter_batched(committed, open, BatchSize::LargeInput);
         });
-        let (committed, points, mut transcript) = case.commit(case.columns.clone());
+        let (committed, points, mut transcript) = case.commit();
         let (root, values) = (committed.root(), case.values(&points));
         let proof = committed.open(&points, &mut transcript).unwrap().encode();
         let name = format!("verify {} bytes", proof.len());

@@ -203,8 +203,8 @@ fn commit(
     transcript: &mut Transcript,
 ) -> Result<Option<CommittedAdvice>, ProveError> {
     let Some(schedule) = circuit.schedule() else { return Ok(None) };
-    let columns = witness.committed(circuit.columns()).into_iter().map(<[_]>::to_vec).collect();
-    Ok(Some(advice::commit(schedule, columns, transcript)?))
+    let columns = witness.committed(circuit.columns());
+    Ok(Some(advice::commit(schedule, &columns, transcript)?))
 }
 
 /// Steps 2 and 3.

@@ -1,6 +1,6 @@
 //! The prover: commits to the columns (step 1) and opens them (step 10).
 
-use std::{fmt, mem};
+use std::fmt;
 
 use p3_commit::MultilinearPcs;
 use p3_matrix::dense::RowMajorMatrix;
@@ -32,14 +32,14 @@ pub struct CommittedAdvice {
 /// Returns [`AdviceError::Length`] unless there is one column of `2^arity` cells for each arity.
 pub fn commit(
     schedule: &Schedule,
-    mut columns: Vec<Vec<F>>,
+    columns: &[impl AsRef<[F]>],
     transcript: &mut Transcript,
 ) -> Result<CommittedAdvice, AdviceError> {
     length("advice columns of proof", 0, schedule.columns(), columns.len())?;
     for (index, (column, &arity)) in columns.iter().zip(schedule.arities()).enumerate() {
-        length("cells of advice column", index, 1 << arity, column.len())?;
+        length("cells of advice column", index, 1 << arity, column.as_ref().len())?;
     }
-    let tables = schedule.classes().iter().map(|class| table(class, &mut columns)).collect();
+    let tables = schedule.classes().iter().map(|class| table(class, columns)).collect();
     let folding = schedule.shape().initial_rounds;
     let witness = Layout::new_witness(tables, folding);
     let (cap, data) = schedule.pcs().commit(witness, transcript.challenger())?;
@@ -92,11 +92,10 @@ impl fmt::Debug for CommittedAdvice {
     }
 }
 
-/// Moves the columns of one class into one list, one after the other.
-fn table(class: &Class, columns: &mut [Vec<F>]) -> Table<F> {
+/// Copies the columns of one class into one list, one after the other.
+fn table(class: &Class, columns: &[impl AsRef<[F]>]) -> Table<F> {
     let mut values = Vec::with_capacity(class.columns.len() << class.arity);
-    for &column in &class.columns {
-        values.append(&mut columns.get_mut(column).map(mem::take).unwrap_or_default());
-    }
+    let columns = class.columns.iter().filter_map(|&column| columns.get(column));
+    columns.for_each(|column| values.extend_from_slice(column.as_ref()));
     Table::new(RowMajorMatrix::new(values, 1 << class.arity))
 }

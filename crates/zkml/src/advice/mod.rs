@@ -29,7 +29,7 @@
 //!     Schedule::new(AdviceProfile::default(), vec![6, 7, 6], vec![vec![0, 2], vec![1]])?;
 //!
 //! let mut transcript = Transcript::new();
-//! let committed = advice::commit(&schedule, columns.clone(), &mut transcript)?;
+//! let committed = advice::commit(&schedule, &columns, &mut transcript)?;
 //! let root = committed.root();
 //! let points = [transcript.sample_point(6), transcript.sample_point(7)];
 //! let small = [evaluate(&columns[0], &points[0])?, evaluate(&columns[2], &points[0])?];
