@@ -73,25 +73,39 @@ const KIND: usize = 16;
 /// Writes a file, in place of nothing, of an empty file, or of one of its own kind: that begins with
 /// the same bytes. What is no regular file, such as `/dev/stdout`, is written to.
 pub(crate) fn replace_alike(path: &Path, content: &[u8], readers: Readers) -> Result<(), CliError> {
-    match fs::metadata(path) {
-        Ok(found) if found.is_dir() => {
-            return Err(CliError::io(path)(std::io::ErrorKind::IsADirectory.into()));
-        }
-        Ok(found) if !found.is_file() => {
-            return fs::write(path, content).map_err(CliError::io(path));
-        }
-        Ok(found) if found.len() > 0 && !begins_alike(path, content) => {
-            let path = path.display();
-            let message = format!("{path}: exists and is of another kind, so it is not replaced");
-            return Err(CliError::Input(message));
-        }
-        _ => {}
+    let kind = content.get(..KIND.min(content.len())).unwrap_or_default();
+    match target(path, kind, "of another kind")? {
+        Target::Stream => fs::write(path, content).map_err(CliError::io(path)),
+        Target::File => replace(path, content, readers),
     }
-    replace(path, content, readers)
 }
 
-fn begins_alike(path: &Path, content: &[u8]) -> bool {
-    let kind = content.get(..KIND.min(content.len())).unwrap_or_default();
+/// What a path that may be written to is.
+enum Target {
+    /// No regular file, such as `/dev/stdout`.
+    Stream,
+    /// A file, or nothing yet.
+    File,
+}
+
+/// Says what a path is, unless it is a folder, or a file with content that does not begin with `kind`:
+/// the error says that it is `other`.
+fn target(path: &Path, kind: &[u8], other: &str) -> Result<Target, CliError> {
+    match fs::metadata(path) {
+        Ok(found) if found.is_dir() => {
+            Err(CliError::io(path)(std::io::ErrorKind::IsADirectory.into()))
+        }
+        Ok(found) if !found.is_file() => Ok(Target::Stream),
+        Ok(found) if found.len() > 0 && !begins_with(path, kind) => {
+            let path = path.display();
+            let message = format!("{path}: exists and is {other}, so it is not replaced");
+            Err(CliError::Input(message))
+        }
+        _ => Ok(Target::File),
+    }
+}
+
+fn begins_with(path: &Path, kind: &[u8]) -> bool {
     let mut start = Vec::new();
     let read =
         File::open(path).and_then(|file| file.take(kind.len() as u64).read_to_end(&mut start));
@@ -111,17 +125,11 @@ pub(crate) struct OutFile {
 
 impl OutFile {
     pub(crate) fn prepare(path: &Path) -> Result<Self, CliError> {
-        let draft = match fs::metadata(path) {
-            Ok(found) if found.is_dir() => {
-                return Err(CliError::io(path)(std::io::ErrorKind::IsADirectory.into()));
+        let draft = match target(path, BUNDLE, "no bundle")? {
+            Target::Stream => None,
+            Target::File => {
+                Some(NamedTempFile::new_in(folder_of(path)).map_err(CliError::io(path))?)
             }
-            Ok(found) if !found.is_file() => None,
-            Ok(found) if found.len() > 0 && !is_bundle(path) => {
-                let path = path.display();
-                let message = format!("{path}: exists and is no bundle, so it is not replaced");
-                return Err(CliError::Input(message));
-            }
-            _ => Some(NamedTempFile::new_in(folder_of(path)).map_err(CliError::io(path))?),
         };
         Ok(Self { path: path.to_path_buf(), draft })
     }
@@ -137,13 +145,6 @@ impl OutFile {
             }
         }
     }
-}
-
-fn is_bundle(path: &Path) -> bool {
-    let mut start = Vec::new();
-    let read =
-        File::open(path).and_then(|file| file.take(BUNDLE.len() as u64).read_to_end(&mut start));
-    read.is_ok() && start == BUNDLE
 }
 
 fn draft(path: &Path, content: &[u8], readers: Readers) -> Result<NamedTempFile, CliError> {

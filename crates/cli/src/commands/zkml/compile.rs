@@ -3,6 +3,7 @@ use std::process::ExitCode;
 use assay_primitives::SystemClock;
 use assay_zkml::circuit::Circuit;
 use assay_zkml::program::ModelId;
+use assay_zkml_onnx::synthetic::Seeded;
 use assay_zkml_onnx::{CompileError, MAX_MODEL_BYTES, Options, Reference, Summary, compile};
 use serde_json::{Value, json};
 
@@ -108,15 +109,6 @@ fn as_json(
 
 /// Numbers of -1 to 1 that are the same each time.
 fn random_inputs(values: usize) -> Vec<Vec<f32>> {
-    let mut state = 0_u64;
-    let mut number = || {
-        // SplitMix64; its top 24 bits are exact as f32.
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = state;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let top = u16::try_from((bits ^ (bits >> 31)) >> 48).unwrap_or(0);
-        f32::from(top) / 32768.0 - 1.0
-    };
-    (0..RANDOM_SAMPLES).map(|_| (0..values).map(|_| number()).collect()).collect()
+    let mut numbers = Seeded::new(0);
+    (0..RANDOM_SAMPLES).map(|_| (0..values).map(|_| numbers.unit()).collect()).collect()
 }

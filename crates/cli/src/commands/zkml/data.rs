@@ -50,8 +50,14 @@ pub(super) fn quantise(
     clamp: bool,
 ) -> Result<Vec<Quantised>, CliError> {
     let quantise = |(row, input): (usize, &Vec<f32>)| {
-        let checked = if clamp { Ok(()) } else { quantisation.quantise_within(input).map(drop) };
-        checked.and_then(|()| quantisation.quantise(input)).map_err(|error| {
+        let quantised = quantisation.quantise(input).and_then(|quantised| {
+            if quantised.clamped > 0 && !clamp {
+                // Names the first value that is out of range.
+                quantisation.quantise_within(input)?;
+            }
+            Ok(quantised)
+        });
+        quantised.map_err(|error| {
             CliError::Input(format!("{}: list {row} of input_data: {error}", path.display()))
         })
     };
