@@ -44,14 +44,6 @@ pub enum ProveError {
     /// The weights do not fit their matrix.
     #[error(transparent)]
     Commit(#[from] CommitError),
-    /// The weights are not those of the key.
-    #[error("root of the weights: the key has {expected}, these weights {got}")]
-    WeightRoot {
-        /// The key's.
-        expected: Digest,
-        /// That of the weights given.
-        got: Digest,
-    },
     /// The circuit is of another model than the statement, or of another batch.
     #[error("statement and circuit are of different models or batches")]
     OtherCircuit,
@@ -75,6 +67,17 @@ pub enum ProveError {
     Arity(#[from] ArityError),
 }
 
+/// Weights that are not those of the key.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+#[error("weights have the root {got}, the key says {expected}")]
+#[expect(clippy::exhaustive_structs, reason = "both values of a check")]
+pub struct OtherWeights {
+    /// The root in the key.
+    pub expected: Digest,
+    /// The root of the weights.
+    pub got: Digest,
+}
+
 impl ProvingModel {
     /// Registers a program: checks N1 to N3 and commits to its weights.
     ///
@@ -93,11 +96,11 @@ impl ProvingModel {
     ///
     /// # Errors
     ///
-    /// Returns [`ProveError::WeightRoot`] if the weights are not those of the key.
-    pub fn load(descriptor: Descriptor, weights: CommittedWeights) -> Result<Self, ProveError> {
+    /// Returns [`OtherWeights`] if the weights are not those of the key.
+    pub fn load(descriptor: Descriptor, weights: CommittedWeights) -> Result<Self, OtherWeights> {
         let (expected, got) = (descriptor.weight_root(), weights.root());
         if expected != got {
-            return Err(ProveError::WeightRoot { expected, got });
+            return Err(OtherWeights { expected, got });
         }
         Ok(Self { descriptor, weights })
     }

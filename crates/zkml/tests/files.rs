@@ -65,7 +65,8 @@ fn both_files_round_trip() {
     assert_eq!(key.input().scales(), [0.1, 0.2, 0.3]);
     assert_eq!(key.output().scale(), 0.5);
     assert_eq!(key.encode()[key.encode().len() - 32..], *key.digest().as_bytes());
-    assert_eq!(model.commit().unwrap().root(), key.descriptor().weight_root());
+    let (again, prover) = model.into_prover().unwrap();
+    assert_eq!((&again, prover.descriptor()), (&key, key.descriptor()));
 }
 
 #[test]
@@ -158,7 +159,7 @@ fn weights_under_another_root_are_refused() {
     let last_weight = bytes.len() - 34;
     bytes[last_weight] ^= 1;
     let changed = ModelFile::decode(&resealed(bytes)).unwrap();
-    assert!(matches!(changed.commit(), Err(FileError::Root { .. })));
+    assert!(matches!(changed.into_prover(), Err(FileError::Root(_))));
 }
 
 #[test]

@@ -12,6 +12,7 @@ use crate::program::{
     CheckedProgram, DecodeError, Descriptor, DescriptorError, Encoded, Interval,
     MAX_DESCRIPTOR_BYTES, ModelId, ProgramError, Reader,
 };
+use crate::prover::{OtherWeights, ProvingModel};
 use crate::tensor_code::{CommitError, CommittedWeights, Digest};
 
 const VERSION: u32 = 1;
@@ -132,13 +133,8 @@ pub enum FileError {
     #[error(transparent)]
     Commit(#[from] CommitError),
     /// The weights are not those of the key.
-    #[error("weights have the root {got:?}, the key says {expected:?}")]
-    Root {
-        /// The root in the key.
-        expected: Digest,
-        /// The root of the weights.
-        got: Digest,
-    },
+    #[error(transparent)]
+    Root(#[from] OtherWeights),
 }
 
 impl VerifyingFile {
@@ -260,10 +256,11 @@ impl ModelFile {
         report: Report,
     ) -> Result<Self, FileError> {
         program.check_weights(&weights)?;
-        let shape = program.program().weights;
-        let committed = CommittedWeights::commit(shape, weights.clone())?;
+        let (shape, count) = (program.program().weights, weights.len());
+        let committed = CommittedWeights::commit(shape, weights)?;
         let descriptor = Descriptor::new(program, committed.root())?;
-        drop(committed);
+        let mut weights = committed.into_weights();
+        weights.truncate(count);
         let key = VerifyingFile::new(name, descriptor, input, output)?;
         check_report(&report)?;
         Ok(Self { key, source, report, weights })
@@ -299,16 +296,17 @@ impl ModelFile {
         &self.report
     }
 
-    /// Commits to the weights: what a prover opens.
+    /// Commits to the weights again: what makes proofs, and the verifying file.
     ///
     /// # Errors
     ///
     /// Returns [`FileError::Root`] if the weights are not those of the key.
-    pub fn commit(&self) -> Result<CommittedWeights, FileError> {
-        let shape = self.program().program().weights;
-        let committed = CommittedWeights::commit(shape, self.weights.clone())?;
-        let (expected, got) = (self.key.descriptor.weight_root(), committed.root());
-        if expected == got { Ok(committed) } else { Err(FileError::Root { expected, got }) }
+    pub fn into_prover(self) -> Result<(VerifyingFile, ProvingModel), FileError> {
+        let Self { key, weights, .. } = self;
+        let committed =
+            CommittedWeights::commit(key.descriptor.program().program().weights, weights)?;
+        let model = ProvingModel::load(key.descriptor.clone(), committed)?;
+        Ok((key, model))
     }
 
     /// Returns the bytes of the file.
@@ -328,7 +326,7 @@ impl ModelFile {
     }
 
     /// Reads a file and checks what [`new`](Self::new) checks, but for the root, which
-    /// [`commit`](Self::commit) does.
+    /// [`into_prover`](Self::into_prover) does.
     ///
     /// # Errors
     ///

@@ -99,6 +99,12 @@ impl CommittedWeights {
         &self.weights
     }
 
+    /// Gives the weights back, zeros to the end of the last row in use included.
+    #[must_use]
+    pub fn into_weights(self) -> Vec<i16> {
+        self.weights
+    }
+
     /// Returns the sizes of the commitment.
     #[must_use]
     pub const fn shape(&self) -> &Shape {

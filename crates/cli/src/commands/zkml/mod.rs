@@ -35,9 +35,8 @@ fn load(path: &Path) -> Result<(ModelFile, usize), CliError> {
 }
 
 /// Commits to a model's weights again, which is what shows that they are the key's.
-fn proving(file: &ModelFile, path: &Path) -> Result<ProvingModel, CliError> {
-    let weights = file.commit().map_err(in_file(path))?;
-    ProvingModel::load(file.key().descriptor().clone(), weights).map_err(CliError::input)
+fn proving(file: ModelFile, path: &Path) -> Result<(VerifyingFile, ProvingModel), CliError> {
+    file.into_prover().map_err(in_file(path))
 }
 
 fn load_verifying(path: &Path) -> Result<(VerifyingFile, usize), CliError> {

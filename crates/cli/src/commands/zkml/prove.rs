@@ -3,7 +3,7 @@ use std::process::ExitCode;
 use assay_primitives::{Randomness, SystemClock, SystemRandomness};
 use assay_zkml::circuit::Circuit;
 use assay_zkml::execute::execute_batch;
-use assay_zkml::model::{ModelFile, ProofFile, batch_bits, context, statement};
+use assay_zkml::model::{ProofFile, VerifyingFile, batch_bits, context, statement};
 use assay_zkml::program::ModelId;
 use assay_zkml::prover::ProvingModel;
 use assay_zkml::statement::Instance;
@@ -30,7 +30,7 @@ pub(super) fn run(args: &ProveArgs) -> Result<ExitCode, CliError> {
 
 /// A model, ready to prove its inferences.
 struct Prepared {
-    file: ModelFile,
+    key: VerifyingFile,
     program_bytes: usize,
     inputs: Vec<Vec<i32>>,
     clamped: usize,
@@ -57,11 +57,11 @@ impl Prepared {
         let inputs = quantise(&args.input, &rows, file.key().input(), args.clamp)?;
         let clamped = inputs.iter().map(|input| input.clamped).sum();
         let inputs: Vec<Vec<i32>> = inputs.into_iter().map(|input| input.values).collect();
-        let model = proving(&file, &args.model)?;
+        let (key, model) = proving(file, &args.model)?;
         let lb = batch_bits(inputs.len());
         let circuit = Circuit::new(model.descriptor(), lb).map_err(CliError::input)?;
         let took = milliseconds(started);
-        Ok(Self { file, program_bytes, inputs, clamped, model, circuit, took })
+        Ok(Self { key, program_bytes, inputs, clamped, model, circuit, took })
     }
 
     fn prove(&self, args: &ProveArgs) -> Result<Proven, CliError> {
@@ -71,7 +71,7 @@ impl Prepared {
         let runs = execute_batch(circuit.program(), model.weights(), lb, inputs);
         let runs = runs.map_err(CliError::failed)?;
         let run_took = milliseconds(started);
-        let context = context(&self.file.key().digest(), &request_digest(&args.context));
+        let context = context(&self.key.digest(), &request_digest(&args.context));
         let mut salts = vec![[0; 32]; inputs.len()];
         for salt in &mut salts {
             SystemRandomness.fill(salt).map_err(CliError::failed)?;
@@ -95,7 +95,7 @@ impl Prepared {
         };
         let verify_took = if args.no_check { None } else { Some(check()?) };
         let raw = runs.iter().take(inputs.len()).map(|run| run.output().to_vec()).collect();
-        let outputs = Outputs::new(self.file.key().output(), raw)?;
+        let outputs = Outputs::new(self.key.output(), raw)?;
         let file = ProofFile::new(said.model, lb, salts, proof).encode();
         Ok(Proven { model: said.model, file, outputs, run_took, took, verify_took })
     }
@@ -115,7 +115,7 @@ impl Proven {
                 "verify_ms": self.verify_took,
                 "proof_bytes": self.file.len(),
                 "program_bytes": prepared.program_bytes,
-                "verifying_bytes": prepared.file.key().encode().len(),
+                "verifying_bytes": prepared.key.encode().len(),
                 "peak_rss_bytes": peak_memory(),
                 "security_bits": bits,
                 "batch": batch,
