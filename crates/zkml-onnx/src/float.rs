@@ -44,7 +44,25 @@ impl Range {
             self.high = self.high.max(f64::from(value));
         }
     }
+
+    /// The range with its ends moved outwards to a grid, by less than a 512th of the larger end.
+    ///
+    /// tract's sums differ in their last bits between processors. With this, another machine
+    /// compiles a model to the same id, but for a value that lies next to a point of the grid.
+    fn outwards(self) -> Self {
+        let largest = self.low.abs().max(self.high.abs());
+        let power_of_two = f64::from_bits(largest.to_bits() & !MANTISSA);
+        let step = power_of_two / GRID;
+        if !step.is_normal() {
+            return self;
+        }
+        Self { low: (self.low / step).floor() * step, high: (self.high / step).ceil() * step }
+    }
 }
+
+/// Steps of the grid from a power of two to the next.
+const GRID: f64 = 1024.0;
+const MANTISSA: u64 = (1 << 52) - 1;
 
 /// What the float model did on the samples.
 #[derive(Debug)]
@@ -119,6 +137,7 @@ impl FloatModel {
             }
             outputs.push(found.pop().unwrap_or_default());
         }
+        let ranges = ranges.into_iter().map(|(name, range)| (name, range.outwards())).collect();
         Ok(Calibration { ranges, outputs })
     }
 }
@@ -144,4 +163,31 @@ pub(crate) fn input_ranges(
         high: all.high.max(range.high),
     });
     (ranges, all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn measured_ranges_do_not_hang_on_last_bits() {
+        let of = |low: f32, high: f32| {
+            let mut range = Range::EMPTY;
+            range.extend(&[low, high]);
+            let range = range.outwards();
+            assert!(range.low <= f64::from(low) && f64::from(high) <= range.high);
+            (range.low, range.high)
+        };
+        assert_eq!(of(-1.5, 16.0), (-1.5, 16.0));
+        assert_eq!(of(0.0, 0.0), (0.0, 0.0));
+        for (low, high) in [(-3.3, 8.7), (0.01, 0.3), (-700.1, 12.6), (-1e-30, 1e-20)] {
+            let expected = of(low, high);
+            for (low, high) in [(low.next_up(), high), (low, high.next_down())] {
+                assert_eq!(of(low, high), expected);
+            }
+            let largest = f64::from(low.abs().max(high));
+            assert!(f64::from(low) - expected.0 < largest / 512.0);
+            assert!(expected.1 - f64::from(high) < largest / 512.0);
+        }
+    }
 }
