@@ -190,3 +190,26 @@ fn what_is_in_a_file_is_said() {
         assert!(told.contains(part), "{part}: {told}");
     }
 }
+
+/// What was written by the first version of the formats: it verifies for ever, and the model still
+/// compiles to it. `ASSAY_BLESS=1 cargo test -p assay-cli golden` writes the files anew, which is
+/// for a format that was never released; a new version gets a new folder.
+#[test]
+fn golden_files_verify_and_are_compiled_to() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/zkml-v1");
+    let (case, _) = Case::new();
+    if std::env::var_os("ASSAY_BLESS").is_some() {
+        case.inputs(2);
+        case.prove(&["--context", "golden"]).expect(0);
+        for name in ["m.vk", "input.json", "output.json", "proof"] {
+            std::fs::write(golden.join(name), case.read(name)).unwrap();
+        }
+    }
+    let compiled = case.read("m.vk");
+    for name in ["m.vk", "input.json", "output.json", "proof"] {
+        case.place.file(name, std::fs::read(golden.join(name)).unwrap());
+    }
+    assert_eq!(compiled, case.read("m.vk"), "the verifying file that is compiled to");
+    case.verify(&["--context", "golden"]).expect(0);
+    case.verify(&[]).expect_told(1, "refused");
+}
