@@ -85,7 +85,7 @@ fn bench(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::new(name, log_cells), |bencher| {
             bencher.iter(|| {
                 let mut transcript = Transcript::new();
-                advice::observe_root(&case.schedule, &root, &mut transcript);
+                advice::observe_root(&root, &mut transcript);
                 let points = case.points(&mut transcript);
                 let proof = AdviceProof::decode(&case.schedule, black_box(&proof)).unwrap();
                 advice::verify(&case.schedule, &root, &points, &values, &proof, &mut transcript)

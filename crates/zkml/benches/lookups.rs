@@ -75,7 +75,7 @@ fn bench(criterion: &mut Criterion) {
             bencher.iter(|| {
                 let proof = LookupProof::decode(log_leaves, black_box(&bytes)).unwrap();
                 let claim = verify(&layout, &proof, &mut Transcript::new()).unwrap();
-                claim.check_leaves(&layout, values.clone()).unwrap()
+                claim.check_leaves(&layout, &values).unwrap();
             });
         });
     }

@@ -12,7 +12,7 @@ mod words;
 
 use std::hint::black_box;
 
-use assay_zkml::tensor_code::{CommittedWeights, Shape, verify_bytes};
+use assay_zkml::tensor_code::{CommittedWeights, OpeningProof, Shape, verify};
 use assay_zkml::transcript::Transcript;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
@@ -41,7 +41,8 @@ fn bench(criterion: &mut Criterion) {
             bencher.iter(|| {
                 let mut transcript = transcript.clone();
                 let proof = black_box(&proof);
-                verify_bytes(&shape, &root, &mut transcript, &point, opening.value, proof).unwrap()
+                let proof = OpeningProof::decode(&shape, proof).unwrap();
+                verify(&shape, &root, &mut transcript, &point, opening.value, &proof).unwrap();
             });
         });
     }

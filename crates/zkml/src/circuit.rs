@@ -10,7 +10,8 @@ use crate::advice::{Schedule, ScheduleError};
 use crate::columns::Columns;
 use crate::field::K;
 use crate::layers::{LayerEnds, NumberedForm, convs, forms, remote_tensors};
-use crate::lookups::{LayoutError, LookupProof};
+use crate::lookups::{Layout, LayoutError, LookupProof};
+use crate::multilinear::{ArityError, suffix};
 use crate::program::{CheckedProgram, Descriptor, ModelId, Program, ProgramError, Sizes, Table};
 use crate::soundness::{
     Budget, Counts, InsufficientSecurity, REQUIRED_BITS, Term as ErrorTerm, opening_terms,
@@ -104,7 +105,7 @@ impl Circuit {
         let batches = opening_batches(&columns, &remote, program.program());
         let schedule = schedule(&program, &columns, &batches)?;
         let lengths = Lengths::new(program.program(), &sizes, &columns, &remote);
-        let budget = budget(program.program(), &sizes, &lengths, schedule.as_ref());
+        let budget = budget(program.program(), &sizes, &columns, &lengths, schedule.as_ref());
         budget.require(REQUIRED_BITS)?;
         let (model, weight_root) = (descriptor.model_id(), descriptor.weight_root());
         Ok(Self {
@@ -202,44 +203,57 @@ impl Circuit {
     }
 
     /// Returns the point of each batch from `rho`, `tau` and `omega`.
-    pub(crate) fn points(&self, [rho, tau, omega]: [&[K]; 3]) -> Vec<Vec<K>> {
+    ///
+    /// # Errors
+    ///
+    /// Returns [`ArityError`] if `rho` or `tau` are shorter than a column's arity.
+    pub(crate) fn points(&self, [rho, tau, omega]: [&[K]; 3]) -> Result<Vec<Vec<K>>, ArityError> {
         let lb = self.sizes.lb as usize;
-        let rho_b = last(rho, lb);
+        let rho_b = suffix(rho, lb)?;
         let point = |batch: &OpeningBatch| {
             let inner = batch.arity.saturating_sub(lb);
-            match batch.at {
-                OpeningPoint::Rho => last(rho, batch.arity).to_vec(),
-                OpeningPoint::Tau => [last(tau, inner), rho_b].concat(),
-                OpeningPoint::Input => [last(tau, inner), omega].concat(),
+            Ok(match batch.at {
+                OpeningPoint::Rho => suffix(rho, batch.arity)?.to_vec(),
+                OpeningPoint::Tau => [suffix(tau, inner)?, rho_b].concat(),
+                OpeningPoint::Input => [suffix(tau, inner)?, omega].concat(),
                 OpeningPoint::Output => {
-                    let own = last(rho, batch.arity);
+                    let own = suffix(rho, batch.arity)?;
                     [own.get(..inner).unwrap_or_default(), omega].concat()
                 }
-            }
+            })
         };
         self.batches.iter().map(point).collect()
     }
 
     /// Returns the values that each batch is opened to: of the columns at `rho`, of the remote
     /// tensors at `tau`, and of input and output at `omega`.
-    pub(crate) fn values(&self, at_rho: &[K], ends: &LayerEnds, at_omega: [K; 2]) -> Vec<Vec<K>> {
+    ///
+    /// # Errors
+    ///
+    /// Returns [`ArityError`] if there are fewer values at `rho` or `tau` than columns opened there.
+    pub(crate) fn values(
+        &self,
+        at_rho: &[K],
+        ends: &LayerEnds,
+        at_omega: [K; 2],
+    ) -> Result<Vec<Vec<K>>, ArityError> {
         let [input, output] = at_omega;
         let at_tau = |column: &usize| {
             let remote = |tensor: &usize| self.columns.of_tensor(*tensor) == Some(*column);
             let position = self.remote.iter().position(remote);
             position.and_then(|position| ends.tensors.get(position)).copied()
         };
-        let value = |batch: &OpeningBatch, column: &usize| match batch.at {
-            OpeningPoint::Rho => at_rho.get(*column).copied().unwrap_or_default(),
-            OpeningPoint::Tau => at_tau(column).unwrap_or_default(),
-            OpeningPoint::Input => input,
-            OpeningPoint::Output => output,
+        let value = |batch: &OpeningBatch, column: &usize| {
+            let (what, value, got) = match batch.at {
+                OpeningPoint::Rho => ("values at rho", at_rho.get(*column).copied(), at_rho.len()),
+                OpeningPoint::Tau => ("values at tau", at_tau(column), ends.tensors.len()),
+                OpeningPoint::Input => return Ok(input),
+                OpeningPoint::Output => return Ok(output),
+            };
+            value.ok_or(ArityError { what, expected: self.columns.list().len(), got })
         };
-        let all = self
-            .batches
-            .iter()
-            .map(|batch| batch.columns.iter().map(|c| value(batch, c)).collect());
-        all.collect()
+        let values = |batch: &OpeningBatch| batch.columns.iter().map(|c| value(batch, c)).collect();
+        self.batches.iter().map(values).collect()
     }
 }
 
@@ -264,11 +278,6 @@ impl Lengths {
         let ends = self.ends + self.convs + self.biases + self.instances;
         claimed + ends + 2 * (self.layer_rounds + self.weight_rounds) + 1
     }
-}
-
-/// The last `n` coordinates of a point that has at least as many.
-pub(crate) fn last(point: &[K], n: usize) -> &[K] {
-    point.get(point.len().saturating_sub(n)..).unwrap_or_default()
 }
 
 fn opening_batches(columns: &Columns, remote: &[usize], program: &Program) -> Vec<OpeningBatch> {
@@ -313,13 +322,15 @@ fn schedule(
 fn budget(
     program: &Program,
     sizes: &Sizes,
+    columns: &Columns,
     lengths: &Lengths,
     schedule: Option<&Schedule>,
 ) -> Budget {
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let width = program.tables.iter().map(Table::width).max().unwrap_or(0);
     let counts = Counts {
-        tree_arity: sizes.tree_arity,
+        // The levels that the verifier walks.
+        tree_arity: count(columns.layout().map_or(0, Layout::log_leaves)),
         tuple_width: count(width),
         claim_arity: sizes.claim_arity,
         layer_arity: sizes.layer_arity,

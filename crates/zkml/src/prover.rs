@@ -9,13 +9,13 @@ use thiserror::Error;
 
 use crate::advice::{self, AdviceError, AdviceProof, CommittedAdvice};
 use crate::chain::Started;
-use crate::circuit::{Circuit, last};
+use crate::circuit::Circuit;
 use crate::columns::ClaimedValues;
 use crate::execute::Execution;
 use crate::field::K;
 use crate::layers::{self, LayerEnds, LayerError, LayerStatement};
 use crate::lookups::{self, LookupProof, ProveError as LookupError};
-use crate::multilinear::{ArityError, evaluate_column, same_length};
+use crate::multilinear::{ArityError, evaluate_column, same_length, suffix};
 use crate::program::{CheckedProgram, Descriptor, DescriptorError, ProgramError};
 use crate::proof::{Proof, SentEnds};
 use crate::statement::Statement;
@@ -234,7 +234,7 @@ fn claim(
     // A public input larger than `rho` stands in no form as it is: nobody asks for its value.
     let at_rho = |column: &[_]| match lg(column.len()) {
         arity if arity > rho.len() => Ok(K::ZERO),
-        arity => evaluate_column(column, last(rho, arity)),
+        arity => evaluate_column(column, suffix(rho, arity)?),
     };
     let committed = witness.committed(columns);
     let virtuals: Vec<_> = witness.virtuals.iter().flatten().collect();
@@ -285,7 +285,7 @@ fn instance_values(
     if lb == 0 {
         return Ok(Vec::new());
     }
-    let own = last(point, lg(column.len()));
+    let own = suffix(point, lg(column.len()))?;
     let point = own.get(..own.len().saturating_sub(lb as usize)).unwrap_or_default();
     let slice = |b: usize| {
         let cells: Vec<_> = column.iter().skip(b).step_by(1 << lb).copied().collect();
@@ -302,7 +302,7 @@ fn open(
     transcript: &mut Transcript,
 ) -> Result<Option<AdviceProof>, ProveError> {
     let Some(advice) = advice else { return Ok(None) };
-    Ok(Some(advice.open(&circuit.points(points), transcript)?))
+    Ok(Some(advice.open(&circuit.points(points)?, transcript)?))
 }
 
 const fn lg(length: usize) -> usize {

@@ -11,7 +11,7 @@
 use assay_zkml::field::{F, K, K_BYTES, MODULUS, NonCanonical};
 use assay_zkml::lookups::{
     CountError, DecodeError, Layout, LeafValues, Lookup, LookupError, LookupProof, ProveError,
-    VerifiedLookups, extend_point, leaf_values, multiplicities, prove, verify,
+    extend_point, leaf_values, multiplicities, prove, verify,
 };
 use assay_zkml::program::Table;
 use assay_zkml::transcript::{Label, Transcript};
@@ -79,16 +79,12 @@ impl Case {
         (proved.proof, values)
     }
 
-    fn verify(
-        &self,
-        proof: &LookupProof,
-        values: &LeafValues,
-    ) -> Result<VerifiedLookups, LookupError> {
+    fn verify(&self, proof: &LookupProof, values: &LeafValues) -> Result<(), LookupError> {
         let claim = verify(&self.layout, proof, &mut start())?;
-        claim.check_leaves(&self.layout, values.clone())
+        claim.check_leaves(&self.layout, values)
     }
 
-    fn run(&self) -> Result<VerifiedLookups, LookupError> {
+    fn run(&self) -> Result<(), LookupError> {
         let (proof, values) = self.prove();
         self.verify(&proof, &values)
     }
@@ -101,7 +97,7 @@ impl Case {
         let claim = verify(&honest.layout, &proof, &mut start()).expect("an honest tree");
         let values = leaf_values(&self.layout, &self.tuples(), &self.counts, claim.point())
             .expect("the shape fits");
-        let error = claim.check_leaves(&self.layout, values).expect_err(what);
+        let error = claim.check_leaves(&self.layout, &values).expect_err(what);
         let leaf = matches!(
             error,
             LookupError::LeafNumerator { .. } | LookupError::LeafDenominator { .. }
@@ -142,11 +138,7 @@ fn honest_lookups_of_every_layout_are_accepted() {
         assert_eq!(bytes.len(), LookupProof::encoded_bytes(case.layout.log_leaves()));
         let decoded = LookupProof::decode(case.layout.log_leaves(), &bytes).expect("its encoding");
         assert_eq!(decoded, proof);
-        let verified = case.verify(&decoded, &values).expect("an honest proof");
-        assert_eq!(
-            (verified.point().len(), verified.values()),
-            (case.layout.log_leaves(), &values)
-        );
+        case.verify(&decoded, &values).expect("an honest proof");
     }
 }
 

@@ -37,7 +37,7 @@
 //! let bytes = committed.open(&points, &mut transcript)?.encode();
 //!
 //! let mut transcript = Transcript::new();
-//! advice::observe_root(&schedule, &root, &mut transcript);
+//! advice::observe_root(&root, &mut transcript);
 //! let points = [transcript.sample_point(6), transcript.sample_point(7)];
 //! let proof = AdviceProof::decode(&schedule, &bytes)?;
 //! advice::verify(&schedule, &root, &points, &values, &proof, &mut transcript)?;
@@ -62,5 +62,5 @@ pub use self::error::{AdviceError, ScheduleError};
 pub use self::profile::AdviceProfile;
 pub use self::proof::{AdviceProof, Openings, RoundProof, Rows};
 pub use self::schedule::Schedule;
-pub use self::verify::{VerifiedAdvice, observe_root, verify};
+pub use self::verify::{observe_root, verify};
 pub use crate::wire::DecodeError;

@@ -17,24 +17,8 @@ use crate::field::{F, K};
 use crate::tensor_code::Digest;
 use crate::transcript::Transcript;
 
-/// The values of all batches were proven to be those of the committed columns.
-///
-/// Only [`verify`] makes one.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct VerifiedAdvice {
-    root: Digest,
-}
-
-impl VerifiedAdvice {
-    /// Returns the root that the values were opened under.
-    #[must_use]
-    pub const fn root(&self) -> Digest {
-        self.root
-    }
-}
-
 /// Absorbs the root as the prover's commitment does (step 1).
-pub fn observe_root(_schedule: &Schedule, root: &Digest, transcript: &mut Transcript) {
+pub fn observe_root(root: &Digest, transcript: &mut Transcript) {
     observe_commitment::<F, _, _>(transcript.challenger(), to_commitment(root));
 }
 
@@ -53,7 +37,7 @@ pub fn verify(
     values: &[Vec<K>],
     proof: &AdviceProof,
     transcript: &mut Transcript,
-) -> Result<VerifiedAdvice, AdviceError> {
+) -> Result<(), AdviceError> {
     check_points(schedule, points)?;
     check_values(schedule, values)?;
     proof.check(schedule.shape())?;
@@ -63,8 +47,7 @@ pub fn verify(
     let (pcs, protocol) = (schedule.pcs(), schedule.protocol());
     let commitment = to_commitment(root);
     let opened = pcs.verify_at(&commitment, &proof, protocol, &points, transcript.challenger())?;
-    compare(schedule, values, &opened)?;
-    Ok(VerifiedAdvice { root: *root })
+    compare(schedule, values, &opened)
 }
 
 /// Checks that there is one point of the right arity for each batch.

@@ -34,4 +34,4 @@ pub(crate) use self::prove::whole_matrix;
 pub use self::prove::{ProvedLayers, prove};
 pub use self::statement::{LayerEnds, LayerStatement, remote_tensors};
 pub(crate) use self::terms::{AxisPoint, Channels, ConvTerm, NumberedForm, convs, forms};
-pub use self::verify::{LayerClaim, VerifiedLayers, verify};
+pub use self::verify::{LayerClaim, verify};

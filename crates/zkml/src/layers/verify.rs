@@ -21,13 +21,6 @@ pub struct LayerClaim {
     claim: K,
 }
 
-/// All layers hold if the values at the end are those of the committed columns and weights.
-#[derive(Clone, Debug)]
-pub struct VerifiedLayers {
-    tau: Vec<K>,
-    ends: LayerEnds,
-}
-
 /// Follows the rounds (step 5).
 ///
 /// `claims` are those of [`form_claims`](super::form_claims).
@@ -68,26 +61,9 @@ impl LayerClaim {
         self,
         statement: &LayerStatement<'_>,
         ends: &LayerEnds,
-    ) -> Result<VerifiedLayers, LayerError> {
+    ) -> Result<(), LayerError> {
         let (claimed, computed) = (self.claim, end(statement, &self.tau, ends)?);
-        if claimed == computed {
-            Ok(VerifiedLayers { tau: self.tau, ends: ends.clone() })
-        } else {
-            Err(LayerError::End { claimed, computed })
-        }
-    }
-}
-
-impl VerifiedLayers {
-    /// Returns `tau`.
-    pub fn tau(&self) -> &[K] {
-        &self.tau
-    }
-
-    /// Returns the values that remain to be opened.
-    #[must_use]
-    pub const fn ends(&self) -> &LayerEnds {
-        &self.ends
+        if claimed == computed { Ok(()) } else { Err(LayerError::End { claimed, computed }) }
     }
 }
 

@@ -39,7 +39,7 @@ pub use self::multiplicity::{CountError, multiplicities};
 pub use self::proof::{DecodeError, LevelProof, LookupProof};
 pub use self::prove::{ProveError, ProvedLookups, leaf_values, prove};
 pub use self::table::TableError;
-pub use self::verify::{LeafClaim, LeafValues, LookupError, VerifiedLookups, extend_point, verify};
+pub use self::verify::{LeafClaim, LeafValues, LookupError, extend_point, verify};
 
 use crate::field::K;
 use crate::transcript::Transcript;

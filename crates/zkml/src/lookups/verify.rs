@@ -90,28 +90,6 @@ pub struct LeafClaim {
     denominator: K,
 }
 
-/// Evidence that the tree and its leaf identity hold for some values at the point, which remain to
-/// be opened. Only [`LeafClaim::check_leaves`] makes one.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[must_use]
-pub struct VerifiedLookups {
-    point: Vec<K>,
-    values: LeafValues,
-}
-
-impl VerifiedLookups {
-    /// Returns the tree's point `rho|nL`.
-    pub fn point(&self) -> &[K] {
-        &self.point
-    }
-
-    /// Returns the values that were checked.
-    #[must_use]
-    pub const fn values(&self) -> &LeafValues {
-        &self.values
-    }
-}
-
 /// Follows the tree of a proof from its root to its leaves (steps 2 and 3 of section 3).
 ///
 /// The transcript stands where the prover's stood: it has absorbed the commitment to all columns.
@@ -224,18 +202,14 @@ impl LeafClaim {
     /// # Errors
     ///
     /// Returns [`LookupError`] if the values are not those that the tree ends in.
-    pub fn check_leaves(
-        self,
-        layout: &Layout,
-        values: LeafValues,
-    ) -> Result<VerifiedLookups, LookupError> {
-        check_value_lengths(layout, &values)?;
+    pub fn check_leaves(self, layout: &Layout, values: &LeafValues) -> Result<(), LookupError> {
+        check_value_lengths(layout, values)?;
         same_length("coordinates of the tree's point", layout.log_leaves(), self.point.len())?;
         let (mut numerator, mut denominator, mut covered) = (K::ZERO, K::ZERO, K::ZERO);
         for slot in layout.slots() {
             let (prefix, suffix) = self.point.split_at(self.point.len().saturating_sub(slot.arity));
             let selector = eq_index(prefix, (slot.offset >> slot.arity) as u64);
-            let (count, tuple) = slot_values(layout, slot, &values, suffix)?;
+            let (count, tuple) = slot_values(layout, slot, values, suffix)?;
             numerator += selector * count;
             denominator += selector * (self.challenges.alpha - self.hash(slot.tag(), &tuple));
             covered += selector;
@@ -249,7 +223,7 @@ impl LeafClaim {
             let (claimed, computed) = (self.denominator, denominator);
             return Err(LookupError::LeafDenominator { claimed, computed });
         }
-        Ok(VerifiedLookups { point: self.point, values })
+        Ok(())
     }
 
     /// `h(tag; v) = tag + beta v_1 + ... + beta^w v_w`.

@@ -9,11 +9,12 @@ use thiserror::Error;
 use super::code::{CodeMatrix, encode_rows};
 use super::merkle::{Digest, column_tree};
 use super::proof::OpeningProof;
+use super::queries::draw_indices;
 use super::shape::{Point, Shape};
 use crate::field::{F, K};
 use crate::integers::combine_rows;
 use crate::multilinear::{ArityError, evaluate};
-use crate::transcript::{Label, Transcript};
+use crate::transcript::Transcript;
 
 /// Weights with their code and the Merkle tree over its columns.
 ///
@@ -170,19 +171,4 @@ impl fmt::Debug for CommittedWeights {
             .field("root", &self.root)
             .finish_non_exhaustive()
     }
-}
-
-/// Absorbs steps 8 and 9 and returns the distinct indices in ascending order.
-pub(super) fn draw_indices(
-    shape: &Shape,
-    transcript: &mut Transcript,
-    value: K,
-    row: &[K],
-) -> Vec<usize> {
-    transcript.absorb_k(Label::WeightValue, &[value]);
-    transcript.absorb_k(Label::WeightRow, row);
-    let mut indices = transcript.sample_indices(shape.log_code_length(), shape.profile().queries());
-    indices.sort_unstable();
-    indices.dedup();
-    indices
 }

@@ -5,15 +5,11 @@ use thiserror::Error;
 use super::merkle::Digest;
 use crate::field::K;
 use crate::multilinear::ArityError;
-use crate::wire::DecodeError;
 
 /// A check of the verifier that failed.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum OpeningError {
-    /// The proof is not well-formed.
-    #[error(transparent)]
-    Decode(#[from] DecodeError),
     /// The point, or the row `u`, is not of the shape's size.
     #[error(transparent)]
     Arity(#[from] ArityError),

@@ -33,6 +33,7 @@ mod commit;
 mod error;
 mod merkle;
 mod proof;
+mod queries;
 mod shape;
 mod verify;
 
@@ -42,5 +43,5 @@ pub use self::merkle::Digest;
 pub(crate) use self::merkle::{ColumnTree, column_tree};
 pub use self::proof::OpeningProof;
 pub use self::shape::{CodeProfile, Point, Shape, ShapeError};
-pub use self::verify::{VerifiedOpening, verify, verify_bytes};
+pub use self::verify::verify;
 pub use crate::wire::DecodeError;

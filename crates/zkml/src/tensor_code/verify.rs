@@ -4,52 +4,14 @@
 //! and siblings, the Merkle root, and the code at each opened column.
 
 use super::code::EncodedRow;
-use super::commit::draw_indices;
 use super::error::OpeningError;
 use super::merkle::{Digest, root_of, sibling_count};
 use super::proof::OpeningProof;
+use super::queries::draw_indices;
 use super::shape::{Point, Shape};
 use crate::field::{F, K};
 use crate::multilinear::{evaluate, inner_product, same_length};
 use crate::transcript::Transcript;
-
-/// Evidence that the committed weights have this value at the point: only [`verify`] makes one.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[must_use]
-pub struct VerifiedOpening {
-    root: Digest,
-    value: K,
-}
-
-impl VerifiedOpening {
-    /// Returns the root under which the weights were opened.
-    #[must_use]
-    pub const fn root(&self) -> Digest {
-        self.root
-    }
-
-    /// Returns `v_w`, the value of the weights at the point.
-    pub const fn value(&self) -> K {
-        self.value
-    }
-}
-
-/// Decodes an opening and verifies it: see [`verify`].
-///
-/// # Errors
-///
-/// Returns the first check that fails.
-pub fn verify_bytes(
-    shape: &Shape,
-    root: &Digest,
-    transcript: &mut Transcript,
-    point: &Point,
-    value: K,
-    proof: &[u8],
-) -> Result<VerifiedOpening, OpeningError> {
-    let proof = OpeningProof::decode(shape, proof)?;
-    verify(shape, root, transcript, point, value, &proof)
-}
 
 /// Checks that the weights under `root` have `value` at `point`.
 ///
@@ -66,15 +28,14 @@ pub fn verify(
     point: &Point,
     value: K,
     proof: &OpeningProof,
-) -> Result<VerifiedOpening, OpeningError> {
+) -> Result<(), OpeningError> {
     point.check(shape)?;
     same_length("elements of row u", shape.columns(), proof.row.len())?;
     check_value(point, value, proof)?;
     let indices = draw_indices(shape, transcript, value, &proof.row);
     check_counts(shape, &indices, proof)?;
     check_root(shape, root, &indices, proof)?;
-    check_code(shape, point, &indices, proof)?;
-    Ok(VerifiedOpening { root: *root, value })
+    check_code(shape, point, &indices, proof)
 }
 
 /// `<u, eq(chi)> = v_w`.
@@ -155,7 +116,7 @@ mod tests {
     }
 
     /// Opens honestly over a word in which `spoil` has changed some columns, and verifies.
-    fn open_spoiled(spoil: impl Fn(usize) -> bool) -> Result<VerifiedOpening, OpeningError> {
+    fn open_spoiled(spoil: impl Fn(usize) -> bool) -> Result<K, OpeningError> {
         let shape = shape();
         let committed = CommittedWeights::commit_spoiled(shape, weights(), |index, column| {
             if spoil(index) {
@@ -167,7 +128,8 @@ mod tests {
         let mut verifier = transcript.clone();
         let opening = committed.open(&mut transcript, &point).unwrap();
         let root = committed.root();
-        verify(&shape, &root, &mut verifier, &point, opening.value, &opening.proof)
+        verify(&shape, &root, &mut verifier, &point, opening.value, &opening.proof)?;
+        Ok(opening.value)
     }
 
     #[test]
@@ -186,8 +148,8 @@ mod tests {
     fn a_word_close_to_the_code_opens_as_the_matrix_it_decodes_to() {
         let honest = open_spoiled(|_| false).unwrap();
         let close = (0..20).filter_map(|bad| open_spoiled(|index| index == bad).ok());
-        let values: Vec<K> = close.map(|opening| opening.value()).collect();
+        let values: Vec<K> = close.collect();
         assert!(!values.is_empty());
-        assert!(values.iter().all(|&value| value == honest.value()));
+        assert!(values.iter().all(|&value| value == honest));
     }
 }

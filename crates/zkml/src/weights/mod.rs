@@ -27,4 +27,4 @@ mod tests;
 pub use self::error::WeightError;
 pub use self::prove::{ProvedWeights, prove};
 pub use self::statement::WeightStatement;
-pub use self::verify::{VerifiedWeights, WeightClaim, verify};
+pub use self::verify::{WeightClaim, verify};

@@ -18,13 +18,6 @@ pub struct WeightClaim {
     claim: K,
 }
 
-/// All claims on weights hold if the opening of the weights gives the value that was checked.
-#[derive(Clone, Debug)]
-pub struct VerifiedWeights {
-    point: Point,
-    value: K,
-}
-
 /// Follows the rounds (step 7).
 ///
 /// # Errors
@@ -60,33 +53,12 @@ impl WeightClaim {
     /// # Errors
     ///
     /// Returns [`WeightError`] if the value is not the one that the rounds end in.
-    pub fn check_value(
-        self,
-        statement: &WeightStatement<'_>,
-        value: K,
-    ) -> Result<VerifiedWeights, WeightError> {
+    pub fn check_value(self, statement: &WeightStatement<'_>, value: K) -> Result<(), WeightError> {
         statement.check()?;
         let z = [self.point.rows.as_slice(), &self.point.columns].concat();
         let coefficients = statement.terms()?.into_iter().map(|term| term.at(&z));
         let coefficient: K = coefficients.sum::<Result<K, ArityError>>()?;
         let (claimed, computed) = (self.claim, value * coefficient);
-        if claimed == computed {
-            Ok(VerifiedWeights { point: self.point, value })
-        } else {
-            Err(WeightError::End { claimed, computed })
-        }
-    }
-}
-
-impl VerifiedWeights {
-    /// Returns the point at which the weights have to be opened.
-    #[must_use]
-    pub const fn point(&self) -> &Point {
-        &self.point
-    }
-
-    /// Returns `v_w`, what they have to open to.
-    pub const fn value(&self) -> K {
-        self.value
+        if claimed == computed { Ok(()) } else { Err(WeightError::End { claimed, computed }) }
     }
 }
