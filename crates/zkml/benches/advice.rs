@@ -89,7 +89,7 @@ fn bench(criterion: &mut Criterion) {
                 let points = case.points(&mut transcript);
                 let proof = AdviceProof::decode(&case.schedule, black_box(&proof)).unwrap();
                 advice::verify(&case.schedule, &root, &points, &values, &proof, &mut transcript)
-                    .unwrap()
+                    .unwrap();
             });
         });
     }

@@ -6,7 +6,9 @@ mod shifts;
 mod sums;
 mod tables;
 
-use assay_zkml::program::{AdviceProfile, Conv, Form, Interval, Pick, Program, Site, Tensor, Term};
+use assay_zkml::program::{
+    AdviceProfile, Conv, Form, Interval, Pick, Program, SegmentSize, Site, Tensor, Term,
+};
 
 use self::place::Block;
 use self::shifts::Fixed;
@@ -64,17 +66,13 @@ pub(crate) fn quantise(
     let Builder { blocks, clamped, kmax, output_scale, .. } = builder;
     let cells = all_cells(drafts.iter().skip(1).map(|tensor| tensor.shape));
     let tables = tables::tables(&clamped, kmax, cells);
-    let layout = place::lay_out(&blocks)?;
-    let place = |drawn: Drawn| {
-        let mut site = match drawn {
-            Drawn::Requant { form, clamp, shift } => {
-                let table = tables.clamps.get(clamp).copied().unwrap_or(0);
-                Site::Requant { form, shift, table }
-            }
-            Drawn::Other(site) => site,
-        };
-        renumber(&mut site, &layout.indices);
-        site
+    let (layout, weights) = place::lay_out(&blocks)?;
+    let place = |drawn: Drawn| match drawn {
+        Drawn::Requant { form, clamp, shift } => {
+            let table = tables.clamps.get(clamp).copied().unwrap_or(0);
+            Site::Requant { form, shift, table }
+        }
+        Drawn::Other(site) => site,
     };
     let sites = drawn.into_iter().map(place).collect();
     let tensor = |(draft, quantum): (&DraftTensor, &Quantum)| Tensor {
@@ -90,25 +88,7 @@ pub(crate) fn quantise(
         sites,
         weights: layout.shape,
     };
-    Ok(Quantised { program, weights: layout.weights, output_scale })
-}
-
-/// Puts the indices of segments in the place of those of blocks.
-fn renumber(site: &mut Site, indices: &[u32]) {
-    let forms: [Option<&mut Form>; 2] = match site {
-        Site::Requant { form, .. } | Site::Copy { form } | Site::Output { form } => {
-            [Some(form), None]
-        }
-        Site::Max2 { a, b } => [Some(a), Some(b)],
-    };
-    for term in forms.into_iter().flatten().flat_map(|form| &mut form.terms) {
-        let segment = match term {
-            Term::Conv(conv) => &mut conv.segment,
-            Term::Bias { segment, .. } => segment,
-            Term::Local { .. } | Term::Pick(_) | Term::Const { .. } => continue,
-        };
-        *segment = indices.get(*segment as usize).copied().unwrap_or(u32::MAX);
-    }
+    Ok(Quantised { program, weights, output_scale })
 }
 
 impl Builder<'_> {
@@ -158,14 +138,9 @@ impl Builder<'_> {
                 }
                 SumTerm::Pick { pick, .. } => terms.push(Term::Pick(Pick { m, ..pick })),
                 SumTerm::Conv(conv) => {
-                    let segment = self.block(Block {
-                        site,
-                        bias: false,
-                        taps: conv.kernel.taps,
-                        outputs: conv.kernel.outputs,
-                        channels: conv.kernel.channels,
-                        weights,
-                    });
+                    let kernel = conv.kernel;
+                    let size = SegmentSize::weights(kernel.taps, kernel.outputs, kernel.channels);
+                    let segment = self.block(Block { size, weights });
                     let (y, x, groups) = (conv.y, conv.x, conv.groups);
                     let mut c_off = 0;
                     for &part in &conv.parts {
@@ -176,7 +151,7 @@ impl Builder<'_> {
                 }
             }
         }
-        self.bias(site, &integers.bias, &mut terms);
+        self.bias(&integers.bias, &mut terms);
         Ok((Form::new(terms), integers.acc_max))
     }
 
@@ -186,14 +161,13 @@ impl Builder<'_> {
     }
 
     /// A bias of 16 bits is one term, a larger one two.
-    fn bias(&mut self, site: usize, bias: &[i64], terms: &mut Vec<Term>) {
+    fn bias(&mut self, bias: &[i64], terms: &mut Vec<Term>) {
         let (low, high): (Vec<i16>, Vec<i16>) = split_bias(bias).into_iter().unzip();
         for (weights, m) in [(low, 1), (high, 1 << HIGH_BITS)] {
             if weights.iter().all(|&weight| weight == 0) {
                 continue;
             }
-            let outputs = small(weights.len());
-            let block = Block { site, bias: true, taps: 1, outputs, channels: 1, weights };
+            let block = Block { size: SegmentSize::bias(small(weights.len())), weights };
             terms.push(Term::Bias { segment: self.block(block), m });
         }
     }
