@@ -106,8 +106,10 @@ impl Layer {
         let statement = self.layers();
         let claim =
             layers::verify(&statement, &self.claims, &layers.rounds, &mut Transcript::new());
-        let verified = claim.unwrap().check_ends(&statement, &layers.ends).unwrap();
-        let statement = self.on_weights(verified.tau());
+        let claim = claim.unwrap();
+        let tau = claim.tau().to_vec();
+        claim.check_ends(&statement, &layers.ends).unwrap();
+        let statement = self.on_weights(&tau);
         let transcript = &mut Transcript::new();
         let claim = weights::verify(&statement, &layers.ends, &weights.rounds, transcript);
         claim.unwrap().check_value(&statement, value).unwrap();

@@ -16,7 +16,7 @@ use crate::field::K;
 use crate::layers::{self, LayerEnds, LayerError, LayerStatement};
 use crate::lookups::{self, LookupProof, ProveError as LookupError};
 use crate::multilinear::{ArityError, evaluate_column, same_length, suffix};
-use crate::program::{CheckedProgram, Descriptor, DescriptorError, ProgramError};
+use crate::program::{CheckedProgram, Descriptor, DescriptorError, ModelId, ProgramError};
 use crate::proof::{Proof, SentEnds};
 use crate::statement::Statement;
 use crate::tensor_code::{CommitError, CommittedWeights, Digest, Opening};
@@ -45,8 +45,22 @@ pub enum ProveError {
     #[error(transparent)]
     Commit(#[from] CommitError),
     /// The circuit is of another model than the statement, or of another batch.
-    #[error("statement and circuit are of different models or batches")]
-    OtherCircuit,
+    #[error(
+        "proof of model {expected}: circuit of {circuit} in batches of 2^{circuit_lb}, statement \
+         about {statement} in a batch of 2^{statement_lb}"
+    )]
+    OtherCircuit {
+        /// The prover's model.
+        expected: ModelId,
+        /// The circuit's.
+        circuit: ModelId,
+        /// `lb` of the circuit.
+        circuit_lb: u32,
+        /// The statement's model.
+        statement: ModelId,
+        /// `lb` of the statement.
+        statement_lb: u32,
+    },
     /// The runs make no witness.
     #[error(transparent)]
     Witness(#[from] WitnessError),
@@ -131,10 +145,16 @@ impl ProvingModel {
         statement: &Statement,
         runs: &[Execution],
     ) -> Result<Proof, ProveError> {
-        let lb = circuit.sizes().lb;
-        let model = self.descriptor.model_id();
-        if circuit.model_id() != model || statement.model != model || statement.lb != lb {
-            return Err(ProveError::OtherCircuit);
+        let (expected, lb) = (self.descriptor.model_id(), circuit.sizes().lb);
+        let (of_circuit, of_statement) = (circuit.model_id(), statement.model);
+        if of_circuit != expected || of_statement != expected || statement.lb != lb {
+            return Err(ProveError::OtherCircuit {
+                expected,
+                circuit: of_circuit,
+                circuit_lb: lb,
+                statement: of_statement,
+                statement_lb: statement.lb,
+            });
         }
         let witness = Witness::new(circuit.program(), circuit.columns(), lb, runs)?;
         self.prove_witness(circuit, statement, &witness)

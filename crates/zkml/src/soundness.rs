@@ -67,9 +67,10 @@ pub struct InsufficientSecurity {
 }
 
 impl Budget {
-    /// Returns the budget of `terms`.
+    /// Returns the budget of `terms`, without those that are exactly 0.
     #[must_use]
-    pub const fn new(terms: Vec<Term>) -> Self {
+    pub fn new(mut terms: Vec<Term>) -> Self {
+        terms.retain(|term| term.log2_error != f64::NEG_INFINITY);
         Self { terms }
     }
 

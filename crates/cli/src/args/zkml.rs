@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args as ClapArgs, Subcommand};
+use clap::{Args as ClapArgs, Subcommand, value_parser};
 
 const INPUT: &str = "\
 INPUT.json is {\"input_data\": [[...], ...]}: one flattened list for each inference. Several are one
@@ -149,6 +149,9 @@ pub(crate) struct InspectArgs {
     /// A compiled model, a verifying file or a proof
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
+    /// Show the sizes and the security of a proof of this many inferences
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u16).range(1..=1024))]
+    pub(crate) batch: u16,
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,

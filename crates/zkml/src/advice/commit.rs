@@ -54,13 +54,6 @@ impl CommittedAdvice {
         self.root
     }
 
-    /// Returns the cells of a column, which the commitment keeps until it is opened.
-    #[must_use]
-    pub fn column(&self, index: usize) -> Option<&[F]> {
-        let (class, place) = self.schedule.place(index)?;
-        self.data.table(class).column(place).as_dense()
-    }
-
     /// Opens every batch at its point (step 10).
     ///
     /// The values that it proves are those of the columns' extensions; the caller has absorbed

@@ -105,12 +105,6 @@ impl Schedule {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Returns the parameters of the opening.
-    #[must_use]
-    pub fn profile(&self) -> AdviceProfile {
-        self.inner.profile
-    }
-
     /// Returns the number of columns.
     #[must_use]
     pub fn columns(&self) -> usize {
@@ -166,12 +160,6 @@ impl Schedule {
 
     pub(super) fn arities(&self) -> &[usize] {
         &self.inner.arities
-    }
-
-    /// Returns the class of a column and its place there.
-    pub(super) fn place(&self, column: usize) -> Option<(usize, usize)> {
-        let place = |class: &Class| class.columns.binary_search(&column).ok();
-        self.inner.classes.iter().enumerate().find_map(|(index, c)| Some((index, place(c)?)))
     }
 
     /// Returns the arity and the number of columns of each batch.

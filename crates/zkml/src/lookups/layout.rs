@@ -164,12 +164,6 @@ impl Layout {
     pub const fn log_leaves(&self) -> usize {
         self.log_leaves
     }
-
-    /// Returns the largest number of values in a tuple, `w`.
-    #[must_use]
-    pub fn width(&self) -> usize {
-        self.tables.iter().map(Table::width).max().unwrap_or(0)
-    }
 }
 
 fn check_tables(tables: &[Table]) -> Result<(), LayoutError> {

@@ -70,7 +70,7 @@ fn count_table(
             continue;
         }
         for cell in 0..1 << arity {
-            let mut tuple = [F::ZERO; MAX_WIDTH];
+            let mut tuple = [F::ZERO; Table::MAX_WIDTH];
             for (value, column) in tuple.iter_mut().zip(columns) {
                 *value = column.get(cell).copied().unwrap_or(F::ZERO);
             }
@@ -86,6 +86,3 @@ fn count_table(
     }
     Ok(counts.into_iter().map(F::from_u32).collect())
 }
-
-/// More than the values of any tuple (section 5).
-const MAX_WIDTH: usize = 3;

@@ -85,6 +85,9 @@ impl Table {
         given.iter().copied().find(outside).map_or(Ok(()), |got| Err(TableError::Value { got }))
     }
 
+    /// The most values in a row of any table.
+    pub(super) const MAX_WIDTH: usize = 2;
+
     /// Returns the number of values in a row, `w`.
     #[must_use]
     pub const fn width(&self) -> usize {
@@ -213,6 +216,7 @@ mod tests {
         for table in examples() {
             let columns = table.columns();
             assert_eq!((columns.len(), columns[0].len()), (table.width(), 1 << table.arity()));
+            assert!(table.width() <= Table::MAX_WIDTH);
             let row = |i: usize| columns.iter().map(|column| column[i]).collect::<Vec<_>>();
             for i in 0..1 << table.arity() {
                 let first = (0..=i).find(|&j| row(j) == row(i));

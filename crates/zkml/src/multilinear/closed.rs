@@ -2,7 +2,7 @@
 
 use p3_field::PrimeCharacteristicRing;
 
-use super::{ArityError, eq_bit, eq_index, same_length};
+use super::{ArityError, eq_index, same_length};
 use crate::field::K;
 
 /// Returns `LT(r, N) = sum_{i < N} eq(r, i)`.
@@ -24,25 +24,6 @@ pub fn lt(r: &[K], count: u64) -> K {
         }
     }
     sum
-}
-
-/// Returns `EQLT(r, z, N) = sum_{i < N} eq(r, i) eq(z, i)`.
-///
-/// # Errors
-///
-/// Returns [`ArityError`] if the points differ in length.
-pub fn eq_lt(r: &[K], z: &[K], count: u64) -> Result<K, ArityError> {
-    same_length("coordinates of the second point of EQLT", r.len(), z.len())?;
-    // The walk of `lt`, from the least significant bit: `below` is the sum over the suffixes that
-    // are smaller than the same bits of `N`, `all` the sum over every suffix.
-    let (mut below, mut all) = (K::ZERO, K::ONE);
-    for (position, (&x, &y)) in r.iter().zip(z).rev().enumerate() {
-        let one = x * y;
-        let zero = (K::ONE - x) * (K::ONE - y);
-        below = if bit(count, position) { zero * all + one * below } else { zero * below };
-        all *= eq_bit(x, y);
-    }
-    Ok(if covers(r.len(), count) { all } else { below })
 }
 
 /// Returns `SHIFT(r, z; a, N) = sum_{i < N} eq(r, i) eq(z, a + i)`.
@@ -154,15 +135,13 @@ mod tests {
     use crate::transcript::Transcript;
 
     #[test]
-    fn lt_and_eq_lt_agree_with_their_sums() {
+    fn lt_agrees_with_its_sum() {
         let mut rng = Transcript::new();
         for n in 0..6 {
             for count in 0..=(1 << n) + 1 {
-                let (r, z) = (point(&mut rng, n), point(&mut rng, n));
-                let range = 0..count.min(1 << n);
-                assert_eq!(lt(&r, count), range.clone().map(|i| eq_index(&r, i)).sum::<K>());
-                let sum = range.map(|i| eq_index(&r, i) * eq_index(&z, i)).sum();
-                assert_eq!(eq_lt(&r, &z, count), Ok(sum), "n {n} N {count}");
+                let r = point(&mut rng, n);
+                let sum: K = (0..count.min(1 << n)).map(|i| eq_index(&r, i)).sum();
+                assert_eq!(lt(&r, count), sum, "n {n} N {count}");
             }
         }
     }
@@ -212,8 +191,6 @@ mod tests {
     fn points_of_other_lengths_are_errors() {
         let mut rng = Transcript::new();
         let (r, z) = (point(&mut rng, 3), point(&mut rng, 2));
-        let error = eq_lt(&r, &z, 1).unwrap_err();
-        assert_eq!((error.expected, error.got), (3, 2));
         assert!(shift(&r, &z, 0, 1).is_err());
         assert!(shift3(&r, &z, &r, 0, 1).is_err());
         assert!(shift3(&r, &r, &z, 0, 1).is_err());

@@ -11,7 +11,7 @@ use p3_field::{Algebra, PrimeCharacteristicRing};
 use thiserror::Error;
 
 pub(crate) use self::base::evaluate_column;
-pub use self::closed::{eq_lt, lt, mask, shift, shift3};
+pub use self::closed::{lt, mask, shift, shift3};
 use crate::field::K;
 
 /// Two lengths that the definition of an extension ties together do not agree.

@@ -1,9 +1,9 @@
 use std::process::ExitCode;
 
 use assay_zkml::circuit::Circuit;
-use assay_zkml::model::{MAX_MODEL_BYTES, ModelFile, ProofFile, VerifyingFile};
+use assay_zkml::model::{MAX_MODEL_BYTES, ModelFile, ProofFile, VerifyingFile, batch_bits};
 use assay_zkml::program::{Interval, Site, Table, Tensor, Term};
-use assay_zkml::soundness::Term as SoundnessTerm;
+use assay_zkml::soundness::{Budget, Term as ErrorTerm};
 use serde_json::{Value, json};
 
 use super::in_file;
@@ -17,17 +17,12 @@ pub(super) fn run(args: &InspectArgs) -> Result<ExitCode, CliError> {
     match content.get(..16) {
         Some(b"assay-zkml-key\0\0") => {
             let file = VerifyingFile::decode(&content).map_err(wrong)?;
-            model("verifying file", &file, None, content.len(), args.json)?;
+            model("verifying file", &file, None, content.len(), args)?;
         }
         Some(b"assay-zkml-model") => {
             let file = ModelFile::decode(&content).map_err(wrong)?;
-            model(
-                "compiled model",
-                file.key(),
-                Some(file.weights().len()),
-                content.len(),
-                args.json,
-            )?;
+            let weights = Some(file.weights().len());
+            model("compiled model", file.key(), weights, content.len(), args)?;
         }
         Some(b"assay-zkml-proof") => {
             proof(&ProofFile::decode(&content).map_err(wrong)?, content.len(), args.json)?;
@@ -64,18 +59,23 @@ fn model(
     file: &VerifyingFile,
     weights: Option<usize>,
     bytes: usize,
-    as_json: bool,
+    args: &InspectArgs,
 ) -> Result<(), CliError> {
-    let circuit = Circuit::new(file.descriptor(), 0).map_err(CliError::input)?;
-    if as_json {
+    let lb = batch_bits(args.batch.into());
+    let circuit = Circuit::new(file.descriptor(), lb).map_err(CliError::input)?;
+    if args.json {
         return output::json(&model_json(kind, file, &circuit, weights, bytes));
     }
     let program = circuit.program().program();
     let (input, results) = (file.input(), file.output());
     output::field("kind", kind);
     output::field("model", circuit.model_id());
-    let weights = 2 * weights.unwrap_or(0);
-    output::field("size", format_args!("{bytes} bytes, {weights} of them weights"));
+    match weights {
+        Some(weights) => {
+            output::field("size", format_args!("{bytes} bytes, {} of them weights", 2 * weights));
+        }
+        None => output::field("size", format_args!("{bytes} bytes")),
+    }
     let dims = input.order().dims();
     output::field("input", format_args!("{dims:?} in steps of {:?}", input.scales()));
     let dims = results.order().dims();
@@ -90,11 +90,17 @@ fn model(
     }
     program.tables.iter().for_each(|index| output::field("table", table(index)));
     let sizes = circuit.sizes();
-    let told = format!("{} cells, {} lookups and rows", sizes.advice_cells, sizes.leaves);
-    output::field("advice", told);
+    let (batch, cells, leaves) = (1_u64 << sizes.lb, sizes.advice_cells, sizes.leaves);
+    output::field("proof of", format_args!("{batch} in a batch"));
+    output::field("advice", format_args!("{cells} cells, {leaves} lookups and rows"));
     output::field("proof", format_args!("at most {} bytes", circuit.max_proof_bytes()));
     output::field("security", format_args!("{:.2} bits, proven", circuit.budget().bits()));
     circuit.budget().to_string().lines().for_each(|line| output::line(format_args!("  {line}")));
+    let opening = circuit.schedule().map(|schedule| Budget::new(schedule.terms().to_vec()));
+    if let Some(opening) = opening {
+        output::line("WHIR, all terms:");
+        opening.to_string().lines().for_each(|line| output::line(format_args!("  {line}")));
+    }
     Ok(())
 }
 
@@ -116,7 +122,7 @@ fn model_json(
         json!({ "kind": kind, "shift": shift, "reads": reads(site), "tensor": tensor(of) })
     };
     let sites = program.sites.iter().zip(program.tensors.iter().skip(1)).map(site);
-    let term = |term: &SoundnessTerm| json!({ "term": term.name, "log2_error": term.log2_error });
+    let term = |term: &ErrorTerm| json!({ "term": term.name, "log2_error": term.log2_error });
     json!({
         "kind": kind,
         "bytes": bytes,
@@ -135,7 +141,11 @@ fn model_json(
         "lookup_leaves": sizes.leaves,
         "max_proof_bytes": circuit.max_proof_bytes(),
         "security_bits": circuit.budget().bits(),
+        "batch": 1_u64 << sizes.lb,
         "security": circuit.budget().terms().iter().map(term).collect::<Vec<_>>(),
+        "security_whir": circuit.schedule().map(|opening| {
+            opening.terms().iter().map(term).collect::<Vec<_>>()
+        }),
     })
 }
 

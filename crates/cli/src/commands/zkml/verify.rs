@@ -25,11 +25,7 @@ pub(super) fn run(args: &ZkmlVerifyArgs) -> Result<ExitCode, CliError> {
     let inputs = quantise(&args.input, &rows, verifying.input(), args.clamp)?;
     let expected = Outputs::new(verifying.output(), outputs.output_int.clone())
         .map_err(|error| CliError::Input(format!("{}: {error}", args.output.display())))?;
-    if let Some((row, index)) = first_difference(&expected, &outputs) {
-        return Err(CliError::Failed(format!(
-            "value {index} of list {row} of output_data is not what the proven integer stands for"
-        )));
-    }
+    check_same(&expected.output_data, &outputs.output_data).map_err(CliError::Failed)?;
     let (got, rows) = (file.salts().len(), inputs.len());
     if got != rows || outputs.output_int.len() != rows {
         return Err(CliError::Failed(format!(
@@ -91,16 +87,25 @@ fn told(
     Ok(())
 }
 
-/// The place of the first real output that is not the one its integer stands for.
-fn first_difference(expected: &Outputs, got: &Outputs) -> Option<(usize, usize)> {
-    if expected.output_data.len() != got.output_data.len() {
-        return Some((expected.output_data.len().min(got.output_data.len()), 0));
+/// Checks that the real outputs given are those that the integers stand for.
+fn check_same(expected: &[Vec<f32>], got: &[Vec<f32>]) -> Result<(), String> {
+    if expected.len() != got.len() {
+        let (expected, got) = (expected.len(), got.len());
+        return Err(format!("output_data has {got} lists, output_int has {expected}"));
     }
-    let rows = expected.output_data.iter().zip(&got.output_data).enumerate();
-    rows.filter(|(_, (expected, got))| expected != got)
-        .map(|(row, (expected, got))| {
-            let same = expected.iter().zip(got).take_while(|(expected, got)| expected == got);
-            (row, same.count())
-        })
-        .next()
+    for (row, (expected, got)) in expected.iter().zip(got).enumerate() {
+        if expected.len() != got.len() {
+            let (expected, got) = (expected.len(), got.len());
+            return Err(format!("list {row} of output_data has {got} values, expected {expected}"));
+        }
+        for (index, (expected, got)) in expected.iter().zip(got).enumerate() {
+            if expected != got {
+                return Err(format!(
+                    "value {index} of list {row} of output_data is {got}, its integer stands for \
+                     {expected}"
+                ));
+            }
+        }
+    }
+    Ok(())
 }
