@@ -356,7 +356,7 @@ fn shapes_follow_from_windows() {
 #[test]
 fn bounds_are_those_of_each_channel() {
     let net = network(1);
-    let bounds = net.checked().check_weights(&net.weights).unwrap();
+    let bounds = net.checked().weight_bounds(&net.weights).unwrap();
     for o in 0..4 {
         let sum: i64 = (0..27).map(|at| net.weight(0, o, at / 3, at % 3).abs() * 127).sum();
         let expected = sum + 64 * net.weight(1, o, 0, 0).abs();

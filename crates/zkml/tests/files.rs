@@ -4,10 +4,10 @@ use assay_zkml::model::{
     Agreement, Dequantisation, FileError, MAX_KEY_BYTES, ModelFile, NodeName, Order, Quantisation,
     Report, VerifyingFile,
 };
-use assay_zkml::program::Interval;
-use assay_zkml::tensor_code::Digest;
+use assay_zkml::program::{Form, Interval, Program, Rule, Site, TensorShape, Term};
+use assay_zkml::tensor_code::{CodeProfile, Digest, Shape};
 
-use crate::network::{INT8, network};
+use crate::network::{INT8, Net, network};
 
 fn order(dims: &[u32]) -> Order {
     let axes = (0..dims.len() as u32).collect();
@@ -151,6 +151,36 @@ fn bytes_behind_and_lengths_that_lie_are_refused() {
     let mut bytes = model.key().encode();
     bytes[20..24].fill(0xff);
     assert!(matches!(VerifyingFile::decode(&resealed(bytes)), Err(FileError::Decode(_))));
+}
+
+/// A few bytes that would keep a reader busy for hours, or have a prover commit to `2^30` zeros.
+#[test]
+fn small_files_that_ask_for_much_are_refused() {
+    let build = |program: Program, cells: u32| {
+        let input = Quantisation::new(order(&[1]), vec![1.0], INT8).unwrap();
+        let output = Dequantisation::new(order(&[cells]), 1.0).unwrap();
+        let (program, name) = (program.check().unwrap(), String::new());
+        let source = Digest::from([0; 32]);
+        ModelFile::new(name, program, Vec::new(), input, output, source, Report::default())
+    };
+    let output = |form, cells| {
+        let mut net = Net::new(0, TensorShape::vector(1), Vec::new());
+        net.site(TensorShape::vector(cells), Interval::RAW, Site::Output { form });
+        net.program
+    };
+    let refused = |result: Result<ModelFile, FileError>| match result {
+        Err(FileError::Program(error)) => (error.rule, error.required, error.got),
+        other => panic!("{other:?}"),
+    };
+    let constants = Form::new(vec![Term::Const { v: 1 }; 1 << 12]);
+    let program = output(constants, 1 << 20);
+    let sums = (1 << 32) + (1 << 20);
+    assert_eq!(refused(build(program, 1 << 20)), (Rule::WeightSums, 1 << 32, sums));
+
+    let mut program = output(Form::new(vec![Term::Local { tensor: 0, m: 1 }]), 1);
+    assert!(build(program.clone(), 1).is_ok());
+    program.weights = Shape::new(CodeProfile::default(), 30, 22, 256).unwrap();
+    assert_eq!(refused(build(program, 1)), (Rule::RowsFilled, 1, 256));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::quantisation::{Dequantisation, Quantisation, ScaleError};
 use super::report::{MAX_TEXT, Report};
 use crate::program::{
     CheckedProgram, DecodeError, Descriptor, DescriptorError, Encoded, Interval,
-    MAX_DESCRIPTOR_BYTES, ModelId, ProgramError, Reader,
+    MAX_DESCRIPTOR_BYTES, ModelId, Place, ProgramError, Reader, Rule,
 };
 use crate::prover::{OtherWeights, ProvingModel};
 use crate::tensor_code::{CommitError, CommittedWeights, Digest};
@@ -255,6 +255,7 @@ impl ModelFile {
         source: Digest,
         report: Report,
     ) -> Result<Self, FileError> {
+        check_filled(&program, &weights)?;
         program.check_weights(&weights)?;
         let (shape, count) = (program.program().weights, weights.len());
         let committed = CommittedWeights::commit(shape, weights)?;
@@ -346,9 +347,18 @@ impl ModelFile {
             let (got, left) = (bytes.len(), reader.left());
             return Err(FileError::NotCanonical { expected: got - left, got });
         }
+        check_filled(key.descriptor.program(), &weights)?;
         key.descriptor.program().check_weights(&weights)?;
         Ok(Self { key, source, report, weights })
     }
+}
+
+/// Checks that the last row of the matrix has a weight: a file of few bytes must not make a prover
+/// commit to `2^30` zeros.
+fn check_filled(program: &CheckedProgram, weights: &[i16]) -> Result<(), ProgramError> {
+    let shape = program.program().weights;
+    let filled = weights.len().div_ceil(shape.columns()).max(1);
+    Place::Program.at_most(Rule::RowsFilled, filled, shape.rows_used())
 }
 
 /// Checks that input and output have the shapes, and the input the interval, of the program's.

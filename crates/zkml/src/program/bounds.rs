@@ -18,23 +18,69 @@ pub struct SiteBounds {
 }
 
 impl CheckedProgram {
-    /// Checks N1, N2 and `|w'| <= 32767` of N3, and returns each site's bounds.
+    /// Checks N1, N2 and `|w'| <= 32767` of N3.
     ///
     /// `weights` is the weight vector; places behind its end are zero.
     ///
     /// # Errors
     ///
     /// Returns [`ProgramError`] that names the first site whose accumulators could wrap, or leave
-    /// their table.
-    pub fn check_weights(&self, weights: &[i16]) -> Result<Vec<SiteBounds>, ProgramError> {
-        let program = self.program();
-        let capacity = program.weights.capacity();
-        Place::Program.at_most(Rule::WeightCount, capacity, weights.len())?;
-        let largest = weights.iter().map(|weight| weight.unsigned_abs()).max().unwrap_or(0);
-        Place::Program.at_most(Rule::Weight, i64::from(i16::MAX), u32::from(largest))?;
-        let sites = program.sites.iter().enumerate();
-        sites.map(|(index, site)| check_site(program, index, site, weights)).collect()
+    /// their table, or with which there are more than `2^32` sums to make.
+    pub fn check_weights(&self, weights: &[i16]) -> Result<(), ProgramError> {
+        self.each_site(weights).try_for_each(|bounds| bounds.map(drop))
     }
+
+    /// Checks what [`check_weights`](Self::check_weights) does, and returns each site's bounds.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub fn weight_bounds(&self, weights: &[i16]) -> Result<Vec<SiteBounds>, ProgramError> {
+        self.each_site(weights).collect()
+    }
+
+    fn each_site(&self, weights: &[i16]) -> impl Iterator<Item = Result<SiteBounds, ProgramError>> {
+        let program = self.program();
+        let refused = check_counts(program, weights).err();
+        let sites = program.sites.iter().enumerate().filter(move |_| refused.is_none());
+        let sites = sites.map(|(index, site)| check_site(program, index, site, weights));
+        refused.map(Err).into_iter().chain(sites)
+    }
+}
+
+/// Most sums over weights and channels: a program of few bytes may name the same ones again and again.
+const MAX_SUMS: u64 = 1 << 32;
+
+fn check_counts(program: &Program, weights: &[i16]) -> Result<(), ProgramError> {
+    let capacity = program.weights.capacity();
+    Place::Program.at_most(Rule::WeightCount, capacity, weights.len())?;
+    let largest = weights.iter().map(|weight| weight.unsigned_abs()).max().unwrap_or(0);
+    Place::Program.at_most(Rule::Weight, i64::from(i16::MAX), u32::from(largest))?;
+    let mut sums = 0_u64;
+    for (index, site) in program.sites.iter().enumerate() {
+        let channels = program.tensors.get(index + 1).map_or(0, |tensor| u64::from(tensor.shape.c));
+        for form in site.forms() {
+            sums = sums.saturating_add(channels);
+            for term in &form.terms {
+                let of = match term {
+                    Term::Conv(conv) => conv_sums(program, conv),
+                    _ => channels,
+                };
+                sums = sums.saturating_add(of);
+            }
+        }
+        Place::Site(index).at_most(Rule::WeightSums, MAX_SUMS, sums)?;
+    }
+    Ok(())
+}
+
+/// Weights of a convolution.
+fn conv_sums(program: &Program, conv: &Conv) -> u64 {
+    let segment = program.segments.get(conv.segment as usize);
+    segment.map_or(0, |segment| {
+        let rows = u64::from(segment.outputs).saturating_mul(u64::from(segment.taps));
+        rows.saturating_mul(u64::from(segment.channels))
+    })
 }
 
 fn check_site(

@@ -121,6 +121,10 @@ rules! {
     TableCovers = "Bq of the table (N2)",
     /// Weights at hand for N1 and N2.
     WeightCount = "number of weights",
+    /// What the check of N1 and N2 takes.
+    WeightSums = "number of sums that N1 takes, with those before,",
+    /// The rows of the weight matrix that a model file's weights are in.
+    RowsFilled = "rows_used, for the weights that there are,",
     /// Section 2.2, N3: `|w'| <= 32767`.
     Weight = "absolute value of a weight (N3)",
     /// Section 11.
