@@ -1,8 +1,8 @@
 //! The two files of a model: one encoding each, and nothing else is read.
 
 use assay_zkml::model::{
-    Agreement, Dequantisation, FileError, MAX_KEY_BYTES, ModelFile, NodeName, Order, Quantisation,
-    Report, VerifyingFile,
+    Agreement, Dequantisation, FileError, MAX_KEY_BYTES, ModelFile, NodeName, Order, ProofFile,
+    Quantisation, Report, VerifyingFile,
 };
 use assay_zkml::program::{Form, Interval, Program, Rule, Site, TensorShape, Term};
 use assay_zkml::tensor_code::{CodeProfile, Digest, Shape};
@@ -181,6 +181,18 @@ fn small_files_that_ask_for_much_are_refused() {
     assert!(build(program.clone(), 1).is_ok());
     program.weights = Shape::new(CodeProfile::default(), 30, 22, 256).unwrap();
     assert_eq!(refused(build(program, 1)), (Rule::RowsFilled, 1, 256));
+}
+
+#[test]
+fn a_file_in_the_place_of_another_is_named() {
+    let (model, key) = (model().encode(), model().key().encode());
+    let told = |error: FileError| error.to_string();
+    let read = told(ModelFile::decode(&key).unwrap_err());
+    assert_eq!(read, "this is a verifying file, not a compiled model");
+    let read = told(VerifyingFile::decode(&model).unwrap_err());
+    assert_eq!(read, "this is a compiled model, not a verifying file");
+    let read = told(ProofFile::decode(&[7; 100]).unwrap_err());
+    assert_eq!(read, "this is a file of another kind, not a proof");
 }
 
 #[test]

@@ -18,6 +18,7 @@ use crate::tensor_code::{CommitError, CommittedWeights, Digest};
 const VERSION: u32 = 1;
 const KEY_MAGIC: [u8; 16] = *b"assay-zkml-key\0\0";
 const MODEL_MAGIC: [u8; 16] = *b"assay-zkml-model";
+pub(super) const PROOF_MAGIC: [u8; 16] = *b"assay-zkml-proof";
 const DIGEST_BYTES: usize = 32;
 
 /// Largest verifying file, in bytes: a descriptor, scales of each channel, and names.
@@ -59,7 +60,7 @@ pub enum FileError {
         got: usize,
     },
     /// The file is of another kind.
-    #[error("file starts with {got:02x?}, expected {expected:02x?}")]
+    #[error("this is {}, not {}", kind(got), kind(expected))]
     Magic {
         /// First bytes of such a file.
         expected: [u8; 16],
@@ -350,6 +351,16 @@ impl ModelFile {
         check_filled(key.descriptor.program(), &weights)?;
         key.descriptor.program().check_weights(&weights)?;
         Ok(Self { key, source, report, weights })
+    }
+}
+
+/// What a file is, by its first bytes.
+fn kind(magic: &[u8; 16]) -> &'static str {
+    match *magic {
+        KEY_MAGIC => "a verifying file",
+        MODEL_MAGIC => "a compiled model",
+        PROOF_MAGIC => "a proof",
+        _ => "a file of another kind",
     }
 }
 

@@ -8,7 +8,7 @@
 //! | number of instances, the salt of each | 4, 32 each |
 //! | proof | the rest |
 
-use super::file::FileError;
+use super::file::{FileError, PROOF_MAGIC as MAGIC};
 use crate::circuit::Circuit;
 use crate::program::{Encoded as _, MAX_LB, ModelId, Reader};
 use crate::statement::{Claim, Hash, Instance, IoTree, Statement, TooManyInstances};
@@ -18,7 +18,6 @@ use crate::tensor_code::Digest;
 /// on weights, columns and rounds.
 pub const MAX_PROOF_BYTES: usize = 1 << 28;
 
-const MAGIC: [u8; 16] = *b"assay-zkml-proof";
 const VERSION: u32 = 1;
 const CONTEXT_DOMAIN: &[u8] = b"assay-zkml/1/context\0";
 
