@@ -72,7 +72,25 @@ fn limit(what: &'static str, limit: usize, got: usize) -> Result<(), CompileErro
     if got <= limit { Ok(()) } else { Err(CompileError::Limit { what, limit, got }) }
 }
 
+impl Input {
+    /// Returns the number of values, at most that of a tensor.
+    pub(crate) fn values(&self) -> usize {
+        self.dims.iter().map(|&dim| dim as usize).product()
+    }
+}
+
 impl Graph {
+    /// Takes the logits for the output, where that is made of them by a Softmax or the like.
+    pub(crate) fn drop_probabilities(&mut self) {
+        let is_last = |node: &Node, output: &str| {
+            matches!(node.operator.as_str(), "LogSoftmax" | "Softmax")
+                && node.outputs.first().is_some_and(|name| name == output)
+        };
+        while let Some(node) = self.nodes.pop_if(|node| is_last(node, &self.output)) {
+            self.output = node.inputs.into_iter().next().unwrap_or_default();
+        }
+    }
+
     /// Reads the graph of a model.
     pub(crate) fn read(model: &ModelProto, output: &str) -> Result<Self, CompileError> {
         let graph = model.graph.as_ref();

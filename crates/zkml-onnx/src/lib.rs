@@ -48,5 +48,5 @@ mod wire;
 pub use self::compile::{Compiled, Options, compile};
 pub use self::error::{CompileError, Refusal};
 pub use self::graph::MAX_MODEL_BYTES;
-pub use self::reference::Reference;
+pub use self::reference::{Reference, input_values};
 pub use self::report::{SiteSummary, Summary};

@@ -2,7 +2,7 @@
 
 use assay_zkml::program::TensorShape;
 
-use crate::draft::{Draft, Step, Sum, SumTerm};
+use crate::draft::{Draft, Read, Step, Sum, SumTerm};
 use crate::error::{CompileError, Refusal};
 
 /// Longest extent of an axis (N4).
@@ -13,6 +13,10 @@ const MAX_SITES: u64 = 1 << 12;
 pub(crate) const MAX_CELLS: u64 = 1 << 27;
 /// Most cells of all tensors.
 const MAX_ALL_CELLS: u64 = 1 << 28;
+/// Most Conv and Pick terms of all sums (N4).
+const MAX_TERMS: u64 = 1 << 14;
+/// Most tensors that stand one behind another in a value.
+const MAX_PARTS: u64 = 1 << 10;
 /// Most products for one input: a hundred times those of the largest image classifiers.
 const MAX_PRODUCTS: u64 = 1 << 40;
 
@@ -36,9 +40,15 @@ pub(crate) fn sites(got: usize) -> Result<(), Refusal> {
     if got <= limit { Ok(()) } else { Err(Refusal::TooLarge { what, limit, got }) }
 }
 
+/// Refuses a value that is made of too many tensors: joining a value with itself doubles them.
+pub(crate) fn parts(got: usize) -> Result<(), Refusal> {
+    let (what, limit, got) = ("number of tensors joined", MAX_PARTS, got as u64);
+    if got <= limit { Ok(()) } else { Err(Refusal::TooLarge { what, limit, got }) }
+}
+
 /// Refuses a draft whose tensors are too large together, or take too many products.
 pub(crate) fn check(draft: &Draft) -> Result<(), CompileError> {
-    let (mut all, mut products) = (0_u64, 0_u64);
+    let (mut all, mut products, mut terms) = (0_u64, 0_u64, 0_u64);
     for (site, tensor) in draft.sites.iter().zip(draft.tensors.iter().skip(1)) {
         let cells = tensor.shape.cells() as u64;
         all = all.saturating_add(cells);
@@ -47,9 +57,11 @@ pub(crate) fn check(draft: &Draft) -> Result<(), CompileError> {
             Step::Max2 { .. } | Step::Copy { .. } => 1,
         };
         products = products.saturating_add(cells.saturating_mul(each));
+        terms = terms.saturating_add(terms_of(&site.step));
         for (what, limit, got) in [
             ("number of cells, with those before,", MAX_ALL_CELLS, all),
             ("number of products, with those before,", MAX_PRODUCTS, products),
+            ("number of terms, with those before,", MAX_TERMS, terms),
         ] {
             if got > limit {
                 return Err(site.refuse(Refusal::TooLarge { what, limit, got }));
@@ -57,6 +69,19 @@ pub(crate) fn check(draft: &Draft) -> Result<(), CompileError> {
         }
     }
     Ok(())
+}
+
+fn terms_of(step: &Step) -> u64 {
+    match step {
+        Step::Requant { sum } | Step::Output { sum } => {
+            let remote = |term: &&SumTerm| !matches!(term, SumTerm::Local { .. });
+            sum.terms.iter().filter(remote).count() as u64
+        }
+        Step::Max2 { a, b } => {
+            [a, b].into_iter().filter(|read| matches!(read, Read::Pick(_))).count() as u64
+        }
+        Step::Copy { .. } => 1,
+    }
 }
 
 /// Returns the products that one cell of a sum takes.

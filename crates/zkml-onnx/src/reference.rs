@@ -2,7 +2,25 @@
 
 use crate::error::CompileError;
 use crate::float::FloatModel;
-use crate::graph::{Graph, decode, output_name};
+use crate::graph::{Graph, decode, output_name, prune};
+use crate::limits;
+use crate::lower::lower;
+
+/// Returns the number of values of a model's input; `output` is the value to compile up to, if not
+/// the graph's output.
+///
+/// # Errors
+///
+/// Returns [`CompileError`] if the file is no model of one input and one output.
+pub fn input_values(bytes: &[u8], output: Option<&str>) -> Result<usize, CompileError> {
+    let mut model = decode(bytes)?;
+    let output = match output {
+        Some(output) => output.to_owned(),
+        None => output_name(&model)?,
+    };
+    prune(&mut model, &output);
+    Ok(Graph::read(&model, &output)?.input.values())
+}
 
 /// A float model, run by tract on one thread.
 #[derive(Debug)]
@@ -12,17 +30,21 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// Reads an ONNX model.
+    /// Reads an ONNX model. It is one that could be compiled, up to what turns logits into
+    /// probabilities: tract would make whatever the file asks for, or panic at it.
     ///
     /// # Errors
     ///
     /// Returns [`CompileError`] if it is no model of one input and one output that can be run.
     pub fn new(bytes: &[u8]) -> Result<Self, CompileError> {
-        let model = decode(bytes)?;
+        let mut model = decode(bytes)?;
         let output = output_name(&model)?;
-        let graph = Graph::read(&model, &output)?;
-        let values = graph.input.dims.iter().map(|&dim| dim as usize).product();
-        Ok(Self { float: FloatModel::new(model, &graph.input, &[output])?, values })
+        prune(&mut model, &output);
+        let mut graph = Graph::read(&model, &output)?;
+        let (input, values) = (graph.input.clone(), graph.input.values());
+        graph.drop_probabilities();
+        limits::check(&lower(graph)?)?;
+        Ok(Self { float: FloatModel::new(model, &input, &[output])?, values })
     }
 
     /// Returns the number of values of an input.

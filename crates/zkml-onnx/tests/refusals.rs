@@ -1,7 +1,9 @@
 //! What cannot be compiled fails in one sentence with the node's name and operator; no file panics.
 
 use assay_zkml_onnx::synthetic::{Attribute, Builder, Seeded, mlp, random_graph};
-use assay_zkml_onnx::{CompileError, MAX_MODEL_BYTES, Options, Refusal, compile};
+use assay_zkml_onnx::{
+    CompileError, MAX_MODEL_BYTES, Options, Reference, Refusal, compile, input_values,
+};
 use prost::Message as _;
 use tract_onnx::pb::ModelProto;
 use tract_onnx::pb::tensor_shape_proto::dimension::Value as Dimension;
@@ -163,7 +165,7 @@ fn sizes_are_checked_before_they_are_computed() {
                 }
                 value
             },
-            "(Concat): an extent must be at most 1048576, got 2097152",
+            "(Concat): number of tensors joined must be at most 1024, got 2048",
         ),
         (
             |b| {
@@ -193,6 +195,39 @@ fn sizes_are_checked_before_they_are_computed() {
         let text = refused(&builder.finish(&output), 48);
         assert!(text.contains(expected), "{text}\n{expected}");
     }
+}
+
+/// The float model alone is refused, too, before tract makes what it asks for.
+#[test]
+fn the_float_model_is_checked_before_it_is_run() {
+    let refused = |builder: &Builder, output: &str| {
+        Reference::new(&builder.model(output).encode_to_vec()).unwrap_err().to_string()
+    };
+    let mut builder = Builder::batched(&[1, 4, 4]);
+    let window = [("kernel_shape", ints(&[1 << 31, 1 << 31])), ("pads", ints(&[1 << 30; 4]))];
+    let output = builder.node("MaxPool", &["x"], &window);
+    assert!(refused(&builder, &output).contains("(MaxPool): kernel_shape must be 1 to 4096"));
+
+    let mut builder = Builder::batched(&[1, 4, 4]);
+    let kernel = builder.floats(&[1, 1, 3, 3], &[1.0; 9]);
+    let output = builder.node("Conv", &["x", &kernel], &[("strides", ints(&[0, 0]))]);
+    assert!(refused(&builder, &output).contains("(Conv): strides must be above 0, got 0"));
+
+    let mut builder = Builder::batched(&[4]);
+    let shape = builder.integers(&[1 << 16, 1 << 16]);
+    let ones = builder.node("ConstantOfShape", &[&shape], &[]);
+    let output = builder.node("EyeLike", &[&ones], &[]);
+    assert!(refused(&builder, &output).contains("(ConstantOfShape): values of the tensor"));
+
+    let (mut builder, logits) = small();
+    let axis = [("axis", Attribute::Int(1))];
+    let output = builder.node("Softmax", &[&logits], &axis);
+    let bytes = builder.model(&output).encode_to_vec();
+    let reference = Reference::new(&bytes).unwrap();
+    let sum: f32 = reference.run(&[1.0, 2.0, 3.0, 4.0]).unwrap().iter().sum();
+    assert!((sum - 1.0).abs() < 1e-6 && reference.values() == 4, "{sum}");
+    assert_eq!(input_values(&bytes, None), Ok(4));
+    assert_eq!(input_values(&bytes, Some(&logits)), Ok(4));
 }
 
 #[test]

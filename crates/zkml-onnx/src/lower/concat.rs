@@ -44,6 +44,7 @@ impl Lowering {
                 Source::Parts(parts) if axis == C => tensors.extend(parts),
                 _ => tensors.push(self.settled(part)?.0),
             }
+            limits::parts(tensors.len())?;
         }
         let extents = [Y, X, C].map(|on| {
             let index = wanted.iter().position(|axis| *axis == Some(on));
