@@ -80,6 +80,22 @@ pub(crate) fn replace_alike(path: &Path, content: &[u8], readers: Readers) -> Re
     }
 }
 
+/// Finds out that [`replace_alike`] can write a file of `kind`, its first bytes, before there is one.
+pub(crate) fn check_replaceable(path: &Path, kind: &[u8; KIND]) -> Result<(), CliError> {
+    match target(path, kind, "of another kind")? {
+        Target::Stream => Ok(()),
+        Target::File => {
+            // Made, and removed again.
+            NamedTempFile::new_in(folder_of(path)).map(drop).map_err(CliError::io(path))
+        }
+    }
+}
+
+/// Whether two paths name one file, as far as they say.
+pub(crate) fn are_one(a: &Path, b: &Path) -> bool {
+    a == b || std::path::absolute(a).is_ok_and(|a| std::path::absolute(b).is_ok_and(|b| a == b))
+}
+
 /// What a path that may be written to is.
 enum Target {
     /// No regular file, such as `/dev/stdout`.
@@ -240,6 +256,11 @@ mod tests {
             assert_eq!(fs::read(&path).unwrap(), model);
         }
         assert!(replace_alike(folder.path(), model, Readers::Everybody).is_err());
+        let kind = |kind| check_replaceable(&path, kind).is_ok();
+        assert!(kind(b"assay-zkml-model") && !kind(b"assay-zkml-proof"));
+        assert!(check_replaceable(&folder.path().join("none/f"), b"assay-zkml-model").is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert!(are_one(Path::new("./f"), Path::new("f")) && !are_one(Path::new("e"), &path));
     }
 
     #[test]

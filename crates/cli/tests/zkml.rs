@@ -102,9 +102,16 @@ fn a_model_is_compiled_run_proven_and_verified() {
     let verified = case.verify(&["--json"]).expect(0).json();
     assert_eq!(verified["verified"], true);
     assert_eq!(verified["model_id"], compiled["model_id"]);
+    // The last bytes of the file, which fix the scales as well.
+    let key = case.read("m.vk");
+    let digest: String = key[key.len() - 32..].iter().map(|byte| format!("{byte:02x}")).collect();
+    for told in [&compiled, &proven, &verified] {
+        assert_eq!(told["verifying_digest"], digest);
+    }
     assert_eq!(verified["output"], proven["output"]);
     let told = case.verify(&[]).expect(0).stdout;
     assert!(told.starts_with("proven\n") && told.contains("not zero-knowledge"), "{told}");
+    assert!(told.contains(&digest), "{told}");
 }
 
 #[test]
@@ -143,6 +150,10 @@ fn a_batch_is_one_proof() {
     case.verify(&["--context", "r-1"]).expect_told(1, "the proof is about 3 inferences");
 }
 
+/// A model of the input `x` and the output `y`, and of a node between them.
+const NAMES: &[u8] = b":)\x0a\x0d\x0a\x01x\x12\x01y\x22\x05\x1b[2J!Z\x13\x0a\x01x\x12\x0e\x0a\x0c\
+    \x08\x01\x12\x08\x0a\x02\x08\x01\x0a\x02\x08\x02b\x03\x0a\x01yB\x02\x10\x0d";
+
 #[test]
 fn unusable_files_are_told_in_a_sentence() {
     let (case, _) = Case::new();
@@ -169,9 +180,37 @@ fn unusable_files_are_told_in_a_sentence() {
     place.file("none.json", r#"{"input_data": []}"#);
     run("none.json").expect_told(2, "input_data is empty");
     place.file("not.onnx", "not a model");
+    // One node, whose operator is text that would clear a terminal.
+    place.file("names.onnx", NAMES);
+    let told = place.run(&["zkml", "compile", "names.onnx", "--out", "n.zkml"]).expect(2).stderr;
+    assert!(told.contains(r"\u{1b}[2J") && !told.contains('\u{1b}'), "{told}");
     place.run(&["zkml", "compile", "not.onnx", "--out", "n.zkml"]).expect_told(2, "not.onnx");
     place.run(&["zkml", "prove", "m.vk", "--input", "input.json", "--out", "p"]).expect(2);
     place.run(&["zkml", "inspect", "input.json"]).expect_told(2, "no compiled model");
+}
+
+/// Before a proof is made that nobody could keep.
+#[test]
+fn what_cannot_be_written_is_found_out_before() {
+    let (case, _) = Case::new();
+    case.inputs(1);
+    let prove = |more: &[&str]| {
+        let prove = ["zkml", "prove", "m.zkml", "--input", "input.json", "--out"];
+        case.place.run(&[&prove[..], more].concat())
+    };
+    prove(&["new", "--output", "m.vk"]).expect_told(2, "of another kind");
+    prove(&["new", "--output", "none/outputs.json"]).expect_told(2, "no such file");
+    prove(&["new", "--output", "./new"]).expect_told(2, "cannot be one");
+    case.place.run(&["zkml", "inspect", "new"]).expect_told(2, "no such file");
+    let compile = ["zkml", "compile", &digits("model.onnx"), "--out", "n.zkml", "--key"];
+    let compile = |key: &str| case.place.run(&[&compile[..], &[key]].concat());
+    compile("./n.zkml").expect_told(2, "cannot be one");
+    compile("input.json").expect_told(2, "of another kind");
+    case.place.run(&["zkml", "inspect", "n.zkml"]).expect_told(2, "no such file");
+    let swapped = ["zkml", "verify", "m.vk", "--key", "m.vk", "--input", "input.json"];
+    case.place
+        .run(&[&swapped[..], &["--output", "input.json"]].concat())
+        .expect_told(2, "m.vk: this is a verifying file, not a proof");
 }
 
 #[test]

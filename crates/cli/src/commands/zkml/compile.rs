@@ -3,12 +3,13 @@ use std::process::ExitCode;
 use assay_primitives::SystemClock;
 use assay_zkml::circuit::Circuit;
 use assay_zkml::program::ModelId;
+use assay_zkml::tensor_code::Digest;
 use assay_zkml_onnx::synthetic::Seeded;
-use assay_zkml_onnx::{CompileError, MAX_MODEL_BYTES, Options, Reference, Summary, compile};
+use assay_zkml_onnx::{MAX_MODEL_BYTES, Options, Summary, compile, input_values};
 use serde_json::{Value, json};
 
 use super::data::read_inputs;
-use super::{milliseconds, peak_memory};
+use super::{MODEL, VERIFYING, in_onnx, milliseconds, peak_memory};
 use crate::args::CompileArgs;
 use crate::error::CliError;
 use crate::files::{self, Readers};
@@ -20,14 +21,26 @@ const MAX_SAMPLES: usize = 1 << 16;
 /// How many random inputs stand in for samples.
 const RANDOM_SAMPLES: usize = 32;
 
+/// How many random numbers there are at most, unless one input has more.
+const RANDOM_NUMBERS: usize = 1 << 24;
+
 pub(super) fn run(args: &CompileArgs) -> Result<ExitCode, CliError> {
     let started = SystemClock::default();
     let bytes = files::read(&args.model, MAX_MODEL_BYTES as u64)?;
-    let refused =
-        |error: CompileError| CliError::Input(format!("{}: {error}", args.model.display()));
+    let key_path = args.key.clone().unwrap_or_else(|| args.out.with_extension("vk"));
+    if files::are_one(&key_path, &args.out) {
+        let message = format!("{}: model and verifying file cannot be one", key_path.display());
+        return Err(CliError::Input(message));
+    }
+    files::check_replaceable(&args.out, MODEL)?;
+    files::check_replaceable(&key_path, VERIFYING)?;
+    let refused = in_onnx(&args.model);
     let samples = match &args.calibrate {
         Some(path) => read_inputs(path, MAX_SAMPLES)?,
-        None => random_inputs(Reference::new(&bytes).map_err(refused)?.values()),
+        None => {
+            let values = input_values(&bytes, args.logits.as_deref()).map_err(&refused)?;
+            random_inputs(values)
+        }
     };
     let mut options = Options::default();
     options.output = args.logits.clone();
@@ -36,26 +49,22 @@ pub(super) fn run(args: &CompileArgs) -> Result<ExitCode, CliError> {
     let summary = compiled.summary.clone();
     let name = args.model.file_stem().map(|stem| stem.to_string_lossy().into_owned());
     let file = compiled.into_file(name.unwrap_or_default()).map_err(CliError::input)?;
-    let id = file.key().model_id();
+    let ids = (file.key().model_id(), file.key().digest());
     let circuit = Circuit::new(file.key().descriptor(), 0).map_err(CliError::input)?;
     let key = file.key().encode();
     let content = file.encode();
     drop(file);
-    let key_path = args.key.clone().unwrap_or_else(|| args.out.with_extension("vk"));
-    if key_path == args.out {
-        let message = format!("{}: model and verifying file cannot be one", key_path.display());
-        return Err(CliError::Input(message));
-    }
     files::replace_alike(&args.out, &content, Readers::Everybody)?;
     files::replace_alike(&key_path, &key, Readers::Everybody)?;
     let took = milliseconds(started);
     let bits = circuit.budget().bits();
     if args.json {
         let sizes = [content.len(), key.len()];
-        output::json(&as_json(id, &summary, took, sizes, bits, args.calibrate.is_some()))?;
+        output::json(&as_json(ids, &summary, took, sizes, bits, args.calibrate.is_some()))?;
         return Ok(ExitCode::SUCCESS);
     }
-    output::field("model", id);
+    output::field("model", ids.0);
+    output::field("digest", format_args!("{} of the verifying file", ids.1));
     output::field("written", format_args!("{} ({} bytes)", args.out.display(), content.len()));
     output::field("verifying", format_args!("{} ({} bytes)", key_path.display(), key.len()));
     tell(&summary);
@@ -77,7 +86,7 @@ fn tell(summary: &Summary) {
 }
 
 fn as_json(
-    id: ModelId,
+    (id, digest): (ModelId, Digest),
     summary: &Summary,
     took: f64,
     [program_bytes, verifying_bytes]: [usize; 2],
@@ -88,6 +97,7 @@ fn as_json(
     let shifts: Vec<u32> = summary.sites.iter().filter_map(|site| site.shift).collect();
     json!({
         "model_id": id.to_string(),
+        "verifying_digest": digest.to_string(),
         "compile_ms": took,
         "program_bytes": program_bytes,
         "verifying_bytes": verifying_bytes,
@@ -110,5 +120,6 @@ fn as_json(
 /// Numbers of -1 to 1 that are the same each time.
 fn random_inputs(values: usize) -> Vec<Vec<f32>> {
     let mut numbers = Seeded::new(0);
-    (0..RANDOM_SAMPLES).map(|_| (0..values).map(|_| numbers.unit()).collect()).collect()
+    let samples = (RANDOM_NUMBERS / values.max(1)).clamp(1, RANDOM_SAMPLES);
+    (0..samples).map(|_| (0..values).map(|_| numbers.unit()).collect()).collect()
 }

@@ -6,7 +6,7 @@ use assay_zkml::program::{Interval, Site, Table, Tensor, Term};
 use assay_zkml::soundness::{Budget, Term as ErrorTerm};
 use serde_json::{Value, json};
 
-use super::in_file;
+use super::{MODEL, PROOF, VERIFYING, in_file};
 use crate::args::InspectArgs;
 use crate::error::CliError;
 use crate::{files, output};
@@ -14,17 +14,17 @@ use crate::{files, output};
 pub(super) fn run(args: &InspectArgs) -> Result<ExitCode, CliError> {
     let content = files::read(&args.file, MAX_MODEL_BYTES as u64)?;
     let wrong = in_file(&args.file);
-    match content.get(..16) {
-        Some(b"assay-zkml-key\0\0") => {
+    match content.first_chunk() {
+        Some(VERIFYING) => {
             let file = VerifyingFile::decode(&content).map_err(wrong)?;
             model("verifying file", &file, None, content.len(), args)?;
         }
-        Some(b"assay-zkml-model") => {
+        Some(MODEL) => {
             let file = ModelFile::decode(&content).map_err(wrong)?;
             let weights = Some(file.weights().len());
             model("compiled model", file.key(), weights, content.len(), args)?;
         }
-        Some(b"assay-zkml-proof") => {
+        Some(PROOF) => {
             proof(&ProofFile::decode(&content).map_err(wrong)?, content.len(), args.json)?;
         }
         _ => {
@@ -70,6 +70,7 @@ fn model(
     let (input, results) = (file.input(), file.output());
     output::field("kind", kind);
     output::field("model", circuit.model_id());
+    output::field("digest", format_args!("{} of the verifying file", file.digest()));
     match weights {
         Some(weights) => {
             output::field("size", format_args!("{bytes} bytes, {} of them weights", 2 * weights));
@@ -127,6 +128,7 @@ fn model_json(
         "kind": kind,
         "bytes": bytes,
         "model_id": circuit.model_id().to_string(),
+        "verifying_digest": file.digest().to_string(),
         "weight_root": circuit.weight_root().to_string(),
         "weights": weights,
         "input": {

@@ -10,13 +10,20 @@ mod verify;
 use std::path::Path;
 use std::process::ExitCode;
 
-use assay_primitives::{Clock as _, Digest, SystemClock};
+use assay_primitives::{Clock as _, Digest, SystemClock, printable};
 use assay_zkml::model::{FileError, MAX_KEY_BYTES, MAX_MODEL_BYTES, ModelFile, VerifyingFile};
 use assay_zkml::prover::ProvingModel;
+use assay_zkml_onnx::CompileError;
 
 use crate::args::ZkmlCommand;
 use crate::error::CliError;
 use crate::{files, output};
+
+/// How the files begin.
+const MODEL: &[u8; 16] = b"assay-zkml-model";
+const VERIFYING: &[u8; 16] = b"assay-zkml-key\0\0";
+const PROOF: &[u8; 16] = b"assay-zkml-proof";
+const OUTPUTS: &[u8; 16] = br#"{"output_data":["#;
 
 pub(super) fn run(command: &ZkmlCommand) -> Result<ExitCode, CliError> {
     match command {
@@ -46,6 +53,14 @@ fn load_verifying(path: &Path) -> Result<(VerifyingFile, usize), CliError> {
 
 fn in_file(path: &Path) -> impl Fn(FileError) -> CliError {
     move |error| CliError::Input(format!("{}: {error}", path.display()))
+}
+
+/// Says why an ONNX file cannot be used; the names in it are whatever its maker wrote there.
+fn in_onnx(path: &Path) -> impl Fn(CompileError) -> CliError {
+    move |error| {
+        let told = printable(&error.to_string(), 1_024);
+        CliError::Input(format!("{}: {told}", path.display()))
+    }
 }
 
 /// The caller's text as 32 bytes.

@@ -11,13 +11,23 @@ use assay_zkml::verifier::verify_bytes;
 use serde_json::json;
 
 use super::data::{MAX_BATCH, Outputs, quantise, read_inputs};
-use super::{load, milliseconds, peak_memory, proving, request_digest, tell_clamped};
+use super::{
+    OUTPUTS, PROOF, load, milliseconds, peak_memory, proving, request_digest, tell_clamped,
+};
 use crate::args::ProveArgs;
 use crate::error::CliError;
 use crate::files::{self, Readers};
 use crate::output;
 
 pub(super) fn run(args: &ProveArgs) -> Result<ExitCode, CliError> {
+    files::check_replaceable(&args.out, PROOF)?;
+    if let Some(path) = &args.output {
+        if files::are_one(path, &args.out) {
+            let message = format!("{}: proof and outputs cannot be one file", path.display());
+            return Err(CliError::Input(message));
+        }
+        files::check_replaceable(path, OUTPUTS)?;
+    }
     let prepared = Prepared::new(args)?;
     let proven = prepared.prove(args)?;
     files::replace_alike(&args.out, &proven.file, Readers::Everybody)?;
@@ -109,6 +119,7 @@ impl Proven {
         if args.json {
             return output::json(&json!({
                 "model_id": self.model.to_string(),
+                "verifying_digest": prepared.file.key().digest().to_string(),
                 "load_ms": prepared.took,
                 "run_ms": run_took,
                 "prove_ms": took,

@@ -7,7 +7,7 @@ use assay_zkml_onnx::{MAX_MODEL_BYTES, Reference};
 use serde_json::{Value, json};
 
 use super::data::{Outputs, quantise, read_inputs};
-use super::{load, milliseconds, peak_memory, tell_clamped};
+use super::{OUTPUTS, in_onnx, load, milliseconds, peak_memory, tell_clamped};
 use crate::args::RunArgs;
 use crate::error::CliError;
 use crate::{files, output};
@@ -16,6 +16,9 @@ use crate::{files, output};
 const MAX_RUNS: usize = 1 << 16;
 
 pub(super) fn run(args: &RunArgs) -> Result<ExitCode, CliError> {
+    if let Some(path) = &args.output {
+        files::check_replaceable(path, OUTPUTS)?;
+    }
     let (file, bytes) = load(&args.model)?;
     let verifying = file.key();
     let rows = read_inputs(&args.input, MAX_RUNS)?;
@@ -34,8 +37,7 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitCode, CliError> {
     }
     let against = args.against.as_deref().map(|path| {
         let bytes = files::read(path, MAX_MODEL_BYTES as u64)?;
-        compare(&bytes, &rows, &outputs)
-            .map_err(|error| CliError::Input(format!("{}: {error}", path.display())))
+        compare(&bytes, &rows, &outputs).map_err(in_onnx(path))
     });
     let against = against.transpose()?;
     let clamped: usize = inputs.iter().map(|input| input.clamped).sum();

@@ -4,6 +4,7 @@ use assay_primitives::SystemClock;
 use assay_zkml::circuit::Circuit;
 use assay_zkml::model::{MAX_PROOF_BYTES, ProofFile, context, statement};
 use assay_zkml::statement::Instance;
+use assay_zkml::tensor_code::Digest;
 use assay_zkml::verifier::{VerifiedProof, verify_bytes};
 use serde_json::json;
 
@@ -49,9 +50,12 @@ pub(super) fn run(args: &ZkmlVerifyArgs) -> Result<ExitCode, CliError> {
     let instances: Vec<Instance<'_>> = instances.collect();
     let (said, claims) = statement(&circuit, &instances).map_err(CliError::input)?;
     let verified = verify_bytes(&circuit, &said, &claims, file.proof());
-    let verified = verified.map_err(|error| CliError::Failed(format!("refused: {error}")))?;
+    let verified = verified.map_err(|error| {
+        let told = "refused: this proof is of other inputs, outputs, verifying file or context";
+        CliError::Failed(format!("{told}, or was changed ({error})"))
+    })?;
     let time = milliseconds(started);
-    told(args.json, &verified, time, content.len(), key_bytes, &outputs)?;
+    told(args.json, &verified, time, [content.len(), key_bytes], verifying.digest(), &outputs)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -59,8 +63,8 @@ fn told(
     as_json: bool,
     verified: &VerifiedProof,
     time: f64,
-    proof_bytes: usize,
-    key_bytes: usize,
+    [proof_bytes, key_bytes]: [usize; 2],
+    digest: Digest,
     outputs: &Outputs,
 ) -> Result<(), CliError> {
     let statement = verified.statement();
@@ -68,6 +72,7 @@ fn told(
         return output::json(&json!({
             "verified": true,
             "model_id": statement.model.to_string(),
+            "verifying_digest": digest.to_string(),
             "verify_ms": time,
             "proof_bytes": proof_bytes,
             "verifying_bytes": key_bytes,
@@ -80,6 +85,7 @@ fn told(
     }
     output::line(Style::of_stdout().good("proven"));
     output::field("model", statement.model);
+    output::field("digest", format_args!("{digest} of the verifying file"));
     output::field("inferences", verified.instances().len());
     let bits = verified.security_bits();
     output::field("security", format_args!("{bits:.1} bits, proven; not zero-knowledge"));
