@@ -24,6 +24,7 @@ mod nets;
 mod network;
 mod opening;
 mod pitfalls;
+mod profile;
 mod proofs;
 mod reference;
 mod refusals;

@@ -1,6 +1,7 @@
-//! The numbers of `docs/zkml-security.md` are computed here, by the code that refuses circuits.
+//! The numbers of `docs/zkml-security.md` are computed here, by the code that refuses circuits, and the
+//! table of section 7 in `docs/zkml-protocol.md`.
 //!
-//! `ASSAY_WRITE_DOCS=1` writes them into the document; without it a difference fails.
+//! `ASSAY_WRITE_DOCS=1` writes them into the documents; without it a difference fails.
 
 use std::fmt::Write as _;
 
@@ -14,15 +15,28 @@ use assay_zkml::soundness::{Counts, REQUIRED_BITS, Term as ErrorTerm, opening_te
 use assay_zkml::tensor_code::{CodeProfile, Digest, Shape};
 
 use crate::network::{RELU, taps};
+use crate::profile::{self, Profile};
 
-const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/zkml-security.md");
+const SECURITY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/zkml-security.md");
+const PROTOCOL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/zkml-protocol.md");
 const BITS_OF_LIMBS: u32 = 13;
 
 #[test]
 fn the_numbers_of_the_security_document_are_computed() {
-    let mut document = std::fs::read_to_string(DOCUMENT).unwrap();
+    let tables =
+        [("budget", budget_table()), ("folds", folds_table()), ("disclosure", disclosure_table())];
+    compare_or_write(SECURITY, &tables);
+}
+
+#[test]
+fn the_numbers_of_the_protocol_are_computed() {
+    compare_or_write(PROTOCOL, &[("profile", profile::table())]);
+}
+
+fn compare_or_write(path: &str, tables: &[(&str, String)]) {
+    let mut document = std::fs::read_to_string(path).unwrap();
     let write = std::env::var("ASSAY_WRITE_DOCS").is_ok_and(|value| value == "1");
-    for (name, computed) in [("budget", budget_table()), ("disclosure", disclosure_table())] {
+    for (name, computed) in tables {
         let (open, close) = (format!("<!-- {name} -->\n"), format!("<!-- end of {name} -->"));
         let (before, rest) = document.split_once(&open).unwrap();
         let (written, after) = rest.split_once(&close).unwrap();
@@ -33,7 +47,7 @@ fn the_numbers_of_the_security_document_are_computed() {
         document = format!("{before}{open}{computed}{close}{after}");
     }
     if write {
-        std::fs::write(DOCUMENT, document).unwrap();
+        std::fs::write(path, document).unwrap();
     }
 }
 
@@ -42,25 +56,50 @@ struct Bounds {
     terms: Vec<(&'static str, f64)>,
     /// What the last of the terms is made of.
     whir: Vec<(&'static str, f64)>,
+    /// What the last of the terms is made of, with the folds by eprint 2025/2055.
+    by_2055: Vec<(&'static str, f64)>,
 }
 
 impl Bounds {
-    fn new(terms: &[ErrorTerm], schedule: &Schedule) -> Self {
+    fn new(terms: &[ErrorTerm], schedule: &Schedule, log_cells: usize) -> Self {
         let pairs = |terms: &[ErrorTerm]| -> Vec<_> {
             terms.iter().map(|term| (term.name, term.log2_error)).collect()
         };
-        Self { terms: pairs(terms), whir: pairs(schedule.terms()) }
+        let whir = pairs(schedule.terms());
+        let folds = Profile::new(log_cells).folds_by_2055();
+        let other = |&(name, bound)| (name, if name == FOLDS { folds } else { bound });
+        let by_2055 = whir.iter().map(other).collect();
+        Self { terms: pairs(terms), whir, by_2055 }
     }
 
     fn of(circuit: &Circuit) -> Self {
-        let bounds = Self::new(circuit.budget().terms(), circuit.schedule().unwrap());
+        let cells: usize = circuit.columns().list().iter().map(|column| 1 << column.arity).sum();
+        let log_cells = cells.next_power_of_two().trailing_zeros() as usize;
+        let schedule = circuit.schedule().unwrap();
+        let bounds = Self::new(circuit.budget().terms(), schedule, log_cells);
         assert!((bounds.sum() - circuit.budget().log2_total()).abs() < 1e-9);
         bounds
     }
 
     fn sum(&self) -> f64 {
-        self.terms.iter().map(|(_, bound)| bound.exp2()).sum::<f64>().log2()
+        log2_sum(self.terms.iter().map(|(_, bound)| *bound))
     }
+
+    fn sum_by_2055(&self) -> f64 {
+        let others = self.terms.iter().filter(|(name, _)| *name != WHIR);
+        log2_sum(others.chain(&self.by_2055).map(|(_, bound)| *bound))
+    }
+}
+
+const WHIR: &str = "WHIR, all terms";
+const FOLDS: &str = "WHIR folds";
+
+fn log2_sum(bounds: impl Iterator<Item = f64>) -> f64 {
+    bounds.map(f64::exp2).sum::<f64>().log2()
+}
+
+fn find(terms: &[(&str, f64)], name: &str) -> f64 {
+    terms.iter().find(|(other, _)| *other == name).map(|(_, bound)| *bound).unwrap()
 }
 
 fn budget_table() -> String {
@@ -73,9 +112,6 @@ fn budget_table() -> String {
         columns.iter().for_each(|column| write!(table, " 2^{:.1} |", bound(column)).unwrap());
         table.push('\n');
     };
-    let find = |terms: &[(&str, f64)], name: &str| {
-        terms.iter().find(|(other, _)| *other == name).map(|(_, bound)| *bound).unwrap()
-    };
     for (name, _) in &columns[0].terms {
         row(name, &|column| find(&column.terms, name));
     }
@@ -83,12 +119,48 @@ fn budget_table() -> String {
     for (name, _) in &columns[0].whir {
         row(&format!("of {name}"), &|column| find(&column.whir, name));
     }
+    row("of WHIR folds, by 2025/2055", &|column| find(&column.by_2055, FOLDS));
+    row("**sum, by 2025/2055**", &Bounds::sum_by_2055);
     assert!(columns.iter().all(|column| -column.sum() >= REQUIRED_BITS));
     table
 }
 
-/// A bound on every circuit that is not refused: each size at its cap, and the worst opening of advice.
+/// The folds by both theorems, and the bits of all circuits with so many cells.
+fn folds_table() -> String {
+    let mut table = String::from(
+        "| cells | folds, 2026/2056 | folds, 2025/2055 | bits, 2026/2056 | bits, 2025/2055 |\n|---|---|---|---|---|\n",
+    );
+    let sizes: Vec<Bounds> = (6..=28).map(capped).collect();
+    for (bounds, log_cells) in sizes.iter().zip(6..) {
+        let (folds, bits) = (find(&bounds.whir, FOLDS), -bounds.sum());
+        let (folds_by_2055, bits_by_2055) = (find(&bounds.by_2055, FOLDS), -bounds.sum_by_2055());
+        writeln!(
+            table,
+            "| 2^{log_cells} | 2^{folds:.1} | 2^{folds_by_2055:.1} | {bits:.1} | {bits_by_2055:.1} |"
+        )
+        .unwrap();
+    }
+    let enough = |bounds: &&Bounds| -bounds.sum_by_2055() >= REQUIRED_BITS;
+    let first = sizes.iter().take_while(enough).count();
+    assert_eq!(first, sizes.iter().filter(enough).count(), "larger sizes have fewer bits");
+    writeln!(table, "\nUp to `2^{}` cells there are 100 bits by either theorem.", first + 5)
+        .unwrap();
+    table
+}
+
+/// A bound on every circuit that is not refused: each size at its cap, and the worst opening of advice,
+/// by either theorem.
 fn largest() -> Bounds {
+    let sizes = || (6..=28).map(capped);
+    let worst = |left: &Bounds, right: &Bounds| left.sum().total_cmp(&right.sum());
+    let mut bounds = sizes().max_by(worst).unwrap();
+    let worst = |left: &Bounds, right: &Bounds| left.sum_by_2055().total_cmp(&right.sum_by_2055());
+    bounds.by_2055 = sizes().max_by(worst).unwrap().by_2055;
+    bounds
+}
+
+/// A bound on every circuit with `2^log_cells` cells: each other size at its cap, and the longest list.
+fn capped(log_cells: u32) -> Bounds {
     // 4095 sites of two forms and the output's; a claim on weights needs a Conv or Bias term.
     let counts = Counts {
         tree_arity: 28,
@@ -100,15 +172,13 @@ fn largest() -> Bounds {
         weight_claims: 1 << 14,
         log_weights: 30,
     };
-    let schedules: Vec<Schedule> = (6..=28).map(full_schedule).collect();
-    let list_size = schedules.iter().map(Schedule::log2_list_size).max_by(f64::total_cmp).unwrap();
-    let by_bits = |a: &&Schedule, b: &&Schedule| a.security_bits().total_cmp(&b.security_bits());
-    let worst = schedules.iter().min_by(by_bits).unwrap();
-    let mut terms = counts.terms(list_size);
+    let schedule = full_schedule(log_cells);
+    let mut terms = counts.terms(40_f64.log2());
     let shape = Shape::new(CodeProfile::default(), 30, 22, 1 << 8).unwrap();
     terms.extend(opening_terms(&shape));
-    let mut bounds = Bounds::new(&terms, worst);
-    bounds.terms.push(("WHIR, all terms", -worst.security_bits()));
+    assert!(schedule.log2_list_size() < 40_f64.log2() + 1e-9);
+    let mut bounds = Bounds::new(&terms, &schedule, log_cells as usize);
+    bounds.terms.push((WHIR, -schedule.security_bits()));
     bounds
 }
 

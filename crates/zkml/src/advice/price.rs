@@ -2,7 +2,8 @@
 //!
 //! p3 prices the whole opening and that total is what a [`Schedule`](super::Schedule) is accepted
 //! on. Here its parts are computed again, each from the proven bound that p3 cites, so that the
-//! table of section 8 shows where the error is. Both add up to one figure, which is tested.
+//! table of section 8 shows where the error is. Both add up to one figure, which is tested. The folds
+//! are priced by Theorem 5.12 of eprint 2026/2056 alone; `docs/zkml-security.md` has them by another.
 
 use p3_field::Field;
 use p3_whir::SecurityAssumption;

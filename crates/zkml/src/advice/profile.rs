@@ -81,8 +81,9 @@ const MIN_FIRST_FOLD: usize = 4;
 /// A column is not smaller than the first fold (section 1).
 const MAX_FIRST_FOLD: usize = 6;
 
-/// The error of the proximity gap is proportional to `2^(variables + 2 lg(1 / rate))`: no committed
-/// vector goes above this exponent, which leaves about 108 bits for six folds.
+/// By Theorem 5.12 of eprint 2026/2056, which p3 prices folds with, the error of the proximity gap is
+/// proportional to `2^(variables + 2 lg(1 / rate))`: no committed vector goes above this exponent,
+/// which leaves about 108 bits for six folds.
 const MAX_LOG_GAP: usize = 31;
 
 const MAX_LOG_TWO_FOLDS: usize = 17;
