@@ -22,7 +22,10 @@
 //! # The rest
 //!
 //! [`Counts::terms`] has the other terms of section 8; that of the advice's opening comes from its
-//! own commitment scheme.
+//! own commitment scheme. *Evaluation points* are four tests at one point of what has to hold
+//! everywhere: at `rho` that the column of a `Copy` and the raw output are their forms, and that a
+//! given output is in its column (`nR`); at `tau` that a given input is in its (`nS`); at `omega`
+//! that the values sent for both columns are theirs (`2 lb`).
 
 use std::fmt;
 
@@ -152,7 +155,7 @@ impl Counts {
         let weight = self.weight_claims + 2 * self.log_weights;
         terms.push(term("batching of forms", f64::from(self.forms)));
         terms.push(term("layer sumcheck", 2.0 * f64::from(self.layer_arity)));
-        terms.push(term("public values", f64::from(coordinates)));
+        terms.push(term("evaluation points", f64::from(coordinates)));
         terms.push(term("weight sumcheck", f64::from(weight)));
         terms
     }
@@ -273,7 +276,7 @@ mod tests {
             ("tree sumchecks", 140.62),
             ("batching of forms", 139.62),
             ("layer sumcheck", 144.92),
-            ("public values", 144.62),
+            ("evaluation points", 144.62),
             ("weight sumcheck", 140.55),
         ];
         assert_eq!(terms.len(), expected.len());

@@ -571,12 +571,12 @@ fn p18_the_budget_counts_the_circuit() {
         let over_field = lists - assay_zkml::soundness::log2_extension_size();
         // 12 forms, 6 convolutions, 2 forms with a bias, tuples of 2 values.
         let weights = 8.0 + 2.0 * stage.circuit.weights().log_weights() as f64;
-        let public = f64::from(sizes.claim_arity + sizes.layer_arity + 2 * lb);
+        let points = f64::from(sizes.claim_arity + sizes.layer_arity + 2 * lb);
         let wanted = [
             ("lookup identity", (2.0 * f64::from(sizes.tree_arity).exp2()).log2() + over_field),
             ("batching of forms", 12_f64.log2() + over_field),
             ("layer sumcheck", (2.0 * f64::from(sizes.layer_arity)).log2() + over_field),
-            ("public values", public.log2() + over_field),
+            ("evaluation points", points.log2() + over_field),
             ("weight sumcheck", weights.log2() + over_field),
             ("WHIR, all terms", -schedule),
         ];
