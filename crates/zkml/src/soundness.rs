@@ -6,7 +6,8 @@
 //! distance and `e = floor((d - 1) / 2)`:
 //!
 //! - *proximity*: if the word is further than `e` from the code, a random tensor combination of its
-//!   rows is within `e` with probability at most `2 lg(R) n / |K|`;
+//!   rows is within `e` with probability at most `lg(R) n / |K|` (eprint 2024/1351, Corollary 3.7,
+//!   with 2024/1399); twice this bound is counted;
 //! - *queries*: otherwise, and for a wrong row when the word is close, each query misses with
 //!   probability at most `1 - (e + 1) / n < (1 + rate) / 2`.
 //!
@@ -187,7 +188,8 @@ pub fn log2_extension_size() -> f64 {
     DEGREE as f64 * f64::from(MODULUS).log2()
 }
 
-/// `2 lg(R) n / |K|`; without row variables there is nothing to combine and the term is 0.
+/// `2 lg(R) n / |K|`, twice the cited bound; without row variables there is nothing to combine and
+/// the term is 0.
 fn log2_proximity(shape: &Shape) -> f64 {
     let numerator = 2.0 * shape.log_rows() as f64 * shape.code_length() as f64;
     numerator.log2() - log2_extension_size()
