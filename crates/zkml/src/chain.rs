@@ -1,8 +1,12 @@
 //! The order of messages and challenges, as a chain of types (section 3).
 //!
-//! Each state consumes the one before it, absorbs one row of the table of section 3 and gives out the
-//! challenges that this row fixes. There is no other way to a challenge, so none can be known
-//! before what it tests was sent (pitfalls 5 to 8). Prover and verifier walk the same chain.
+//! Each state consumes the one before it, so the steps of section 3 can only be taken in their order
+//! (pitfalls 5 to 8). `rho`'s further coordinates, `lambda_f`, `omega` and `lambda_w` are drawn here,
+//! after what they test was absorbed here. Within a step that takes a closure the types enforce
+//! nothing: it is given the transcript, and absorbs and draws in the order of its own module:
+//! [`advice`](crate::advice), [`lookups`](crate::lookups), [`layers`](crate::layers),
+//! [`weights`](crate::weights), [`tensor_code`](crate::tensor_code). Prover and verifier walk the same
+//! chain.
 //!
 //! ```compile_fail,E0599
 //! use assay_zkml::chain::Started;
