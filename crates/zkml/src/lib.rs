@@ -25,6 +25,9 @@
 //! | [`proof`] | what is sent, and its one encoding | 3, 11 |
 //! | [`prover`], [`verifier`] | the steps in order | 3, 10, 11 |
 //! | [`model`] | files; reals to integers and back | 11 |
+//! | `sumcheck` | what the layers' and the weights' sumchecks share | 1 |
+//! | `product`, `packed`, `integers` | fast arithmetic in `K`: one product, eight at once, with small integers | 1 |
+//! | `wire` | how the encodings of proofs are read | 11 |
 //!
 //! Proofs are succinct and **not zero-knowledge**: each discloses a random combination of all rows of
 //! weights and up to 152 columns of their code (section 9). What a proof is worth is in
