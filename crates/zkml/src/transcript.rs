@@ -5,6 +5,9 @@
 //! protocol's own messages never go in as elements: [`Transcript::absorb`] hashes a label, a length
 //! and the canonical bytes, and the sponge sees the 32-byte digest only.
 //!
+//! That a hash may stand for the verifier is Fiat and Shamir's (CRYPTO 1986); with which error, round
+//! by round, is in section 8.
+//!
 //! Challenges in [`K`] are five values of 31 bits, each drawn again until it is below `p`. Query
 //! indices are masked words, uniform because the range is a power of two.
 

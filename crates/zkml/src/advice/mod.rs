@@ -2,7 +2,8 @@
 //!
 //! All committed columns of a proof are stacked into one vector by p3-whir, and its root is step 1
 //! of the transcript. Step 10 opens batches of columns, each at one point that earlier challenges
-//! fixed, to the values that steps 4 and 6 hold: those are not sent again.
+//! fixed, to the values that steps 4 and 6 hold: those are not sent again. WHIR is Arnon, Chiesa,
+//! Fenzi and Yogev's (eprint 2024/1586).
 //!
 //! | file | is |
 //! |---|---|

@@ -1,4 +1,5 @@
-//! All linear layers, proven by one batched sumcheck of degree 2 (section 4).
+//! All linear layers, proven by one batched sumcheck of degree 2 (section 4). That a matrix product
+//! costs one sumcheck over its inner dimension is Thaler's (CRYPTO 2013).
 //!
 //! Each form has a claim at its suffix of `rho`. [`form_claims`] subtracts what the verifier knows;
 //! what is left are inner products of tensors with known functionals, and masked biases. One run of

@@ -7,7 +7,9 @@
 //!
 //! To open at `(zeta, chi)` the prover sends `u = sum_row eq(zeta, row) M[row]`, whose product with
 //! `eq(chi)` is the value, and the columns at 152 indices that the transcript picks afterwards. One
-//! combination is the proximity test and the evaluation at once.
+//! combination is the proximity test and the evaluation at once. Ligero and Brakedown (eprint
+//! 2022/1608, 2021/1043) open such a matrix; that one tensor combination does is Diamond and Gruen's
+//! (eprint 2024/1351).
 //!
 //! ```
 //! use assay_zkml::tensor_code::{CommittedWeights, Shape, verify};

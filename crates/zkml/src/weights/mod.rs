@@ -3,7 +3,8 @@
 //!
 //! Each `a_j` of a convolution and each `beta_l` of a bias is a linear functional of the weight
 //! vector whose coefficients both sides know. They are batched by powers of `lambda_w`, and
-//! `sum M F` is summed over the columns first (`chi`), then the rows (`zeta`).
+//! `sum M F` is summed over the columns first (`chi`), then the rows (`zeta`), by the sumcheck of
+//! Lund, Fortnow, Karloff and Nisan.
 //!
 //! | file | is |
 //! |---|---|
