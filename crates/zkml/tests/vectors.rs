@@ -1,4 +1,4 @@
-//! Vectors from the reference scripts (`tests/oracle/vectors.py` prints them) and golden values of
+//! Vectors from the definitions (`tests/oracle/vectors.py` prints them) and golden values of
 //! this implementation.
 
 use assay_zkml::field::{F, K, MODULUS};
@@ -26,7 +26,7 @@ fn k(words: [u32; 5]) -> K {
 }
 
 #[test]
-fn closed_forms_agree_with_the_reference_scripts() {
+fn closed_forms_agree_with_their_definitions() {
     let mut words = Words(7);
     let (r, q, z) = (words.point(4), words.point(4), words.point(6));
 
