@@ -14,6 +14,7 @@ mod cheats;
 mod columns;
 mod descriptor;
 mod executor;
+mod field;
 mod files;
 mod fuzz;
 mod graphs;
