@@ -143,8 +143,14 @@ fn folds_table() -> String {
     let enough = |bounds: &&Bounds| -bounds.sum_by_2055() >= REQUIRED_BITS;
     let first = sizes.iter().take_while(enough).count();
     assert_eq!(first, sizes.iter().filter(enough).count(), "larger sizes have fewer bits");
-    writeln!(table, "\nUp to `2^{}` cells there are 100 bits by either theorem.", first + 5)
-        .unwrap();
+    let least = sizes.iter().map(|bounds| -bounds.sum_by_2055()).min_by(f64::total_cmp).unwrap();
+    writeln!(
+        table,
+        "\nUp to `2^{}` cells there are 100 bits by either theorem. Above, the 100 bits rest on the newer\n\
+         one; by the older there are {least:.1} or more.",
+        first + 5
+    )
+    .unwrap();
     table
 }
 
