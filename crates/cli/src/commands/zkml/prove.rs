@@ -119,7 +119,7 @@ impl Proven {
         if args.json {
             return output::json(&json!({
                 "model_id": self.model.to_string(),
-                "verifying_digest": prepared.file.key().digest().to_string(),
+                "verifying_digest": prepared.key.digest().to_string(),
                 "load_ms": prepared.took,
                 "run_ms": run_took,
                 "prove_ms": took,
