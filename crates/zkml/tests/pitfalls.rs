@@ -564,6 +564,9 @@ fn p18_the_budget_counts_the_circuit() {
     for lb in [0, 3] {
         let circuit = Circuit::new(stage.model.descriptor(), lb).unwrap();
         let sizes = circuit.sizes();
+        // 17,536 rows of tables and some thousand lookups; the largest tensor is 8 by 8 by 4.
+        assert_eq!([sizes.tree_arity, sizes.claim_arity, sizes.layer_arity], [15, 15, 8]);
+        assert_eq!(circuit.columns().layout().unwrap().log_leaves(), 15);
         let (lists, schedule) = {
             let schedule = circuit.schedule().unwrap();
             (schedule.log2_list_size(), schedule.security_bits())
