@@ -137,16 +137,33 @@ fn segments_start_at_multiples_of_their_rows() {
     }
 }
 
-/// N4: `kh OH + kw OW + 16 g T n_w` of each term, `g` being 1 for depthwise.
+/// N4: `W_y + W_x + W_c + 16 g T n_w` of each term, `g` being 1 for depthwise.
 #[test]
 fn the_work_of_a_key_is_that_of_its_terms() {
     let net = network(0);
     let n_w = net.program.weights.log_weights() as u64;
-    // Rows and columns of taps in the order of sites; then taps times groups of the convolutions.
-    let along =
-        [18 + 15, 2 * (6 + 3), 2 * (3 + 3), 9 + 9, 6 + 6, 2 * (3 + 3), 3 + 3, 2 * (3 + 3), 2];
+    // Taps, outputs and extent of the axes of each term, in the order of sites.
+    let (same, maximum_x, maximum_y) = (
+        [(3, 6, 6), (3, 5, 5)],
+        [(1, 6, 6), (1, 3, 5), (1, 4, 4)],
+        [(1, 3, 6), (1, 3, 3), (1, 4, 4)],
+    );
+    let (strided, dilated, part) =
+        ([(3, 3, 6), (3, 3, 5)], [(2, 3, 3); 2], [(1, 3, 3), (1, 3, 3), (1, 8, 4)]);
+    let (all, whole, unit) = ([(3, 1, 3), (3, 1, 3), (1, 8, 8)], [(3, 1, 3); 2], [(1, 1, 1); 2]);
+    let axes: [&[(u64, u64, u64)]; 13] = [
+        &same, &maximum_x, &maximum_x, &maximum_y, &maximum_y, &strided, &dilated, &part, &part,
+        &all, &whole, &whole, &unit,
+    ];
+    let along = axes.into_iter().flatten().map(|&(taps, outputs, extent)| {
+        let read = taps * outputs;
+        let entries = extent.next_power_of_two();
+        let table = entries.min(read * u64::from(entries.ilog2()));
+        read + outputs.next_power_of_two() + table
+    });
+    // Taps times groups of the convolutions.
     let weighted = 9 + 9 + 2 * 4 + 2 * 9 + 1;
-    let wanted = along.iter().sum::<u64>() + 16 * n_w * weighted;
+    let wanted = along.sum::<u64>() + 16 * n_w * weighted;
     assert_eq!(net.checked().sizes(0).unwrap().work, wanted);
 
     for (inputs, outputs, groups, counted) in
@@ -159,7 +176,8 @@ fn the_work_of_a_key_is_that_of_its_terms() {
         net.site(TensorShape::vector(outputs), Interval::RAW, Site::Output { form });
         let n_w = net.program.weights.log_weights() as u64;
         let work = net.checked().sizes(0).unwrap().work;
-        assert_eq!(work, 2 + 16 * counted * n_w, "{inputs} {outputs} {groups}");
+        let along = 2 * 2;
+        assert_eq!(work, along + 16 * counted * n_w, "{inputs} {outputs} {groups}");
     }
 }
 

@@ -81,6 +81,11 @@ fn counts() {
             Whole,
             Rule::RemoteTerms,
         ),
+        (
+            |p| *forms(&mut p.sites[9]) = vec![Term::Const { v: 1 }; (1 << 15) + 1],
+            Whole,
+            Rule::Terms,
+        ),
     ];
     table.iter().for_each(|&(change, place, rule)| refuse(change, place, rule));
 }

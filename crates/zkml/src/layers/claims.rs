@@ -4,7 +4,7 @@ use p3_field::PrimeCharacteristicRing;
 
 use super::axis::{AxisPair, Reads};
 use super::error::LayerError;
-use super::terms::{AxisPoint, NumberedForm, PickTerm, extent, forms};
+use super::terms::{AxisPoint, NumberedForm, PickTerm, forms};
 use crate::field::{F, K};
 use crate::multilinear::{ArityError, same_length};
 use crate::program::{Axis, CheckedProgram, Outside, Program, Site, Sizes, Tensor, Term};
@@ -64,8 +64,8 @@ fn read_outside(term: &PickTerm<'_>, point: &AxisPoint<'_>, mask: K) -> K {
         .map(|((to, from), map)| {
             let pair = AxisPair {
                 rho: point.along(to),
-                outputs: extent(term.output, to),
-                extent: extent(shape, from),
+                outputs: term.output.extent(to),
+                extent: shape.extent(from),
             };
             let reads = Reads::from(map);
             // One tap per axis, by the rules for loading a key.

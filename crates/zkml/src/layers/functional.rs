@@ -9,7 +9,7 @@ use p3_maybe_rayon::prelude::*;
 use super::axis::{AxisPair, Reads};
 use super::kernel::BoundKernel;
 use super::statement::LayerStatement;
-use super::terms::{AxisPoint, ConvTerm, PickTerm, convs, extent, picks};
+use super::terms::{AxisPoint, ConvTerm, PickTerm, convs, picks};
 use crate::field::{F, K};
 use crate::multilinear::{ArityError, eq_table};
 use crate::product::Factor;
@@ -59,8 +59,8 @@ fn conv(
     let along = |axis: Axis, reads: &Reads, scale: K| {
         let pair = AxisPair {
             rho: rho.along(axis),
-            outputs: extent(term.output, axis),
-            extent: extent(term.input, axis),
+            outputs: term.output.extent(axis),
+            extent: term.input.extent(axis),
         };
         spread(&pair, reads, cells_along(arities, axis), scale)
     };
@@ -99,8 +99,8 @@ fn pick(
     for ((to, from), map) in axes {
         let pair = AxisPair {
             rho: rho.along(to),
-            outputs: extent(term.output, to),
-            extent: extent(shape, from),
+            outputs: term.output.extent(to),
+            extent: shape.extent(from),
         };
         if let Some(vector) = vectors.get_mut(from.position()) {
             for tap in spread(&pair, &Reads::from(map), vector.len(), K::ONE) {

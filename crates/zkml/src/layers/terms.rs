@@ -102,8 +102,8 @@ impl ConvTerm<'_> {
         let along = |axis: Axis, window: &Window| {
             let pair = AxisPair {
                 rho: rho.along(axis),
-                outputs: extent(self.output, axis),
-                extent: extent(self.input, axis),
+                outputs: self.output.extent(axis),
+                extent: self.input.extent(axis),
             };
             pair.sums(&Reads::from(window), tau.along(axis))
         };
@@ -172,13 +172,4 @@ impl<'a> AxisPoint<'a> {
 fn before(point: &[K], arity: usize) -> Result<&[K], ArityError> {
     let last = suffix(point, arity)?;
     Ok(point.get(..point.len() - last.len()).unwrap_or_default())
-}
-
-/// The real extent of `shape` along `axis`.
-pub(crate) const fn extent(shape: TensorShape, axis: Axis) -> u32 {
-    match axis {
-        Axis::Y => shape.y,
-        Axis::X => shape.x,
-        Axis::C => shape.c,
-    }
 }

@@ -6,7 +6,7 @@ use p3_field::PrimeCharacteristicRing;
 use super::axis::{AxisPair, Reads};
 use super::error::LayerError;
 use super::statement::{LayerEnds, LayerStatement, inverse_power, remote_tensors};
-use super::terms::{AxisPoint, NumberedForm, PickTerm, convs, extent, forms, picks};
+use super::terms::{AxisPoint, NumberedForm, PickTerm, convs, forms, picks};
 use crate::field::{F, K};
 use crate::multilinear::{ArityError, same_length};
 use crate::program::{Axis, TensorShape};
@@ -119,8 +119,8 @@ fn pick_at(
     for ((to, from), map) in axes {
         let pair = AxisPair {
             rho: rho.along(to),
-            outputs: extent(term.output, to),
-            extent: extent(term.input.shape, from),
+            outputs: term.output.extent(to),
+            extent: term.input.shape.extent(from),
         };
         product *= pair.sums(&Reads::from(map), tau.along(from))?.into_iter().sum::<K>();
     }

@@ -11,6 +11,8 @@ use crate::field::MODULUS;
 
 /// N4: sites.
 pub(crate) const MAX_SITES: usize = 4096;
+/// N4: terms of all forms.
+const MAX_TERMS: u64 = 1 << 15;
 /// N4: Conv, Pick and Bias terms of all forms.
 pub(crate) const MAX_REMOTE_TERMS: u64 = 1 << 14;
 /// N4: rows of all tables, padded.
@@ -88,8 +90,10 @@ impl Program {
             let required = usize::from(index + 1 == self.sites.len());
             Place::Site(index).equal(Rule::OneOutput, required, outputs)?;
         }
-        let terms = self.sites.iter().flat_map(Site::forms).flat_map(|form| &form.terms);
-        let remote = terms.filter(|term| !matches!(term, Term::Local { .. } | Term::Const { .. }));
+        let terms = || self.sites.iter().flat_map(Site::forms).flat_map(|form| &form.terms);
+        place.at_most(Rule::Terms, MAX_TERMS, terms().count())?;
+        let remote =
+            terms().filter(|term| !matches!(term, Term::Local { .. } | Term::Const { .. }));
         place.at_most(Rule::RemoteTerms, MAX_REMOTE_TERMS, remote.count())
     }
 

@@ -11,7 +11,7 @@ use super::error::ProgramError;
 use crate::tensor_code::Digest;
 
 /// Largest descriptor, in bytes.
-pub const MAX_DESCRIPTOR_BYTES: usize = 16 << 20;
+pub const MAX_DESCRIPTOR_BYTES: usize = 4 << 20;
 
 const VERSION: u32 = 1;
 const ID_DOMAIN: &[u8] = b"assay-zkml/1/model\0";

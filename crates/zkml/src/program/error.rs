@@ -98,6 +98,8 @@ rules! {
     /// One tensor for the input and one for each site.
     Tensors = "number of tensors",
     /// Section 2.2, N4.
+    Terms = "number of terms",
+    /// Section 2.2, N4.
     RemoteTerms = "number of Conv, Pick and Bias terms",
     /// Section 2.2, N4.
     TableRows = "number of table rows, padded",

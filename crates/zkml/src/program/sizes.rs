@@ -1,7 +1,7 @@
 //! The sizes of a proof for one program and one batch, and the caps of N4 (section 2.2).
 
 use super::error::{Place, ProgramError, Rule};
-use super::form::Term;
+use super::form::{Axis, Term};
 use super::tensor::lg;
 use super::terms::remote_terms;
 use super::{Program, Site, limb_widths};
@@ -10,7 +10,7 @@ use super::{Program, Site, limb_widths};
 pub(crate) const MAX_LB: u32 = 10;
 const MAX_LEAVES: u64 = 1 << 28;
 const MAX_ADVICE_CELLS: u64 = 1 << 28;
-const MAX_WORK: u64 = 1 << 26;
+const MAX_WORK: u64 = 1 << 24;
 
 /// Sizes that satisfy N4, for batches of `2^lb` (sections 2.2, 3 and 5).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -77,32 +77,42 @@ fn count_cells(program: &Program, lb: u32) -> Result<(u64, u64), ProgramError> {
     Ok((leaves, cells))
 }
 
-/// `sum over Conv and Pick terms of (kh OH + kw OW + 16 g T n_w)`. A `Pick` has no weights, so its
-/// `T` is 0; its `kh`, `kw` are the taps of the output's first two axes.
+/// `sum over Conv and Pick terms of (W_y + W_x + W_c + 16 g T n_w)`, `W` being [`axis_work`]. A
+/// `Conv` has no `W_c`, a `Pick` no weights.
 fn count_work(program: &Program) -> Result<u64, ProgramError> {
+    let shape = |tensor: usize| program.tensors.get(tensor).map(|tensor| tensor.shape);
     let mut work = 0_u64;
     for (index, term) in remote_terms(&program.sites) {
-        let Some(output) = program.tensors.get(index + 1).map(|tensor| tensor.shape) else {
-            continue;
-        };
-        let (taps, weighted) = match term {
+        let input = term.tensor().and_then(|tensor| shape(tensor as usize));
+        let (Some(input), Some(output)) = (input, shape(index + 1)) else { continue };
+        let term = match term {
             Term::Conv(conv) => {
-                let taps = [u64::from(conv.y.taps), u64::from(conv.x.taps)];
-                (taps, conv_work(program, index, conv))
+                let along_y = axis_work(conv.y.taps.into(), output.y, input.y);
+                let along_x = axis_work(conv.x.taps.into(), output.x, input.x);
+                along_y.saturating_add(along_x).saturating_add(conv_work(program, index, conv))
             }
             Term::Pick(pick) => {
-                let [y, x, _] = &pick.axes;
-                ([y.taps() as u64, x.taps() as u64], 0)
+                let axes = [Axis::Y, Axis::X, Axis::C].into_iter().zip(pick.order).zip(&pick.axes);
+                let along = axes.map(|((to, from), map)| {
+                    axis_work(map.taps() as u64, output.extent(to), input.extent(from))
+                });
+                along.fold(0, u64::saturating_add)
             }
             Term::Local { .. } | Term::Bias { .. } | Term::Const { .. } => continue,
         };
-        let [y, x] = taps;
-        let along_y = y.saturating_mul(u64::from(output.y));
-        let along_x = x.saturating_mul(u64::from(output.x));
-        work = work.saturating_add(along_y).saturating_add(along_x).saturating_add(weighted);
+        work = work.saturating_add(term);
         Place::Site(index).at_most(Rule::VerifierWork, MAX_WORK, work)?;
     }
     Ok(work)
+}
+
+/// Products that the sums over one axis take (sections 4.4 and 4.5), the closed form aside: one for
+/// each output and tap, and the tables `eq(rho, .)` and, unless few of its entries are read,
+/// `eq(tau, .)`.
+fn axis_work(taps: u64, outputs: u32, extent: u32) -> u64 {
+    let read = taps.saturating_mul(outputs.into());
+    let table = size(lg(extent)).min(read.saturating_mul(lg(extent).into()));
+    read.saturating_add(size(lg(outputs))).saturating_add(table)
 }
 
 /// `16 g T n_w`, with `g` the number of groups unless it is 1 or depthwise.

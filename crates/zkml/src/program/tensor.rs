@@ -1,6 +1,7 @@
 //! Tensors: shape, interval, padded arities (sections 1 and 2).
 
 use super::MAX_INTEGER;
+use super::form::Axis;
 
 /// Fewest variables of a column (section 1): none is smaller than WHIR's largest first fold.
 pub(crate) const MIN_ARITY: u32 = 6;
@@ -34,6 +35,16 @@ impl TensorShape {
     #[must_use]
     pub const fn extents(&self) -> [u32; 3] {
         [self.y, self.x, self.c]
+    }
+
+    /// Returns the extent along `axis`.
+    #[must_use]
+    pub const fn extent(&self, axis: Axis) -> u32 {
+        match axis {
+            Axis::Y => self.y,
+            Axis::X => self.x,
+            Axis::C => self.c,
+        }
     }
 
     /// Returns the number of real cells, saturating: exact for every checked program.
