@@ -85,10 +85,7 @@ impl Schedule {
         if security.candidates().is_none() {
             return Err(ScheduleError::Unpriced);
         }
-        // A bound that is not a number is refused, too.
-        if security_bits.is_nan() || security_bits < REQUIRED_BITS {
-            return Err(ScheduleError::Security { required: REQUIRED_BITS, got: security_bits });
-        }
+        check_security(security_bits)?;
         let log2_list_size = security.log2_max_candidates;
         let inner = Inner {
             profile,
@@ -235,6 +232,12 @@ fn check_batches(arities: &[u32], batches: &[Vec<usize>]) -> Result<(), Schedule
     Ok(())
 }
 
+/// A bound that is not a number is refused, too.
+fn check_security(got: f64) -> Result<(), ScheduleError> {
+    let required = REQUIRED_BITS;
+    if got >= required { Ok(()) } else { Err(ScheduleError::Security { required, got }) }
+}
+
 const fn at_most(what: &'static str, max: usize, got: usize) -> Result<(), ScheduleError> {
     if got > max { Err(ScheduleError::TooMany { what, max, got }) } else { Ok(()) }
 }
@@ -301,6 +304,17 @@ mod tests {
         for arity in 6..=12 {
             let one = Schedule::new(AdviceProfile::default(), vec![arity], vec![vec![0]]);
             assert!(one.unwrap().security_bits() >= REQUIRED_BITS);
+        }
+    }
+
+    /// No schedule that the profile makes is worth so little.
+    #[test]
+    fn fewer_bits_than_104_are_refused() {
+        for got in [104.0, 104.5] {
+            assert!(check_security(got).is_ok(), "{got}");
+        }
+        for got in [103.99, -104.0, f64::NAN] {
+            assert!(check_security(got).is_err(), "{got}");
         }
     }
 
