@@ -307,6 +307,14 @@ mod tests {
     }
 
     #[test]
+    fn as_many_bits_as_are_required_suffice() {
+        let budget = |log2_error| Budget::new(vec![Term { name: "x", log2_error }; 2]);
+        assert_eq!(budget(-101.0).require(REQUIRED_BITS), Ok(()));
+        let refused = Err(InsufficientSecurity { required: 100.0, got: 99.5 });
+        assert_eq!(budget(-100.5).require(REQUIRED_BITS), refused);
+    }
+
+    #[test]
     fn a_budget_that_is_no_number_is_refused() {
         let budget = Budget::new(vec![Term { name: "x", log2_error: f64::NAN }]);
         assert!(budget.require(REQUIRED_BITS).is_err());

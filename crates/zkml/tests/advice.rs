@@ -253,6 +253,37 @@ fn bytes_cut_off_or_added_are_refused() {
     assert_eq!(error, Err(DecodeError::Trailing { expected: bytes.len(), extra: 1 }));
 }
 
+/// No byte more than a proof of which every row needs its own siblings, as far up as there are
+/// enough nodes.
+#[test]
+fn the_largest_proof_is_computed_to_the_byte() {
+    // `lg` of the leaves of each tree, by the rates and folds of section 7.
+    let cases = [
+        (Case::tiny(), &[4][..]),
+        (Case::medium(), &[10, 10]),
+        (Case::new(&[16, 16, 15], 4), &[14, 14, 14]),
+    ];
+    for (case, depths) in cases {
+        let rounds = case.proof.rounds.iter().map(|round| &round.openings);
+        let trees: Vec<&Openings> = rounds.chain([&case.proof.final_openings]).collect();
+        assert_eq!(trees.len(), depths.len());
+        let sent: usize = trees.iter().map(|tree| tree.siblings.len()).sum();
+        let most = trees.iter().zip(depths).map(|(tree, &depth)| most_siblings(tree, depth));
+        let most = case.proof.encode().len() - 32 * sent + 32 * most.sum::<usize>();
+        assert_eq!(case.schedule.max_proof_bytes(), most, "{depths:?}");
+    }
+}
+
+/// `1 + 2 + 4 + ..` as long as there are fewer pairs than rows, then one for each row.
+fn most_siblings(tree: &Openings, depth: u32) -> usize {
+    let rows = match &tree.rows {
+        Rows::Base(rows) => rows.len(),
+        Rows::Extension(rows) => rows.len(),
+    };
+    let full = rows.ilog2() + 1;
+    if rows == 1 << depth { 0 } else { (1 << full) - 1 + rows * (depth - full) as usize }
+}
+
 #[test]
 fn lengths_that_lie_are_refused_before_they_are_believed() {
     let case = Case::medium();
@@ -456,6 +487,19 @@ fn schedules_that_the_protocol_does_not_allow_are_refused() {
     assert_eq!(new(&[6, 7], &[&[0, 1]]), mixed);
     let error = Schedule::new(AdviceProfile::default(), vec![64], vec![vec![0]]);
     assert!(matches!(error, Err(ScheduleError::Arity { got: 64, .. })));
+}
+
+#[test]
+fn as_many_columns_as_the_protocol_allows_are_accepted() {
+    let schedule = Schedule::new(AdviceProfile::default(), vec![6; 32768], vec![vec![0]]);
+    assert_eq!(schedule.expect("at the cap").columns(), 32768);
+}
+
+#[test]
+fn a_schedule_prints_what_it_is_of() {
+    let (schedule, _) = scheduled(&[6, 7]);
+    let printed = "Schedule { profile: WhirJohnson106, arities: [6, 7], batches: 4, .. }";
+    assert_eq!(format!("{schedule:?}"), printed);
 }
 
 /// Fixed by this implementation: another layout of the columns, another rate, fold or transcript, or

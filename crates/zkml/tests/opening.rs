@@ -137,6 +137,41 @@ fn encoding_round_trips_and_respects_the_maximum() {
     }
 }
 
+/// `u`, its columns and its siblings, each number of the two lists in 4 bytes.
+#[test]
+fn the_largest_opening_is_computed_to_the_byte() {
+    let table = [
+        // One row of one; all 4 leaves; siblings on levels of 1 and 2 nodes.
+        ((0, 0, 1), 20 + 4 + 4 * 4 + 4 + 32 * 3),
+        // 512 of a row; 152 of `2^11` leaves, 10 rows; siblings 1 + 2 + .. + 128, then 3 * 152.
+        ((13, 9, 10), 512 * 20 + 4 + 152 * 10 * 4 + 4 + 32 * 711),
+    ];
+    for ((log_weights, log_columns, rows), expected) in table {
+        let shape = Shape::new(CodeProfile::default(), log_weights, log_columns, rows);
+        assert_eq!(shape.expect("a valid shape").max_proof_bytes(), expected, "2^{log_weights}");
+    }
+}
+
+#[test]
+fn points_of_other_lengths_are_refused() {
+    let case = Case::medium();
+    let committed = CommittedWeights::commit(case.shape, case.weights.clone()).expect("they fit");
+    let changes: [fn(&mut Point); 4] = [
+        |point| _ = point.rows.pop(),
+        |point| point.rows.push(K::ZERO),
+        |point| _ = point.columns.pop(),
+        |point| point.columns.push(K::ZERO),
+    ];
+    for change in changes {
+        let (mut transcript, mut point) = case.verifier();
+        change(&mut point);
+        assert!(committed.open(&mut transcript.clone(), &point).is_err(), "{point:?}");
+        let Opening { value, proof } = &case.opening;
+        let result = verify(&case.shape, &case.root, &mut transcript, &point, *value, proof);
+        assert!(matches!(result, Err(OpeningError::Arity(_))), "{result:?}");
+    }
+}
+
 #[test]
 fn a_wrong_value_is_refused() {
     let case = Case::medium();
@@ -481,8 +516,12 @@ fn shapes_outside_the_caps_are_refused() {
     }
     let error = new(4, 2, 5).expect_err("five rows of four");
     assert_eq!(error.to_string(), "weight matrix shape: rows_used must be between 1 and 4, got 5");
-    assert!(Shape::for_weights(0).is_err());
-    assert!(Shape::for_weights((1 << 30) + 1).is_err());
+    for count in [0, (1 << 30) + 1, usize::MAX] {
+        let error = Shape::for_weights(count).expect_err("outside the cap");
+        let range = format!("number of weights must be between 1 and 1073741824, got {count}");
+        assert_eq!(error.to_string(), format!("weight matrix shape: {range}"));
+    }
+    assert_eq!(Shape::for_weights(1 << 30).expect("at the cap").log_weights(), 30);
 }
 
 /// The table of section 6.4.
@@ -508,4 +547,19 @@ fn smallest_proofs_have_the_shapes_of_the_protocol() {
     }
     let dense = Shape::for_weights(514 << 13).expect("a valid shape");
     assert_eq!((dense.log_weights(), dense.rows_used()), (23, 514));
+}
+
+/// `608 R + 20 * 2^kappa + 4864 (kappa - 5)`, without siblings where all leaves are opened.
+#[test]
+fn shapes_are_the_smallest_by_the_estimate_of_the_protocol() {
+    for count in (1..1000).chain((1000..200_000).step_by(997)) {
+        let shape = Shape::for_weights(count).expect("a valid shape");
+        let bytes = |kappa: usize| {
+            608 * count.div_ceil(1 << kappa) + 20 * (1 << kappa) + 4864 * kappa.saturating_sub(5)
+        };
+        let narrowest = shape.log_weights().saturating_sub(16);
+        let kappa = (narrowest..=shape.log_weights()).min_by_key(|&kappa| bytes(kappa));
+        assert_eq!(Some(shape.log_columns()), kappa, "{count} weights");
+        assert_eq!(shape.rows_used(), count.div_ceil(shape.columns()), "{count} weights");
+    }
 }
