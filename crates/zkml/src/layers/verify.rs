@@ -1,5 +1,5 @@
 //! The verifier's side (section 4.2). It shares the order of terms, the closed forms and the values
-//! at the end with the prover, and no computation.
+//! at the end with the prover, and nothing that reads a tensor.
 
 use p3_field::PrimeCharacteristicRing;
 
