@@ -16,9 +16,12 @@ use crate::prover::{OtherWeights, ProvingModel};
 use crate::tensor_code::{CommitError, CommittedWeights, Digest};
 
 const VERSION: u32 = 1;
-const KEY_MAGIC: [u8; 16] = *b"assay-zkml-key\0\0";
-const MODEL_MAGIC: [u8; 16] = *b"assay-zkml-model";
-pub(super) const PROOF_MAGIC: [u8; 16] = *b"assay-zkml-proof";
+/// How a verifying file begins.
+pub const KEY_MAGIC: [u8; 16] = *b"assay-zkml-key\0\0";
+/// How a model file begins.
+pub const MODEL_MAGIC: [u8; 16] = *b"assay-zkml-model";
+/// How a proof file begins.
+pub const PROOF_MAGIC: [u8; 16] = *b"assay-zkml-proof";
 const DIGEST_BYTES: usize = 32;
 
 /// Largest verifying file, in bytes: a descriptor, scales of each channel, and names.

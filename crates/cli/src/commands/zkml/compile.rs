@@ -2,6 +2,7 @@ use std::process::ExitCode;
 
 use assay_primitives::SystemClock;
 use assay_zkml::circuit::Circuit;
+use assay_zkml::model::{KEY_MAGIC, MODEL_MAGIC};
 use assay_zkml::program::ModelId;
 use assay_zkml::tensor_code::Digest;
 use assay_zkml_onnx::synthetic::Seeded;
@@ -9,7 +10,7 @@ use assay_zkml_onnx::{MAX_MODEL_BYTES, Options, Summary, compile, input_values};
 use serde_json::{Value, json};
 
 use super::data::read_inputs;
-use super::{MODEL, VERIFYING, in_onnx, milliseconds, peak_memory};
+use super::{in_onnx, milliseconds, peak_memory};
 use crate::args::CompileArgs;
 use crate::error::CliError;
 use crate::files::{self, Readers};
@@ -32,8 +33,8 @@ pub(super) fn run(args: &CompileArgs) -> Result<ExitCode, CliError> {
         let message = format!("{}: model and verifying file cannot be one", key_path.display());
         return Err(CliError::Input(message));
     }
-    files::check_replaceable(&args.out, MODEL)?;
-    files::check_replaceable(&key_path, VERIFYING)?;
+    files::check_replaceable(&args.out, &MODEL_MAGIC)?;
+    files::check_replaceable(&key_path, &KEY_MAGIC)?;
     let refused = in_onnx(&args.model);
     let samples = match &args.calibrate {
         Some(path) => read_inputs(path, MAX_SAMPLES)?,

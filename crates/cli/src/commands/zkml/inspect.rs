@@ -1,12 +1,15 @@
 use std::process::ExitCode;
 
 use assay_zkml::circuit::Circuit;
-use assay_zkml::model::{MAX_MODEL_BYTES, ModelFile, ProofFile, VerifyingFile, batch_bits};
+use assay_zkml::model::{
+    KEY_MAGIC, MAX_MODEL_BYTES, MODEL_MAGIC, ModelFile, PROOF_MAGIC, ProofFile, VerifyingFile,
+    batch_bits,
+};
 use assay_zkml::program::{Interval, Site, Table, Tensor, Term};
 use assay_zkml::soundness::{Budget, Term as ErrorTerm};
 use serde_json::{Value, json};
 
-use super::{MODEL, PROOF, VERIFYING, in_file};
+use super::in_file;
 use crate::args::InspectArgs;
 use crate::error::CliError;
 use crate::{files, output};
@@ -14,17 +17,17 @@ use crate::{files, output};
 pub(super) fn run(args: &InspectArgs) -> Result<ExitCode, CliError> {
     let content = files::read(&args.file, MAX_MODEL_BYTES as u64)?;
     let wrong = in_file(&args.file);
-    match content.first_chunk() {
-        Some(VERIFYING) => {
+    match content.first_chunk().copied() {
+        Some(KEY_MAGIC) => {
             let file = VerifyingFile::decode(&content).map_err(wrong)?;
             model("verifying file", &file, None, content.len(), args)?;
         }
-        Some(MODEL) => {
+        Some(MODEL_MAGIC) => {
             let file = ModelFile::decode(&content).map_err(wrong)?;
             let weights = Some(file.weights().len());
             model("compiled model", file.key(), weights, content.len(), args)?;
         }
-        Some(PROOF) => {
+        Some(PROOF_MAGIC) => {
             proof(&ProofFile::decode(&content).map_err(wrong)?, content.len(), args.json)?;
         }
         _ => {

@@ -19,10 +19,7 @@ use crate::args::ZkmlCommand;
 use crate::error::CliError;
 use crate::{files, output};
 
-/// How the files begin.
-const MODEL: &[u8; 16] = b"assay-zkml-model";
-const VERIFYING: &[u8; 16] = b"assay-zkml-key\0\0";
-const PROOF: &[u8; 16] = b"assay-zkml-proof";
+/// How a file of outputs begins.
 const OUTPUTS: &[u8; 16] = br#"{"output_data":["#;
 
 pub(super) fn run(command: &ZkmlCommand) -> Result<ExitCode, CliError> {

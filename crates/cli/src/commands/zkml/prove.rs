@@ -3,7 +3,7 @@ use std::process::ExitCode;
 use assay_primitives::{Randomness, SystemClock, SystemRandomness};
 use assay_zkml::circuit::Circuit;
 use assay_zkml::execute::execute_batch;
-use assay_zkml::model::{ProofFile, VerifyingFile, batch_bits, context, statement};
+use assay_zkml::model::{PROOF_MAGIC, ProofFile, VerifyingFile, batch_bits, context, statement};
 use assay_zkml::program::ModelId;
 use assay_zkml::prover::ProvingModel;
 use assay_zkml::statement::Instance;
@@ -11,16 +11,14 @@ use assay_zkml::verifier::verify_bytes;
 use serde_json::json;
 
 use super::data::{MAX_BATCH, Outputs, quantise, read_inputs};
-use super::{
-    OUTPUTS, PROOF, load, milliseconds, peak_memory, proving, request_digest, tell_clamped,
-};
+use super::{OUTPUTS, load, milliseconds, peak_memory, proving, request_digest, tell_clamped};
 use crate::args::ProveArgs;
 use crate::error::CliError;
 use crate::files::{self, Readers};
 use crate::output;
 
 pub(super) fn run(args: &ProveArgs) -> Result<ExitCode, CliError> {
-    files::check_replaceable(&args.out, PROOF)?;
+    files::check_replaceable(&args.out, &PROOF_MAGIC)?;
     if let Some(path) = &args.output {
         if files::are_one(path, &args.out) {
             let message = format!("{}: proof and outputs cannot be one file", path.display());
