@@ -22,6 +22,11 @@ use self::error::CliError;
 const ABANDONED: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
+    // For tests, which end this process in the middle of a step.
+    #[cfg(debug_assertions)]
+    if let Ok(name) = std::env::var("ASSAY_FAILPOINT") {
+        assay_primitives::arm_failpoint(name);
+    }
     let args = args::Args::parse();
     let as_json = args.command.wants_json();
     let code = run(args).unwrap_or_else(|error| output::failure(&error, as_json));

@@ -18,21 +18,6 @@ fn a_gateway_settles_through_a_facilitator() {
     facilitator.process.stop("TERM").expect(0);
 }
 
-fn metric(gateway: &str, line: &str) -> bool {
-    String::from_utf8(get(gateway, "/metrics").1).unwrap().lines().any(|found| found == line)
-}
-
-/// Waits for what the gateway does in the background.
-fn wait_until(condition: impl Fn() -> bool) {
-    for _ in 0..3_000 {
-        if condition() {
-            return;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
-    panic!("it never came");
-}
-
 #[test]
 fn a_facilitator_settles_for_who_has_its_token() {
     let place = Place::new();
@@ -53,12 +38,12 @@ fn a_facilitator_settles_for_who_has_its_token() {
     let order = ["infer", "--gateway", &shop.url, "--model", "digits", "--input", &input];
     let order = [&order[..], &["--development-account", "2"]].concat();
     let buyer = Running::start(&mut place.command(&order));
-    wait_until(|| metric(&shop.url, "assay_transactions{state=\"committed\"} 1"));
+    shop.wait_for_metric("assay_transactions{state=\"committed\"} 1");
     shop.stop();
     buyer.stop("INT");
     assert_eq!(chain.balance(SELLER), 1_000_000_001_000);
     let shop = Gateway::start(&place, &with(("ASSAY_FACILITATOR_TOKEN", "letmesettle")));
-    wait_until(|| metric(&shop.url, "assay_transactions{state=\"settled\"} 2"));
+    shop.wait_for_metric("assay_transactions{state=\"settled\"} 2");
     assert_eq!(chain.balance(SELLER), 1_000_000_002_000);
     shop.stop();
 

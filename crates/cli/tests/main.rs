@@ -12,6 +12,7 @@ mod buying;
 mod config;
 mod demo;
 mod facilitator;
+mod faults;
 mod help;
 mod keys;
 mod models;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{ANY, Place, Ran, Running, rpc};
+use super::{ANY, Place, Ran, Running, get, rpc};
 
 /// Variables for `assay serve`.
 pub(crate) type ServeEnv<'a> = [(&'a str, &'a str)];
@@ -40,6 +40,37 @@ impl Gateway {
         let told = process.first_json();
         let url = told["gateway"].as_str().unwrap().to_owned();
         Self { process, told, url }
+    }
+
+    /// Returns its figures, a line each.
+    fn metrics(&self) -> String {
+        String::from_utf8(get(&self.url, "/metrics").1).unwrap()
+    }
+
+    /// Returns the number of transactions in a state.
+    pub(crate) fn count(&self, state: &str) -> u128 {
+        let start = format!("assay_transactions{{state=\"{state}\"}} ");
+        let metrics = self.metrics();
+        let count = metrics.lines().find_map(|line| line.strip_prefix(&start));
+        count.unwrap_or_else(|| panic!("no {start}: {metrics}")).parse().unwrap()
+    }
+
+    /// Waits for a line of its figures, which it comes to in the background.
+    pub(crate) fn wait_for_metric(&self, line: &str) {
+        for _ in 0..3_000 {
+            if self.metrics().lines().any(|found| found == line) {
+                return;
+            }
+            sleep(Duration::from_millis(10));
+        }
+        panic!("{line} never came: {}\n{self:?}", self.metrics());
+    }
+
+    /// Waits until no transaction has a step before it.
+    pub(crate) fn wait_for_ends(&self) {
+        for state in ["reserved", "committed", "failing"] {
+            self.wait_for_metric(&format!("assay_transactions{{state=\"{state}\"}} 0"));
+        }
     }
 
     /// Makes the command that starts a gateway on free ports.

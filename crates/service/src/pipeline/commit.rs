@@ -1,6 +1,8 @@
 //! The receipt and the settlement intent, stored together.
 
-use assay_primitives::{AccessToken, AssetId, Digest, Method, Timestamp, TransactionId, json};
+use assay_primitives::{
+    AccessToken, AssetId, Digest, Method, Timestamp, TransactionId, failpoint, json,
+};
 use assay_receipt::{
     Authorization, BundleItem, Envelope, EvidenceReference, IssuedTransaction, ItemDetails,
     NewItem, NewTransaction, Outcome, Price, Receipt, Usage, issue,
@@ -74,7 +76,9 @@ async fn store(
         intent: written(prepared.intent())?,
         at: now,
     };
+    failpoint!("service.commit.before");
     parts.store.commit(reserved.id, &commitment).await?;
+    failpoint!("service.commit.after");
     // From here on the intent is stored, so its nonce is spent whatever happens.
     Ok((receipt, receipt_digest, prepared.keep()))
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use assay_primitives::TransactionId;
+use assay_primitives::{TransactionId, failpoint};
 use assay_store::{TransactionRow, TransactionState};
 use assay_x402::{SettleError, SettlementIntent};
 use futures_util::stream::{self, StreamExt as _};
@@ -53,7 +53,9 @@ impl Service {
             let mut intents = Vec::with_capacity(page.len());
             for (id, state) in page {
                 if state == TransactionState::Reserved {
+                    failpoint!("service.release.before");
                     self.parts().store.release(id).await?;
+                    failpoint!("service.release.after");
                     released += 1;
                 } else if let Some(row) = self.parts().store.transaction(id).await? {
                     intents.push(intent_of(&row)?);

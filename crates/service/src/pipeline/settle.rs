@@ -1,6 +1,6 @@
 //! After the receipt: the settlement, by the request that waits for it or in the background.
 
-use assay_primitives::{Amount, Digest, Timestamp, TransactionId};
+use assay_primitives::{Amount, Digest, Timestamp, TransactionId, failpoint};
 use assay_receipt::{
     Receipt, SettlementBlock, SettlementPredicate, SettlementRecord, SettlementStatus,
 };
@@ -257,7 +257,10 @@ impl Settlement<'_> {
             response: written(response)?,
             at,
         };
-        Ok(service.parts().store.settle(self.id, &update).await?)
+        failpoint!("service.record.before");
+        service.parts().store.settle(self.id, &update).await?;
+        failpoint!("service.record.after");
+        Ok(())
     }
 
     fn extended(&self, mut response: SettleResponse) -> SettleResponse {

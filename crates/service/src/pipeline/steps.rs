@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use assay_primitives::{AccessToken, Digest, InferenceRequest, Method, TransactionId};
+use assay_primitives::{AccessToken, Digest, InferenceRequest, Method, TransactionId, failpoint};
 use assay_receipt::TransactionSecret;
 use assay_store::{Holder, Payment, Reservation, ReserveOutcome};
 use assay_x402::{
@@ -114,7 +114,10 @@ impl Admitted {
             secret: *secret.as_bytes(),
             at: now,
         };
-        match parts.store.reserve(&reservation).await? {
+        failpoint!("service.reserve.before");
+        let outcome = parts.store.reserve(&reservation).await?;
+        failpoint!("service.reserve.after");
+        match outcome {
             ReserveOutcome::Reserved => {}
             ReserveOutcome::Taken(holder) => return Err(taken(&holder, self.binding)),
         }
@@ -151,6 +154,7 @@ impl Reserved {
         if let Some(latency) = self.entry.latency(&self.method) {
             latency.record(parts.clock.monotonic().saturating_sub(self.started));
         }
+        failpoint!("service.certify.after");
         Ok(Certificated { reserved: self, certified })
     }
 

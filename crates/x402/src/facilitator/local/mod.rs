@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use assay_chain::{Address, BroadcastError, Chain, SettlementSigner, TransactionOutcome};
+use assay_primitives::failpoint;
 use async_trait::async_trait;
 use tracing::warn;
 
@@ -105,7 +106,10 @@ impl LocalFacilitator {
             return Err(SettleError::Unreachable { detail });
         }
         self.fill_gaps(intent).await;
-        match self.chain.broadcast(&intent.transaction).await {
+        failpoint!("x402.broadcast.before");
+        let broadcast = self.chain.broadcast(&intent.transaction).await;
+        failpoint!("x402.broadcast.after");
+        match broadcast {
             Ok(_) | Err(BroadcastError::NoAnswer(_)) => self.follow(intent, examiner).await,
             Err(BroadcastError::NonceTooLow { .. } | BroadcastError::NonceTaken { .. }) => {
                 if let Err(error) = self.signer.resync().await {

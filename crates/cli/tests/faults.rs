@@ -1,0 +1,121 @@
+//! The binary is ended at each of its failpoints while somebody buys, and started again: then either
+//! there is a settled receipt and the buyer was charged once, or the buyer was not charged.
+
+use std::collections::BTreeSet;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+
+use crate::support::{Devchain, Gateway, Place, Running, SELLER};
+
+/// What an inference costs, in atomic units.
+const PRICE: u128 = 1_000;
+/// `SIGABRT`, by which a failpoint ends the process.
+const ABORTED: i32 = 6;
+
+/// A failpoint, and what the buyer ends with when the process ends there.
+struct Case {
+    /// The failpoints, one for each start of the gateway before the last.
+    failpoints: &'static [&'static str],
+    settled: u128,
+}
+
+const fn case(failpoints: &'static [&'static str], settled: u128) -> Case {
+    Case { failpoints, settled }
+}
+
+/// Until the commit nothing is charged; from then on the settlement is carried to its end.
+const CASES: [Case; 11] = [
+    case(&["service.reserve.before"], 0),
+    case(&["service.reserve.after"], 0),
+    case(&["service.reserve.after", "service.release.before"], 0),
+    case(&["service.reserve.after", "service.release.after"], 0),
+    case(&["service.certify.after"], 0),
+    case(&["service.commit.before"], 0),
+    case(&["service.commit.after"], 1),
+    case(&["x402.broadcast.before"], 1),
+    case(&["x402.broadcast.after"], 1),
+    case(&["service.record.before"], 1),
+    case(&["service.record.after"], 1),
+];
+
+/// Returns every failpoint of the sources.
+fn failpoints(folder: &Path, found: &mut BTreeSet<String>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            failpoints(&path, found);
+        } else if path.extension().is_some_and(|kind| kind == "rs") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let names =
+                text.split("failpoint!(\"").skip(1).filter_map(|rest| rest.split('"').next());
+            found.extend(names.map(str::to_owned));
+        }
+    }
+}
+
+#[test]
+fn every_failpoint_has_a_case() {
+    let mut found = BTreeSet::new();
+    for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("..")).unwrap() {
+        let sources = entry.unwrap().path().join("src");
+        if sources.is_dir() {
+            failpoints(&sources, &mut found);
+        }
+    }
+    let cases = CASES.iter().flat_map(|case| case.failpoints).map(|name| (*name).to_owned());
+    assert_eq!(found, cases.collect());
+}
+
+#[test]
+fn a_process_that_ends_anywhere_charges_once_or_not_at_all() {
+    println!("{:<50} settled  charged", "the process ends at");
+    for case in &CASES {
+        let charged = run(case);
+        println!("{:<50} {:>7} {charged:>8}", case.failpoints.join(", "), case.settled);
+    }
+}
+
+/// Runs a case, and returns what the buyer was charged.
+fn run(case: &Case) -> u128 {
+    let place = Place::new();
+    let chain = Devchain::start(&place, &[]);
+    let buyer = chain.told["accounts"][2]["address"].as_str().unwrap().to_owned();
+    let before = [chain.balance(&buyer), chain.balance(SELLER)];
+    let rpc_url = ("ASSAY_RPC_URL", chain.url.as_str());
+
+    for (index, name) in case.failpoints.iter().enumerate() {
+        let armed = [rpc_url, ("ASSAY_FAILPOINT", name)];
+        if index > 0 {
+            // It ends while it takes up what the one before left.
+            let ran = Running::start(&mut Gateway::command(&place, &armed, &["serve"])).finish();
+            assert_eq!(ran.status.signal(), Some(ABORTED), "{name}: {ran:#?}");
+            continue;
+        }
+        let shop = Gateway::start(&place, &armed);
+        let order = order(&place, &shop);
+        let ran = shop.process.finish();
+        assert_eq!(ran.status.signal(), Some(ABORTED), "{name}: {ran:#?}");
+        order.stop("INT");
+    }
+
+    let shop = Gateway::start(&place, &[rpc_url]);
+    shop.wait_for_ends();
+    let after = [chain.balance(&buyer), chain.balance(SELLER)];
+    let (charged, paid) = (before[0] - after[0], after[1] - before[1]);
+    let told = case.failpoints;
+    assert_eq!(shop.count("settled"), case.settled, "{told:?}");
+    assert_eq!([charged, paid], [PRICE * case.settled; 2], "{told:?}");
+    // Nothing is in the way of the next purchase.
+    place.buy(&shop.url, "next.assay");
+    assert_eq!(chain.balance(&buyer), after[0] - PRICE, "{told:?}");
+    shop.stop();
+    charged
+}
+
+/// Starts a purchase.
+fn order(place: &Place, shop: &Gateway) -> Running {
+    let input = place.example("digits");
+    let order = ["infer", "--gateway", &shop.url, "--model", "digits", "--input", &input];
+    let order = [&order[..], &["--development-account", "2"]].concat();
+    Running::start(&mut place.command(&order))
+}
