@@ -10,7 +10,7 @@ use assay_zkml::tensor_code::Digest;
 use crate::draft::{self, Draft, Label, Scale};
 use crate::error::{CompileError, Refusal};
 use crate::float::{FloatModel, input_ranges};
-use crate::graph::{Graph, decode, output_name, prune};
+use crate::graph;
 use crate::limits;
 use crate::lower::lower;
 use crate::quantise::{quantise, scales};
@@ -64,14 +64,8 @@ pub fn compile(
     samples: &[Vec<f32>],
     options: &Options,
 ) -> Result<Compiled, CompileError> {
-    let mut model = decode(bytes)?;
-    let output = match &options.output {
-        Some(output) => output.clone(),
-        None => output_name(&model)?,
-    };
-    prune(&mut model, &output);
-    let graph = Graph::read(&model, &output)?;
-    let input = graph.input.clone();
+    let (model, graph) = graph::open(bytes, options.output.as_deref())?;
+    let (input, output) = (graph.input.clone(), graph.output.clone());
     if input.element != FLOAT {
         let refusal = Refusal::mismatch("element type of the input", "float", input.element);
         return Err(CompileError::Tensor { name: input.name, refusal });

@@ -62,7 +62,7 @@ enum Attribute {
 }
 
 /// Reads the protobuf of a file.
-pub(crate) fn decode(bytes: &[u8]) -> Result<ModelProto, CompileError> {
+fn decode(bytes: &[u8]) -> Result<ModelProto, CompileError> {
     limit("bytes", MAX_MODEL_BYTES, bytes.len())?;
     check_fields(bytes)?;
     ModelProto::decode(bytes).map_err(|error| CompileError::Decode { reason: error.to_string() })
@@ -118,8 +118,21 @@ impl Graph {
     }
 }
 
+/// Reads a file up to the value `output`, the graph's own unless given: the model without the nodes
+/// that nothing on the way there reads, and its graph.
+pub(crate) fn open(
+    bytes: &[u8],
+    output: Option<&str>,
+) -> Result<(ModelProto, Graph), CompileError> {
+    let mut model = decode(bytes)?;
+    let output = output.map_or_else(|| output_name(&model), |output| Ok(output.to_owned()))?;
+    prune(&mut model, &output);
+    let graph = Graph::read(&model, &output)?;
+    Ok((model, graph))
+}
+
 /// Removes the nodes that nothing on the way to the output reads.
-pub(crate) fn prune(model: &mut ModelProto, output: &str) {
+fn prune(model: &mut ModelProto, output: &str) {
     let Some(graph) = &mut model.graph else { return };
     let mut needed: HashSet<String> = [output.to_owned()].into();
     let mut kept = Vec::new();
@@ -134,7 +147,7 @@ pub(crate) fn prune(model: &mut ModelProto, output: &str) {
 }
 
 /// Returns the name of the only output.
-pub(crate) fn output_name(model: &ModelProto) -> Result<String, CompileError> {
+fn output_name(model: &ModelProto) -> Result<String, CompileError> {
     let outputs = model.graph.as_ref().map(|graph| graph.output.as_slice()).unwrap_or_default();
     match outputs {
         [output] => Ok(output.name.clone()),

@@ -2,7 +2,7 @@
 
 use crate::error::CompileError;
 use crate::float::FloatModel;
-use crate::graph::{Graph, decode, output_name, prune};
+use crate::graph;
 use crate::limits;
 use crate::lower::lower;
 
@@ -13,20 +13,14 @@ use crate::lower::lower;
 ///
 /// Returns [`CompileError`] if the file is no model of one input and one output.
 pub fn input_values(bytes: &[u8], output: Option<&str>) -> Result<usize, CompileError> {
-    let mut model = decode(bytes)?;
-    let output = match output {
-        Some(output) => output.to_owned(),
-        None => output_name(&model)?,
-    };
-    prune(&mut model, &output);
-    Ok(Graph::read(&model, &output)?.input.values())
+    let (_, graph) = graph::open(bytes, output)?;
+    Ok(graph.input.values())
 }
 
 /// A float model, run by tract on one thread.
 #[derive(Debug)]
 pub struct Reference {
     float: FloatModel,
-    values: usize,
 }
 
 impl Reference {
@@ -37,20 +31,11 @@ impl Reference {
     ///
     /// Returns [`CompileError`] if it is no model of one input and one output that can be run.
     pub fn new(bytes: &[u8]) -> Result<Self, CompileError> {
-        let mut model = decode(bytes)?;
-        let output = output_name(&model)?;
-        prune(&mut model, &output);
-        let mut graph = Graph::read(&model, &output)?;
-        let (input, values) = (graph.input.clone(), graph.input.values());
+        let (model, mut graph) = graph::open(bytes, None)?;
+        let (input, output) = (graph.input.clone(), graph.output.clone());
         graph.drop_probabilities();
         limits::check(&lower(graph)?)?;
-        Ok(Self { float: FloatModel::new(model, &input, &[output])?, values })
-    }
-
-    /// Returns the number of values of an input.
-    #[must_use]
-    pub const fn values(&self) -> usize {
-        self.values
+        Ok(Self { float: FloatModel::new(model, &input, &[output])? })
     }
 
     /// Returns the output for one input, row-major.

@@ -201,12 +201,7 @@ fn sizes_are_checked_before_they_are_computed() {
             "(AveragePool): reach of the kernel must be at most 6, got 4293918721",
         ),
     ];
-    for (build, expected) in cases {
-        let mut builder = Builder::batched(&[2, 6, 4]);
-        let output = build(&mut builder);
-        let text = refused(&builder.finish(&output), 48);
-        assert!(text.contains(expected), "{text}\n{expected}");
-    }
+    check(&cases);
 }
 
 /// The float model alone is refused, too, before tract makes what it asks for.
@@ -237,7 +232,7 @@ fn the_float_model_is_checked_before_it_is_run() {
     let bytes = builder.model(&output).encode_to_vec();
     let reference = Reference::new(&bytes).unwrap();
     let sum: f32 = reference.run(&[1.0, 2.0, 3.0, 4.0]).unwrap().iter().sum();
-    assert!((sum - 1.0).abs() < 1e-6 && reference.values() == 4, "{sum}");
+    assert!((sum - 1.0).abs() < 1e-6, "{sum}");
     assert_eq!(input_values(&bytes, None), Ok(4));
     assert_eq!(input_values(&bytes, Some(&logits)), Ok(4));
 }
