@@ -27,7 +27,10 @@ impl CheckedProgram {
     /// Returns [`ProgramError`] that names the first site whose accumulators could wrap, or leave
     /// their table, or with which there are more than `2^32` sums to make.
     pub fn check_weights(&self, weights: &[i16]) -> Result<(), ProgramError> {
-        self.each_site(weights).try_for_each(|bounds| bounds.map(drop))
+        let program = self.program();
+        check_counts(program, weights)?;
+        let mut sites = program.sites.iter().enumerate();
+        sites.try_for_each(|(index, site)| check_site(program, index, site, weights).map(drop))
     }
 
     /// Checks what [`check_weights`](Self::check_weights) does, and returns each site's bounds.
@@ -36,15 +39,10 @@ impl CheckedProgram {
     ///
     /// The same.
     pub fn weight_bounds(&self, weights: &[i16]) -> Result<Vec<SiteBounds>, ProgramError> {
-        self.each_site(weights).collect()
-    }
-
-    fn each_site(&self, weights: &[i16]) -> impl Iterator<Item = Result<SiteBounds, ProgramError>> {
         let program = self.program();
-        let refused = check_counts(program, weights).err();
-        let sites = program.sites.iter().enumerate().filter(move |_| refused.is_none());
-        let sites = sites.map(|(index, site)| check_site(program, index, site, weights));
-        refused.map(Err).into_iter().chain(sites)
+        check_counts(program, weights)?;
+        let sites = program.sites.iter().enumerate();
+        sites.map(|(index, site)| check_site(program, index, site, weights)).collect()
     }
 }
 
