@@ -1,20 +1,14 @@
 //! How large a model may be, checked before anything of that size is computed.
 
-use assay_zkml::program::TensorShape;
+use assay_zkml::program::{MAX_EXTENT, MAX_REMOTE_TERMS, MAX_SITES, TensorShape};
 
 use crate::draft::{Draft, Read, Step, Sum, SumTerm};
 use crate::error::{CompileError, Refusal};
 
-/// Longest extent of an axis (N4).
-pub(crate) const MAX_EXTENT: u32 = 1 << 20;
-/// Most sites (N4).
-const MAX_SITES: u64 = 1 << 12;
 /// Most cells of one value. N4 has `2^28` for all columns, and a requantised cell stands in two.
 pub(crate) const MAX_CELLS: u64 = 1 << 27;
 /// Most cells of all tensors.
 const MAX_ALL_CELLS: u64 = 1 << 28;
-/// Most Conv and Pick terms of all sums (N4).
-const MAX_TERMS: u64 = 1 << 14;
 /// Most tensors that stand one behind another in a value.
 const MAX_PARTS: u64 = 1 << 10;
 /// Most products for one input: a hundred times those of the largest image classifiers.
@@ -36,7 +30,8 @@ pub(crate) fn cells(sizes: &[u32]) -> Result<(), Refusal> {
 
 /// Refuses more sites than a program has.
 pub(crate) fn sites(got: usize) -> Result<(), Refusal> {
-    let (what, limit, got) = ("number of sites, with those before,", MAX_SITES, got as u64);
+    let (what, limit) = ("number of sites, with those before,", MAX_SITES as u64);
+    let got = got as u64;
     if got <= limit { Ok(()) } else { Err(Refusal::TooLarge { what, limit, got }) }
 }
 
@@ -61,7 +56,7 @@ pub(crate) fn check(draft: &Draft) -> Result<(), CompileError> {
         for (what, limit, got) in [
             ("number of cells, with those before,", MAX_ALL_CELLS, all),
             ("number of products, with those before,", MAX_PRODUCTS, products),
-            ("number of terms, with those before,", MAX_TERMS, terms),
+            ("number of terms, with those before,", MAX_REMOTE_TERMS, terms),
         ] {
             if got > limit {
                 return Err(site.refuse(Refusal::TooLarge { what, limit, got }));

@@ -1,11 +1,9 @@
 //! The weight vector: every weight at its place (section 6.1).
 
 use assay_zkml::program::{Segment, SegmentLayout, SegmentSize, layout_segments};
+use assay_zkml::tensor_code::MAX_WEIGHTS;
 
 use crate::error::CompileError;
-
-/// N4.
-const MAX_WEIGHTS: usize = 1 << 30;
 
 /// Weights of one segment, `[tap][output][channel]`.
 #[derive(Debug)]

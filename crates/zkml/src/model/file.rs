@@ -13,7 +13,7 @@ use crate::program::{
     MAX_DESCRIPTOR_BYTES, ModelId, Place, ProgramError, Reader, Rule,
 };
 use crate::prover::{OtherWeights, ProvingModel};
-use crate::tensor_code::{CommitError, CommittedWeights, Digest};
+use crate::tensor_code::{CommitError, CommittedWeights, Digest, MAX_WEIGHTS};
 
 const VERSION: u32 = 1;
 /// How a verifying file begins.
@@ -27,7 +27,7 @@ const DIGEST_BYTES: usize = 32;
 /// Largest verifying file, in bytes: a descriptor, scales of each channel, and names.
 pub const MAX_KEY_BYTES: usize = MAX_DESCRIPTOR_BYTES + (9 << 20);
 /// Largest model file, in bytes: a verifying file, `2^30` weights, and names.
-pub const MAX_MODEL_BYTES: usize = MAX_KEY_BYTES + (2 << 30) + (16 << 20);
+pub const MAX_MODEL_BYTES: usize = MAX_KEY_BYTES + 2 * MAX_WEIGHTS + (16 << 20);
 
 /// What verifies answers of a model: its program under its weight root, and how inputs become
 /// integers and outputs real. No weights.

@@ -10,17 +10,17 @@ use super::{Interval, MAX_INTEGER, Program, Site, limb_widths};
 use crate::field::MODULUS;
 
 /// N4: sites.
-pub(crate) const MAX_SITES: usize = 4096;
+pub const MAX_SITES: usize = 4096;
 /// N4: terms of all forms.
 const MAX_TERMS: u64 = 1 << 15;
 /// N4: Conv, Pick and Bias terms of all forms.
-pub(crate) const MAX_REMOTE_TERMS: u64 = 1 << 14;
+pub const MAX_REMOTE_TERMS: u64 = 1 << 14;
 /// N4: rows of all tables, padded.
 pub(crate) const MAX_TABLE_ROWS: u64 = 1 << 18;
 /// N4: taps of one kernel.
 pub(crate) const MAX_KERNEL_TAPS: u64 = 1 << 14;
 /// N4: one real extent, which also bounds strides, dilations and paddings.
-pub(crate) const MAX_EXTENT: u32 = 1 << 20;
+pub const MAX_EXTENT: u32 = 1 << 20;
 
 const MAX_LIMB_BITS: u32 = 16;
 const MAX_SHIFT: u32 = 16;

@@ -26,8 +26,8 @@ use crate::field::MODULUS;
 use crate::tensor_code::Shape;
 
 pub use self::bounds::SiteBounds;
-pub use self::check::CheckedProgram;
 pub(crate) use self::check::MAX_TABLE_ROWS;
+pub use self::check::{CheckedProgram, MAX_EXTENT, MAX_REMOTE_TERMS, MAX_SITES};
 pub use self::codec::DecodeError;
 pub(crate) use self::codec::{Encoded, Reader};
 pub use self::descriptor::{Descriptor, DescriptorError, MAX_DESCRIPTOR_BYTES, ModelId};

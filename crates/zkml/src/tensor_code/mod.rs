@@ -44,6 +44,6 @@ pub use self::error::OpeningError;
 pub use self::merkle::Digest;
 pub(crate) use self::merkle::{ColumnTree, column_tree};
 pub use self::proof::OpeningProof;
-pub use self::shape::{CodeProfile, Point, Shape, ShapeError};
+pub use self::shape::{CodeProfile, MAX_WEIGHTS, Point, Shape, ShapeError};
 pub use self::verify::verify;
 pub use crate::wire::DecodeError;

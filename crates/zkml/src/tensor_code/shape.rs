@@ -90,7 +90,7 @@ impl Shape {
     ///
     /// Returns [`ShapeError`] if `count` is 0 or above `2^30`.
     pub fn for_weights(count: usize) -> Result<Self, ShapeError> {
-        within("number of weights", 1, 1 << MAX_LOG_WEIGHTS, count)?;
+        within("number of weights", 1, MAX_WEIGHTS, count)?;
         let log_weights = ceil_log2(count);
         (0..=log_weights)
             .filter_map(|log_columns| {
@@ -216,8 +216,10 @@ impl Point {
     }
 }
 
-/// Cap of N4 on the weights of one model.
 const MAX_LOG_WEIGHTS: usize = 30;
+
+/// Cap of N4 on the weights of one model.
+pub const MAX_WEIGHTS: usize = 1 << MAX_LOG_WEIGHTS;
 
 /// With more rows than this, the prover's 64-bit sums of integer products could wrap.
 const MAX_LOG_ROWS: usize = 16;
