@@ -20,9 +20,10 @@ mod steps;
 use std::sync::Arc;
 
 use assay_primitives::{
-    AccessToken, Digest, InferenceOutput, InferenceRequest, Method, TransactionId,
+    AccessToken, Digest, InferenceOutput, InferenceRequest, Method, TransactionId, failpoint,
 };
 use assay_receipt::ModelUsed;
+use assay_store::StoreError;
 use assay_x402::{PaymentPayload, PaymentRequirements, SettleResponse};
 
 pub use self::error::{PurchaseError, Taken};
@@ -109,6 +110,14 @@ impl Service {
         let service = self.clone();
         let task = self.parts().tasks.spawn(async move { service.carry_out(order).await });
         task.await.unwrap_or(Err(PurchaseError::Interrupted))
+    }
+
+    /// Gives a payment back: nothing was charged.
+    async fn release(&self, id: TransactionId) -> Result<(), StoreError> {
+        failpoint!("service.release.before");
+        self.parts().store.release(id).await?;
+        failpoint!("service.release.after");
+        Ok(())
     }
 
     async fn carry_out(&self, order: Order) -> Result<Purchase, PurchaseError> {

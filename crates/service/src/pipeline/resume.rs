@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use assay_primitives::{TransactionId, failpoint};
+use assay_primitives::TransactionId;
 use assay_store::{TransactionRow, TransactionState};
 use assay_x402::{SettleError, SettlementIntent};
 use futures_util::stream::{self, StreamExt as _};
@@ -53,9 +53,7 @@ impl Service {
             let mut intents = Vec::with_capacity(page.len());
             for (id, state) in page {
                 if state == TransactionState::Reserved {
-                    failpoint!("service.release.before");
-                    self.parts().store.release(id).await?;
-                    failpoint!("service.release.after");
+                    self.release(id).await?;
                     released += 1;
                 } else if let Some(row) = self.parts().store.transaction(id).await? {
                     intents.push(intent_of(&row)?);
@@ -116,7 +114,7 @@ impl Service {
     /// Gives a payment back that nobody works on any more: its task broke off, or could not release
     /// it.
     async fn release_abandoned(&self, id: TransactionId) -> Result<(), PurchaseError> {
-        self.parts().store.release(id).await?;
+        self.release(id).await?;
         warn!(transaction = %id, "An abandoned payment was released.");
         Ok(())
     }

@@ -160,7 +160,7 @@ impl Reserved {
 
     /// Gives the payment back. When that fails the background pass does it.
     pub(super) async fn release(&self, service: &Service) {
-        if let Err(error) = service.parts().store.release(self.id).await {
+        if let Err(error) = service.release(self.id).await {
             warn!(%error, transaction = %self.id, "The payment could not be released.");
         }
     }
