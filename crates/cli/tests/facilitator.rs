@@ -1,4 +1,4 @@
-use crate::support::{ANY, Devchain, Facilitator, Gateway, NOBODY, Place, Running, SELLER, get};
+use crate::support::{ANY, Devchain, Facilitator, Gateway, NOBODY, Place, SELLER, get};
 
 #[test]
 fn a_gateway_settles_through_a_facilitator() {
@@ -34,10 +34,7 @@ fn a_facilitator_settles_for_who_has_its_token() {
 
     // With another token nothing is settled, and nothing lost: the operator mends it in time.
     let shop = Gateway::start(&place, &with(("ASSAY_FACILITATOR_TOKEN", "letmein")));
-    let input = place.example("digits");
-    let order = ["infer", "--gateway", &shop.url, "--model", "digits", "--input", &input];
-    let order = [&order[..], &["--development-account", "2"]].concat();
-    let buyer = Running::start(&mut place.command(&order));
+    let buyer = place.order(&shop.url, &[]);
     shop.wait_for_metric("assay_transactions{state=\"committed\"} 1");
     shop.stop();
     buyer.stop("INT");

@@ -92,7 +92,7 @@ fn run(case: &Case) -> u128 {
             continue;
         }
         let shop = Gateway::start(&place, &armed);
-        let order = order(&place, &shop);
+        let order = place.order(&shop.url, &[]);
         let ran = shop.process.finish();
         assert_eq!(ran.status.signal(), Some(ABORTED), "{name}: {ran:#?}");
         order.stop("INT");
@@ -110,12 +110,4 @@ fn run(case: &Case) -> u128 {
     assert_eq!(chain.balance(&buyer), after[0] - PRICE, "{told:?}");
     shop.stop();
     charged
-}
-
-/// Starts a purchase.
-fn order(place: &Place, shop: &Gateway) -> Running {
-    let input = place.example("digits");
-    let order = ["infer", "--gateway", &shop.url, "--model", "digits", "--input", &input];
-    let order = [&order[..], &["--development-account", "2"]].concat();
-    Running::start(&mut place.command(&order))
 }

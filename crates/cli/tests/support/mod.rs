@@ -70,22 +70,16 @@ impl Place {
 
     /// Buys an inference with development account 2, and returns what `--json` prints.
     pub(crate) fn buy(&self, gateway: &str, out: &str) -> Value {
-        let (input, out) = (self.example("digits"), self.arg(out));
-        let bought = self.run(&[
-            "infer",
-            "--json",
-            "--gateway",
-            gateway,
-            "--model",
-            "digits",
-            "--input",
-            &input,
-            "--out",
-            &out,
-            "--development-account",
-            "2",
-        ]);
+        let bought = self.order(gateway, &["--json", "--out", &self.arg(out)]).finish();
         bought.expect(0).json()
+    }
+
+    /// Starts a purchase with development account 2.
+    pub(crate) fn order(&self, gateway: &str, more: &[&str]) -> Running {
+        let input = self.example("digits");
+        let order = ["infer", "--gateway", gateway, "--model", "digits", "--input", &input];
+        let account = ["--development-account", "2"];
+        Running::start(&mut self.command(&[&order[..], &account, more].concat()))
     }
 
     pub(crate) fn entries(&self, folder: &str) -> Vec<String> {

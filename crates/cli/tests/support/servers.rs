@@ -129,21 +129,7 @@ impl Facilitator {
 /// Starts a purchase whose settlement is sent and not mined, and returns who waits for it.
 pub(crate) fn paused_purchase(place: &Place, chain: &Devchain, shop: &Gateway) -> Running {
     rpc(&chain.url, "dev_pause", &json!([]));
-    let input = place.example("digits");
-    let buyer = Running::start(&mut place.command(&[
-        "infer",
-        "--json",
-        "--gateway",
-        &shop.url,
-        "--model",
-        "digits",
-        "--input",
-        &input,
-        "--development-account",
-        "2",
-        "--out",
-        "paused.assay",
-    ]));
+    let buyer = place.order(&shop.url, &["--json", "--out", "paused.assay"]);
     let settler = chain.told["accounts"][0]["address"].clone();
     let sent = || rpc(&chain.url, "eth_getTransactionCount", &json!([settler, "pending"]));
     for _ in 0..6_000 {
