@@ -1,10 +1,10 @@
 //! The lookups of a program, proven by one tree of fractions, logup-GKR (section 5; Haböck, eprint
 //! 2022/1530; Papini and Haböck, eprint 2023/1284).
 //!
-//! Every lookup is a column of tuples that must all be rows of one [`Table`](crate::program::Table). The prover commits to
-//! how often each row is used, the challenges `alpha, beta` turn each tuple into one fraction
-//! `1 / (alpha - h)` and each row into `-mult / (alpha - h)`, and a tree of fractions proves that
-//! all of them add up to 0.
+//! Every lookup is a column of tuples that must all be rows of one [`Table`](crate::program::Table).
+//! The prover commits to how often each row is used, the challenges `alpha, beta` turn each tuple
+//! into one fraction `1 / (alpha - h)` and each row into `-mult / (alpha - h)`, and a tree of
+//! fractions proves that all of them add up to 0.
 //!
 //! | file | is |
 //! |---|---|

@@ -80,17 +80,18 @@ type Quad<T> = [T; 4];
 
 #[inline(always)]
 fn denominators(blocks: &[Block; 4]) -> impl Iterator<Item = Quad<Packed>> {
-    let [left, left_next, right, right_next] = blocks;
-    let left = left.denominators.iter().zip(&left_next.denominators);
-    let right = right.denominators.iter().zip(&right_next.denominators);
-    left.zip(right).map(|((&a, &b), (&c, &d))| [a, b, c, d])
+    quads(blocks.each_ref().map(|block| block.denominators.as_slice()))
 }
 
 #[inline(always)]
 fn numerators(blocks: &[Block; 4]) -> impl Iterator<Item = Quad<PackedBase>> {
-    let [left, left_next, right, right_next] = blocks;
-    let left = left.numerators.iter().zip(&left_next.numerators);
-    let right = right.numerators.iter().zip(&right_next.numerators);
+    quads(blocks.each_ref().map(|block| block.numerators.as_slice()))
+}
+
+#[inline(always)]
+fn quads<T: Copy>(parts: [&[T]; 4]) -> impl Iterator<Item = Quad<T>> {
+    let [left, left_next, right, right_next] = parts;
+    let (left, right) = (left.iter().zip(left_next), right.iter().zip(right_next));
     left.zip(right).map(|((&a, &b), (&c, &d))| [a, b, c, d])
 }
 

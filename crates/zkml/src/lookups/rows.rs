@@ -4,7 +4,7 @@ use p3_field::PrimeCharacteristicRing;
 use p3_maybe_rayon::prelude::*;
 
 use super::eq::SplitEq;
-use super::tree::{BLOCK, Level};
+use super::tree::{Level, of_pairs};
 use crate::field::K;
 use crate::packed::Packed;
 use crate::product::{Factor, mul};
@@ -46,14 +46,10 @@ impl Rows {
                 Self::Short(pairs.map(row).collect())
             }
             Level::Long(nodes) => {
-                let (left, right) = nodes.split_at(nodes.len() / 2);
-                let mut rows = vec![[Packed::default(); 4]; left.len()];
                 let (lambda, arch) = (Packed::splat(lambda), pulp::Arch::new());
-                let children = left.par_chunks(BLOCK).zip(right.par_chunks(BLOCK));
-                rows.par_chunks_mut(BLOCK).zip(children).for_each(|(rows, (left, right))| {
+                Self::new(of_pairs(nodes, |left, right, rows| {
                     arch.dispatch(Pair { left, right, lambda, rows });
-                });
-                Self::new(rows)
+                }))
             }
         }
     }

@@ -57,11 +57,8 @@ impl Level {
                 Some(Self::Short(left.iter().zip(right).map(add).collect()))
             }
             Self::Long(nodes) => {
-                let (left, right) = nodes.split_at(nodes.len() / 2);
-                let mut above = vec![[Packed::default(); 2]; left.len()];
                 let arch = pulp::Arch::new();
-                let children = left.par_chunks(BLOCK).zip(right.par_chunks(BLOCK));
-                above.par_chunks_mut(BLOCK).zip(children).for_each(|(nodes, (left, right))| {
+                let above = of_pairs(nodes, |left, right, nodes| {
                     arch.dispatch(Add { left, right, nodes });
                 });
                 Some(match above.as_slice() {
@@ -74,6 +71,20 @@ impl Level {
             }
         }
     }
+}
+
+/// Makes something of each left child and its right one, block by block.
+pub(super) fn of_pairs<const N: usize>(
+    nodes: &[[Packed; 2]],
+    make: impl Fn(&[[Packed; 2]], &[[Packed; 2]], &mut [[Packed; N]]) + Send + Sync,
+) -> Vec<[Packed; N]> {
+    let (left, right) = nodes.split_at(nodes.len() / 2);
+    let mut made = vec![[Packed::default(); N]; left.len()];
+    let children = left.par_chunks(BLOCK).zip(right.par_chunks(BLOCK));
+    made.par_chunks_mut(BLOCK)
+        .zip(children)
+        .for_each(|(made, (left, right))| make(left, right, made));
+    made
 }
 
 fn add((&[n0, d0], &[n1, d1]): (&Fraction, &Fraction)) -> Fraction {
