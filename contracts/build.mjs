@@ -11,7 +11,7 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import solc from "solc";
 
-const CONTRACTS = ["DevToken"];
+const CONTRACTS = ["DevToken", "DevMulticall"];
 
 const SETTINGS = {
   evmVersion: "cancun",

@@ -25,6 +25,9 @@ pub enum KeyError {
     /// No public key belongs to this signature.
     #[error("no key can have made this signature")]
     Signature,
+    /// What was read back is no transaction that this program signs.
+    #[error("a stored transaction cannot be read back")]
+    Transaction,
     /// The machine has no randomness to give.
     #[error(transparent)]
     Randomness(#[from] RandomnessError),

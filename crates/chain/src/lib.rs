@@ -4,25 +4,28 @@
 //! - [`Chain`] reads: code, balances, authorisation states, blocks, receipts, logs, simulations. It
 //!   speaks JSON-RPC over HTTP with time-outs everywhere, and never prints its URL, which often
 //!   carries an API key.
-//! - [`SettlementSigner`] writes: it [prepares](SettlementSigner::prepare) a [`SignedTransaction`]
-//!   under a [`NonceLease`]. The caller stores the transaction, [keeps](PreparedTransaction::keep)
-//!   the nonce, and only then [broadcasts](Chain::broadcast). A transaction that was never stored
-//!   gives its nonce back when it is dropped.
-//! - [`Chain::wait`] says what became of a transaction once it is as deep as asked;
-//!   [`Chain::authorization_fate`] says what became of an EIP-3009 authorisation, whoever used it.
+//! - [`OutgoingQueue`] writes: calls of contracts become transactions of a [`SettlementSigner`]'s
+//!   account, are kept in a [`TransactionJournal`] before they are broadcast, and are carried on until
+//!   they are in the chain, over restarts, stuck fees and reorganisations.
+//! - [`Chain::authorization_fate`] says what became of an EIP-3009 authorisation, whoever used it.
 //!
 //! ```no_run
-//! # async fn f(chain: assay_chain::Chain, key: assay_chain::AccountKey) -> Result<(), Box<dyn std::error::Error>> {
-//! use std::time::Duration;
+//! # async fn f(
+//! #     chain: assay_chain::Chain,
+//! #     key: assay_chain::AccountKey,
+//! #     journal: std::sync::Arc<dyn assay_chain::TransactionJournal>,
+//! # ) -> Result<(), Box<dyn std::error::Error>> {
+//! use assay_chain::{
+//!     Address, B256, Bytes, Call, CallOutcome, FeeLimits, OutgoingConfig, OutgoingQueue,
+//!     SettlementSigner,
+//! };
 //!
-//! use assay_chain::{Address, Bytes, FeeLimits, SettlementSigner};
-//!
-//! let signer = SettlementSigner::new(chain.clone(), key, FeeLimits::default())?;
-//! let prepared = signer.prepare(Address::ZERO, Bytes::new()).await?;
-//! // ... store `prepared.transaction()` in the same database transaction as the receipt ...
-//! let transaction = prepared.keep();
-//! chain.broadcast(&transaction).await?;
-//! let outcome = chain.wait(transaction.hash, 1, Duration::from_secs(60)).await;
+//! let signer = SettlementSigner::new(chain, key, FeeLimits::default())?;
+//! let queue = OutgoingQueue::new(signer, journal, OutgoingConfig::default());
+//! queue.resume().await?;
+//! let call = Call { id: B256::ZERO, to: Address::ZERO, data: Bytes::new(), alone: false };
+//! let CallOutcome::Mined { mined, .. } = queue.carry_out(call).await? else { return Ok(()) };
+//! println!("{} logs", mined.receipt.logs.len());
 //! # Ok(()) }
 //! ```
 
@@ -33,7 +36,7 @@ mod development;
 mod error;
 mod http;
 mod key;
-mod nonce;
+mod outgoing;
 mod receipt;
 mod rpc;
 mod signer;
@@ -47,7 +50,10 @@ pub use development::{development_key, is_development_address};
 pub use error::{BroadcastError, ChainError, SignerError};
 pub use http::{http_client, install_tls_provider};
 pub use key::{AccountKey, KeyError, recover};
-pub use nonce::{NonceLease, NonceQueue};
+pub use outgoing::{
+    Call, CallOutcome, JournalError, MULTICALL3, MemoryJournal, OutgoingConfig, OutgoingError,
+    OutgoingQueue, OutgoingStatus, OutgoingTransaction, TransactionJournal,
+};
 pub use receipt::{Log, MinedTransaction, Receipt, TransactionOutcome};
-pub use signer::{FeeLimits, PreparedTransaction, SettlementSigner};
+pub use signer::{FeeLimits, SettlementSigner};
 pub use transaction::{Broadcast, SignedTransaction};

@@ -1,18 +1,27 @@
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use alloy_primitives::{Address, Bytes, U256};
 use serde_json::json;
-use tracing::{info, warn};
 
 use crate::transaction::{Fees, UnsignedCall};
 use crate::{
-    AccountKey, Broadcast, BroadcastError, Chain, ChainError, NonceLease, NonceQueue,
-    SignedTransaction, SignerError, is_development_address,
+    AccountKey, Chain, ChainError, SignedTransaction, SignerError, is_development_address,
 };
 
 /// How long fees are taken to be what they were.
 const FEES_LAST: Duration = Duration::from_secs(2);
+
+/// How long the gas of a function is taken to be what it was.
+const GAS_LASTS: Duration = Duration::from_secs(60);
+
+/// What a call may need more than its like a moment before: the first transfer to an account that
+/// holds nothing stores where nothing was (EIP-2929, EIP-3529).
+const FIRST_STORE_GAS: u64 = 20_000;
+
+/// A contract and the selector of one of its functions.
+type Function = (Address, Vec<u8>);
 
 /// The tip where the node suggests none: 0.001 gwei, enough on the rollups that lack the method.
 const DEFAULT_PRIORITY_FEE: u128 = 1_000_000;
@@ -29,29 +38,21 @@ pub struct FeeLimits {
     pub fee_per_gas: u128,
 }
 
-/// An account that pays for gas and sends what it signs, one nonce after the other. Clones share it.
+/// An account that signs transactions and pays for their gas. Clones share it.
 #[derive(Clone, Debug)]
 pub struct SettlementSigner {
     shared: Arc<Shared>,
-}
-
-/// A signed transaction and the lease on its nonce. Store the transaction, then
-/// [keep](Self::keep) it; dropped, it gives its nonce back and must not be broadcast.
-#[derive(Debug)]
-#[must_use = "a dropped transaction gives its nonce back"]
-pub struct PreparedTransaction {
-    transaction: SignedTransaction,
-    lease: NonceLease,
 }
 
 #[derive(Debug)]
 struct Shared {
     chain: Chain,
     key: AccountKey,
-    nonces: NonceQueue,
     limits: FeeLimits,
     /// The fees last seen, and when by the monotonic clock.
     fees: Mutex<Option<(Duration, Fees)>>,
+    /// The gas that calls of a contract's functions needed lately, and when.
+    gas: Mutex<HashMap<Function, (Duration, u64)>>,
 }
 
 impl SettlementSigner {
@@ -65,8 +66,8 @@ impl SettlementSigner {
             let network = chain.network().clone();
             return Err(SignerError::DevelopmentKey { address, network });
         }
-        let (nonces, fees) = (NonceQueue::default(), Mutex::default());
-        Ok(Self { shared: Arc::new(Shared { chain, key, nonces, limits, fees }) })
+        let (fees, gas) = (Mutex::default(), Mutex::default());
+        Ok(Self { shared: Arc::new(Shared { chain, key, limits, fees, gas }) })
     }
 
     /// Returns the account's address.
@@ -81,114 +82,70 @@ impl SettlementSigner {
         &self.shared.chain
     }
 
-    /// Signs a call of a contract, with the next nonce, gas as estimated and fees as they are.
-    /// Sends nothing.
+    /// Returns the gas that a call is given. What a function of a contract needed a moment ago is
+    /// taken to be what it needs, unless the call may need another amount than its like.
     ///
     /// # Errors
-    /// When the call would revert ([`ChainError::Reverted`]), costs more than the limits allow, or
-    /// the node does not answer.
-    pub async fn prepare(
+    /// When it would revert ([`ChainError::Reverted`]), needs more than the limits allow, or the node
+    /// does not answer.
+    pub async fn gas_of(&self, to: Address, data: &Bytes, is_odd: bool) -> Result<u64, SignerError> {
+        if is_odd {
+            return self.estimate_gas(to, data).await;
+        }
+        let function = (to, data.get(..4).map(<[u8]>::to_vec).unwrap_or_default());
+        let now = self.chain().clock().monotonic();
+        let known = self.gas().get(&function).copied();
+        if let Some((_, gas)) = known.filter(|(seen, _)| now.saturating_sub(*seen) < GAS_LASTS) {
+            return Ok(gas);
+        }
+        let limit = self.shared.limits.gas;
+        let gas = self.estimate_gas(to, data).await?.saturating_add(FIRST_STORE_GAS).min(limit);
+        self.gas().insert(function, (now, gas));
+        Ok(gas)
+    }
+
+    /// Signs a call of a contract under an account nonce. Sends nothing.
+    ///
+    /// # Errors
+    /// When the key cannot sign.
+    pub(crate) fn sign(
         &self,
-        to: Address,
-        data: Bytes,
-    ) -> Result<PreparedTransaction, SignerError> {
-        let estimate = self.estimate_gas(to, &data);
-        let (gas_limit, fees, lease) = tokio::try_join!(estimate, self.fees(), self.lease())?;
-        self.sign(lease, to, data, gas_limit, fees)
-    }
-
-    /// Fills the gaps below a nonce, which keep its transaction from being mined, with transfers of
-    /// nothing to oneself. Gaps come from transactions that were prepared and then given up.
-    ///
-    /// # Errors
-    /// When the node does not answer or does not take a filler.
-    pub async fn fill_gaps_below(&self, nonce: u64) -> Result<(), SignerError> {
-        while let Some(lease) = self.shared.nonces.lease_gap_below(nonce) {
-            let nothing = Bytes::new();
-            let (gas, fees) =
-                tokio::try_join!(self.estimate_gas(self.address(), &nothing), self.fees())?;
-            let gap = lease.nonce();
-            let filler = self.sign(lease, self.address(), Bytes::new(), gas, fees)?;
-            match self.chain().broadcast(filler.transaction()).await {
-                Ok(Broadcast::Accepted | Broadcast::AlreadyKnown) => {
-                    info!(nonce = gap, "Filled a gap in the account's nonces.");
-                }
-                Err(BroadcastError::NonceTooLow { .. } | BroadcastError::NonceTaken { .. }) => {}
-                Err(BroadcastError::NoAnswer(error)) => {
-                    // It may have arrived: the nonce is as good as spent.
-                    drop(filler.keep());
-                    return Err(error.into());
-                }
-                Err(error) => {
-                    warn!(nonce = gap, %error, "A gap in the account's nonces stays open.");
-                    return Ok(());
-                }
-            }
-            drop(filler.keep());
-        }
-        Ok(())
-    }
-
-    /// Asks the chain again which nonces are spent, after it refused one.
-    ///
-    /// # Errors
-    /// When the node does not answer.
-    pub async fn resync(&self) -> Result<(), ChainError> {
-        let count = self.chain().transaction_count(self.address(), true).await?;
-        self.shared.nonces.sync(count);
-        Ok(())
-    }
-
-    /// Takes the nonces of transactions that were stored before a restart, so that no others get
-    /// them. Transactions of another signer are left alone.
-    ///
-    /// # Errors
-    /// When the node does not answer.
-    pub async fn adopt(
-        &self,
-        transactions: impl IntoIterator<Item = &SignedTransaction>,
-    ) -> Result<(), ChainError> {
-        let transactions = transactions.into_iter();
-        let own: Vec<_> =
-            transactions.filter(|transaction| transaction.signer == self.address()).collect();
-        if own.is_empty() {
-            return Ok(());
-        }
-        self.resync().await?;
-        for transaction in own {
-            self.shared.nonces.adopt(transaction.nonce, transaction.hash);
-        }
-        Ok(())
-    }
-
-    /// Gives back the nonce of a kept transaction that was not, and will not be, broadcast.
-    pub fn give_up(&self, transaction: &SignedTransaction) {
-        if transaction.signer == self.address() {
-            self.shared.nonces.give_back(transaction.nonce, transaction.hash);
-        }
-    }
-
-    async fn lease(&self) -> Result<NonceLease, SignerError> {
-        loop {
-            match self.shared.nonces.lease() {
-                Some(lease) => return Ok(lease),
-                None => self.resync().await?,
-            }
-        }
-    }
-
-    fn sign(
-        &self,
-        lease: NonceLease,
+        nonce: u64,
         to: Address,
         data: Bytes,
         gas_limit: u64,
         fees: Fees,
-    ) -> Result<PreparedTransaction, SignerError> {
-        let (nonce, chain_id) = (lease.nonce(), self.chain().chain_id());
+    ) -> Result<SignedTransaction, SignerError> {
+        let chain_id = self.chain().chain_id();
         let call = UnsignedCall { chain_id, nonce, to, data, gas_limit, fees };
-        let transaction = call.sign(&self.shared.key)?;
-        Ok(PreparedTransaction { transaction, lease })
+        Ok(call.sign(&self.shared.key)?)
+    }
+
+    /// Signs a stored transaction anew, with fees as they are now, and enough higher than its own for
+    /// nodes to take it in its place.
+    ///
+    /// # Errors
+    /// When that would cost more than the limits allow, or the node does not answer.
+    pub(crate) async fn replacement(
+        &self,
+        transaction: &SignedTransaction,
+    ) -> Result<SignedTransaction, SignerError> {
+        let mut call = UnsignedCall::decode(&transaction.raw)?;
+        let now = self.fees().await?;
+        let fees = Fees {
+            max_fee: now.max_fee.max(raised(call.fees.max_fee)),
+            priority_fee: now.priority_fee.max(raised(call.fees.priority_fee)),
+        };
+        let cap = self.shared.limits.fee_per_gas;
+        if fees.max_fee > cap {
+            return Err(SignerError::FeeCap { needed: fees.max_fee, cap });
+        }
+        call.fees = fees;
+        Ok(call.sign(&self.shared.key)?)
+    }
+
+    fn gas(&self) -> MutexGuard<'_, HashMap<Function, (Duration, u64)>> {
+        self.shared.gas.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Estimates gas, adds the margin, and holds it against the cap.
@@ -207,7 +164,8 @@ impl SettlementSigner {
         Ok(needed)
     }
 
-    async fn fees(&self) -> Result<Fees, SignerError> {
+    /// Returns the fees that a transaction is given now.
+    pub(crate) async fn fees(&self) -> Result<Fees, SignerError> {
         let now = self.chain().clock().monotonic();
         let known = *self.shared.fees.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, fees)) = known.filter(|(seen, _)| now.saturating_sub(*seen) < FEES_LAST) {
@@ -227,25 +185,15 @@ impl SettlementSigner {
     }
 }
 
-impl PreparedTransaction {
-    /// Returns the transaction, to be stored.
-    #[must_use]
-    pub const fn transaction(&self) -> &SignedTransaction {
-        &self.transaction
-    }
-
-    /// Takes the nonce for good, now that the transaction is stored.
-    #[must_use]
-    pub fn keep(self) -> SignedTransaction {
-        let _nonce = self.lease.keep(self.transaction.hash);
-        self.transaction
-    }
-}
-
 impl Default for FeeLimits {
     fn default() -> Self {
         Self { gas: 500_000, gas_margin_percent: 25, fee_per_gas: 500_000_000_000 }
     }
+}
+
+/// An eighth more, and at least one: nodes ask for a tenth, some for an eighth.
+const fn raised(fee: u128) -> u128 {
+    fee.saturating_add(fee / 8).saturating_add(1)
 }
 
 /// Twice the base fee, which lasts through six full blocks, and the tip; less under a lower cap, as

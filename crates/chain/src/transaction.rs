@@ -1,4 +1,5 @@
-use alloy_consensus::{SignableTransaction, TxEip1559};
+use alloy_consensus::{SignableTransaction, Transaction as _, TxEip1559, TxEnvelope};
+use alloy_eips::Decodable2718 as _;
 use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256};
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +49,25 @@ pub(crate) struct UnsignedCall {
 }
 
 impl UnsignedCall {
+    /// Reads back what was signed.
+    pub(crate) fn decode(raw: &Bytes) -> Result<Self, crate::KeyError> {
+        let envelope =
+            TxEnvelope::decode_2718_exact(raw).map_err(|_| crate::KeyError::Transaction)?;
+        let to = envelope.to().ok_or(crate::KeyError::Transaction)?;
+        let fees = Fees {
+            max_fee: envelope.max_fee_per_gas(),
+            priority_fee: envelope.max_priority_fee_per_gas().unwrap_or_default(),
+        };
+        Ok(Self {
+            chain_id: envelope.chain_id().ok_or(crate::KeyError::Transaction)?,
+            nonce: envelope.nonce(),
+            to,
+            data: envelope.input().clone(),
+            gas_limit: envelope.gas_limit(),
+            fees,
+        })
+    }
+
     pub(crate) fn sign(self, key: &AccountKey) -> Result<SignedTransaction, crate::KeyError> {
         let transaction = TxEip1559 {
             chain_id: self.chain_id,

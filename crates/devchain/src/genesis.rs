@@ -5,7 +5,7 @@ use alloy_sol_types::{SolCall, sol};
 use revm::DatabaseCommit;
 use revm::context::TxEnv;
 use revm::context_interface::result::ExecutionResult;
-use revm::state::AccountInfo;
+use revm::state::{AccountInfo, Bytecode};
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -48,6 +48,9 @@ pub(crate) fn build() -> Result<(Database, Block), GenesisError> {
         database.insert_account_info(account.address, info);
     }
     deploy_token(&mut database)?;
+    let artifact: DeployedArtifact = serde_json::from_str(MULTICALL_ARTIFACT)?;
+    let code = Bytecode::new_raw(artifact.deployed_bytecode);
+    database.insert_account_info(MULTICALL3, AccountInfo::default().with_code(code));
     for account in dev_accounts() {
         let mint = mintCall { to: account.address, value: TOKENS_EACH };
         let input = mint.abi_encode().into();
@@ -119,11 +122,22 @@ struct Artifact {
     bytecode: Bytes,
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct DeployedArtifact {
+    deployed_bytecode: Bytes,
+}
+
 sol! {
     function mint(address to, uint256 value);
 }
 
 const TOKEN_ARTIFACT: &str = include_str!("../../../contracts/artifacts/DevToken.json");
+
+const MULTICALL_ARTIFACT: &str = include_str!("../../../contracts/artifacts/DevMulticall.json");
+
+/// Where Multicall3 is on other chains (<https://www.multicall3.com>).
+const MULTICALL3: Address = address!("0xcA11bde05977b3631167028862bE2a173976CA11");
 
 /// 10,000 ether, in wei.
 const ETHER_EACH: U256 = uint!(10_000_000_000_000_000_000_000_U256);

@@ -18,22 +18,20 @@
 //! let key = checked.reservation_key(); // reserve it durably, bound to the request, before any work
 //! let verified = facilitator.verify(&checked).await?; // chain state
 //! // ... run the model, sign the receipt ...
-//! let prepared = facilitator.prepare(&verified).await?; // signs, sends nothing
-//! // ... store `prepared.intent()` and the receipt in one database transaction ...
-//! let intent = prepared.keep();
+//! let intent = verified.intent();
+//! // ... store the intent and the receipt in one database transaction ...
 //! match facilitator.settle(&intent).await {
 //!     Ok(settled) => {} // release the result with `settled.response()` in `PAYMENT-RESPONSE`
 //!     Err(SettleError::Failed { .. }) => {} // not charged: 402, drop the result
 //!     Err(SettleError::Pending { .. }) => {} // unknown: `reconcile` later, never ask to sign again
-//!     Err(SettleError::Stale { .. }) => {} // not charged: `prepare` again, store, settle
 //!     Err(SettleError::Unreachable { .. }) => {} // this call sent nothing: settle again later
 //!     Err(_) => {}
 //! }
 //! # Ok(()) }
 //! ```
 //!
-//! After a restart call [`Facilitator::resume`] with every stored intent whose outcome is not
-//! known, before the first `prepare`; then [`Facilitator::reconcile`] or settle each.
+//! After a restart call [`Facilitator::resume`]; then, for every stored intent whose outcome is not
+//! known, [`Facilitator::reconcile`], and settle it if that is still pending.
 //!
 //! | type | proves |
 //! |---|---|
@@ -74,8 +72,8 @@ pub use exact::{
 };
 pub use facilitator::{
     Facilitator, FacilitatorError, HttpConfig, HttpFacilitator, LocalConfig, LocalFacilitator,
-    LocalIntent, PreparedSettlement, RemoteIntent, RouterConfig, SettleError, Settled,
-    SettledBlock, SettlementIntent, VerifiedPayment, facilitator_router,
+    RouterConfig, SettleError, Settled, SettledBlock, SettlementIntent, VerifiedPayment,
+    facilitator_router,
 };
 pub use header::{
     HeaderError, MAX_INBOUND_HEADER, MAX_OUTBOUND_HEADER, PAYMENT_REQUIRED, PAYMENT_RESPONSE,

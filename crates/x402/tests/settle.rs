@@ -1,12 +1,15 @@
 //! Settling from one's own key.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
 use alloy_sol_types::SolCall;
-use assay_chain::{AccountKey, FeeLimits, SettlementSigner};
+use assay_chain::{AccountKey, FeeLimits, MemoryJournal, SettlementSigner};
 use assay_devchain::DEV_TOKEN;
 use assay_x402::{
     Authorization, ErrorReason, Facilitator, FacilitatorError, LocalConfig, LocalFacilitator,
-    PaymentRequirements, SettleError, SettlementIntent, check_exact, pay,
+    PaymentRequirements, SettleError, check_exact, pay,
 };
 use serde_json::{Map, json};
 
@@ -40,7 +43,6 @@ async fn money_moves_once_and_is_proved() {
     assert_eq!(world.tokens_of(address(SELLER)).await, before, "preparing sent something");
 
     let settled = facilitator.settle(&intent).await.unwrap();
-    assert_eq!(Some(settled.transaction), intent.transaction());
     assert_eq!(settled.amount.0, PRICE);
     assert_eq!(settled.payer.as_str(), address(BUYER).to_checksum(None));
     let block = settled.block.clone().unwrap();
@@ -62,12 +64,10 @@ async fn a_used_payment_is_not_verified_again() {
     let facilitator = world.facilitator();
     let checked = world.checked();
     let verified = facilitator.verify(&checked).await.unwrap();
-    let intent = facilitator.prepare(&verified).await.unwrap().keep();
+    let intent = verified.intent();
     facilitator.settle(&intent).await.unwrap();
     let error = facilitator.verify(&checked).await.unwrap_err();
     assert_eq!(reason(error, "is used"), ErrorReason::NonceAlreadyUsed);
-    let error = facilitator.prepare(&verified).await.unwrap_err();
-    assert_eq!(reason(error, "reverted"), ErrorReason::NonceAlreadyUsed);
 }
 
 #[tokio::test]
@@ -76,7 +76,7 @@ async fn a_third_partys_transaction_pays_too() {
     let facilitator = world.facilitator();
     let checked = world.checked();
     let verified = facilitator.verify(&checked).await.unwrap();
-    let intent = facilitator.prepare(&verified).await.unwrap().keep();
+    let intent = verified.intent();
     let front_run = world.send_to_token(STRANGER, &transfer_call(checked.authorization()));
 
     let settled = facilitator.settle(&intent).await.unwrap();
@@ -94,7 +94,7 @@ async fn reconciling_finds_a_third_partys_transaction() {
     assert!(matches!(error, SettleError::Pending { .. }), "{error}");
     let payment = world.checked();
     let mut authorization = *payment.authorization();
-    authorization.nonce = intent.terms().nonce;
+    authorization.nonce = intent.terms.nonce;
     let front_run = world.send_to_token(STRANGER, &transfer_call(&authorization));
     assert_eq!(facilitator.reconcile(&intent).await.unwrap().transaction, front_run);
 }
@@ -104,7 +104,7 @@ async fn a_cancelled_authorisation_is_not_paid() {
     let world = World::start().await;
     let facilitator = world.facilitator();
     let intent = world.intent(&facilitator).await;
-    let _cancelled = world.cancel(intent.terms().nonce);
+    let _cancelled = world.cancel(intent.terms.nonce);
     let error = facilitator.settle(&intent).await.unwrap_err();
     assert!(error.to_string().contains("cancelled the authorisation"), "{error}");
     assert_eq!(failed(error), (ErrorReason::NonceAlreadyUsed, false));
@@ -117,7 +117,7 @@ async fn another_use_of_the_nonce_is_not_paid() {
     let facilitator = world.facilitator();
     let checked = world.checked();
     let verified = facilitator.verify(&checked).await.unwrap();
-    let intent = facilitator.prepare(&verified).await.unwrap().keep();
+    let intent = verified.intent();
     let diverted = Authorization { to: address(BUYER), ..*checked.authorization() };
     world.send_to_token(STRANGER, &transfer_call(&diverted));
     let error = facilitator.settle(&intent).await.unwrap_err();
@@ -134,7 +134,7 @@ async fn one_transfer_does_not_pay_twice() {
     let mut intents = Vec::new();
     for checked in [&first, &second] {
         let verified = facilitator.verify(checked).await.unwrap();
-        intents.push(facilitator.prepare(&verified).await.unwrap().keep());
+        intents.push(verified.intent());
     }
     let diverted = Authorization { to: address(BUYER), ..*second.authorization() };
     let calls = [transfer_call(first.authorization()), transfer_call(&diverted)];
@@ -175,7 +175,7 @@ async fn a_balance_that_is_gone_fails_and_stays_open() {
     let intent = world.intent(&facilitator).await;
     world.empty_buyer().await;
     let error = facilitator.settle(&intent).await.unwrap_err();
-    assert!(error.to_string().contains("the payer has 0, the price is 1000"), "{error}");
+    assert!(error.to_string().contains("balance: 0, needed: 1000"), "{error}");
     assert_eq!(failed(error), (ErrorReason::InsufficientBalance, true));
     // Once it has expired nobody can carry it out.
     world.clock.advance(61);
@@ -271,66 +271,36 @@ async fn a_payment_of_another_network_is_refused() {
     assert_eq!(reason(error, "eip155:8453"), ErrorReason::NetworkMismatch);
 }
 
-#[tokio::test]
-async fn a_dropped_preparation_gives_its_nonce_back() {
-    let world = World::start().await;
-    let facilitator = world.facilitator();
-    let nonce = |intent: &SettlementIntent| match intent {
-        SettlementIntent::Local(intent) => intent.transaction.nonce,
-        other => panic!("{other:?}"),
-    };
-    let verified = facilitator.verify(&world.checked()).await.unwrap();
-    let first = facilitator.prepare(&verified).await.unwrap();
-    let number = nonce(first.intent());
-    drop(first);
-    let again = facilitator.prepare(&verified).await.unwrap();
-    assert_eq!(nonce(again.intent()), number);
-}
-
-/// An earlier intent is given up after a later one was sent: the later one is not held up.
-#[tokio::test]
-async fn an_abandoned_intent_holds_up_nobody() {
-    let world = World::start().await;
-    let facilitator = world.facilitator_with(|config| {
-        config.timeout = std::time::Duration::from_secs(8);
-    });
-    let (first, second) = (world.intent(&facilitator).await, world.intent(&facilitator).await);
-    let settling = facilitator.settle(&second);
-    let abandoning = async {
-        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-        facilitator.abandon(&first).await;
-    };
-    let (settled, ()) = tokio::join!(settling, abandoning);
-    assert_eq!(Some(settled.unwrap().transaction), second.transaction());
-    assert_eq!(world.dev.nonce(address(OPERATOR)), 2);
-}
-
-/// After a restart a stored nonce is not handed out again; without that the later transaction wins
-/// it, and the stored intent is stale.
+/// What was stored and not settled before a restart is settled after it, by the same transaction if
+/// one was sent.
 #[tokio::test]
 async fn stored_intents_survive_a_restart() {
     let world = World::start().await;
-    let (first, second) = {
-        let before = world.facilitator();
-        (world.intent(&before).await, world.intent(&before).await)
-    };
-    let after = world.facilitator();
-    after.resume(&[first.clone(), second.clone()]).await.unwrap();
+    let journal = Arc::new(MemoryJournal::default());
+    let before = world.facilitator_over(journal.clone(), |_| {});
+    let (first, second) = (world.intent(&before).await, world.intent(&before).await);
+    world.dev.pause();
+    let error = before.settle(&first).await.unwrap_err();
+    let sent = error.transaction().unwrap();
+    drop(before);
+    let after = world.facilitator_over(journal, |_| {});
+    after.resume().await.unwrap();
+    assert_eq!(after.outgoing().status().in_flight, 1);
+    world.dev.resume().unwrap();
+    assert_eq!(after.settle(&first).await.unwrap().transaction, sent);
     let third = world.intent(&after).await;
-    for intent in [&first, &second, &third] {
-        let settled = after.settle(intent).await.unwrap();
-        assert_eq!(Some(settled.transaction), intent.transaction());
+    for intent in [&second, &third] {
+        assert_ne!(after.settle(intent).await.unwrap().transaction, sent);
     }
+    assert_eq!(world.dev.nonce(address(OPERATOR)), 3);
 }
 
-/// An intent that was stored and never sent, and whose time is over: its nonce is free again, and
-/// nothing that comes after waits for it.
+/// An intent that was stored and never sent, and whose time is over, holds nothing up.
 #[tokio::test]
 async fn what_was_never_sent_holds_up_nobody() {
     let world = World::start().await;
     let lost = world.intent(&world.facilitator()).await;
     let after = world.facilitator();
-    after.resume(std::slice::from_ref(&lost)).await.unwrap();
     world.clock.advance(120);
     for _ in 0..2 {
         let error = after.reconcile(&lost).await.unwrap_err();
@@ -347,13 +317,12 @@ async fn expiry_goes_by_the_chains_time() {
     let world = World::start().await;
     let mut intent = world.intent(&world.facilitator()).await;
     let chain = world.disguised().await;
-    let SettlementIntent::Local(local) = &mut intent else { panic!("{intent:?}") };
-    local.terms.network = chain.network().clone();
+    intent.terms.network = chain.network().clone();
     let signer = AccountKey::from_bytes(&[9; 32]).unwrap();
     let signer = SettlementSigner::new(chain, signer, FeeLimits::default()).unwrap();
     let mut config = LocalConfig::new(vec![DEV_TOKEN]);
     config.confirmations = 2;
-    let facilitator = LocalFacilitator::new(signer, config);
+    let facilitator = LocalFacilitator::new(signer, Arc::<MemoryJournal>::default(), config);
     world.clock.advance(120);
     for expected in [false, false, true] {
         let error = facilitator.reconcile(&intent).await.unwrap_err();
@@ -368,9 +337,7 @@ async fn the_wrong_chain_is_not_believed() {
     let world = World::start().await;
     let facilitator = world.facilitator();
     let mut elsewhere = world.intent(&facilitator).await;
-    if let SettlementIntent::Local(intent) = &mut elsewhere {
-        intent.terms.network = "eip155:8453".parse().unwrap();
-    }
+    elsewhere.terms.network = "eip155:8453".parse().unwrap();
     world.clock.advance(120);
     let error = facilitator.reconcile(&elsewhere).await.unwrap_err();
     assert!(matches!(error, SettleError::Pending { .. }), "{error}");
@@ -379,24 +346,17 @@ async fn the_wrong_chain_is_not_believed() {
     assert_eq!(world.count("eth_sendRawTransaction"), 0);
 }
 
+/// Another process sends from the same account: what lost its nonce goes out under the next.
 #[tokio::test]
-async fn a_lost_nonce_makes_an_intent_stale_and_preparable_again() {
+async fn a_lost_nonce_is_made_up_for() {
     let world = World::start().await;
-    let before = world.facilitator();
-    let verified = before.verify(&world.checked()).await.unwrap();
-    let lost = before.prepare(&verified).await.unwrap().keep();
-    // Another process takes the nonce.
-    let after = world.facilitator();
-    let other = world.intent(&after).await;
-    after.settle(&other).await.unwrap();
-    let error = after.settle(&lost).await.unwrap_err();
-    assert!(matches!(error, SettleError::Stale { .. }), "{error}");
-    assert_eq!(after.reconcile(&lost).await.unwrap_err(), error);
-    let again = after.prepare(&verified).await.unwrap().keep();
-    let settled = after.settle(&again).await.unwrap();
-    assert_eq!(settled.amount.0, PRICE);
-    // The stale intent now finds the payment, whoever made it.
-    assert_eq!(after.reconcile(&lost).await.unwrap().transaction, settled.transaction);
+    let facilitator = world.facilitator_with(|config| config.timeout = Duration::from_secs(20));
+    let warm = world.intent(&facilitator).await;
+    facilitator.settle(&warm).await.unwrap();
+    world.send(OPERATOR, TxKind::Call(address(STRANGER)), Bytes::new());
+    let intent = world.intent(&facilitator).await;
+    assert_eq!(facilitator.settle(&intent).await.unwrap().amount.0, PRICE);
+    assert_eq!(world.dev.nonce(address(OPERATOR)), 3);
 }
 
 #[tokio::test]
@@ -407,32 +367,64 @@ async fn settlements_wait_for_their_confirmations() {
     let error = facilitator.settle(&intent).await.unwrap_err();
     assert!(error.to_string().contains("1 of 3 confirmations"), "{error}");
     assert_eq!(error.reason(), ErrorReason::SettlementPending);
-    assert_eq!(error.response(intent.terms()).transaction.len(), 66);
+    assert_eq!(error.response(&intent.terms).transaction.len(), 66);
     world.dev.mine().unwrap();
     world.dev.mine().unwrap();
     assert!(facilitator.reconcile(&intent).await.is_ok());
 }
 
+/// Payments that come together are settled together, each by its own authorisation.
 #[tokio::test]
 async fn a_concurrent_burst_settles_completely() {
     let world = World::start().await;
-    let facilitator = world.facilitator_with(|config| {
-        config.timeout = std::time::Duration::from_secs(20);
-    });
+    let facilitator = world.facilitator_with(|config| config.timeout = Duration::from_secs(20));
     let before = world.tokens_of(address(SELLER)).await;
     let mut all = tokio::task::JoinSet::new();
     for _ in 0..12 {
         let (facilitator, checked) = (facilitator.clone(), world.checked());
         all.spawn(async move {
             let verified = facilitator.verify(&checked).await.unwrap();
-            let intent = facilitator.prepare(&verified).await.unwrap().keep();
-            facilitator.settle(&intent).await.unwrap()
+            facilitator.settle(&verified.intent()).await.unwrap()
         });
     }
     let settled = all.join_all().await;
     assert_eq!(settled.len(), 12);
     let earned = U256::from(12 * PRICE);
     assert_eq!(world.tokens_of(address(SELLER)).await, before + earned);
+    let transactions = facilitator.outgoing().status().sent;
+    assert!(transactions < 12, "{transactions} transactions");
+}
+
+/// In a batch one payment fails and the others do not; what fails is looked at by itself.
+#[tokio::test]
+async fn in_a_batch_each_payment_has_its_own_end() {
+    let world = World::start().await;
+    let facilitator = world.facilitator_with(|config| config.timeout = Duration::from_secs(20));
+    // The first goes alone, and the others wait for one another meanwhile.
+    world.dev.pause();
+    let mut intents = Vec::new();
+    for _ in 0..5 {
+        intents.push(world.intent(&facilitator).await);
+    }
+    let _cancelled = world.cancel(intents[2].terms.nonce);
+    let settling = intents.iter().map(|intent| facilitator.settle(intent));
+    let resume = async {
+        while facilitator.outgoing().status().sent < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        world.dev.resume().unwrap();
+    };
+    let (outcomes, ()) = tokio::join!(futures_util::future::join_all(settling), resume);
+    for (index, outcome) in outcomes.into_iter().enumerate() {
+        match outcome {
+            Ok(settled) => assert_eq!((index != 2, settled.amount.0), (true, PRICE)),
+            Err(error) => {
+                assert_eq!(index, 2, "{error}");
+                assert_eq!(failed(error), (ErrorReason::NonceAlreadyUsed, false));
+            }
+        }
+    }
+    assert!(facilitator.outgoing().status().sent < 5);
 }
 
 /// The rest of the world's keys may be anything; a nonce of one payer is not another's.
@@ -450,9 +442,9 @@ async fn payers_do_not_share_nonces() {
         let payment = pay(&required, chosen, &Map::new(), &payer, world.now(), &same).unwrap();
         let checked = check_exact(&payment.payload, &own, world.now()).unwrap();
         let verified = facilitator.verify(&checked).await.unwrap();
-        let intent = facilitator.prepare(&verified).await.unwrap().keep();
+        let intent = verified.intent();
         transactions.push(facilitator.settle(&intent).await.unwrap().transaction);
-        assert_eq!(intent.terms().nonce, B256::repeat_byte(1));
+        assert_eq!(intent.terms.nonce, B256::repeat_byte(1));
     }
     assert_ne!(transactions[0], transactions[1]);
 }

@@ -11,7 +11,9 @@ use alloy_consensus::{SignableTransaction, TxEip1559};
 use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256};
 use alloy_sol_types::{Eip712Domain, SolCall, SolStruct, sol};
 use assay_chain::bindings::Token;
-use assay_chain::{AccountKey, Chain, ChainConfig, FeeLimits, SettlementSigner, development_key};
+use assay_chain::{
+    AccountKey, Chain, ChainConfig, FeeLimits, MemoryJournal, SettlementSigner, development_key,
+};
 use assay_devchain::{CHAIN_ID, Config, DEV_TOKEN, DevChain, RunningServer, serve};
 use assay_primitives::{Account, Amount, Clock, Network, Randomness, RandomnessError, Timestamp};
 use assay_x402::{
@@ -209,10 +211,18 @@ impl World {
     }
 
     pub(crate) fn facilitator_with(&self, edit: impl FnOnce(&mut LocalConfig)) -> LocalFacilitator {
+        self.facilitator_over(Arc::default(), edit)
+    }
+
+    pub(crate) fn facilitator_over(
+        &self,
+        journal: Arc<MemoryJournal>,
+        edit: impl FnOnce(&mut LocalConfig),
+    ) -> LocalFacilitator {
         let mut config = LocalConfig::new(vec![DEV_TOKEN]);
         config.timeout = Duration::from_millis(300);
         edit(&mut config);
-        LocalFacilitator::new(self.signer(OPERATOR), config)
+        LocalFacilitator::new(self.signer(OPERATOR), journal, config)
     }
 
     pub(crate) fn payment(&self, offer: &PaymentRequirements) -> Payment {
@@ -228,7 +238,7 @@ impl World {
     /// Takes a payment as far as a stored intent.
     pub(crate) async fn intent(&self, facilitator: &dyn Facilitator) -> SettlementIntent {
         let verified = facilitator.verify(&self.checked()).await.unwrap();
-        let intent = facilitator.prepare(&verified).await.unwrap().keep();
+        let intent = verified.intent();
         stored(&intent)
     }
 

@@ -47,7 +47,7 @@ async fn a_wallets_signature_pays() {
         let checked = checked(&world, wallet, 42, length);
         assert_eq!(checked.signature_check(), SignatureCheck::NeedsChain);
         let verified = facilitator.verify(&checked).await.unwrap();
-        let intent = facilitator.prepare(&verified).await.unwrap().keep();
+        let intent = verified.intent();
         let settled = facilitator.settle(&intent).await.unwrap();
         assert_eq!(settled.payer.as_str(), wallet.to_checksum(None));
         let earned = U256::from(paid * PRICE);

@@ -4,7 +4,7 @@ use alloy_sol_types::SolEvent;
 use assay_chain::bindings::Token;
 use assay_chain::{
     Address, AuthorizationFate, B256, Chain, ChainError, MinedTransaction, Receipt,
-    SignedTransaction, TransactionOutcome, Transfer, U256, transfer_under,
+    TransactionOutcome, Transfer, U256, transfer_under,
 };
 use tracing::info;
 
@@ -18,8 +18,8 @@ pub(super) struct Examiner<'a> {
     pub(super) confirmations: u64,
     pub(super) terms: &'a PaymentTerms,
     pub(super) since_block: u64,
-    /// One's own transaction.
-    pub(super) own: Option<&'a SignedTransaction>,
+    /// The newest transaction of one's own that carries the authorisation out.
+    pub(super) own: Option<B256>,
 }
 
 /// The transfer that was authorised, in the chain's terms.
@@ -33,8 +33,16 @@ struct Expected {
 impl Examiner<'_> {
     /// Says what is known about the money. Sends nothing.
     pub(super) async fn examine(&self) -> Result<Settled, SettleError> {
+        self.examine_after(None).await
+    }
+
+    /// As [`examine`](Self::examine), after a transaction of one's own was mined and did nothing.
+    pub(super) async fn examine_after(
+        &self,
+        reverted: Option<&MinedTransaction>,
+    ) -> Result<Settled, SettleError> {
         let expected = self.expected()?;
-        self.look(expected).await.unwrap_or_else(|error| {
+        self.look(expected, reverted).await.unwrap_or_else(|error| {
             Err(self.pending(format!("the chain cannot be asked: {error}")))
         })
     }
@@ -45,41 +53,36 @@ impl Examiner<'_> {
         self.chain.authorization_state(token, transfer.from, nonce).await == Ok(true)
     }
 
-    /// Judges one's own transaction that was mined with success.
-    pub(super) fn own_transaction(&self, mined: &MinedTransaction) -> Result<Settled, SettleError> {
+    /// Says whether a mined transaction of one's own shows the transfer; `None` when it does not. One
+    /// that does nothing else may show it anywhere: not every token logs in the same order.
+    pub(super) fn settled_by(
+        &self,
+        mined: &MinedTransaction,
+        alone: bool,
+    ) -> Result<Option<Settled>, SettleError> {
         let expected = self.expected()?;
-        if pays(&mined.receipt, expected) || has_transfer(&mined.receipt, expected) {
-            return Ok(self.settled(mined));
-        }
-        Err(SettleError::Failed {
-            reason: ErrorReason::TransferEventMismatch,
-            detail: format!(
-                "transaction {} succeeded without {} logging the transfer",
-                mined.receipt.transaction, expected.token
-            ),
-            transaction: Some(mined.receipt.transaction),
-            open_until: None,
-        })
+        let shows = pays(&mined.receipt, expected) || alone && has_transfer(&mined.receipt, expected);
+        Ok(shows.then(|| self.settled(mined)))
     }
 
-    async fn look(&self, expected: Expected) -> Result<Result<Settled, SettleError>, ChainError> {
-        // Asked first: if the nonce is spent now and the transaction is in no block afterwards,
-        // another transaction has spent it.
-        let spent = match self.own {
-            Some(own) => self.chain.transaction_count(own.signer, false).await? > own.nonce,
-            None => false,
-        };
-        let mut reverted = None;
-        if let Some(own) = self.own {
-            match self.chain.look_at(own.hash, self.confirmations).await? {
-                TransactionOutcome::Mined(mined) => return Ok(self.own_transaction(&mined)),
-                TransactionOutcome::Reverted(mined) => reverted = Some(mined),
-                TransactionOutcome::Unknown { confirmations: 0, .. } => {}
-                TransactionOutcome::Unknown { confirmations, .. } => {
-                    return Ok(Err(self.shallow(own.hash, confirmations)));
-                }
-            }
+    /// What it means that a transaction with nothing but this call succeeded without the transfer.
+    pub(super) fn no_transfer(&self, mined: &MinedTransaction) -> SettleError {
+        let (transaction, asset) = (mined.receipt.transaction, &self.terms.asset);
+        SettleError::Failed {
+            reason: ErrorReason::TransferEventMismatch,
+            detail: format!(
+                "transaction {transaction} succeeded without {asset} logging the transfer"
+            ),
+            transaction: Some(transaction),
+            open_until: None,
         }
+    }
+
+    async fn look(
+        &self,
+        expected: Expected,
+        reverted: Option<&MinedTransaction>,
+    ) -> Result<Result<Settled, SettleError>, ChainError> {
         let Expected { token, transfer, nonce } = expected;
         let since = self.since_block;
         match self.chain.authorization_fate(token, transfer.from, nonce, since).await? {
@@ -88,7 +91,7 @@ impl Examiner<'_> {
             AuthorizationFate::Untraced => Ok(Err(self.pending(format!(
                 "the authorisation is used or cancelled, and no log since block {since} says how"
             )))),
-            AuthorizationFate::Unused => self.unused(expected, reverted, spent).await.map(Err),
+            AuthorizationFate::Unused => self.unused(expected, reverted).await.map(Err),
         }
     }
 
@@ -149,8 +152,7 @@ impl Examiner<'_> {
     async fn unused(
         &self,
         expected: Expected,
-        reverted: Option<MinedTransaction>,
-        spent: bool,
+        reverted: Option<&MinedTransaction>,
     ) -> Result<SettleError, ChainError> {
         let valid_before = self.terms.valid_before;
         if self.has_expired().await? {
@@ -176,13 +178,6 @@ impl Examiner<'_> {
             );
             let (transaction, open_until) = (Some(transaction), Some(valid_before));
             return Ok(SettleError::Failed { reason, detail, transaction, open_until });
-        }
-        if let Some(own) = self.own.filter(|_| spent) {
-            let detail = format!(
-                "account nonce {} of {} went to another transaction than {}",
-                own.nonce, own.signer, own.hash
-            );
-            return Ok(SettleError::Stale { detail });
         }
         Ok(self.pending(format!("the authorisation is unused and valid until {valid_before}")))
     }
@@ -241,7 +236,7 @@ impl Examiner<'_> {
     }
 
     fn pending(&self, detail: String) -> SettleError {
-        SettleError::Pending { transaction: self.own.map(|own| own.hash), detail }
+        SettleError::Pending { transaction: self.own, detail }
     }
 }
 

@@ -12,12 +12,11 @@ use url::Url;
 
 use super::examine::Examiner;
 use super::{
-    Facilitator, FacilitatorError, PreparedSettlement, RemoteIntent, SettleError, Settled,
-    SettlementIntent, VerifiedPayment,
+    Facilitator, FacilitatorError, SettleError, Settled, SettlementIntent, VerifiedPayment,
 };
 use crate::wire::shown;
 use crate::{
-    CheckedPayment, ErrorReason, PaymentTerms, SettleRequest, SettleResponse, SupportedResponse,
+    CheckedPayment, ErrorReason, PaymentTerms, SettleResponse, SupportedResponse,
     VerifyRequest, VerifyResponse, X402_VERSION,
 };
 
@@ -140,7 +139,7 @@ impl HttpFacilitator {
     }
 
     /// Posts to `/settle`; a settlement that is pending is asked for once more.
-    async fn post_settle(&self, intent: &RemoteIntent) -> Result<SettleResponse, Exchange> {
+    async fn post_settle(&self, intent: &SettlementIntent) -> Result<SettleResponse, Exchange> {
         let first: SettleResponse = self.post("settle", &*intent.request).await?;
         if first.success || first.error_reason != Some(ErrorReason::SettlementPending) {
             return Ok(first);
@@ -202,12 +201,9 @@ impl HttpFacilitator {
     }
 
     fn examiner<'a>(&self, chain: &'a Chain, intent: &'a SettlementIntent) -> Examiner<'a> {
-        let (since_block, own) = match intent {
-            SettlementIntent::Local(intent) => (intent.since_block, Some(&intent.transaction)),
-            SettlementIntent::Remote(intent) => (intent.since_block.unwrap_or(0), None),
-        };
         let confirmations = self.config.confirmations;
-        Examiner { chain, confirmations, terms: intent.terms(), since_block, own }
+        let since_block = intent.since_block.unwrap_or(0);
+        Examiner { chain, confirmations, terms: &intent.terms, since_block, own: None }
     }
 
     /// Weighs a facilitator's refusal: what the chain shows counts more.
@@ -221,7 +217,7 @@ impl HttpFacilitator {
         let message = shown(response.error_message.as_deref().unwrap_or_default());
         let detail = format!("the facilitator says {reason} {message}");
         let is_vague = !means_unsent(&reason);
-        let open_until = Some(intent.terms().valid_before);
+        let open_until = Some(intent.terms.valid_before);
         let failed =
             SettleError::Failed { reason, detail: detail.clone(), transaction, open_until };
         let Some(chain) = &self.chain else {
@@ -298,27 +294,8 @@ impl Facilitator for HttpFacilitator {
         Ok(VerifiedPayment::assertion(payment.clone(), since_block))
     }
 
-    async fn prepare(
-        &self,
-        payment: &VerifiedPayment,
-    ) -> Result<PreparedSettlement, FacilitatorError> {
-        let request = SettleRequest {
-            x402_version: X402_VERSION,
-            payment_payload: payment.payment().payload().clone(),
-            payment_requirements: payment.payment().offer().clone(),
-        };
-        let terms = payment.terms().clone();
-        let since_block = payment.since_block();
-        let intent = RemoteIntent { terms, since_block, request: Box::new(request) };
-        Ok(PreparedSettlement::new(SettlementIntent::Remote(intent)))
-    }
-
     async fn settle(&self, intent: &SettlementIntent) -> Result<Settled, SettleError> {
-        let remote = match intent {
-            SettlementIntent::Remote(remote) => remote,
-            SettlementIntent::Local(_) => return self.reconcile(intent).await,
-        };
-        let response = match self.post_settle(remote).await {
+        let response = match self.post_settle(intent).await {
             Ok(response) => response,
             Err(Exchange { may_have_acted: false, detail, .. }) => {
                 return Err(SettleError::Unreachable { detail });
@@ -334,14 +311,14 @@ impl Facilitator for HttpFacilitator {
         match (&self.chain, response.success) {
             (_, false) => self.refused(intent, &response, transaction).await,
             (Some(chain), true) => self.by_chain(chain, intent, transaction).await,
-            (None, true) => self.by_word(&remote.terms, &response, transaction),
+            (None, true) => self.by_word(&intent.terms, &response, transaction),
         }
     }
 
     async fn reconcile(&self, intent: &SettlementIntent) -> Result<Settled, SettleError> {
         let Some(chain) = &self.chain else {
             let detail = "there is no chain to ask: configure an RPC URL".to_owned();
-            return Err(SettleError::Pending { transaction: intent.transaction(), detail });
+            return Err(SettleError::Pending { transaction: None, detail });
         };
         self.examiner(chain, intent).examine().await
     }

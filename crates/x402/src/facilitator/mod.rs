@@ -9,23 +9,20 @@ mod settlement;
 
 use std::fmt;
 
-use assay_chain::{ChainError, SignerError};
+use assay_chain::{ChainError, OutgoingError, SignerError};
 use async_trait::async_trait;
 use thiserror::Error;
 
 pub use http::{HttpConfig, HttpFacilitator};
 pub use local::{LocalConfig, LocalFacilitator};
 pub use router::{RouterConfig, facilitator_router};
-pub use settlement::{
-    LocalIntent, PreparedSettlement, RemoteIntent, SettleError, Settled, SettledBlock,
-    SettlementIntent, VerifiedPayment,
-};
+pub use settlement::{SettleError, Settled, SettledBlock, SettlementIntent, VerifiedPayment};
 
 use crate::{CheckedPayment, ErrorReason, PaymentRefusal, SupportedResponse};
 
 /// Verifies and settles payments: from one's own key, or through a remote service.
 ///
-/// The order that loses no money: verify, work, [`prepare`](Self::prepare), store the intent,
+/// The order that loses no money: verify, work, store the [intent](VerifiedPayment::intent),
 /// [`settle`](Self::settle). An intent may be settled and reconciled any number of times: the
 /// authorisation's nonce lets the money move once.
 #[async_trait]
@@ -43,18 +40,6 @@ pub trait Facilitator: fmt::Debug + Send + Sync {
     /// [`FacilitatorError::Refused`] when it would not; otherwise when nobody could say.
     async fn verify(&self, payment: &CheckedPayment) -> Result<VerifiedPayment, FacilitatorError>;
 
-    /// Makes what has to be stored before the payment is settled. Sends nothing; dropping it takes
-    /// everything back.
-    ///
-    /// # Errors
-    /// [`FacilitatorError::Refused`] when the payment no longer holds. After
-    /// [`SettleError::Stale`] a refusal with [`ErrorReason::NonceAlreadyUsed`] means that somebody
-    /// used the authorisation meanwhile: reconcile the old intent.
-    async fn prepare(
-        &self,
-        payment: &VerifiedPayment,
-    ) -> Result<PreparedSettlement, FacilitatorError>;
-
     /// Settles a stored intent: sends it, waits for as many confirmations as configured, and looks
     /// in the token's log for the transfer. A transfer under the same authorisation that a third
     /// party sent counts: the money moved as the payer signed.
@@ -69,20 +54,16 @@ pub trait Facilitator: fmt::Debug + Send + Sync {
     /// [`SettleError`] says what is known about the money.
     async fn reconcile(&self, intent: &SettlementIntent) -> Result<Settled, SettleError>;
 
-    /// Takes up intents that were stored before a restart, so that new ones do not collide with
-    /// them. Call it before the first [`prepare`](Self::prepare).
+    /// Takes up what was sent before a restart.
     ///
     /// # Errors
     /// When the chain does not answer.
-    async fn resume(&self, _intents: &[SettlementIntent]) -> Result<(), FacilitatorError> {
+    async fn resume(&self) -> Result<(), FacilitatorError> {
         Ok(())
     }
-
-    /// Forgets a stored intent that was never settled, and never will be.
-    async fn abandon(&self, _intent: &SettlementIntent) {}
 }
 
-/// A payment that was not verified or prepared.
+/// A payment that was not verified.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 #[non_exhaustive]
 pub enum FacilitatorError {
@@ -147,6 +128,15 @@ impl From<ChainError> for FacilitatorError {
                 Self::refused(examine::revert_meaning(reason), error.to_string())
             }
             _ => Self::Unreachable { detail: error.to_string() },
+        }
+    }
+}
+
+impl From<OutgoingError> for FacilitatorError {
+    fn from(error: OutgoingError) -> Self {
+        match error {
+            OutgoingError::Signer(error) => error.into(),
+            error => Self::Operator { detail: error.to_string() },
         }
     }
 }

@@ -197,8 +197,7 @@ impl Service {
         checked: &CheckedPayment,
     ) -> Result<SettlementIntent, FacilitatorError> {
         checked.check_time(self.clock.now())?;
-        let verified = self.facilitator.verify(checked).await?;
-        Ok(self.facilitator.prepare(&verified).await?.keep())
+        Ok(self.facilitator.verify(checked).await?.intent())
     }
 
     async fn carry_out(
@@ -215,11 +214,8 @@ impl Service {
             }
             Err(error) => {
                 let response = error.response(checked.terms());
-                match error {
-                    SettleError::Failed { .. } => *progress = Progress::Done(response.clone()),
-                    // Nothing moved, and this transaction never will: begin anew when asked again.
-                    SettleError::Stale { .. } => *progress = Progress::New,
-                    _ => {}
+                if let SettleError::Failed { .. } = error {
+                    *progress = Progress::Done(response.clone());
                 }
                 response
             }

@@ -1,10 +1,13 @@
-use assay_chain::{B256, Block, PreparedTransaction, SignedTransaction};
-use assay_primitives::{Account, Amount, Network, Timestamp};
+use assay_chain::{B256, Block};
+use assay_primitives::{Account, Amount, Digest, Network, Timestamp};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::wire::shown;
-use crate::{CheckedPayment, ErrorReason, PaymentTerms, SettleRequest, SettleResponse};
+use crate::{
+    CheckedPayment, ErrorReason, PaymentTerms, SettleRequest, SettleResponse, SignatureCheck,
+    X402_VERSION,
+};
 
 /// A payment that the chain, or a remote facilitator, says would be carried out now.
 #[derive(Clone, Debug)]
@@ -16,45 +19,17 @@ pub struct VerifiedPayment {
 
 /// What has to be stored, in one database transaction with the receipt, before anything is sent.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum SettlementIntent {
-    /// A transaction signed by one's own key.
-    Local(LocalIntent),
-    /// A request to a remote facilitator.
-    Remote(RemoteIntent),
-}
-
-/// A settlement by a transaction of one's own.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct LocalIntent {
+pub struct SettlementIntent {
     /// What the payer authorised.
     pub terms: PaymentTerms,
-    /// A block at which the authorisation was unused: where a search for its use begins.
-    pub since_block: u64,
-    /// The signed transaction.
-    pub transaction: SignedTransaction,
-}
-
-/// A settlement by a remote facilitator.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RemoteIntent {
-    /// What the payer authorised.
-    pub terms: PaymentTerms,
-    /// A block at which the authorisation was unused, if there is a chain to ask.
+    /// A block at which the authorisation was unused, where a search for its use begins; `None`
+    /// where there was no chain to ask.
     pub since_block: Option<u64>,
-    /// The request.
+    /// Whether the signature is for a contract wallet to judge.
+    pub by_wallet: bool,
+    /// What a facilitator is asked.
     pub request: Box<SettleRequest>,
-}
-
-/// An intent that is not stored yet. Dropped, it takes its account nonce back.
-#[derive(Debug)]
-#[must_use = "a dropped settlement gives its account nonce back and must not be settled"]
-pub struct PreparedSettlement {
-    intent: SettlementIntent,
-    transaction: Option<PreparedTransaction>,
 }
 
 /// Money that moved: the token's log shows the transfer the payer authorised.
@@ -115,14 +90,6 @@ pub enum SettleError {
         /// What is known.
         detail: String,
     },
-    /// The payer has not been charged, and the stored transaction can never be mined, because
-    /// another transaction took its account nonce. Prepare the payment again, store that intent,
-    /// and settle it.
-    #[error("settlement stale: {detail}")]
-    Stale {
-        /// What happened.
-        detail: String,
-    },
     /// This call sent nothing: the chain or the facilitator was not reached, or would not take the
     /// transaction. Settle the same intent again later. Says nothing about earlier calls: what was
     /// [`Pending`](Self::Pending) still is.
@@ -166,62 +133,37 @@ impl VerifiedPayment {
         self.balance
     }
 
-    /// Returns a block at which the authorisation was unused.
+    /// Returns what is to be stored before the payment is settled.
     #[must_use]
-    pub const fn since_block(&self) -> Option<u64> {
-        self.since_block
+    pub fn intent(&self) -> SettlementIntent {
+        let request = SettleRequest {
+            x402_version: X402_VERSION,
+            payment_payload: self.payment.payload().clone(),
+            payment_requirements: self.payment.offer().clone(),
+        };
+        SettlementIntent {
+            terms: self.terms().clone(),
+            since_block: self.since_block,
+            by_wallet: self.payment.signature_check() == SignatureCheck::NeedsChain,
+            request: Box::new(request),
+        }
     }
 }
 
 impl SettlementIntent {
-    /// Returns what the payer authorised.
+    /// Returns what tells the authorisation from every other.
     #[must_use]
-    pub const fn terms(&self) -> &PaymentTerms {
-        match self {
-            Self::Local(intent) => &intent.terms,
-            Self::Remote(intent) => &intent.terms,
-        }
-    }
-
-    /// Returns the hash of one's own transaction; `None` before a remote facilitator names its.
-    #[must_use]
-    pub const fn transaction(&self) -> Option<B256> {
-        match self {
-            Self::Local(intent) => Some(intent.transaction.hash),
-            Self::Remote(_) => None,
-        }
-    }
-}
-
-impl PreparedSettlement {
-    /// Makes one that has nothing to take back.
-    pub const fn new(intent: SettlementIntent) -> Self {
-        Self { intent, transaction: None }
-    }
-
-    pub(super) fn of_transaction(
-        terms: PaymentTerms,
-        since_block: u64,
-        prepared: PreparedTransaction,
-    ) -> Self {
-        let transaction = prepared.transaction().clone();
-        let intent = SettlementIntent::Local(LocalIntent { terms, since_block, transaction });
-        Self { intent, transaction: Some(prepared) }
-    }
-
-    /// Returns the intent, to be stored.
-    #[must_use]
-    pub const fn intent(&self) -> &SettlementIntent {
-        &self.intent
-    }
-
-    /// Takes the intent for good, now that it is stored.
-    #[must_use]
-    pub fn keep(self) -> SettlementIntent {
-        if let Some(prepared) = self.transaction {
-            let _transaction = prepared.keep();
-        }
-        self.intent
+    pub fn id(&self) -> Digest {
+        let PaymentTerms { network, asset, payer, pay_to, amount, nonce, .. } = &self.terms;
+        let amount = amount.0.to_be_bytes();
+        Digest::of_parts(&[
+            network.as_str().as_bytes(),
+            asset.as_str().to_ascii_lowercase().as_bytes(),
+            payer.as_str().to_ascii_lowercase().as_bytes(),
+            pay_to.as_str().to_ascii_lowercase().as_bytes(),
+            &amount,
+            nonce.as_slice(),
+        ])
     }
 }
 
@@ -263,7 +205,7 @@ impl SettleError {
         match self {
             Self::Failed { reason, .. } => reason.clone(),
             Self::Pending { transaction: Some(_), .. } => ErrorReason::SettlementPending,
-            Self::Pending { .. } | Self::Stale { .. } | Self::Unreachable { .. } => {
+            Self::Pending { .. } | Self::Unreachable { .. } => {
                 ErrorReason::UnexpectedSettleError
             }
         }
@@ -275,7 +217,7 @@ impl SettleError {
     pub const fn status(&self) -> u16 {
         match self {
             Self::Failed { .. } => 402,
-            Self::Pending { .. } | Self::Stale { .. } | Self::Unreachable { .. } => 503,
+            Self::Pending { .. } | Self::Unreachable { .. } => 503,
         }
     }
 
@@ -284,7 +226,7 @@ impl SettleError {
     pub const fn transaction(&self) -> Option<B256> {
         match self {
             Self::Failed { transaction, .. } | Self::Pending { transaction, .. } => *transaction,
-            Self::Stale { .. } | Self::Unreachable { .. } => None,
+            Self::Unreachable { .. } => None,
         }
     }
 

@@ -2,23 +2,30 @@
 
 mod verify;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use assay_chain::{Address, BroadcastError, Chain, SettlementSigner, TransactionOutcome};
-use assay_primitives::failpoint;
+use assay_chain::{
+    Address, B256, Call, CallOutcome, Chain, ChainError, OutgoingConfig, OutgoingError,
+    OutgoingQueue, SettlementSigner, SignerError, TransactionJournal,
+};
 use async_trait::async_trait;
-use tracing::warn;
 
 use self::verify::transfer_call;
-use super::examine::Examiner;
+use super::examine::{Examiner, revert_meaning};
 use super::{
-    Facilitator, FacilitatorError, LocalIntent, PreparedSettlement, SettleError, Settled,
-    SettlementIntent, VerifiedPayment,
+    Facilitator, FacilitatorError, SettleError, Settled, SettlementIntent, VerifiedPayment,
 };
-use crate::{CheckedPayment, EXACT, SupportedKind, SupportedResponse, X402_VERSION};
+use crate::exact::address;
+use crate::{
+    CheckedPayment, EXACT, ExactPayload, SupportedKind, SupportedResponse, X402_VERSION,
+};
 
-/// How long to wait for a transaction before looking whether something holds it up.
+/// How often a call is tried that fails among others, or loses its account nonce.
+const ATTEMPTS: usize = 3;
+
+/// How long to wait for a transaction before looking whether a third party was faster.
 const SLICE: Duration = Duration::from_secs(3);
 
 /// How far before the latest block a later search for an authorisation's use begins: further than
@@ -39,6 +46,8 @@ pub struct LocalConfig {
     pub contract_wallets: bool,
     /// How many blocks have to hold a settlement, its own included. 1 by default.
     pub confirmations: u64,
+    /// The most payments that one transaction settles. 100 by default.
+    pub batch: usize,
     /// How long [`settle`](Facilitator::settle) waits before the outcome is pending. 60 seconds by
     /// default.
     pub timeout: Duration,
@@ -48,7 +57,7 @@ pub struct LocalConfig {
 #[derive(Clone, Debug)]
 pub struct LocalFacilitator {
     chain: Chain,
-    signer: SettlementSigner,
+    queue: OutgoingQueue,
     config: Arc<LocalConfig>,
 }
 
@@ -61,16 +70,32 @@ impl LocalConfig {
             pay_to: None,
             contract_wallets: true,
             confirmations: 1,
+            batch: OutgoingConfig::default().batch,
             timeout: Duration::from_secs(60),
         }
     }
 }
 
 impl LocalFacilitator {
-    /// Makes a facilitator that sends with this signer, to the signer's chain.
+    /// Makes a facilitator that sends with this signer, to the signer's chain, keeping its
+    /// transactions in a journal. It has to be called within an asynchronous runtime.
     #[must_use]
-    pub fn new(signer: SettlementSigner, config: LocalConfig) -> Self {
-        Self { chain: signer.chain().clone(), signer, config: Arc::new(config) }
+    pub fn new(
+        signer: SettlementSigner,
+        journal: Arc<dyn TransactionJournal>,
+        config: LocalConfig,
+    ) -> Self {
+        let (confirmations, batch) = (config.confirmations, config.batch);
+        let outgoing = OutgoingConfig { confirmations, batch, ..OutgoingConfig::default() };
+        let chain = signer.chain().clone();
+        let queue = OutgoingQueue::new(signer, journal, outgoing);
+        Self { chain, queue, config: Arc::new(config) }
+    }
+
+    /// Returns the queue of its transactions.
+    #[must_use]
+    pub const fn outgoing(&self) -> &OutgoingQueue {
+        &self.queue
     }
 
     /// Returns the chain.
@@ -82,128 +107,100 @@ impl LocalFacilitator {
     /// Returns the account that sends.
     #[must_use]
     pub fn signer(&self) -> Address {
-        self.signer.address()
+        self.queue.signer().address()
     }
 
     fn examiner<'a>(&'a self, intent: &'a SettlementIntent) -> Examiner<'a> {
-        let (since_block, own) = match intent {
-            SettlementIntent::Local(intent) => (intent.since_block, Some(&intent.transaction)),
-            SettlementIntent::Remote(intent) => (intent.since_block.unwrap_or(0), None),
-        };
         let (chain, confirmations) = (&self.chain, self.config.confirmations);
-        Examiner { chain, confirmations, terms: intent.terms(), since_block, own }
+        let since_block = intent.since_block.unwrap_or(0);
+        let own = self.queue.transaction_of(B256::from(intent.id().0));
+        Examiner { chain, confirmations, terms: &intent.terms, since_block, own }
     }
 
-    /// Sends a transaction and finds out what became of it.
-    async fn send(
-        &self,
-        intent: &LocalIntent,
-        examiner: &Examiner<'_>,
-    ) -> Result<Settled, SettleError> {
+    /// Makes the call that carries an intent out.
+    fn call(&self, intent: &SettlementIntent) -> Result<Call, SettleError> {
         let (expected, got) = (self.chain.network(), &intent.terms.network);
         if expected != got {
             let detail = format!("network of the intent: expected {expected}, got {got}");
             return Err(SettleError::Unreachable { detail });
         }
-        self.fill_gaps(intent).await;
-        failpoint!("x402.broadcast.before");
-        let broadcast = self.chain.broadcast(&intent.transaction).await;
-        failpoint!("x402.broadcast.after");
-        match broadcast {
-            Ok(_) | Err(BroadcastError::NoAnswer(_)) => self.follow(intent, examiner).await,
-            Err(BroadcastError::NonceTooLow { .. } | BroadcastError::NonceTaken { .. }) => {
-                if let Err(error) = self.signer.resync().await {
-                    warn!(%error, "The account's nonces could not be asked for.");
-                }
-                examiner.examine().await
-            }
-            Err(error) => match examiner.examine().await {
-                Err(SettleError::Pending { .. }) => {
-                    Err(SettleError::Unreachable { detail: error.to_string() })
-                }
-                outcome => outcome,
-            },
-        }
+        let stored = |detail: String| SettleError::Pending { transaction: None, detail };
+        let exact = ExactPayload::from_json(&intent.request.payment_payload.payload)
+            .map_err(|error| stored(format!("the stored payment: {error}")))?;
+        let asset = &intent.terms.asset;
+        let to = address(asset.as_str())
+            .ok_or_else(|| stored(format!("the stored intent's asset is no address: {asset}")))?;
+        let (id, alone) = (B256::from(intent.id().0), intent.by_wallet);
+        Ok(Call { id, to, data: transfer_call(&exact, intent.by_wallet), alone })
     }
 
-    /// Waits for a sent transaction, and looks after it.
-    async fn follow(
+    /// Has a call carried out, and looks meanwhile whether a third party was faster.
+    async fn carry_out(
         &self,
-        intent: &LocalIntent,
-        examiner: &Examiner<'_>,
-    ) -> Result<Settled, SettleError> {
-        let (hash, confirmations) = (intent.transaction.hash, self.config.confirmations);
-        let mut left = self.config.timeout;
-        while !left.is_zero() {
-            let slice = left.min(SLICE);
-            left = left.saturating_sub(slice);
-            match self.chain.wait(hash, confirmations, slice).await {
-                TransactionOutcome::Mined(mined) => return examiner.own_transaction(&mined),
-                TransactionOutcome::Reverted(_) => return examiner.examine().await,
-                TransactionOutcome::Unknown { confirmations: 0, .. } => {
-                    if let Some(outcome) = self.help_along(intent, examiner).await {
-                        return outcome;
-                    }
-                }
-                TransactionOutcome::Unknown { .. } => {}
-            }
-        }
-        examiner.examine().await
-    }
-
-    /// Does what may keep a transaction from being mined: sends it again, fills gaps before it, and
-    /// looks whether a third party was faster.
-    async fn help_along(
-        &self,
-        intent: &LocalIntent,
-        examiner: &Examiner<'_>,
-    ) -> Option<Result<Settled, SettleError>> {
-        self.fill_gaps(intent).await;
-        let again = self.chain.broadcast(&intent.transaction).await;
-        let is_refused = matches!(
-            again,
-            Err(BroadcastError::NonceTooLow { .. } | BroadcastError::Rejected { .. })
-        );
-        if !is_refused && !examiner.is_used().await {
-            return None;
-        }
-        match examiner.examine().await {
-            Err(SettleError::Pending { .. }) => None,
-            outcome => Some(outcome),
-        }
-    }
-
-    /// Gives back the nonce of a transaction that is not needed any more and was never sent: kept,
-    /// it would hold up all later ones.
-    async fn release_nonce(
-        &self,
+        call: Call,
         intent: &SettlementIntent,
-        outcome: &Result<Settled, SettleError>,
-    ) {
-        let SettlementIntent::Local(LocalIntent { transaction, .. }) = intent else { return };
-        let settled_by = match outcome {
-            Ok(settled) => Some(settled.transaction),
-            Err(SettleError::Failed { transaction, .. }) => *transaction,
-            Err(_) => return,
-        };
-        if settled_by == Some(transaction.hash) {
-            return;
-        }
-        let (count, known) = tokio::join!(
-            self.chain.transaction_count(transaction.signer, false),
-            self.chain.knows(transaction.hash)
-        );
-        if let (Ok(count), Ok(false)) = (count, known)
-            && count <= transaction.nonce
-        {
-            self.signer.give_up(transaction);
+    ) -> Result<Result<CallOutcome, OutgoingError>, Result<Settled, SettleError>> {
+        let mut carried = pin!(self.queue.carry_out(call));
+        let mut left = self.config.timeout;
+        loop {
+            let slice = left.min(SLICE);
+            if let Ok(outcome) = tokio::time::timeout(slice, carried.as_mut()).await {
+                return Ok(outcome);
+            }
+            left = left.saturating_sub(slice);
+            let examiner = self.examiner(intent);
+            if left.is_zero() {
+                return Err(examiner.examine().await);
+            }
+            if examiner.is_used().await {
+                match examiner.examine().await {
+                    Err(SettleError::Pending { .. }) => {}
+                    outcome => return Err(outcome),
+                }
+            }
         }
     }
 
-    async fn fill_gaps(&self, intent: &LocalIntent) {
-        if let Err(error) = self.signer.fill_gaps_below(intent.transaction.nonce).await {
-            warn!(%error, "Gaps in the account's nonces stay open.");
+    /// Says what an outcome means; `None` when the call did nothing and is worth another try.
+    async fn judge(
+        &self,
+        outcome: Result<CallOutcome, OutgoingError>,
+        intent: &SettlementIntent,
+    ) -> Option<Result<Settled, SettleError>> {
+        let examiner = self.examiner(intent);
+        match outcome {
+            Ok(CallOutcome::Mined { mined, alone }) => match examiner.settled_by(&mined, alone) {
+                Ok(Some(settled)) => Some(Ok(settled)),
+                Ok(None) if alone => Some(Err(examiner.no_transfer(&mined))),
+                // In a batch each call has an end of its own.
+                Ok(None) => known(examiner.examine().await),
+                Err(error) => Some(Err(error)),
+            },
+            Ok(CallOutcome::Reverted(mined)) => {
+                Some(examiner.examine_after(Some(&mined)).await)
+            }
+            Ok(CallOutcome::Superseded) => known(examiner.examine().await),
+            Err(OutgoingError::Signer(SignerError::Chain(ChainError::Reverted {
+                reason, ..
+            }))) => Some(match examiner.examine().await {
+                Err(SettleError::Pending { .. }) => Err(SettleError::Failed {
+                    reason: revert_meaning(&reason),
+                    detail: format!("would revert: {reason}"),
+                    transaction: None,
+                    open_until: Some(intent.terms.valid_before),
+                }),
+                outcome => outcome,
+            }),
+            Err(error) => Some(Err(SettleError::Unreachable { detail: error.to_string() })),
         }
+    }
+}
+
+/// Leaves out that the authorisation is still unused.
+fn known(outcome: Result<Settled, SettleError>) -> Option<Result<Settled, SettleError>> {
+    match outcome {
+        Err(SettleError::Pending { .. }) => None,
+        outcome => Some(outcome),
     }
 }
 
@@ -226,44 +223,27 @@ impl Facilitator for LocalFacilitator {
         Ok(VerifiedPayment::assertion(payment.clone(), Some(since_block)).with_balance(balance))
     }
 
-    async fn prepare(
-        &self,
-        payment: &VerifiedPayment,
-    ) -> Result<PreparedSettlement, FacilitatorError> {
-        self.check_allowed(payment.payment())?;
-        let call = transfer_call(payment.payment());
-        let prepared = self.signer.prepare(payment.payment().token(), call).await?;
-        let since_block = payment.since_block().unwrap_or(0);
-        Ok(PreparedSettlement::of_transaction(payment.terms().clone(), since_block, prepared))
-    }
-
     async fn settle(&self, intent: &SettlementIntent) -> Result<Settled, SettleError> {
-        let examiner = self.examiner(intent);
-        let outcome = match intent {
-            SettlementIntent::Local(local) => self.send(local, &examiner).await,
-            SettlementIntent::Remote(_) => examiner.examine().await,
-        };
-        self.release_nonce(intent, &outcome).await;
-        outcome
+        let mut call = self.call(intent)?;
+        for _ in 0..ATTEMPTS {
+            let outcome = match self.carry_out(call.clone(), intent).await {
+                Ok(outcome) => outcome,
+                Err(known) => return known,
+            };
+            if let Some(known) = self.judge(outcome, intent).await {
+                return known;
+            }
+            // What failed among others, perhaps for want of gas, goes by itself.
+            call.alone = true;
+        }
+        self.examiner(intent).examine().await
     }
 
     async fn reconcile(&self, intent: &SettlementIntent) -> Result<Settled, SettleError> {
-        let outcome = self.examiner(intent).examine().await;
-        self.release_nonce(intent, &outcome).await;
-        outcome
+        self.examiner(intent).examine().await
     }
 
-    async fn resume(&self, intents: &[SettlementIntent]) -> Result<(), FacilitatorError> {
-        let transactions = intents.iter().filter_map(|intent| match intent {
-            SettlementIntent::Local(intent) => Some(&intent.transaction),
-            SettlementIntent::Remote(_) => None,
-        });
-        Ok(self.signer.adopt(transactions).await?)
-    }
-
-    async fn abandon(&self, intent: &SettlementIntent) {
-        if let SettlementIntent::Local(intent) = intent {
-            self.signer.give_up(&intent.transaction);
-        }
+    async fn resume(&self) -> Result<(), FacilitatorError> {
+        Ok(self.queue.resume().await?)
     }
 }

@@ -7,7 +7,7 @@ use super::{LocalFacilitator, SEARCH_MARGIN};
 use crate::facilitator::FacilitatorError;
 use crate::facilitator::examine::revert_meaning;
 use crate::wire::shown;
-use crate::{CheckedPayment, ErrorReason, SignatureCheck};
+use crate::{CheckedPayment, ErrorReason, ExactPayload, SignatureCheck};
 
 impl LocalFacilitator {
     /// What is refused without asking the chain.
@@ -46,7 +46,8 @@ impl LocalFacilitator {
     ) -> Result<(u64, Amount), FacilitatorError> {
         let (token, authorization) = (payment.token(), payment.authorization());
         let (payer, nonce) = (authorization.from, authorization.nonce);
-        let data = transfer_call(payment);
+        let by_wallet = payment.signature_check() == SignatureCheck::NeedsChain;
+        let data = transfer_call(payment.exact(), by_wallet);
         let (latest, is_contract, balance, used, wallet, simulated) = tokio::join!(
             self.chain.latest_block(),
             self.chain.is_contract(token),
@@ -143,13 +144,12 @@ impl LocalFacilitator {
 
 /// The call that carries a payment out: with `v, r, s` for a key's signature, with `bytes` for what
 /// a contract wallet takes.
-pub(super) fn transfer_call(payment: &CheckedPayment) -> Bytes {
-    let authorization = *payment.authorization();
+pub(super) fn transfer_call(exact: &ExactPayload, by_wallet: bool) -> Bytes {
+    let authorization = exact.authorization;
     let (from, to, value) = (authorization.from, authorization.to, authorization.value);
     let (valid_after, valid_before) = (authorization.valid_after, authorization.valid_before);
-    let (nonce, signature) = (authorization.nonce, &payment.exact().signature);
-    let by_key = payment.signature_check() == SignatureCheck::Recovered;
-    if let Some((v, r, s)) = v_r_s(signature).filter(|_| by_key) {
+    let (nonce, signature) = (authorization.nonce, &exact.signature);
+    if let Some((v, r, s)) = v_r_s(signature).filter(|_| !by_wallet) {
         let call = Token::transferWithAuthorization_0Call {
             from,
             to,

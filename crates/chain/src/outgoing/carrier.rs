@@ -1,0 +1,207 @@
+//! From a stored transaction to one that is mined as deep as asked, whatever gets in its way.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use assay_primitives::failpoint;
+use tracing::{debug, info, warn};
+
+use super::{CallOutcome, OutgoingTransaction, Shared};
+use crate::{
+    Broadcast, BroadcastError, Bytes, ChainError, SignedTransaction, SignerError,
+    TransactionOutcome,
+};
+
+/// The first and the longest pause between two looks at a transaction.
+const FIRST_POLL: Duration = Duration::from_millis(25);
+const LONGEST_POLL: Duration = Duration::from_secs(1);
+
+/// How long a transaction is waited for before something is done about it, and at first where it was
+/// not taken.
+const SLICE: Duration = Duration::from_secs(3);
+const FIRST_SLICE: Duration = Duration::from_millis(100);
+
+/// The gas of a transfer of nothing to oneself.
+const FILLER_GAS: u64 = 30_000;
+
+/// A nonce under way, in all its versions.
+pub(super) struct Carrier {
+    shared: Arc<Shared>,
+    versions: Vec<OutgoingTransaction>,
+    /// The latest block when the newest version was first found missing.
+    missing_since: Option<u64>,
+    /// Whether the nonce was found spent, and no version mined, the last time.
+    was_spent: bool,
+    refusal: Option<String>,
+    slice: Duration,
+}
+
+/// What one look at all versions showed.
+enum Seen {
+    Done(CallOutcome),
+    /// In a block, and not deep enough.
+    Shallow,
+    Missing,
+}
+
+impl Carrier {
+    pub(super) fn new(shared: Arc<Shared>, versions: Vec<OutgoingTransaction>) -> Self {
+        Self { shared, versions, missing_since: None, was_spent: false, refusal: None, slice: SLICE }
+    }
+
+    /// Carries the nonce on until it is spent.
+    pub(super) async fn run(mut self) -> (Vec<OutgoingTransaction>, CallOutcome) {
+        let outcome = self.carry().await;
+        (self.versions, outcome)
+    }
+
+    async fn carry(&mut self) -> CallOutcome {
+        loop {
+            self.broadcast().await;
+            let missing = match self.watch().await {
+                Seen::Done(outcome) => return outcome,
+                Seen::Shallow => continue,
+                Seen::Missing => self.missing().await,
+            };
+            match missing {
+                Ok(true) => return CallOutcome::Superseded,
+                Ok(false) => {}
+                Err(error) => debug!(%error, "A transaction that is missing was not helped along."),
+            }
+        }
+    }
+
+    /// Sends the newest version. Sending it again is harmless.
+    async fn broadcast(&mut self) {
+        let Some(newest) = self.versions.last() else { return };
+        let SignedTransaction { hash, nonce, .. } = newest.transaction;
+        failpoint!("chain.broadcast.before");
+        let sent = self.shared.signer.chain().broadcast(&newest.transaction).await;
+        failpoint!("chain.broadcast.after");
+        let refusal = match sent {
+            Ok(Broadcast::Accepted | Broadcast::AlreadyKnown) => None,
+            // Mined already, or another version waits: looking at them says which.
+            Err(BroadcastError::NonceTooLow { .. } | BroadcastError::NonceTaken { .. }) => None,
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(refusal) = refusal.as_deref().filter(|_| self.refusal != refusal) {
+            warn!(%hash, nonce, refusal, "A transaction was not taken; it is sent again.");
+        }
+        self.slice = match (&refusal, &self.refusal) {
+            (None, _) => SLICE,
+            (Some(_), None) => FIRST_SLICE,
+            (Some(_), Some(_)) => (self.slice * 2).min(SLICE),
+        };
+        self.refusal = refusal;
+    }
+
+    async fn watch(&self) -> Seen {
+        let (mut pause, mut left) = (FIRST_POLL, self.slice);
+        loop {
+            let seen = match self.look().await {
+                Ok(Seen::Done(outcome)) => return Seen::Done(outcome),
+                Ok(seen) => seen,
+                Err(_) => Seen::Shallow,
+            };
+            if left.is_zero() {
+                return seen;
+            }
+            let wait = pause.min(left);
+            tokio::time::sleep(wait).await;
+            left = left.saturating_sub(wait);
+            pause = (pause * 3 / 2).min(LONGEST_POLL);
+        }
+    }
+
+    async fn look(&self) -> Result<Seen, ChainError> {
+        let mut seen = Seen::Missing;
+        for version in self.versions.iter().rev() {
+            let (chain, confirmations) =
+                (self.shared.signer.chain(), self.shared.config.confirmations);
+            match chain.look_at(version.transaction.hash, confirmations).await? {
+                TransactionOutcome::Mined(mined) => {
+                    let (mined, alone) = (Arc::new(mined), version.calls.len() == 1);
+                    return Ok(Seen::Done(CallOutcome::Mined { mined, alone }));
+                }
+                TransactionOutcome::Reverted(mined) => {
+                    return Ok(Seen::Done(CallOutcome::Reverted(Arc::new(mined))));
+                }
+                TransactionOutcome::Unknown { confirmations: 0, .. } => {}
+                TransactionOutcome::Unknown { .. } => seen = Seen::Shallow,
+            }
+        }
+        Ok(seen)
+    }
+
+    /// Does what may keep the transaction from being mined. Returns whether its nonce went to
+    /// another.
+    async fn missing(&mut self) -> Result<bool, SignerError> {
+        let Some(newest) = self.versions.last() else { return Ok(true) };
+        let SignedTransaction { signer, nonce, .. } = newest.transaction;
+        let chain = self.shared.signer.chain();
+        let spent = chain.transaction_count(signer, false).await?;
+        if spent > nonce {
+            // Twice: between the two questions it may have been mined, or another node answered.
+            let before = std::mem::replace(&mut self.was_spent, true);
+            return Ok(before && matches!(self.look().await?, Seen::Missing));
+        }
+        self.was_spent = false;
+        self.fill_gap(spent).await?;
+        let latest = chain.latest_block().await?.number;
+        let since = *self.missing_since.get_or_insert(latest);
+        if latest >= since.saturating_add(self.shared.config.stuck_blocks) {
+            self.replace().await?;
+            self.missing_since = Some(latest);
+        }
+        Ok(false)
+    }
+
+    /// Sends what the chain lacks below the lowest nonce under way: a transaction that counted as
+    /// mined and was dropped by a reorganisation, or, for a nonce that nobody knows, a transfer of
+    /// nothing.
+    async fn fill_gap(&self, spent: u64) -> Result<(), SignerError> {
+        let lowest = self.shared.view().lowest;
+        let own = self.versions.last().map(|newest| newest.transaction.nonce);
+        if lowest != own {
+            return Ok(());
+        }
+        let (signer, address) = (&self.shared.signer, self.shared.address());
+        for nonce in spent..own.unwrap_or(spent) {
+            let known = self.shared.journal.versions(address, nonce).await.unwrap_or_default();
+            let transaction = match known.into_iter().next_back() {
+                Some(known) => known.transaction,
+                None => {
+                    let fees = signer.fees().await?;
+                    let filler = signer.sign(nonce, address, Bytes::new(), FILLER_GAS, fees)?;
+                    let filler = OutgoingTransaction { transaction: filler, calls: Vec::new() };
+                    if self.shared.journal.append(&filler).await.is_err() {
+                        return Ok(());
+                    }
+                    filler.transaction
+                }
+            };
+            info!(nonce, hash = %transaction.hash, "A gap in the account's nonces is filled.");
+            let _ = signer.chain().broadcast(&transaction).await;
+        }
+        Ok(())
+    }
+
+    /// Adds a version with higher fees, as far as the operator's cap allows.
+    async fn replace(&mut self) -> Result<(), SignerError> {
+        let Some(newest) = self.versions.last() else { return Ok(()) };
+        let transaction = self.shared.signer.replacement(&newest.transaction).await?;
+        let (nonce, hash) = (transaction.nonce, transaction.hash);
+        let version = OutgoingTransaction { transaction, calls: newest.calls.clone() };
+        failpoint!("chain.replace.before");
+        if let Err(error) = self.shared.journal.append(&version).await {
+            warn!(%error, nonce, "A stuck transaction could not be replaced.");
+            return Ok(());
+        }
+        failpoint!("chain.replace.after");
+        info!(nonce, %hash, "A stuck transaction is replaced by one with higher fees.");
+        self.shared.show(&version);
+        self.shared.view().status.replaced += 1;
+        self.versions.push(version);
+        Ok(())
+    }
+}
