@@ -88,7 +88,12 @@ impl SettlementSigner {
     /// # Errors
     /// When it would revert ([`ChainError::Reverted`]), needs more than the limits allow, or the node
     /// does not answer.
-    pub async fn gas_of(&self, to: Address, data: &Bytes, is_odd: bool) -> Result<u64, SignerError> {
+    pub async fn gas_of(
+        &self,
+        to: Address,
+        data: &Bytes,
+        is_odd: bool,
+    ) -> Result<u64, SignerError> {
         if is_odd {
             return self.estimate_gas(to, data).await;
         }

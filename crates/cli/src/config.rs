@@ -113,6 +113,11 @@ pub(crate) struct Chain {
     #[config(env = "ASSAY_CONFIRMATIONS", default = 1)]
     pub(crate) confirmations: u64,
 
+    /// For how many blocks a settlement is looked after that a reorganisation may take back: it is
+    /// recorded, and settled again. 0 for not at all.
+    #[config(env = "ASSAY_REORG_DEPTH", default = 64)]
+    pub(crate) reorg_depth: u64,
+
     /// Where the development chain listens, when one is started.
     #[config(env = "ASSAY_DEVCHAIN_LISTEN", default = "127.0.0.1:8545")]
     pub(crate) devchain_listen: SocketAddr,
@@ -217,6 +222,7 @@ impl Config {
         within("parallel", self.parallel as u64, 0..=MAX_PARALLEL)?;
         within("http.body_limit", self.http.body_limit as u64, 1..=MAX_BODY)?;
         within("chain.confirmations", self.chain.confirmations, 1..=MAX_CONFIRMATIONS)?;
+        within("chain.reorg_depth", self.chain.reorg_depth, 0..=MAX_CONFIRMATIONS)?;
         within("payment.max_timeout_seconds", self.payment.max_timeout_seconds, TIMEOUTS)?;
         let network = self.network()?;
         for (setting, url) in [

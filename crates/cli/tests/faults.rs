@@ -4,8 +4,13 @@
 use std::collections::BTreeSet;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
+use std::sync::mpsc;
+use std::thread::{JoinHandle, spawn};
+use std::time::Duration;
 
-use crate::support::{Devchain, Gateway, Place, Running, SELLER};
+use serde_json::json;
+
+use crate::support::{Devchain, Gateway, Place, Running, SELLER, rpc};
 
 /// What an inference costs, in atomic units.
 const PRICE: u128 = 1_000;
@@ -17,14 +22,20 @@ struct Case {
     /// The failpoints, one for each start of the gateway before the last.
     failpoints: &'static [&'static str],
     settled: u128,
+    /// Whether blocks go by without the settlement.
+    is_stuck: bool,
 }
 
 const fn case(failpoints: &'static [&'static str], settled: u128) -> Case {
-    Case { failpoints, settled }
+    Case { failpoints, settled, is_stuck: false }
+}
+
+const fn stuck(failpoints: &'static [&'static str], settled: u128) -> Case {
+    Case { failpoints, settled, is_stuck: true }
 }
 
 /// Until the commit nothing is charged; from then on the settlement is carried to its end.
-const CASES: [Case; 11] = [
+const CASES: [Case; 17] = [
     case(&["service.reserve.before"], 0),
     case(&["service.reserve.after"], 0),
     case(&["service.reserve.after", "service.release.before"], 0),
@@ -32,8 +43,14 @@ const CASES: [Case; 11] = [
     case(&["service.certify.after"], 0),
     case(&["service.commit.before"], 0),
     case(&["service.commit.after"], 1),
-    case(&["x402.broadcast.before"], 1),
-    case(&["x402.broadcast.after"], 1),
+    case(&["chain.append.before"], 1),
+    case(&["chain.append.after"], 1),
+    case(&["chain.broadcast.before"], 1),
+    case(&["chain.broadcast.after"], 1),
+    stuck(&["chain.replace.before"], 1),
+    stuck(&["chain.replace.after"], 1),
+    case(&["chain.close.before"], 1),
+    case(&["chain.close.after"], 1),
     case(&["service.record.before"], 1),
     case(&["service.record.after"], 1),
 ];
@@ -75,6 +92,36 @@ fn a_process_that_ends_anywhere_charges_once_or_not_at_all() {
     }
 }
 
+/// Blocks that hold no transaction, until this is dropped.
+struct BlocksWithout {
+    stop: mpsc::Sender<()>,
+    blocks: Option<JoinHandle<()>>,
+}
+
+impl BlocksWithout {
+    fn start(url: &str, are_made: bool) -> Self {
+        let (stop, stopped) = mpsc::channel();
+        let url = url.to_owned();
+        let blocks = are_made.then(|| {
+            spawn(move || {
+                while stopped.recv_timeout(Duration::from_millis(200)).is_err() {
+                    rpc(&url, "dev_mine", &json!([]));
+                }
+            })
+        });
+        Self { stop, blocks }
+    }
+}
+
+impl Drop for BlocksWithout {
+    fn drop(&mut self) {
+        let _ = self.stop.send(());
+        if let Some(blocks) = self.blocks.take() {
+            blocks.join().unwrap();
+        }
+    }
+}
+
 /// Runs a case, and returns what the buyer was charged.
 fn run(case: &Case) -> u128 {
     let place = Place::new();
@@ -92,12 +139,20 @@ fn run(case: &Case) -> u128 {
             continue;
         }
         let shop = Gateway::start(&place, &armed);
+        if case.is_stuck {
+            rpc(&chain.url, "dev_pause", &json!([]));
+        }
         let order = place.order(&shop.url, &[]);
+        let blocks = BlocksWithout::start(&chain.url, case.is_stuck);
         let ran = shop.process.finish();
+        drop(blocks);
         assert_eq!(ran.status.signal(), Some(ABORTED), "{name}: {ran:#?}");
         order.stop("INT");
     }
 
+    if case.is_stuck {
+        rpc(&chain.url, "dev_resume", &json!([]));
+    }
     let shop = Gateway::start(&place, &[rpc_url]);
     shop.wait_for_ends();
     let after = [chain.balance(&buyer), chain.balance(SELLER)];

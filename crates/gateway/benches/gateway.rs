@@ -23,9 +23,8 @@ use assay_engine::{Engine as _, Tract};
 use assay_primitives::{Clock as _, SystemRandomness};
 use assay_store::Durability;
 use assay_x402::{
-    CheckedPayment, ChosenOffer, Facilitator, FacilitatorError, PreparedSettlement, RemoteIntent,
-    SettleError, SettleRequest, Settled, SettledBlock, SettlementIntent, SignatureCheck,
-    SupportedResponse, VerifiedPayment, X402_VERSION, pay,
+    CheckedPayment, ChosenOffer, Facilitator, FacilitatorError, SettleError, Settled, SettledBlock,
+    SettlementIntent, SignatureCheck, SupportedResponse, VerifiedPayment, pay,
 };
 use async_trait::async_trait;
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -39,7 +38,7 @@ use crate::harness::{Buyer, DIGITS, Setup, Shop, World, digit, now, packages, se
 struct Instant;
 
 fn settled(intent: &SettlementIntent) -> Settled {
-    let terms = intent.terms();
+    let terms = &intent.terms;
     let hash = B256::repeat_byte(7);
     Settled {
         network: terms.network.clone(),
@@ -61,20 +60,6 @@ impl Facilitator for Instant {
     async fn verify(&self, payment: &CheckedPayment) -> Result<VerifiedPayment, FacilitatorError> {
         assert_eq!(payment.signature_check(), SignatureCheck::Recovered);
         Ok(VerifiedPayment::assertion(payment.clone(), Some(0)))
-    }
-
-    async fn prepare(
-        &self,
-        payment: &VerifiedPayment,
-    ) -> Result<PreparedSettlement, FacilitatorError> {
-        let request = SettleRequest {
-            x402_version: X402_VERSION,
-            payment_payload: payment.payment().payload().clone(),
-            payment_requirements: payment.payment().offer().clone(),
-        };
-        let (terms, since_block) = (payment.terms().clone(), payment.since_block());
-        let intent = RemoteIntent { terms, since_block, request: Box::new(request) };
-        Ok(PreparedSettlement::new(SettlementIntent::Remote(intent)))
     }
 
     async fn settle(&self, intent: &SettlementIntent) -> Result<Settled, SettleError> {

@@ -10,6 +10,9 @@ use crate::{Gateway, HttpServer, ServeError, router};
 const SHORTEST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(16);
 
+/// How often it is looked whether the blocks of the latest settlements are still in the chain.
+const REORG_PAUSE: Duration = Duration::from_secs(6);
+
 /// A gateway that listens.
 #[derive(Debug)]
 pub struct RunningServer {
@@ -24,6 +27,7 @@ pub struct RunningServer {
 pub async fn serve(gateway: Gateway, address: SocketAddr) -> Result<RunningServer, ServeError> {
     let http = listen(router(gateway.clone()), address, gateway.config.body_timeout).await?;
     http.until_stopped(settle(gateway.clone()));
+    http.until_stopped(watch(gateway.clone()));
     Ok(RunningServer { gateway, http })
 }
 
@@ -70,5 +74,15 @@ async fn settle(gateway: Gateway) {
             Err(error) => warn!(%error, "Open settlements could not be carried on."),
         }
         tokio::time::sleep(pause).await;
+    }
+}
+
+/// Looks after settlements that a reorganisation may have taken back.
+async fn watch(gateway: Gateway) {
+    loop {
+        tokio::time::sleep(REORG_PAUSE).await;
+        if let Err(error) = gateway.service.watch_reorganisations().await {
+            warn!(%error, "The blocks of the latest settlements could not be looked at.");
+        }
     }
 }

@@ -26,8 +26,9 @@ async fn the_chain_does_not_answer_when_a_payment_is_checked() {
 async fn the_chain_dies_while_the_model_runs() {
     let market = Market::open().await;
     let payment = market.buyer.payment(DIGITS, TOY).await.header;
-    market.world.break_line("eth_estimateGas", Fault::Die);
+    market.shop.toy.act(market.world.cutter());
     let answer = market.buyer.buy(DIGITS, &digit(0), &payment).await;
+    market.shop.toy.set(Mood::Good);
     answer.is(502, "chain_unreachable");
     assert_eq!(market.shop.count(TransactionState::Released).await, 1);
     market.world.mend_line();

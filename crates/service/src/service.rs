@@ -44,6 +44,9 @@ pub struct Settings {
     /// For how many seconds a payer is asked to sign: more than twice the longest inference and
     /// settlement, as a payment is taken while half of them are left.
     pub max_timeout_seconds: u64,
+    /// For how many blocks a settlement is looked after that a reorganisation may take back; 0 for
+    /// not at all.
+    pub reorg_depth: u64,
 }
 
 /// Sells inferences.

@@ -12,7 +12,7 @@ pub trait TransactionStore: Debug + Send + Sync {
     ///
     /// # Errors
     /// When the store fails.
-    async fn reserve(&self, reservation: &Reservation) -> Result<ReserveOutcome, StoreError>;
+    async fn reserve(&self, reservation: Reservation) -> Result<ReserveOutcome, StoreError>;
 
     /// Returns which transaction has a payment, if any has: the one that reserved it and did not
     /// release it.
@@ -32,27 +32,22 @@ pub trait TransactionStore: Debug + Send + Sync {
     ///
     /// # Errors
     /// When the transaction is not in the state `reserved`, or the store fails.
-    async fn commit(&self, id: TransactionId, commitment: &Commitment) -> Result<(), StoreError>;
-
-    /// Replaces the settlement intent of a committed transaction by a newer one.
-    ///
-    /// # Errors
-    /// When the transaction is not in the state `committed`, or the store fails.
-    async fn replace_intent(&self, id: TransactionId, intent: &[u8]) -> Result<(), StoreError>;
+    async fn commit(&self, id: TransactionId, commitment: Commitment) -> Result<(), StoreError>;
 
     /// Stores that the payer was told of a failed settlement, while somebody else could still carry
     /// out the authorisation: from now on it is only watched.
     ///
     /// # Errors
-    /// When the transaction is not in the state `committed`, or the store fails.
-    async fn fail(&self, id: TransactionId, response: &[u8]) -> Result<(), StoreError>;
+    /// When the transaction is in neither of the states `committed` and `reorged`, or the store
+    /// fails.
+    async fn fail(&self, id: TransactionId, response: Vec<u8>) -> Result<(), StoreError>;
 
     /// Stores what became of a settlement, with its record and an outbox entry.
     ///
     /// # Errors
-    /// When the transaction is in neither of the states `committed` and `failing`, or the store
-    /// fails.
-    async fn settle(&self, id: TransactionId, update: &SettlementUpdate) -> Result<(), StoreError>;
+    /// When the transaction is in none of the states `committed`, `failing` and `reorged`, or, for a
+    /// reorganisation, not in the state `settled`, or the store fails.
+    async fn settle(&self, id: TransactionId, update: SettlementUpdate) -> Result<(), StoreError>;
 
     /// Returns a transaction.
     ///
@@ -60,8 +55,8 @@ pub trait TransactionStore: Debug + Send + Sync {
     /// When the store fails.
     async fn transaction(&self, id: TransactionId) -> Result<Option<TransactionRow>, StoreError>;
 
-    /// Returns the ids of transactions that still have a step before them (`reserved`, `committed`
-    /// or `failing`), by id and so by age, after the given one.
+    /// Returns the ids of transactions that still have a step before them (`reserved`, `committed`,
+    /// `failing` or `reorged`), by id and so by age, after the given one.
     ///
     /// # Errors
     /// When the store fails.
@@ -70,6 +65,18 @@ pub trait TransactionStore: Debug + Send + Sync {
         after: Option<TransactionId>,
         limit: u32,
     ) -> Result<Vec<(TransactionId, TransactionState)>, StoreError>;
+
+    /// Returns the blocks from a number on that settlements are recorded in.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn settled_blocks(&self, since: u64) -> Result<Vec<SettledBlock>, StoreError>;
+
+    /// Returns the transactions that are settled by a block.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn settled_in(&self, block: &SettledBlock) -> Result<Vec<TransactionId>, StoreError>;
 
     /// Returns outbox entries after a sequence number, in order.
     ///
@@ -167,8 +174,19 @@ pub struct SettlementUpdate {
     pub key_manifest: Vec<u8>,
     /// The response to the payer, as x402 has it.
     pub response: Vec<u8>,
+    /// The block that holds the settlement.
+    pub block: Option<SettledBlock>,
     /// When.
     pub at: Timestamp,
+}
+
+/// A block that settlements are recorded in.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct SettledBlock {
+    /// Its number.
+    pub number: u64,
+    /// Its hash.
+    pub hash: String,
 }
 
 /// Whether the money moved.
@@ -176,6 +194,8 @@ pub struct SettlementUpdate {
 pub enum SettlementState {
     /// It cannot any more.
     Failed,
+    /// It did, in a block that is no longer in the chain.
+    Reorged,
     /// It did.
     Settled,
 }
@@ -191,6 +211,8 @@ pub enum TransactionState {
     Failing,
     /// Ended before it was committed; nothing was charged and the payment is free again.
     Released,
+    /// Was paid, in a block that is no longer in the chain: it is settled again.
+    Reorged,
     /// Its payment is taken, its work goes on.
     Reserved,
     /// Paid.
@@ -199,10 +221,11 @@ pub enum TransactionState {
 
 impl TransactionState {
     /// Every state.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Reserved,
         Self::Committed,
         Self::Settled,
+        Self::Reorged,
         Self::Failing,
         Self::Failed,
         Self::Released,
@@ -216,6 +239,7 @@ impl TransactionState {
             Self::Failed => "failed",
             Self::Failing => "failing",
             Self::Released => "released",
+            Self::Reorged => "reorged",
             Self::Reserved => "reserved",
             Self::Settled => "settled",
         }
@@ -315,10 +339,15 @@ pub enum StoreError {
     /// Another process has the store open.
     #[error("store {0} is in use by another process: two gateways cannot share one database file")]
     InUse(std::path::PathBuf),
-    /// The file was written by a newer version of this program.
-    #[error("store has schema version {got}, this program knows up to {known}")]
+    /// The store was closed.
+    #[error("the store is closed")]
+    Closed,
+    /// The file was written by another version of this program.
+    #[error(
+        "store has schema version {got}, this program knows {known}: start with a new data folder"
+    )]
     Version {
-        /// The newest version this program knows.
+        /// The version this program knows.
         known: i64,
         /// The file's version.
         got: i64,

@@ -2,8 +2,9 @@
 
 use assay_primitives::{Digest, Timestamp, TransactionId};
 use assay_store::{
-    Commitment, Holder, OutboxEntry, OutboxKind, Payment, Reservation, ReserveOutcome,
-    SettlementState, SettlementUpdate, StoreError, TransactionState, TransactionStore,
+    Commitment, Holder, OutboxEntry, OutboxKind, OutgoingRow, OutgoingStore, Payment, Reservation,
+    ReserveOutcome, SettledBlock, SettlementState, SettlementUpdate, StoreError, TransactionState,
+    TransactionStore,
 };
 
 /// Runs a test of the contract over a backend: `contract_tests!(open)` where `open` gives a store
@@ -23,6 +24,8 @@ macro_rules! contract_tests {
             states_are_counted,
             the_outbox_has_no_gaps,
             what_is_not_there,
+            a_reorganisation_opens_what_was_settled,
+            own_transactions_are_kept_until_they_are_closed,
         }
     };
     ($open:path: $($test:ident,)*) => {$(
@@ -83,18 +86,19 @@ pub(crate) fn update(n: u8, state: SettlementState) -> SettlementUpdate {
         record_digest: Digest::of(&[n, n]),
         key_manifest: b"manifest".to_vec(),
         response: format!("response {n}").into_bytes(),
+        block: None,
         at: at(200),
     }
 }
 
 /// Takes a transaction as far as its commitment.
-pub(crate) async fn committed(store: &dyn TransactionStore, n: u8) {
-    let outcome = store.reserve(&reservation(n)).await.unwrap();
+pub(crate) async fn committed(store: &dyn Store, n: u8) {
+    let outcome = store.reserve(reservation(n)).await.unwrap();
     assert_eq!(outcome, ReserveOutcome::Reserved);
-    store.commit(id(n), &commitment(n)).await.unwrap();
+    store.commit(id(n), commitment(n)).await.unwrap();
 }
 
-async fn state(store: &dyn TransactionStore, n: u8) -> TransactionState {
+async fn state(store: &dyn Store, n: u8) -> TransactionState {
     store.transaction(id(n)).await.unwrap().unwrap().state
 }
 
@@ -108,8 +112,8 @@ fn is_misuse(result: Result<(), StoreError>, expected: &str, found: &str) {
     }
 }
 
-pub(crate) async fn a_transaction_goes_its_way(store: &dyn TransactionStore) {
-    assert_eq!(store.reserve(&reservation(1)).await.unwrap(), ReserveOutcome::Reserved);
+pub(crate) async fn a_transaction_goes_its_way(store: &dyn Store) {
+    assert_eq!(store.reserve(reservation(1)).await.unwrap(), ReserveOutcome::Reserved);
     let row = store.transaction(id(1)).await.unwrap().unwrap();
     assert_eq!((row.id, row.state), (id(1), TransactionState::Reserved));
     assert_eq!(row.payload, b"payment 1");
@@ -117,7 +121,7 @@ pub(crate) async fn a_transaction_goes_its_way(store: &dyn TransactionStore) {
     assert_eq!((&row.receipt, &row.key_manifest, &row.items), (&None, &None, &None));
     assert_eq!((&row.intent, &row.response, row.records.len()), (&None, &None, 0));
 
-    store.commit(id(1), &commitment(1)).await.unwrap();
+    store.commit(id(1), commitment(1)).await.unwrap();
     let row = store.transaction(id(1)).await.unwrap().unwrap();
     assert_eq!(row.state, TransactionState::Committed);
     assert_eq!(row.receipt.as_deref(), Some(b"receipt 1".as_slice()));
@@ -125,29 +129,28 @@ pub(crate) async fn a_transaction_goes_its_way(store: &dyn TransactionStore) {
     assert_eq!(row.items.as_deref(), Some(b"items 1".as_slice()));
     assert_eq!(row.intent.as_deref(), Some(b"intent 1".as_slice()));
 
-    store.replace_intent(id(1), b"another intent").await.unwrap();
-    store.settle(id(1), &update(1, SettlementState::Settled)).await.unwrap();
+    store.settle(id(1), update(1, SettlementState::Settled)).await.unwrap();
     let row = store.transaction(id(1)).await.unwrap().unwrap();
     assert_eq!(row.state, TransactionState::Settled);
-    assert_eq!(row.intent.as_deref(), Some(b"another intent".as_slice()));
+    assert_eq!(row.intent.as_deref(), Some(b"intent 1".as_slice()));
     assert_eq!(row.response.as_deref(), Some(b"response 1".as_slice()));
     assert_eq!(row.records, [b"record 1"]);
 }
 
-pub(crate) async fn a_payment_is_one_transactions(store: &dyn TransactionStore) {
+pub(crate) async fn a_payment_is_one_transactions(store: &dyn Store) {
     let payment = payment(1);
     assert_eq!(store.holder(&payment).await.unwrap(), None);
-    store.reserve(&reservation(1)).await.unwrap();
+    store.reserve(reservation(1)).await.unwrap();
     let second = Reservation { payment: payment.clone(), ..reservation(2) };
     let is_held = async |state| {
         let holder = Holder { id: id(1), state, binding: Digest([1; 32]) };
         assert_eq!(store.holder(&payment).await.unwrap(), Some(holder));
-        assert_eq!(store.reserve(&second).await.unwrap(), ReserveOutcome::Taken(holder));
+        assert_eq!(store.reserve(second.clone()).await.unwrap(), ReserveOutcome::Taken(holder));
     };
     is_held(TransactionState::Reserved).await;
-    store.commit(id(1), &commitment(1)).await.unwrap();
+    store.commit(id(1), commitment(1)).await.unwrap();
     is_held(TransactionState::Committed).await;
-    store.settle(id(1), &update(1, SettlementState::Settled)).await.unwrap();
+    store.settle(id(1), update(1, SettlementState::Settled)).await.unwrap();
     is_held(TransactionState::Settled).await;
     assert!(store.transaction(id(2)).await.unwrap().is_none(), "a refused reservation was stored");
     // What differs in any part is another payment.
@@ -159,32 +162,33 @@ pub(crate) async fn a_payment_is_one_transactions(store: &dyn TransactionStore) 
     ] {
         assert_eq!(store.holder(&edit).await.unwrap(), None);
         let other = Reservation { payment: edit, ..reservation(n) };
-        assert_eq!(store.reserve(&other).await.unwrap(), ReserveOutcome::Reserved);
+        assert_eq!(store.reserve(other).await.unwrap(), ReserveOutcome::Reserved);
     }
 }
 
-pub(crate) async fn a_released_payment_is_free_again(store: &dyn TransactionStore) {
-    store.reserve(&reservation(1)).await.unwrap();
+pub(crate) async fn a_released_payment_is_free_again(store: &dyn Store) {
+    store.reserve(reservation(1)).await.unwrap();
     store.release(id(1)).await.unwrap();
     assert_eq!(state(store, 1).await, TransactionState::Released);
     assert_eq!(store.holder(&payment(1)).await.unwrap(), None);
     let again = Reservation { payment: payment(1), ..reservation(2) };
-    assert_eq!(store.reserve(&again).await.unwrap(), ReserveOutcome::Reserved);
+    assert_eq!(store.reserve(again).await.unwrap(), ReserveOutcome::Reserved);
     assert_eq!(store.holder(&payment(1)).await.unwrap().map(|holder| holder.id), Some(id(2)));
     // Released twice: two released transactions may share a payment, and one may hold it.
     store.release(id(2)).await.unwrap();
     let third = Reservation { payment: payment(1), ..reservation(3) };
-    assert_eq!(store.reserve(&third).await.unwrap(), ReserveOutcome::Reserved);
+    assert_eq!(store.reserve(third).await.unwrap(), ReserveOutcome::Reserved);
     let fourth = Reservation { payment: payment(1), ..reservation(4) };
-    let outcome = store.reserve(&fourth).await.unwrap();
+    let outcome = store.reserve(fourth).await.unwrap();
     assert!(matches!(outcome, ReserveOutcome::Taken(Holder { id: holder, .. }) if holder == id(3)));
 }
 
-pub(crate) async fn of_many_reservations_one_holds(store: &dyn TransactionStore) {
+pub(crate) async fn of_many_reservations_one_holds(store: &dyn Store) {
     let reservations: Vec<Reservation> =
         (1..=32).map(|n| Reservation { payment: payment(0), ..reservation(n) }).collect();
     let outcomes =
-        futures_util::future::join_all(reservations.iter().map(|one| store.reserve(one))).await;
+        futures_util::future::join_all(reservations.iter().cloned().map(|one| store.reserve(one)))
+            .await;
     let held: Vec<usize> =
         (0..32).filter(|n| matches!(outcomes[*n], Ok(ReserveOutcome::Reserved))).collect();
     assert_eq!(held.len(), 1);
@@ -197,39 +201,36 @@ pub(crate) async fn of_many_reservations_one_holds(store: &dyn TransactionStore)
     }
 }
 
-pub(crate) async fn steps_begin_in_their_states(store: &dyn TransactionStore) {
+pub(crate) async fn steps_begin_in_their_states(store: &dyn Store) {
     let settled = update(1, SettlementState::Settled);
     let nothing = "no such transaction";
     is_misuse(store.release(id(1)).await, "reserved", nothing);
-    is_misuse(store.commit(id(1), &commitment(1)).await, "reserved", nothing);
-    is_misuse(store.replace_intent(id(1), b"x").await, "committed", nothing);
-    is_misuse(store.fail(id(1), b"x").await, "committed", nothing);
-    is_misuse(store.settle(id(1), &settled).await, "committed", nothing);
+    is_misuse(store.commit(id(1), commitment(1)).await, "reserved", nothing);
+    is_misuse(store.fail(id(1), b"x".to_vec()).await, "committed", nothing);
+    is_misuse(store.settle(id(1), settled.clone()).await, "committed", nothing);
 
-    store.reserve(&reservation(1)).await.unwrap();
-    is_misuse(store.replace_intent(id(1), b"x").await, "committed", "reserved");
-    is_misuse(store.fail(id(1), b"x").await, "committed", "reserved");
-    is_misuse(store.settle(id(1), &settled).await, "committed", "reserved");
+    store.reserve(reservation(1)).await.unwrap();
+    is_misuse(store.fail(id(1), b"x".to_vec()).await, "committed", "reserved");
+    is_misuse(store.settle(id(1), settled.clone()).await, "committed", "reserved");
 
-    store.commit(id(1), &commitment(1)).await.unwrap();
+    store.commit(id(1), commitment(1)).await.unwrap();
     is_misuse(store.release(id(1)).await, "reserved", "committed");
-    is_misuse(store.commit(id(1), &commitment(2)).await, "reserved", "committed");
+    is_misuse(store.commit(id(1), commitment(2)).await, "reserved", "committed");
 
-    store.settle(id(1), &settled).await.unwrap();
+    store.settle(id(1), settled.clone()).await.unwrap();
     is_misuse(store.release(id(1)).await, "reserved", "settled");
-    is_misuse(store.commit(id(1), &commitment(2)).await, "reserved", "settled");
-    is_misuse(store.replace_intent(id(1), b"x").await, "committed", "settled");
-    is_misuse(store.fail(id(1), b"x").await, "committed", "settled");
+    is_misuse(store.commit(id(1), commitment(2)).await, "reserved", "settled");
+    is_misuse(store.fail(id(1), b"x".to_vec()).await, "committed", "settled");
     is_misuse(
-        store.settle(id(1), &update(2, SettlementState::Failed)).await,
+        store.settle(id(1), update(2, SettlementState::Failed)).await,
         "committed",
         "settled",
     );
 
-    store.reserve(&reservation(2)).await.unwrap();
+    store.reserve(reservation(2)).await.unwrap();
     store.release(id(2)).await.unwrap();
     is_misuse(store.release(id(2)).await, "reserved", "released");
-    is_misuse(store.commit(id(2), &commitment(2)).await, "reserved", "released");
+    is_misuse(store.commit(id(2), commitment(2)).await, "reserved", "released");
 
     // What was refused left nothing behind.
     let row = store.transaction(id(1)).await.unwrap().unwrap();
@@ -241,21 +242,20 @@ pub(crate) async fn steps_begin_in_their_states(store: &dyn TransactionStore) {
     assert_eq!(store.outbox(0, 10).await.unwrap().len(), 2);
 }
 
-pub(crate) async fn a_failure_is_watched_and_then_known(store: &dyn TransactionStore) {
+pub(crate) async fn a_failure_is_watched_and_then_known(store: &dyn Store) {
     committed(store, 1).await;
-    store.fail(id(1), b"told").await.unwrap();
+    store.fail(id(1), b"told".to_vec()).await.unwrap();
     let row = store.transaction(id(1)).await.unwrap().unwrap();
     assert_eq!((row.state, row.response.unwrap()), (TransactionState::Failing, b"told".to_vec()));
-    is_misuse(store.fail(id(1), b"x").await, "committed", "failing");
-    is_misuse(store.replace_intent(id(1), b"x").await, "committed", "failing");
+    is_misuse(store.fail(id(1), b"x".to_vec()).await, "committed", "failing");
     is_misuse(store.release(id(1)).await, "reserved", "failing");
     let holder = store.holder(&payment(1)).await.unwrap().unwrap();
     assert_eq!(holder.state, TransactionState::Failing);
-    store.settle(id(1), &update(1, SettlementState::Failed)).await.unwrap();
+    store.settle(id(1), update(1, SettlementState::Failed)).await.unwrap();
     let row = store.transaction(id(1)).await.unwrap().unwrap();
     assert_eq!((row.state, row.records.len()), (TransactionState::Failed, 1));
     is_misuse(
-        store.settle(id(1), &update(1, SettlementState::Settled)).await,
+        store.settle(id(1), update(1, SettlementState::Settled)).await,
         "committed",
         "failed",
     );
@@ -263,39 +263,39 @@ pub(crate) async fn a_failure_is_watched_and_then_known(store: &dyn TransactionS
     assert!(store.holder(&payment(1)).await.unwrap().is_some());
 }
 
-pub(crate) async fn what_failed_may_be_settled_after_all(store: &dyn TransactionStore) {
+pub(crate) async fn what_failed_may_be_settled_after_all(store: &dyn Store) {
     committed(store, 1).await;
-    store.fail(id(1), b"told").await.unwrap();
-    store.settle(id(1), &update(1, SettlementState::Settled)).await.unwrap();
+    store.fail(id(1), b"told".to_vec()).await.unwrap();
+    store.settle(id(1), update(1, SettlementState::Settled)).await.unwrap();
     let row = store.transaction(id(1)).await.unwrap().unwrap();
     assert_eq!(row.state, TransactionState::Settled);
     assert_eq!(row.response.unwrap(), b"response 1");
 }
 
-pub(crate) async fn a_settlement_brings_its_manifest(store: &dyn TransactionStore) {
+pub(crate) async fn a_settlement_brings_its_manifest(store: &dyn Store) {
     committed(store, 1).await;
     committed(store, 2).await;
     let newer = SettlementUpdate {
         key_manifest: b"newer manifest".to_vec(),
         ..update(1, SettlementState::Settled)
     };
-    store.settle(id(1), &newer).await.unwrap();
+    store.settle(id(1), newer).await.unwrap();
     let manifest = async |n| store.transaction(id(n)).await.unwrap().unwrap().key_manifest.unwrap();
     assert_eq!(manifest(1).await, b"newer manifest");
     assert_eq!(manifest(2).await, b"manifest", "another transaction's manifest was changed");
 }
 
-pub(crate) async fn open_transactions_are_listed_by_age(store: &dyn TransactionStore) {
+pub(crate) async fn open_transactions_are_listed_by_age(store: &dyn Store) {
     assert_eq!(store.open_after(None, 10).await.unwrap(), []);
     for n in [5, 1, 4, 3, 2, 6] {
-        store.reserve(&reservation(n)).await.unwrap();
+        store.reserve(reservation(n)).await.unwrap();
     }
     for n in [2, 3, 4, 5] {
-        store.commit(id(n), &commitment(n)).await.unwrap();
+        store.commit(id(n), commitment(n)).await.unwrap();
     }
-    store.fail(id(3), b"told").await.unwrap();
-    store.settle(id(4), &update(4, SettlementState::Settled)).await.unwrap();
-    store.settle(id(5), &update(5, SettlementState::Failed)).await.unwrap();
+    store.fail(id(3), b"told".to_vec()).await.unwrap();
+    store.settle(id(4), update(4, SettlementState::Settled)).await.unwrap();
+    store.settle(id(5), update(5, SettlementState::Failed)).await.unwrap();
     store.release(id(6)).await.unwrap();
     let open = [
         (id(1), TransactionState::Reserved),
@@ -308,7 +308,7 @@ pub(crate) async fn open_transactions_are_listed_by_age(store: &dyn TransactionS
     assert_eq!(store.open_after(Some(id(3)), 10).await.unwrap(), []);
 }
 
-pub(crate) async fn states_are_counted(store: &dyn TransactionStore) {
+pub(crate) async fn states_are_counted(store: &dyn Store) {
     let counts = async || {
         let mut counts = store.count_by_state().await.unwrap();
         counts.sort_by_key(|(state, _)| state.as_str());
@@ -317,16 +317,16 @@ pub(crate) async fn states_are_counted(store: &dyn TransactionStore) {
     };
     assert_eq!(counts().await, []);
     for n in 1..=4 {
-        store.reserve(&reservation(n)).await.unwrap();
+        store.reserve(reservation(n)).await.unwrap();
     }
-    store.reserve(&Reservation { payment: payment(1), ..reservation(9) }).await.unwrap();
+    store.reserve(Reservation { payment: payment(1), ..reservation(9) }).await.unwrap();
     assert_eq!(counts().await, [(TransactionState::Reserved, 4)]);
     store.release(id(1)).await.unwrap();
     for n in [2, 3] {
-        store.commit(id(n), &commitment(n)).await.unwrap();
+        store.commit(id(n), commitment(n)).await.unwrap();
     }
-    store.fail(id(2), b"told").await.unwrap();
-    store.settle(id(3), &update(3, SettlementState::Settled)).await.unwrap();
+    store.fail(id(2), b"told".to_vec()).await.unwrap();
+    store.settle(id(3), update(3, SettlementState::Settled)).await.unwrap();
     let expected = [
         (TransactionState::Failing, 1),
         (TransactionState::Released, 1),
@@ -336,14 +336,14 @@ pub(crate) async fn states_are_counted(store: &dyn TransactionStore) {
     assert_eq!(counts().await, expected);
 }
 
-pub(crate) async fn the_outbox_has_no_gaps(store: &dyn TransactionStore) {
+pub(crate) async fn the_outbox_has_no_gaps(store: &dyn Store) {
     assert_eq!(store.outbox(0, 10).await.unwrap(), []);
     committed(store, 1).await;
     // A step that is refused writes nothing and takes no number.
-    assert!(store.commit(id(1), &commitment(1)).await.is_err());
+    assert!(store.commit(id(1), commitment(1)).await.is_err());
     committed(store, 2).await;
-    store.settle(id(2), &update(2, SettlementState::Settled)).await.unwrap();
-    store.settle(id(1), &update(1, SettlementState::Failed)).await.unwrap();
+    store.settle(id(2), update(2, SettlementState::Settled)).await.unwrap();
+    store.settle(id(1), update(1, SettlementState::Failed)).await.unwrap();
     let entry = |sequence, kind, n, digest, seconds| OutboxEntry {
         sequence,
         kind,
@@ -363,7 +363,60 @@ pub(crate) async fn the_outbox_has_no_gaps(store: &dyn TransactionStore) {
     assert_eq!(store.outbox(u64::MAX, 10).await.unwrap(), []);
 }
 
-pub(crate) async fn what_is_not_there(store: &dyn TransactionStore) {
+pub(crate) async fn what_is_not_there(store: &dyn Store) {
     assert!(store.transaction(id(1)).await.unwrap().is_none());
     assert_eq!(store.holder(&payment(1)).await.unwrap(), None);
 }
+
+/// A settlement is found by its block; when that is gone it is open again, and settled by another.
+pub(crate) async fn a_reorganisation_opens_what_was_settled(store: &dyn Store) {
+    let block = |number: u64, hash: &str| SettledBlock { number, hash: hash.to_owned() };
+    let settled =
+        |n, block| SettlementUpdate { block: Some(block), ..update(n, SettlementState::Settled) };
+    for (n, number) in [(1, 7), (2, 7), (3, 9)] {
+        committed(store, n).await;
+        store.settle(id(n), settled(n, block(number, "a"))).await.unwrap();
+    }
+    assert_eq!(store.settled_blocks(7).await.unwrap(), [block(7, "a"), block(9, "a")]);
+    assert_eq!(store.settled_blocks(8).await.unwrap(), [block(9, "a")]);
+    assert_eq!(store.settled_in(&block(7, "a")).await.unwrap(), [id(1), id(2)]);
+    assert_eq!(store.settled_in(&block(7, "b")).await.unwrap(), []);
+
+    let lost = update(4, SettlementState::Reorged);
+    store.settle(id(1), lost.clone()).await.unwrap();
+    assert_eq!(state(store, 1).await, TransactionState::Reorged);
+    is_misuse(store.settle(id(1), lost).await, "settled", "reorged");
+    assert_eq!(store.settled_in(&block(7, "a")).await.unwrap(), [id(2)]);
+    let open = store.open_after(None, 10).await.unwrap();
+    assert_eq!(open, [(id(1), TransactionState::Reorged)]);
+    store.settle(id(1), settled(5, block(8, "b"))).await.unwrap();
+    assert_eq!(store.settled_in(&block(8, "b")).await.unwrap(), [id(1)]);
+    let row = store.transaction(id(1)).await.unwrap().unwrap();
+    assert_eq!((row.state, row.records.len()), (TransactionState::Settled, 3));
+}
+
+pub(crate) async fn own_transactions_are_kept_until_they_are_closed(store: &dyn Store) {
+    let append = async |account: &str, nonce, content: &str| {
+        let (account, content) = (account.to_owned(), content.as_bytes().to_vec());
+        store.append_outgoing(OutgoingRow { account, nonce, content }).await.unwrap();
+    };
+    assert_eq!(store.highest_outgoing("a").await.unwrap(), None);
+    append("a", 1, "one").await;
+    append("a", 0, "zero").await;
+    append("a", 0, "zero again").await;
+    append("b", 5, "another's").await;
+    assert_eq!(store.highest_outgoing("a").await.unwrap(), Some(1));
+    let contents = [b"zero".to_vec(), b"zero again".to_vec(), b"one".to_vec()];
+    assert_eq!(store.open_outgoing("a").await.unwrap(), contents);
+    store.close_outgoing("a", 0).await.unwrap();
+    store.close_outgoing("a", 0).await.unwrap();
+    assert_eq!(store.open_outgoing("a").await.unwrap(), contents[2..]);
+    assert_eq!(store.outgoing_versions("a", 0).await.unwrap(), contents[..2]);
+    assert_eq!(store.open_outgoing("b").await.unwrap(), [b"another's".to_vec()]);
+    assert_eq!(store.outgoing_versions("b", 0).await.unwrap(), Vec::<Vec<u8>>::new());
+}
+
+/// All that a backend is.
+pub(crate) trait Store: TransactionStore + OutgoingStore {}
+
+impl<S: TransactionStore + OutgoingStore> Store for S {}

@@ -34,8 +34,8 @@ async fn everything_is_there_after_reopening() {
         let store = SqliteStore::open(folder.path(), durability).await.unwrap();
         committed(&store, 1).await;
         committed(&store, 2).await;
-        store.settle(id(2), &update(2, SettlementState::Settled)).await.unwrap();
-        store.reserve(&reservation(3)).await.unwrap();
+        store.settle(id(2), update(2, SettlementState::Settled)).await.unwrap();
+        store.reserve(reservation(3)).await.unwrap();
         store.close().await;
         drop(store);
         let store = SqliteStore::open(folder.path(), durability).await.unwrap();
@@ -51,7 +51,7 @@ async fn everything_is_there_after_reopening() {
         );
         assert_eq!(store.outbox(0, 10).await.unwrap().len(), 3);
         let again = Reservation { payment: payment(2), ..reservation(9) };
-        let outcome = store.reserve(&again).await.unwrap();
+        let outcome = store.reserve(again).await.unwrap();
         assert!(matches!(outcome, ReserveOutcome::Taken(holder) if holder.id == id(2)));
     }
 }
@@ -102,16 +102,16 @@ async fn a_second_process_is_refused() {
 }
 
 #[tokio::test]
-async fn a_newer_schema_is_refused() {
+async fn another_schema_is_refused() {
     let (store, folder) = open().await;
     committed(&store, 1).await;
     store.close().await;
     drop(store);
     sql(folder.path(), "PRAGMA user_version = 7").await;
     let newer = SqliteStore::open(folder.path(), Durability::Normal).await;
-    assert!(matches!(newer, Err(StoreError::Version { known: 1, got: 7 })), "{newer:?}");
+    assert!(matches!(newer, Err(StoreError::Version { known: 2, got: 7 })), "{newer:?}");
     // It was not touched, and goes on with the program that knows it.
-    sql(folder.path(), "PRAGMA user_version = 1").await;
+    sql(folder.path(), "PRAGMA user_version = 2").await;
     let store = SqliteStore::open(folder.path(), Durability::Normal).await.unwrap();
     assert!(store.transaction(id(1)).await.unwrap().is_some());
 }
@@ -145,7 +145,7 @@ async fn damage_is_named() {
 async fn the_schema_keeps_what_is_committed_whole() {
     let (store, folder) = open().await;
     committed(&store, 1).await;
-    store.reserve(&reservation(2)).await.unwrap();
+    store.reserve(reservation(2)).await.unwrap();
     store.close().await;
     drop(store);
     let options = SqliteConnectOptions::new().filename(folder.path().join("assay.db"));
@@ -179,13 +179,23 @@ async fn queries_use_their_indexes() {
             "transactions_by_payment",
         ),
         (
-            "SELECT id, state FROM transactions WHERE state IN ('reserved', 'committed', 'failing') \
-             AND id > ? ORDER BY id LIMIT ?",
+            "SELECT id, state FROM transactions WHERE state IN ('reserved', 'committed', 'failing', \
+             'reorged') AND id > ? ORDER BY id LIMIT ?",
             "transactions_open",
         ),
         (
             "SELECT envelope FROM settlement_records WHERE transaction_id = ? ORDER BY sequence",
             "settlement_records_by_transaction",
+        ),
+        (
+            "SELECT DISTINCT block_number, block_hash FROM settlement_records \
+             WHERE block_number >= ? ORDER BY block_number LIMIT 4096",
+            "settlement_records_by_block",
+        ),
+        (
+            "SELECT content FROM outgoing_transactions WHERE account = ? AND is_open = 1 \
+             ORDER BY nonce, version",
+            "outgoing_transactions_open",
         ),
     ] {
         let plan = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {query}")))
@@ -216,6 +226,31 @@ async fn debug_output_is_discreet() {
 async fn a_closed_store_says_so() {
     let (store, _folder) = open().await;
     store.close().await;
-    let error = store.reserve(&reservation(1)).await.unwrap_err();
-    assert!(matches!(error, StoreError::Database(_)), "{error}");
+    let error = store.reserve(reservation(1)).await.unwrap_err();
+    assert!(matches!(error, StoreError::Closed), "{error}");
+}
+
+/// Steps that come together are one write to the disk; one that the database refuses takes none of
+/// those beside it along.
+#[tokio::test]
+async fn a_step_that_fails_takes_no_other_along() {
+    let (store, folder) = open().await;
+    sql(
+        folder.path(),
+        "CREATE TRIGGER broken BEFORE INSERT ON transactions WHEN NEW.nonce LIKE '%07' \
+         BEGIN SELECT RAISE(ROLLBACK, 'a broken disk'); END",
+    )
+    .await;
+    let steps = (1..=20).map(|n| store.reserve(reservation(n)));
+    let outcomes = futures_util::future::join_all(steps).await;
+    for (n, outcome) in (1..=20_u8).zip(outcomes) {
+        match outcome {
+            Ok(outcome) => assert_eq!((n != 7, outcome), (true, ReserveOutcome::Reserved)),
+            Err(error) => assert!(n == 7 && error.to_string().contains("a broken disk"), "{error}"),
+        }
+        let found = store.transaction(id(n)).await.unwrap();
+        assert_eq!(found.is_some(), n != 7, "{n}");
+    }
+    let counts = store.count_by_state().await.unwrap();
+    assert!(counts.contains(&(TransactionState::Reserved, 19)), "{counts:?}");
 }

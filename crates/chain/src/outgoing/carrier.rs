@@ -46,7 +46,14 @@ enum Seen {
 
 impl Carrier {
     pub(super) fn new(shared: Arc<Shared>, versions: Vec<OutgoingTransaction>) -> Self {
-        Self { shared, versions, missing_since: None, was_spent: false, refusal: None, slice: SLICE }
+        Self {
+            shared,
+            versions,
+            missing_since: None,
+            was_spent: false,
+            refusal: None,
+            slice: SLICE,
+        }
     }
 
     /// Carries the nonce on until it is spent.

@@ -128,7 +128,10 @@ impl Dispatcher {
         let count = chain.transaction_count(address, true).await.map_err(SignerError::from)?;
         let own = highest.map_or(0, |highest| highest.saturating_add(1));
         if own > count.saturating_add(MAX_BEHIND) {
-            warn!(own, count, "The chain knows far fewer transactions than were sent: it is another.");
+            warn!(
+                own,
+                count, "The chain knows far fewer transactions than were sent: it is another."
+            );
             self.next = Some(count);
             return Ok(());
         }
@@ -249,10 +252,7 @@ impl Dispatcher {
         }
     }
 
-    async fn store(
-        &mut self,
-        calls: &[(Call, u64)],
-    ) -> Result<OutgoingTransaction, OutgoingError> {
+    async fn store(&mut self, calls: &[(Call, u64)]) -> Result<OutgoingTransaction, OutgoingError> {
         let nonce = self.next.ok_or(OutgoingError::Stopped)?;
         let target = target(calls);
         let fees = self.shared.signer.fees().await?;

@@ -27,7 +27,7 @@ use std::time::Duration;
 use alloy_primitives::{Address, B256};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::AbortHandle;
+use tokio::task::JoinSet;
 
 pub use self::batch::{Call, MULTICALL3};
 use self::carrier::Carrier;
@@ -104,7 +104,7 @@ pub struct OutgoingStatus {
 pub struct OutgoingQueue {
     shared: Arc<Shared>,
     commands: mpsc::Sender<Command>,
-    _running: Arc<Running>,
+    dispatcher: Arc<Mutex<DispatcherTask>>,
 }
 
 /// What dispatcher and carriers share.
@@ -125,9 +125,13 @@ struct View {
     lowest: Option<u64>,
 }
 
-/// Ends the dispatcher, and with it the carriers.
+/// The dispatcher's task: it ends with the queue, and its carriers with it.
 #[derive(Debug)]
-struct Running(AbortHandle);
+struct DispatcherTask {
+    task: JoinSet<()>,
+    /// What it is told, until it begins.
+    commands: Option<mpsc::Receiver<Command>>,
+}
 
 impl Default for OutgoingConfig {
     fn default() -> Self {
@@ -142,8 +146,8 @@ impl Default for OutgoingConfig {
 }
 
 impl OutgoingQueue {
-    /// Makes the queue of a signer's account. There must be one only. It has to be called within an
-    /// asynchronous runtime.
+    /// Makes the queue of a signer's account. There must be one only. Its task begins with the first
+    /// call.
     #[must_use]
     pub fn new(
         signer: SettlementSigner,
@@ -152,8 +156,8 @@ impl OutgoingQueue {
     ) -> Self {
         let shared = Arc::new(Shared { signer, journal, config, view: Mutex::default() });
         let (commands, received) = mpsc::channel(COMMANDS);
-        let task = tokio::spawn(Dispatcher::new(Arc::clone(&shared), received).run());
-        Self { shared, commands, _running: Arc::new(Running(task.abort_handle())) }
+        let dispatcher = DispatcherTask { task: JoinSet::new(), commands: Some(received) };
+        Self { shared, commands, dispatcher: Arc::new(Mutex::new(dispatcher)) }
     }
 
     /// Returns the signer.
@@ -197,7 +201,17 @@ impl OutgoingQueue {
     }
 
     async fn send(&self, command: Command) -> Result<(), OutgoingError> {
+        self.start();
         self.commands.send(command).await.map_err(|_| OutgoingError::Stopped)
+    }
+}
+
+impl OutgoingQueue {
+    fn start(&self) {
+        let mut dispatcher = self.dispatcher.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(commands) = dispatcher.commands.take() {
+            dispatcher.task.spawn(Dispatcher::new(Arc::clone(&self.shared), commands).run());
+        }
     }
 }
 
@@ -220,11 +234,5 @@ impl Shared {
 
     fn carrier(self: &Arc<Self>, versions: Vec<OutgoingTransaction>) -> Carrier {
         Carrier::new(Arc::clone(self), versions)
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }

@@ -2,7 +2,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use assay_chain::{AccountKey, Address, FeeLimits, SettlementSigner};
+use assay_chain::{AccountKey, Address, FeeLimits, MemoryJournal, SettlementSigner};
 use assay_gateway::{HttpServer, ServeError, serve_routes};
 use assay_x402::{LocalConfig, LocalFacilitator, RouterConfig, facilitator_router};
 use serde_json::json;
@@ -46,7 +46,8 @@ pub(crate) async fn run(args: &FacilitatorArgs) -> Result<ExitCode, CliError> {
         SettlementSigner::new(chain, key, FeeLimits::default()).map_err(CliError::input)?;
     warn_of_empty_account(&signer).await;
     let settler = signer.address();
-    let facilitator = Arc::new(LocalFacilitator::new(signer, config));
+    let facilitator =
+        Arc::new(LocalFacilitator::new(signer, Arc::<MemoryJournal>::default(), config));
     let tasks = TaskTracker::new();
     let router_config = RouterConfig { settle_token, ..RouterConfig::default() };
     let router = facilitator_router(facilitator, clock, tasks.clone(), router_config);

@@ -8,7 +8,8 @@ use std::time::Duration;
 use assay_chain::{AccountKey, Chain, ChainConfig, ChainError, FeeLimits, SettlementSigner};
 use assay_devchain::{DevChain, dev_accounts};
 use assay_primitives::{Account, Clock, Network};
-use assay_service::PriceList;
+use assay_service::{PriceList, StoredJournal};
+use assay_store::SqliteStore;
 use assay_x402::{Facilitator, HttpConfig, HttpFacilitator, LocalConfig, LocalFacilitator};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -105,9 +106,10 @@ impl PaymentRail {
         config: &Config,
         end: ChainEnd,
         prices: &PriceList,
+        store: &Arc<SqliteStore>,
     ) -> Result<Self, CliError> {
         let pay_to = pay_to(config, end.chain.network())?;
-        let facilitator = facilitator(config, end.chain.clone(), prices, &pay_to).await?;
+        let facilitator = facilitator(config, end.chain.clone(), prices, &pay_to, store).await?;
         Ok(Self { facilitator, pay_to, end })
     }
 
@@ -265,6 +267,7 @@ async fn facilitator(
     chain: Chain,
     prices: &PriceList,
     pay_to: &Account,
+    store: &Arc<SqliteStore>,
 ) -> Result<Arc<dyn Facilitator>, CliError> {
     if let Some(url) = &config.payment.facilitator_url {
         let url = url::Url::parse(url).map_err(CliError::input)?;
@@ -291,7 +294,8 @@ async fn facilitator(
     local.confirmations = config.chain.confirmations;
     local.pay_to = pay_to.as_str().parse().ok().map(|address| vec![address]);
     local.timeout = Duration::from_secs(30);
-    Ok(Arc::new(LocalFacilitator::new(signer, local)))
+    let journal = StoredJournal::new(store.clone(), signer.chain().network().clone());
+    Ok(Arc::new(LocalFacilitator::new(signer, Arc::new(journal), local)))
 }
 
 /// Returns the token that a remote facilitator wants, if it wants one.

@@ -59,7 +59,7 @@ impl Node {
             None => ChainEnd::local(config, &clock).await?,
         };
         let prices = shop::prices(config, &packages, end.chain.network())?;
-        let rail = PaymentRail::start(config, end, &prices).await?;
+        let rail = PaymentRail::start(config, end, &prices, &store).await?;
         let shop = Shop::open(config, packages, &prices, &rail, clock.now(), randomness.as_ref())?;
         let service = Arc::new(Service::new(ServiceParts {
             operator: shop.operator,
@@ -74,6 +74,7 @@ impl Node {
             settings: Settings {
                 pay_to: rail.pay_to.clone(),
                 max_timeout_seconds: config.payment.max_timeout_seconds,
+                reorg_depth: config.chain.reorg_depth,
             },
         }));
         service.resume().await.map_err(CliError::failed)?;

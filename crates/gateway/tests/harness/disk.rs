@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use assay_primitives::TransactionId;
 use assay_store::{
-    Commitment, Holder, OutboxEntry, Payment, Reservation, ReserveOutcome, SettlementUpdate,
-    SqliteStore, StoreError, TransactionRow, TransactionState, TransactionStore,
+    Commitment, Holder, OutboxEntry, Payment, Reservation, ReserveOutcome, SettledBlock,
+    SettlementUpdate, SqliteStore, StoreError, TransactionRow, TransactionState, TransactionStore,
 };
 use async_trait::async_trait;
 
@@ -44,7 +44,7 @@ impl Disk {
 
 #[async_trait]
 impl TransactionStore for Disk {
-    async fn reserve(&self, reservation: &Reservation) -> Result<ReserveOutcome, StoreError> {
+    async fn reserve(&self, reservation: Reservation) -> Result<ReserveOutcome, StoreError> {
         self.check(Step::Reserve)?;
         self.inner.reserve(reservation).await
     }
@@ -58,21 +58,17 @@ impl TransactionStore for Disk {
         self.inner.release(id).await
     }
 
-    async fn commit(&self, id: TransactionId, commitment: &Commitment) -> Result<(), StoreError> {
+    async fn commit(&self, id: TransactionId, commitment: Commitment) -> Result<(), StoreError> {
         self.check(Step::Commit)?;
         self.inner.commit(id, commitment).await
     }
 
-    async fn replace_intent(&self, id: TransactionId, intent: &[u8]) -> Result<(), StoreError> {
-        self.inner.replace_intent(id, intent).await
-    }
-
-    async fn fail(&self, id: TransactionId, response: &[u8]) -> Result<(), StoreError> {
+    async fn fail(&self, id: TransactionId, response: Vec<u8>) -> Result<(), StoreError> {
         self.check(Step::Settle)?;
         self.inner.fail(id, response).await
     }
 
-    async fn settle(&self, id: TransactionId, update: &SettlementUpdate) -> Result<(), StoreError> {
+    async fn settle(&self, id: TransactionId, update: SettlementUpdate) -> Result<(), StoreError> {
         self.check(Step::Settle)?;
         self.inner.settle(id, update).await
     }
@@ -87,6 +83,14 @@ impl TransactionStore for Disk {
         limit: u32,
     ) -> Result<Vec<(TransactionId, TransactionState)>, StoreError> {
         self.inner.open_after(after, limit).await
+    }
+
+    async fn settled_blocks(&self, since: u64) -> Result<Vec<SettledBlock>, StoreError> {
+        self.inner.settled_blocks(since).await
+    }
+
+    async fn settled_in(&self, block: &SettledBlock) -> Result<Vec<TransactionId>, StoreError> {
+        self.inner.settled_in(block).await
     }
 
     async fn outbox(&self, after: u64, limit: u32) -> Result<Vec<OutboxEntry>, StoreError> {

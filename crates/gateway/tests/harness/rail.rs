@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use alloy_primitives::B256;
+use assay_chain::Chain;
 use assay_x402::{
-    CheckedPayment, ErrorReason, Facilitator, FacilitatorError, LocalFacilitator,
-    PreparedSettlement, SettleError, Settled, SettlementIntent, SupportedResponse, VerifiedPayment,
+    CheckedPayment, ErrorReason, Facilitator, FacilitatorError, LocalFacilitator, SettleError,
+    Settled, SettlementIntent, SupportedResponse, VerifiedPayment,
 };
 use async_trait::async_trait;
 use tokio::sync::{Notify, Semaphore};
@@ -67,16 +68,9 @@ impl Facilitator for Rail {
         self.inner.verify(payment).await
     }
 
-    async fn prepare(
-        &self,
-        payment: &VerifiedPayment,
-    ) -> Result<PreparedSettlement, FacilitatorError> {
-        self.inner.prepare(payment).await
-    }
-
     async fn settle(&self, intent: &SettlementIntent) -> Result<Settled, SettleError> {
         let before = self.settlements.fetch_add(1, Ordering::SeqCst);
-        let terms = intent.terms();
+        let terms = &intent.terms;
         match &self.twist {
             Twist::SettledByWord => Ok(Settled {
                 network: terms.network.clone(),
@@ -104,6 +98,14 @@ impl Facilitator for Rail {
             }
             _ => self.inner.settle(intent).await,
         }
+    }
+
+    fn chain(&self) -> Option<&Chain> {
+        self.inner.chain()
+    }
+
+    async fn resume(&self) -> Result<(), FacilitatorError> {
+        self.inner.resume().await
     }
 
     async fn reconcile(&self, intent: &SettlementIntent) -> Result<Settled, SettleError> {

@@ -92,6 +92,7 @@ impl Shop {
             settings: Settings {
                 pay_to: account(SELLER),
                 max_timeout_seconds: setup.max_timeout_seconds,
+                reorg_depth: 16,
             },
         });
         let service = Arc::new(service.with_limits(setup.limits));

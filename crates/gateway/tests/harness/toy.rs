@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use assay_primitives::{Digest, Method};
 use assay_primitives::{InferenceOutput, InferenceRequest};
@@ -87,7 +88,11 @@ impl Certifier for ToyCertifier {
         let mood = self.mood.lock().unwrap().clone();
         match &mood {
             Mood::Good | Mood::OtherEvidence => {}
-            Mood::Act(act) => act(),
+            Mood::Act(act) => {
+                act();
+                // Long enough for the payment to be looked at again.
+                tokio::time::sleep(Duration::from_millis(300)).await;
+            }
             Mood::Fail => {
                 let reason = "the wax was cold".to_owned();
                 return Err(CertifierError::Method { method: self.method(), reason });

@@ -9,7 +9,9 @@ use alloy_consensus::{SignableTransaction as _, TxEip1559};
 use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256};
 use alloy_sol_types::{Eip712Domain, SolCall, SolEvent as _, SolStruct as _, sol};
 use assay_chain::bindings::Token;
-use assay_chain::{AccountKey, Chain, ChainConfig, FeeLimits, SettlementSigner, development_key};
+use assay_chain::{
+    AccountKey, Chain, ChainConfig, FeeLimits, MemoryJournal, SettlementSigner, development_key,
+};
 use assay_devchain::{CHAIN_ID, Config, DEV_TOKEN, DevChain};
 use assay_primitives::{Clock, Network, SystemClock};
 use assay_x402::{Authorization, LocalConfig, LocalFacilitator};
@@ -44,6 +46,8 @@ pub(crate) struct World {
     pub(crate) dev: DevChain,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) chain: Chain,
+    /// What the settling account has sent; it outlives every seller.
+    journal: Arc<MemoryJournal>,
     line: Arc<Line>,
     shutdown: CancellationToken,
 }
@@ -89,18 +93,25 @@ impl World {
         });
         let config = ChainConfig::new(url).on(Network::eip155(CHAIN_ID));
         let chain = Chain::connect(config, clock.clone()).await.unwrap();
-        Self { dev, clock, chain, line, shutdown }
+        Self { dev, clock, chain, journal: Arc::default(), line, shutdown }
     }
 
     /// Returns a facilitator that gives up waiting after a time fit for tests.
     pub(crate) fn facilitator(&self) -> LocalFacilitator {
-        facilitator(self.chain.clone())
+        facilitator(self.chain.clone(), self.journal.clone())
     }
 
     /// Returns a facilitator that asks the chain itself, with no line in between.
     pub(crate) async fn direct_facilitator(&self) -> LocalFacilitator {
         let config = ChainConfig::new(self.line.node.clone());
-        facilitator(Chain::connect(config, self.clock.clone()).await.unwrap())
+        let chain = Chain::connect(config, self.clock.clone()).await.unwrap();
+        facilitator(chain, self.journal.clone())
+    }
+
+    /// Returns what cuts the line when it is called.
+    pub(crate) fn cutter(&self) -> impl Fn() + Send + Sync + 'static {
+        let line = self.line.clone();
+        move || *line.is_cut.lock().unwrap() = true
     }
 
     pub(crate) fn break_line(&self, method: &'static str, fault: Fault) {
@@ -141,11 +152,11 @@ impl World {
     }
 }
 
-fn facilitator(chain: Chain) -> LocalFacilitator {
+fn facilitator(chain: Chain, journal: Arc<MemoryJournal>) -> LocalFacilitator {
     let signer = SettlementSigner::new(chain, key(SETTLER), FeeLimits::default()).unwrap();
     let mut config = LocalConfig::new(vec![DEV_TOKEN]);
     config.timeout = Duration::from_millis(500);
-    LocalFacilitator::new(signer, config)
+    LocalFacilitator::new(signer, journal, config)
 }
 
 /// Sends a call of the token from a development account.

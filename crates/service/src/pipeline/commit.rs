@@ -1,5 +1,7 @@
 //! The receipt and the settlement intent, stored together.
 
+use std::time::Duration;
+
 use assay_primitives::{
     AccessToken, AssetId, Digest, Method, Timestamp, TransactionId, failpoint, json,
 };
@@ -9,16 +11,16 @@ use assay_receipt::{
 };
 use assay_store::{Commitment, TransactionRow};
 use assay_verify::{Check, Verified, open_item, open_manifest, open_receipt};
-use assay_x402::{
-    ErrorReason, FacilitatorError, PreparedSettlement, RemoteIntent, SettleError, SettleRequest,
-    SettlementIntent, VerifiedPayment, X402_VERSION,
-};
+use assay_x402::{ErrorReason, FacilitatorError, SettleError, SettlementIntent};
 use bytes::Bytes;
 use tracing::info;
 
 use super::error::{PurchaseError, refused, written};
 use super::steps::{Certificated, Held, Reserved};
 use crate::{Certified, Service};
+
+/// How long a payment that was verified is taken to hold.
+const VERIFICATION_LASTS: Duration = Duration::from_millis(250);
 
 /// A purchase that is certified and stored, and whose settlement may begin.
 pub(super) struct Committed {
@@ -27,7 +29,6 @@ pub(super) struct Committed {
     pub(super) receipt: Verified<Receipt>,
     pub(super) receipt_digest: Digest,
     pub(super) intent: SettlementIntent,
-    pub(super) payload: Vec<u8>,
     pub(super) certified: Certified,
     pub(super) access_token: Option<AccessToken>,
     pub(super) _held: Held,
@@ -43,7 +44,6 @@ impl Certificated {
                 receipt,
                 receipt_digest,
                 intent,
-                payload: reserved.payload,
                 certified,
                 access_token: reserved.access_token,
                 _held: reserved.held,
@@ -67,20 +67,20 @@ async fn store(
     let receipt = check(service, &issued, now)?;
     store_evidence(service, std::mem::take(&mut certified.evidence)).await?;
     let receipt_digest = issued.receipt.digest();
-    let prepared = prepare(service, &reserved.payment).await?;
+    check_again(service, reserved).await?;
+    let intent = reserved.payment.intent();
     let commitment = Commitment {
         receipt: written(&issued.receipt)?,
         receipt_digest,
         key_manifest: written(parts.operator.manifest_envelope())?,
         items: written::<Vec<BundleItem>>(&issued.items)?,
-        intent: written(prepared.intent())?,
+        intent: written(&intent)?,
         at: now,
     };
     failpoint!("service.commit.before");
-    parts.store.commit(reserved.id, &commitment).await?;
+    parts.store.commit(reserved.id, commitment).await?;
     failpoint!("service.commit.after");
-    // From here on the intent is stored, so its nonce is spent whatever happens.
-    Ok((receipt, receipt_digest, prepared.keep()))
+    Ok((receipt, receipt_digest, intent))
 }
 
 /// Stores evidence, which has to be what the receipt says it is: nobody could verify it otherwise.
@@ -102,37 +102,28 @@ async fn store_evidence(
     Ok(())
 }
 
-/// Prepares the settlement.
-///
-/// The authorisation may have been carried out by somebody else while the model ran: then there is
-/// nothing to send, and the intent is one that only looks for that transfer.
-async fn prepare(
-    service: &Service,
-    payment: &VerifiedPayment,
-) -> Result<PreparedSettlement, PurchaseError> {
-    let facilitator = &service.parts().facilitator;
-    let refusal = match facilitator.prepare(payment).await {
-        Ok(prepared) => return Ok(prepared),
+/// Looks at a payment again whose model ran for long: the balance may be gone by now. One that was
+/// carried out by somebody else meanwhile is as good as before: settling finds that transfer.
+async fn check_again(service: &Service, reserved: &Reserved) -> Result<(), PurchaseError> {
+    let parts = service.parts();
+    if parts.clock.monotonic().saturating_sub(reserved.started) < VERIFICATION_LASTS {
+        return Ok(());
+    }
+    let facilitator = &parts.facilitator;
+    let refusal = match facilitator.verify(reserved.payment.payment()).await {
+        Ok(_) => return Ok(()),
         Err(refusal @ FacilitatorError::Refused { .. }) => refusal,
         Err(error) => return Err(error.into()),
     };
-    let request = SettleRequest {
-        x402_version: X402_VERSION,
-        payment_payload: payment.payment().payload().clone(),
-        payment_requirements: payment.payment().offer().clone(),
-    };
-    let (terms, since_block) = (payment.terms().clone(), payment.since_block());
-    let intent =
-        SettlementIntent::Remote(RemoteIntent { terms, since_block, request: request.into() });
     let is_used = refusal.reason() == ErrorReason::NonceAlreadyUsed;
-    match facilitator.reconcile(&intent).await {
+    match facilitator.reconcile(&reserved.payment.intent()).await {
         Ok(_) | Err(SettleError::Pending { transaction: Some(_), .. }) => {}
         // Used, says the token, and nobody can say yet by whom.
         Err(SettleError::Pending { .. } | SettleError::Unreachable { .. }) if is_used => {}
         Err(_) => return Err(refusal.into()),
     }
     info!("A payment was carried out by a third party before it was settled here.");
-    Ok(PreparedSettlement::new(intent))
+    Ok(())
 }
 
 fn sign(

@@ -13,6 +13,7 @@
 
 mod commit;
 mod error;
+mod reorg;
 mod resume;
 mod settle;
 mod steps;

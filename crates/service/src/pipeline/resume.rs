@@ -37,9 +37,8 @@ enum Step {
 }
 
 impl Service {
-    /// Takes up what an earlier process left: releases payments whose work never ended, and tells
-    /// the facilitator of the settlements that are still open. Call it once, before the first
-    /// purchase.
+    /// Takes up what an earlier process left: releases payments whose work never ended, and has the
+    /// facilitator carry on what it had sent. Call it once, before the first purchase.
     ///
     /// # Errors
     /// When the store or the chain fails.
@@ -50,18 +49,16 @@ impl Service {
             let page = self.parts().store.open_after(after, PAGE).await?;
             let Some((last, _)) = page.last() else { break };
             after = Some(*last);
-            let mut intents = Vec::with_capacity(page.len());
             for (id, state) in page {
                 if state == TransactionState::Reserved {
                     self.release(id).await?;
                     released += 1;
-                } else if let Some(row) = self.parts().store.transaction(id).await? {
-                    intents.push(intent_of(&row)?);
+                } else {
+                    open += 1;
                 }
             }
-            open += intents.len();
-            self.parts().facilitator.resume(&intents).await?;
         }
+        self.parts().facilitator.resume().await?;
         if released + open > 0 {
             info!(released, open, "An earlier run left work behind.");
         }
@@ -103,7 +100,7 @@ impl Service {
         let Some(row) = self.parts().store.transaction(id).await? else { return Ok(Step::Ended) };
         match row.state {
             TransactionState::Reserved => self.release_abandoned(id).await.map(|()| Step::Ended),
-            TransactionState::Committed | TransactionState::Failing => {
+            TransactionState::Committed | TransactionState::Reorged | TransactionState::Failing => {
                 let is_known = self.settle_row(&row).await?;
                 Ok(if is_known { Step::Ended } else { Step::Open })
             }
@@ -123,24 +120,19 @@ impl Service {
     async fn settle_row(&self, row: &TransactionRow) -> Result<bool, PurchaseError> {
         let Reopened { receipt, digest, is_revoked } = reopen(self, row, self.parts().clock.now())?;
         let intent = intent_of(row)?;
-        let settlement = Settlement {
-            id: row.id,
-            receipt: &receipt,
-            receipt_digest: digest,
-            payload: &row.payload,
-        };
+        let settlement = Settlement { id: row.id, receipt: &receipt, receipt_digest: digest };
         // Nobody is charged any more for a receipt that nobody believes.
         if row.state == TransactionState::Failing || is_revoked {
             return settlement.watch(self, &intent).await;
         }
-        match settlement.carry_out(self, intent).await? {
+        match settlement.carry_on(self, &intent).await? {
             Ok(_) => Ok(true),
             Err((error, _)) => Ok(matches!(error, SettleError::Failed { open_until: None, .. })),
         }
     }
 }
 
-fn intent_of(row: &TransactionRow) -> Result<SettlementIntent, PurchaseError> {
+pub(super) fn intent_of(row: &TransactionRow) -> Result<SettlementIntent, PurchaseError> {
     serde_json::from_slice(row.intent.as_deref().unwrap_or_default())
         .map_err(|error| PurchaseError::Receipt(format!("stored settlement intent: {error}")))
 }

@@ -4,11 +4,9 @@ use assay_primitives::{Amount, Digest, Timestamp, TransactionId, failpoint};
 use assay_receipt::{
     Receipt, SettlementBlock, SettlementPredicate, SettlementRecord, SettlementStatus,
 };
-use assay_store::{SettlementState, SettlementUpdate};
+use assay_store::{SettledBlock, SettlementState, SettlementUpdate};
 use assay_verify::{Verified, open_settlement};
-use assay_x402::{
-    PaymentPayload, SettleError, SettleResponse, Settled, SettlementIntent, check_exact,
-};
+use assay_x402::{SettleError, SettleResponse, Settled, SettlementIntent};
 use tracing::error;
 
 use super::Purchase;
@@ -16,15 +14,11 @@ use super::commit::Committed;
 use super::error::{PurchaseError, refused, written};
 use crate::{Service, settled_extension};
 
-/// How often a settlement is prepared in all when its account nonce is taken.
-const MAX_PREPARATIONS: u32 = 3;
-
 /// A receipt whose money is to be moved. Made only of a receipt that verified.
 pub(super) struct Settlement<'a> {
     pub(super) id: TransactionId,
     pub(super) receipt: &'a Verified<Receipt>,
     pub(super) receipt_digest: Digest,
-    pub(super) payload: &'a [u8],
 }
 
 /// What became of the money: settled and stored, or not, with what the payer is told of it.
@@ -33,19 +27,14 @@ type Outcome = Result<SettleResponse, (SettleError, SettleResponse)>;
 impl Committed {
     #[expect(clippy::result_large_err, reason = "an outcome that is matched at once")]
     pub(super) async fn settle(self, service: &Service) -> Result<Purchase, PurchaseError> {
-        let settlement = Settlement {
-            id: self.id,
-            receipt: &self.receipt,
-            receipt_digest: self.receipt_digest,
-            payload: &self.payload,
-        };
-        let (terms, transaction) = (self.intent.terms().clone(), self.intent.transaction());
-        let outcome = settlement.carry_out(service, self.intent).await.unwrap_or_else(|error| {
+        let settlement =
+            Settlement { id: self.id, receipt: &self.receipt, receipt_digest: self.receipt_digest };
+        let outcome = settlement.carry_out(service, &self.intent).await.unwrap_or_else(|error| {
             // The money may have moved: whatever failed here, nobody may be told that it did not.
             error!(%error, transaction = %self.id, "A settlement broke off.");
             let detail = "the outcome could not be recorded yet".to_owned();
-            let error = SettleError::Pending { transaction, detail };
-            let response = settlement.extended(error.response(&terms));
+            let error = SettleError::Pending { transaction: None, detail };
+            let response = settlement.extended(error.response(&self.intent.terms));
             Err((error, response))
         });
         match outcome {
@@ -75,13 +64,36 @@ impl Settlement<'_> {
     pub(super) async fn carry_out(
         &self,
         service: &Service,
-        intent: SettlementIntent,
+        intent: &SettlementIntent,
     ) -> Result<Outcome, PurchaseError> {
-        let terms = intent.terms().clone();
-        match self.settle(service, intent).await? {
+        let outcome = service.parts().facilitator.settle(intent).await;
+        self.conclude(service, intent, outcome).await
+    }
+
+    /// Settles what may be settled already: nothing is sent that would come too late.
+    pub(super) async fn carry_on(
+        &self,
+        service: &Service,
+        intent: &SettlementIntent,
+    ) -> Result<Outcome, PurchaseError> {
+        let facilitator = &service.parts().facilitator;
+        let outcome = match facilitator.reconcile(intent).await {
+            known @ (Ok(_) | Err(SettleError::Failed { open_until: None, .. })) => known,
+            Err(_) => facilitator.settle(intent).await,
+        };
+        self.conclude(service, intent, outcome).await
+    }
+
+    async fn conclude(
+        &self,
+        service: &Service,
+        intent: &SettlementIntent,
+        outcome: Result<Settled, SettleError>,
+    ) -> Result<Outcome, PurchaseError> {
+        match self.in_block(outcome) {
             Ok((settled, block)) => self.settled(service, &settled, block).await.map(Ok),
             Err(error) => {
-                let response = self.extended(error.response(&terms));
+                let response = self.extended(error.response(&intent.terms));
                 if let SettleError::Failed { reason, open_until, .. } = &error {
                     self.failed(service, reason.as_str(), *open_until, &response).await?;
                 }
@@ -104,49 +116,12 @@ impl Settlement<'_> {
                 Ok(true)
             }
             Err(error @ SettleError::Failed { open_until: None, .. }) => {
-                let response = self.extended(error.response(intent.terms()));
+                let response = self.extended(error.response(&intent.terms));
                 self.failed(service, error.reason().as_str(), None, &response).await?;
                 Ok(true)
             }
             Err(_) => Ok(false),
         }
-    }
-
-    /// Settles an intent, and prepares it again when its account nonce went to another transaction.
-    async fn settle(
-        &self,
-        service: &Service,
-        mut intent: SettlementIntent,
-    ) -> Result<Result<(Settled, SettlementBlock), SettleError>, PurchaseError> {
-        let facilitator = &service.parts().facilitator;
-        let mut outcome = facilitator.settle(&intent).await;
-        for _ in 1..MAX_PREPARATIONS {
-            if !matches!(outcome, Err(SettleError::Stale { .. })) {
-                break;
-            }
-            intent = match self.prepare_again(service).await {
-                Ok(intent) => intent,
-                // The payment no longer holds: what became of it is on the chain.
-                Err(PurchaseError::Facilitator(_) | PurchaseError::Payment(_)) => {
-                    outcome = facilitator.reconcile(&intent).await;
-                    break;
-                }
-                Err(error) => return Err(error),
-            };
-            outcome = facilitator.settle(&intent).await;
-        }
-        Ok(self.in_block(outcome))
-    }
-
-    async fn prepare_again(&self, service: &Service) -> Result<SettlementIntent, PurchaseError> {
-        let parts = service.parts();
-        let payload: PaymentPayload = serde_json::from_slice(self.payload)
-            .map_err(|error| PurchaseError::Receipt(format!("stored payment: {error}")))?;
-        let checked = check_exact(&payload, &payload.accepted, parts.clock.now())?;
-        let payment = parts.facilitator.verify(&checked).await?;
-        let prepared = parts.facilitator.prepare(&payment).await?;
-        parts.store.replace_intent(self.id, &written(prepared.intent())?).await?;
-        Ok(prepared.keep())
     }
 
     /// Takes a settlement for one only when it is in a block and moved what was authorised. A
@@ -204,7 +179,7 @@ impl Settlement<'_> {
         response: &SettleResponse,
     ) -> Result<(), PurchaseError> {
         if open_until.is_some() {
-            return Ok(service.parts().store.fail(self.id, &written(response)?).await?);
+            return Ok(service.parts().store.fail(self.id, written(response)?).await?);
         }
         let record = SettlementPredicate {
             status: SettlementStatus::Failed,
@@ -212,6 +187,17 @@ impl Settlement<'_> {
             ..self.blank_record(service)
         };
         self.store(service, SettlementState::Failed, record, response).await
+    }
+
+    /// Stores that the block of a settlement is no longer in the chain.
+    pub(super) async fn reorged(
+        &self,
+        service: &Service,
+        response: &SettleResponse,
+    ) -> Result<(), PurchaseError> {
+        let record =
+            SettlementPredicate { status: SettlementStatus::Reorged, ..self.blank_record(service) };
+        self.store(service, SettlementState::Reorged, record, response).await
     }
 
     fn blank_record(&self, service: &Service) -> SettlementPredicate {
@@ -244,6 +230,9 @@ impl Settlement<'_> {
     ) -> Result<(), PurchaseError> {
         let operator = &service.parts().operator;
         let (at, manifest) = (record.recorded_at, operator.manifest());
+        let block = record.block.as_ref();
+        let block =
+            block.map(|block| SettledBlock { number: block.number, hash: block.hash.clone() });
         let envelope = SettlementRecord::new(self.receipt_digest, record)
             .sign(operator.receipt_key())
             .map_err(|error| PurchaseError::Receipt(error.to_string()))?;
@@ -255,10 +244,11 @@ impl Settlement<'_> {
             record_digest: envelope.digest(),
             key_manifest: written(operator.manifest_envelope())?,
             response: written(response)?,
+            block,
             at,
         };
         failpoint!("service.record.before");
-        service.parts().store.settle(self.id, &update).await?;
+        service.parts().store.settle(self.id, update).await?;
         failpoint!("service.record.after");
         Ok(())
     }

@@ -37,12 +37,10 @@ pub(super) struct Reserved {
     pub(super) nonce: Option<String>,
     pub(super) method: Method,
     pub(super) payment: VerifiedPayment,
-    /// The payment as it came.
-    pub(super) payload: Vec<u8>,
     pub(super) secret: TransactionSecret,
     pub(super) access_token: Option<AccessToken>,
     pub(super) held: Held,
-    started: Duration,
+    pub(super) started: Duration,
 }
 
 /// What a purchase holds until its end.
@@ -104,18 +102,17 @@ impl Admitted {
             }
         };
         let in_flight = service.admission.take_up(id).ok_or(PurchaseError::Interrupted)?;
-        let payload = written(&payment)?;
         let reservation = Reservation {
             id,
             payment: self.key,
-            payload: payload.clone(),
+            payload: written(&payment)?,
             binding: self.binding,
             access_token_hash,
             secret: *secret.as_bytes(),
             at: now,
         };
         failpoint!("service.reserve.before");
-        let outcome = parts.store.reserve(&reservation).await?;
+        let outcome = parts.store.reserve(reservation).await?;
         failpoint!("service.reserve.after");
         match outcome {
             ReserveOutcome::Reserved => {}
@@ -128,7 +125,6 @@ impl Admitted {
             nonce,
             method: self.method,
             payment: self.payment,
-            payload,
             secret,
             access_token,
             held: Held { _place: self.place, _in_flight: in_flight },

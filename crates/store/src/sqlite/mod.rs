@@ -1,7 +1,9 @@
 //! SQLite, one file, write-ahead log.
 
+mod outgoing;
 mod rows;
 mod steps;
+mod writer;
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
@@ -12,13 +14,11 @@ use sqlx::sqlite::{
 };
 use sqlx::{Connection as _, Row as _};
 
-use assay_primitives::Digest;
-use tokio::sync::Mutex;
-
+use self::writer::Writer;
 use crate::StoreError;
 
 const SCHEMA: &str = include_str!("schema.sql");
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 const READERS: u32 = 4;
 
 /// When a committed step is on the disk.
@@ -35,11 +35,10 @@ pub enum Durability {
 /// A [`crate::TransactionStore`] over SQLite.
 #[derive(Debug)]
 pub struct SqliteStore {
-    /// One connection: SQLite has one writer at a time, and here it waits in order.
-    writer: SqlitePool,
+    /// One connection: SQLite has one writer at a time.
+    writing: SqlitePool,
+    writer: Writer,
     readers: SqlitePool,
-    /// The key manifest that was kept last: nearly every step refers to the same one.
-    kept_manifest: Mutex<Option<Digest>>,
     _lock: File,
 }
 
@@ -64,16 +63,18 @@ impl SqliteStore {
             })
             .foreign_keys(true)
             .busy_timeout(Duration::from_secs(5));
-        let writer = pool(1).connect_with(options.clone()).await?;
-        migrate(&writer).await?;
+        let writing = pool(1).connect_with(options.clone()).await?;
+        prepare(&writing).await?;
         let readers = pool(READERS).connect_with(options.read_only(true)).await?;
-        Ok(Self { writer, readers, kept_manifest: Mutex::new(None), _lock: lock })
+        let writer = Writer::start(writing.clone());
+        Ok(Self { writing, writer, readers, _lock: lock })
     }
 
-    /// Writes what is left in the log and closes the file.
+    /// Finishes the steps that are under way, writes what is left in the log and closes the file.
     pub async fn close(&self) {
+        self.writer.stop().await;
         self.readers.close().await;
-        self.writer.close().await;
+        self.writing.close().await;
     }
 }
 
@@ -108,18 +109,19 @@ fn lock(folder: &Path) -> Result<File, StoreError> {
     }
 }
 
-async fn migrate(pool: &SqlitePool) -> Result<(), StoreError> {
+/// Makes the tables of a new database, and refuses one with other tables than this program's.
+async fn prepare(pool: &SqlitePool) -> Result<(), StoreError> {
     let mut connection = pool.acquire().await?;
     let got: i64 =
         sqlx::query("PRAGMA user_version").fetch_one(&mut *connection).await?.try_get(0)?;
-    if got > SCHEMA_VERSION {
-        return Err(StoreError::Version { known: SCHEMA_VERSION, got });
+    match got {
+        SCHEMA_VERSION => Ok(()),
+        0 => {
+            let mut step = connection.begin().await?;
+            sqlx::raw_sql(SCHEMA).execute(&mut *step).await?;
+            sqlx::raw_sql("PRAGMA user_version = 2").execute(&mut *step).await?;
+            Ok(step.commit().await?)
+        }
+        got => Err(StoreError::Version { known: SCHEMA_VERSION, got }),
     }
-    if got < SCHEMA_VERSION {
-        let mut step = connection.begin().await?;
-        sqlx::raw_sql(SCHEMA).execute(&mut *step).await?;
-        sqlx::raw_sql("PRAGMA user_version = 1").execute(&mut *step).await?;
-        step.commit().await?;
-    }
-    Ok(())
 }

@@ -67,6 +67,11 @@ pub(super) fn unsigned(number: i64) -> Result<u64, StoreError> {
     u64::try_from(number).map_err(|_| StoreError::Damaged(format!("a negative number {number}")))
 }
 
+/// A number that SQLite can hold.
+pub(super) fn signed(number: u64) -> Result<i64, StoreError> {
+    i64::try_from(number).map_err(|_| StoreError::Damaged(format!("a number of {number}")))
+}
+
 /// Milliseconds since 1970 fit: the greatest timestamp is far below 2^63.
 pub(super) fn millis(at: Timestamp) -> i64 {
     i64::try_from(at.as_millis()).unwrap_or(i64::MAX)

@@ -1,10 +1,11 @@
--- Version 1.
+-- Version 2.
 
 CREATE TABLE transactions (
     id                TEXT PRIMARY KEY,
     state             TEXT NOT NULL
                       CHECK (state IN
-                          ('reserved', 'committed', 'settled', 'failing', 'failed', 'released')),
+                          ('reserved', 'committed', 'settled', 'reorged', 'failing', 'failed',
+                           'released')),
     network           TEXT NOT NULL,
     asset             TEXT NOT NULL,
     payer             TEXT NOT NULL,
@@ -33,7 +34,7 @@ CREATE UNIQUE INDEX transactions_by_payment
     ON transactions (network, asset, payer, nonce) WHERE state <> 'released';
 
 CREATE INDEX transactions_open ON transactions (id)
-    WHERE state IN ('reserved', 'committed', 'failing');
+    WHERE state IN ('reserved', 'committed', 'failing', 'reorged');
 
 -- How many transactions are in each state, so that nobody has to count them.
 CREATE TABLE transaction_counts (
@@ -42,8 +43,8 @@ CREATE TABLE transaction_counts (
 ) STRICT, WITHOUT ROWID;
 
 INSERT INTO transaction_counts (state, count) VALUES
-    ('reserved', 0), ('committed', 0), ('settled', 0), ('failing', 0), ('failed', 0),
-    ('released', 0);
+    ('reserved', 0), ('committed', 0), ('settled', 0), ('reorged', 0), ('failing', 0),
+    ('failed', 0), ('released', 0);
 
 CREATE TRIGGER transactions_counted_in AFTER INSERT ON transactions BEGIN
     UPDATE transaction_counts SET count = count + 1 WHERE state = NEW.state;
@@ -64,15 +65,35 @@ CREATE TABLE key_manifests (
 CREATE TABLE settlement_records (
     sequence       INTEGER PRIMARY KEY,
     transaction_id TEXT NOT NULL REFERENCES transactions (id),
-    state          TEXT NOT NULL CHECK (state IN ('settled', 'failed')),
+    state          TEXT NOT NULL CHECK (state IN ('settled', 'reorged', 'failed')),
     envelope       BLOB NOT NULL,
     digest         BLOB NOT NULL,
     key_manifest   BLOB NOT NULL REFERENCES key_manifests (digest),
     response       BLOB NOT NULL,
+    block_number   INTEGER,
+    block_hash     TEXT,
     at             INTEGER NOT NULL
 ) STRICT;
 
 CREATE INDEX settlement_records_by_transaction ON settlement_records (transaction_id);
+
+CREATE INDEX settlement_records_by_block ON settlement_records (block_number, block_hash)
+    WHERE block_number IS NOT NULL;
+
+-- The transactions of one's own accounts, before they are broadcast. A nonce has further versions
+-- where fees were raised.
+CREATE TABLE outgoing_transactions (
+    sequence INTEGER PRIMARY KEY,
+    account  TEXT NOT NULL,
+    nonce    INTEGER NOT NULL,
+    version  INTEGER NOT NULL,
+    content  BLOB NOT NULL,
+    is_open  INTEGER NOT NULL CHECK (is_open IN (0, 1)),
+    UNIQUE (account, nonce, version)
+) STRICT;
+
+CREATE INDEX outgoing_transactions_open ON outgoing_transactions (account, nonce, version)
+    WHERE is_open = 1;
 
 CREATE TABLE outbox (
     sequence       INTEGER PRIMARY KEY,

@@ -1,15 +1,19 @@
 //! The steps of a transaction's life, each one statement, and so one database transaction: what goes
 //! with a step is done by the schema's triggers.
 
+use std::sync::Arc;
+
 use assay_primitives::{Digest, TransactionId};
 use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection as _, Row as _};
 
 use super::{SqliteStore, rows};
 use crate::{
-    Commitment, Holder, OutboxEntry, Payment, Reservation, ReserveOutcome, SettlementState,
-    SettlementUpdate, StoreError, TransactionRow, TransactionState, TransactionStore,
+    Commitment, Holder, OutboxEntry, Payment, Reservation, ReserveOutcome, SettledBlock,
+    SettlementState, SettlementUpdate, StoreError, TransactionRow, TransactionState,
+    TransactionStore,
 };
 
 const RESERVE: &str = "INSERT INTO transactions (id, state, network, asset, payer, nonce, payload, \
@@ -22,42 +26,33 @@ const COMMIT: &str = "UPDATE transactions SET state = 'committed', receipt = ?, 
     WHERE id = ? AND state = 'reserved'";
 
 const SETTLE: &str = "INSERT INTO settlement_records \
-    (transaction_id, state, envelope, digest, key_manifest, response, at) \
-    SELECT id, ?, ?, ?, ?, ?, ? FROM transactions \
-    WHERE id = ? AND state IN ('committed', 'failing')";
+    (transaction_id, state, envelope, digest, key_manifest, response, block_number, block_hash, at) \
+    SELECT id, ?, ?, ?, ?, ?, ?, ?, ? FROM transactions \
+    WHERE id = ? AND state IN ('committed', 'failing', 'reorged')";
+
+const REORG: &str = "INSERT INTO settlement_records \
+    (transaction_id, state, envelope, digest, key_manifest, response, block_number, block_hash, at) \
+    SELECT id, ?, ?, ?, ?, ?, ?, ?, ? FROM transactions WHERE id = ? AND state = 'settled'";
+
+pub(super) const SETTLED_BLOCKS: &str = "SELECT DISTINCT block_number, block_hash \
+    FROM settlement_records WHERE block_number >= ? ORDER BY block_number LIMIT 4096";
+
+/// The transactions whose latest record is about a block.
+pub(super) const SETTLED_IN: &str = "SELECT t.id FROM settlement_records r \
+    JOIN transactions t ON t.id = r.transaction_id \
+    WHERE r.block_number = ? AND r.block_hash = ? AND t.state = 'settled' AND r.sequence = \
+    (SELECT max(sequence) FROM settlement_records WHERE transaction_id = t.id) ORDER BY t.id";
 
 pub(super) const HOLDER: &str = "SELECT id, state, binding FROM transactions \
     WHERE network = ? AND asset = ? AND payer = ? AND nonce = ? AND state <> 'released'";
 
 pub(super) const OPEN_AFTER: &str = "SELECT id, state FROM transactions \
-    WHERE state IN ('reserved', 'committed', 'failing') AND id > ? ORDER BY id LIMIT ?";
+    WHERE state IN ('reserved', 'committed', 'failing', 'reorged') AND id > ? ORDER BY id LIMIT ?";
 
 #[async_trait]
 impl TransactionStore for SqliteStore {
-    async fn reserve(&self, reservation: &Reservation) -> Result<ReserveOutcome, StoreError> {
-        let mut writer = self.writer.acquire().await?;
-        let payment = &reservation.payment;
-        let inserted = sqlx::query(RESERVE)
-            .bind(reservation.id.to_string())
-            .bind(payment.network.as_str())
-            .bind(payment.asset.as_str())
-            .bind(payment.payer.as_str())
-            .bind(payment.nonce.as_str())
-            .bind(reservation.payload.as_slice())
-            .bind(reservation.binding.as_bytes().as_slice())
-            .bind(reservation.access_token_hash.as_bytes().as_slice())
-            .bind(reservation.secret.as_slice())
-            .bind(rows::millis(reservation.at))
-            .execute(&mut *writer)
-            .await?
-            .rows_affected();
-        if inserted == 1 {
-            return Ok(ReserveOutcome::Reserved);
-        }
-        let holder = holder(&mut writer, payment).await?;
-        holder.map(ReserveOutcome::Taken).ok_or_else(|| {
-            StoreError::Damaged(format!("transaction id {} is taken", reservation.id))
-        })
+    async fn reserve(&self, reservation: Reservation) -> Result<ReserveOutcome, StoreError> {
+        self.write(reservation, |writer, reservation| Box::pin(reserve(writer, reservation))).await
     }
 
     async fn holder(&self, payment: &Payment) -> Result<Option<Holder>, StoreError> {
@@ -66,79 +61,20 @@ impl TransactionStore for SqliteStore {
     }
 
     async fn release(&self, id: TransactionId) -> Result<(), StoreError> {
-        let mut writer = self.writer.acquire().await?;
-        let changed = sqlx::query(
-            "UPDATE transactions SET state = 'released' WHERE id = ? AND state = 'reserved'",
-        )
-        .bind(id.to_string())
-        .execute(&mut *writer)
-        .await?
-        .rows_affected();
-        expect_changed(&mut writer, id, TransactionState::Reserved, changed).await
+        self.write(id, |writer, id| Box::pin(release(writer, *id))).await
     }
 
-    async fn commit(&self, id: TransactionId, commitment: &Commitment) -> Result<(), StoreError> {
-        let mut writer = self.writer.acquire().await?;
-        let manifest = self.keep_manifest(&mut writer, &commitment.key_manifest).await?;
-        let changed = sqlx::query(COMMIT)
-            .bind(commitment.receipt.as_slice())
-            .bind(commitment.receipt_digest.as_bytes().as_slice())
-            .bind(manifest.as_bytes().as_slice())
-            .bind(commitment.items.as_slice())
-            .bind(commitment.intent.as_slice())
-            .bind(rows::millis(commitment.at))
-            .bind(id.to_string())
-            .execute(&mut *writer)
-            .await?
-            .rows_affected();
-        expect_changed(&mut writer, id, TransactionState::Reserved, changed).await
+    async fn commit(&self, id: TransactionId, commitment: Commitment) -> Result<(), StoreError> {
+        let step = (id, commitment);
+        self.write(step, |writer, step| Box::pin(commit(writer, step.0, &step.1))).await
     }
 
-    async fn replace_intent(&self, id: TransactionId, intent: &[u8]) -> Result<(), StoreError> {
-        let mut writer = self.writer.acquire().await?;
-        let changed =
-            sqlx::query("UPDATE transactions SET intent = ? WHERE id = ? AND state = 'committed'")
-                .bind(intent)
-                .bind(id.to_string())
-                .execute(&mut *writer)
-                .await?
-                .rows_affected();
-        expect_changed(&mut writer, id, TransactionState::Committed, changed).await
+    async fn fail(&self, id: TransactionId, response: Vec<u8>) -> Result<(), StoreError> {
+        self.write((id, response), |writer, step| Box::pin(fail(writer, step.0, &step.1))).await
     }
 
-    async fn fail(&self, id: TransactionId, response: &[u8]) -> Result<(), StoreError> {
-        let mut writer = self.writer.acquire().await?;
-        let changed = sqlx::query(
-            "UPDATE transactions SET state = 'failing', response = ? \
-             WHERE id = ? AND state = 'committed'",
-        )
-        .bind(response)
-        .bind(id.to_string())
-        .execute(&mut *writer)
-        .await?
-        .rows_affected();
-        expect_changed(&mut writer, id, TransactionState::Committed, changed).await
-    }
-
-    async fn settle(&self, id: TransactionId, update: &SettlementUpdate) -> Result<(), StoreError> {
-        let mut writer = self.writer.acquire().await?;
-        let manifest = self.keep_manifest(&mut writer, &update.key_manifest).await?;
-        let state = match update.state {
-            SettlementState::Failed => TransactionState::Failed,
-            SettlementState::Settled => TransactionState::Settled,
-        };
-        let changed = sqlx::query(SETTLE)
-            .bind(state.as_str())
-            .bind(update.record.as_slice())
-            .bind(update.record_digest.as_bytes().as_slice())
-            .bind(manifest.as_bytes().as_slice())
-            .bind(update.response.as_slice())
-            .bind(rows::millis(update.at))
-            .bind(id.to_string())
-            .execute(&mut *writer)
-            .await?
-            .rows_affected();
-        expect_changed(&mut writer, id, TransactionState::Committed, changed).await
+    async fn settle(&self, id: TransactionId, update: SettlementUpdate) -> Result<(), StoreError> {
+        self.write((id, update), |writer, step| Box::pin(settle(writer, step.0, &step.1))).await
     }
 
     async fn transaction(&self, id: TransactionId) -> Result<Option<TransactionRow>, StoreError> {
@@ -160,6 +96,32 @@ impl TransactionStore for SqliteStore {
             .await?
             .iter()
             .map(|row| Ok((rows::id(row.try_get("id")?)?, rows::state(row.try_get("state")?)?)))
+            .collect()
+    }
+
+    async fn settled_blocks(&self, since: u64) -> Result<Vec<SettledBlock>, StoreError> {
+        let mut reader = self.readers.acquire().await?;
+        sqlx::query(SETTLED_BLOCKS)
+            .bind(rows::signed(since)?)
+            .fetch_all(&mut *reader)
+            .await?
+            .iter()
+            .map(|row| {
+                let number = rows::unsigned(row.try_get("block_number")?)?;
+                Ok(SettledBlock { number, hash: row.try_get("block_hash")? })
+            })
+            .collect()
+    }
+
+    async fn settled_in(&self, block: &SettledBlock) -> Result<Vec<TransactionId>, StoreError> {
+        let mut reader = self.readers.acquire().await?;
+        sqlx::query(SETTLED_IN)
+            .bind(rows::signed(block.number)?)
+            .bind(block.hash.as_str())
+            .fetch_all(&mut *reader)
+            .await?
+            .iter()
+            .map(|row| rows::id(row.try_get("id")?))
             .collect()
     }
 
@@ -189,27 +151,155 @@ impl TransactionStore for SqliteStore {
 }
 
 impl SqliteStore {
-    /// Keeps a key manifest. It is kept before the step that refers to it: one that no step refers
-    /// to does no harm.
-    async fn keep_manifest(
+    /// Runs a step of the writer over what it was given.
+    pub(super) async fn write<I, T>(
         &self,
-        writer: &mut SqliteConnection,
-        envelope: &[u8],
-    ) -> Result<Digest, StoreError> {
-        let digest = Digest::of(envelope);
-        if *self.kept_manifest.lock().await == Some(digest) {
-            return Ok(digest);
-        }
-        sqlx::query(
-            "INSERT INTO key_manifests (digest, envelope) VALUES (?, ?) ON CONFLICT DO NOTHING",
-        )
-        .bind(digest.as_bytes().as_slice())
-        .bind(envelope)
-        .execute(writer)
-        .await?;
-        *self.kept_manifest.lock().await = Some(digest);
-        Ok(digest)
+        input: I,
+        step: impl for<'c> Fn(&'c mut SqliteConnection, &'c I) -> BoxFuture<'c, Result<T, StoreError>>
+        + Copy
+        + Send
+        + Sync
+        + 'static,
+    ) -> Result<T, StoreError>
+    where
+        I: Send + Sync + 'static,
+        T: Send + Sync + 'static,
+    {
+        let input = Arc::new(input);
+        self.writer
+            .write(move |connection| {
+                let input = Arc::clone(&input);
+                Box::pin(async move { step(connection, &input).await })
+            })
+            .await
     }
+}
+
+async fn reserve(
+    writer: &mut SqliteConnection,
+    reservation: &Reservation,
+) -> Result<ReserveOutcome, StoreError> {
+    let payment = &reservation.payment;
+    let inserted = sqlx::query(RESERVE)
+        .bind(reservation.id.to_string())
+        .bind(payment.network.as_str())
+        .bind(payment.asset.as_str())
+        .bind(payment.payer.as_str())
+        .bind(payment.nonce.as_str())
+        .bind(reservation.payload.as_slice())
+        .bind(reservation.binding.as_bytes().as_slice())
+        .bind(reservation.access_token_hash.as_bytes().as_slice())
+        .bind(reservation.secret.as_slice())
+        .bind(rows::millis(reservation.at))
+        .execute(&mut *writer)
+        .await?
+        .rows_affected();
+    if inserted == 1 {
+        return Ok(ReserveOutcome::Reserved);
+    }
+    let holder = holder(writer, payment).await?;
+    holder
+        .map(ReserveOutcome::Taken)
+        .ok_or_else(|| StoreError::Damaged(format!("transaction id {} is taken", reservation.id)))
+}
+
+async fn release(writer: &mut SqliteConnection, id: TransactionId) -> Result<(), StoreError> {
+    let changed = sqlx::query(
+        "UPDATE transactions SET state = 'released' WHERE id = ? AND state = 'reserved'",
+    )
+    .bind(id.to_string())
+    .execute(&mut *writer)
+    .await?
+    .rows_affected();
+    expect_changed(writer, id, TransactionState::Reserved, changed).await
+}
+
+async fn commit(
+    writer: &mut SqliteConnection,
+    id: TransactionId,
+    commitment: &Commitment,
+) -> Result<(), StoreError> {
+    let manifest = keep_manifest(writer, &commitment.key_manifest).await?;
+    let changed = sqlx::query(COMMIT)
+        .bind(commitment.receipt.as_slice())
+        .bind(commitment.receipt_digest.as_bytes().as_slice())
+        .bind(manifest.as_bytes().as_slice())
+        .bind(commitment.items.as_slice())
+        .bind(commitment.intent.as_slice())
+        .bind(rows::millis(commitment.at))
+        .bind(id.to_string())
+        .execute(&mut *writer)
+        .await?
+        .rows_affected();
+    expect_changed(writer, id, TransactionState::Reserved, changed).await
+}
+
+async fn fail(
+    writer: &mut SqliteConnection,
+    id: TransactionId,
+    response: &[u8],
+) -> Result<(), StoreError> {
+    let changed = sqlx::query(
+        "UPDATE transactions SET state = 'failing', response = ? \
+         WHERE id = ? AND state IN ('committed', 'reorged')",
+    )
+    .bind(response)
+    .bind(id.to_string())
+    .execute(&mut *writer)
+    .await?
+    .rows_affected();
+    expect_changed(writer, id, TransactionState::Committed, changed).await
+}
+
+async fn settle(
+    writer: &mut SqliteConnection,
+    id: TransactionId,
+    update: &SettlementUpdate,
+) -> Result<(), StoreError> {
+    let manifest = keep_manifest(writer, &update.key_manifest).await?;
+    let (state, from) = match update.state {
+        SettlementState::Failed => (TransactionState::Failed, SETTLE),
+        SettlementState::Settled => (TransactionState::Settled, SETTLE),
+        SettlementState::Reorged => (TransactionState::Reorged, REORG),
+    };
+    let (number, hash) = match &update.block {
+        Some(SettledBlock { number, hash }) => (Some(rows::signed(*number)?), Some(hash.as_str())),
+        None => (None, None),
+    };
+    let changed = sqlx::query(from)
+        .bind(state.as_str())
+        .bind(update.record.as_slice())
+        .bind(update.record_digest.as_bytes().as_slice())
+        .bind(manifest.as_bytes().as_slice())
+        .bind(update.response.as_slice())
+        .bind(number)
+        .bind(hash)
+        .bind(rows::millis(update.at))
+        .bind(id.to_string())
+        .execute(&mut *writer)
+        .await?
+        .rows_affected();
+    let expected = match update.state {
+        SettlementState::Reorged => TransactionState::Settled,
+        _ => TransactionState::Committed,
+    };
+    expect_changed(writer, id, expected, changed).await
+}
+
+/// Keeps a key manifest, before the step that refers to it.
+async fn keep_manifest(
+    writer: &mut SqliteConnection,
+    envelope: &[u8],
+) -> Result<Digest, StoreError> {
+    let digest = Digest::of(envelope);
+    sqlx::query(
+        "INSERT INTO key_manifests (digest, envelope) VALUES (?, ?) ON CONFLICT DO NOTHING",
+    )
+    .bind(digest.as_bytes().as_slice())
+    .bind(envelope)
+    .execute(writer)
+    .await?;
+    Ok(digest)
 }
 
 async fn holder(

@@ -61,7 +61,8 @@ impl Examiner<'_> {
         alone: bool,
     ) -> Result<Option<Settled>, SettleError> {
         let expected = self.expected()?;
-        let shows = pays(&mined.receipt, expected) || alone && has_transfer(&mined.receipt, expected);
+        let shows =
+            pays(&mined.receipt, expected) || alone && has_transfer(&mined.receipt, expected);
         Ok(shows.then(|| self.settled(mined)))
     }
 

@@ -16,8 +16,8 @@ use super::{
 };
 use crate::wire::shown;
 use crate::{
-    CheckedPayment, ErrorReason, PaymentTerms, SettleResponse, SupportedResponse,
-    VerifyRequest, VerifyResponse, X402_VERSION,
+    CheckedPayment, ErrorReason, PaymentTerms, SettleResponse, SupportedResponse, VerifyRequest,
+    VerifyResponse, X402_VERSION,
 };
 
 /// More than any answer of a facilitator.
@@ -321,6 +321,10 @@ impl Facilitator for HttpFacilitator {
             return Err(SettleError::Pending { transaction: None, detail });
         };
         self.examiner(chain, intent).examine().await
+    }
+
+    fn chain(&self) -> Option<&Chain> {
+        self.chain.as_ref()
     }
 }
 

@@ -9,7 +9,7 @@ mod settlement;
 
 use std::fmt;
 
-use assay_chain::{ChainError, OutgoingError, SignerError};
+use assay_chain::{Chain, ChainError, OutgoingError, SignerError};
 use async_trait::async_trait;
 use thiserror::Error;
 
@@ -53,6 +53,11 @@ pub trait Facilitator: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`SettleError`] says what is known about the money.
     async fn reconcile(&self, intent: &SettlementIntent) -> Result<Settled, SettleError>;
+
+    /// Returns the chain that is asked, if there is one.
+    fn chain(&self) -> Option<&Chain> {
+        None
+    }
 
     /// Takes up what was sent before a restart.
     ///

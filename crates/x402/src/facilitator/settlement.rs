@@ -205,9 +205,7 @@ impl SettleError {
         match self {
             Self::Failed { reason, .. } => reason.clone(),
             Self::Pending { transaction: Some(_), .. } => ErrorReason::SettlementPending,
-            Self::Pending { .. } | Self::Unreachable { .. } => {
-                ErrorReason::UnexpectedSettleError
-            }
+            Self::Pending { .. } | Self::Unreachable { .. } => ErrorReason::UnexpectedSettleError,
         }
     }
 

@@ -18,9 +18,7 @@ use super::{
     Facilitator, FacilitatorError, SettleError, Settled, SettlementIntent, VerifiedPayment,
 };
 use crate::exact::address;
-use crate::{
-    CheckedPayment, EXACT, ExactPayload, SupportedKind, SupportedResponse, X402_VERSION,
-};
+use crate::{CheckedPayment, EXACT, ExactPayload, SupportedKind, SupportedResponse, X402_VERSION};
 
 /// How often a call is tried that fails among others, or loses its account nonce.
 const ATTEMPTS: usize = 3;
@@ -78,7 +76,7 @@ impl LocalConfig {
 
 impl LocalFacilitator {
     /// Makes a facilitator that sends with this signer, to the signer's chain, keeping its
-    /// transactions in a journal. It has to be called within an asynchronous runtime.
+    /// transactions in a journal.
     #[must_use]
     pub fn new(
         signer: SettlementSigner,
@@ -96,12 +94,6 @@ impl LocalFacilitator {
     #[must_use]
     pub const fn outgoing(&self) -> &OutgoingQueue {
         &self.queue
-    }
-
-    /// Returns the chain.
-    #[must_use]
-    pub const fn chain(&self) -> &Chain {
-        &self.chain
     }
 
     /// Returns the account that sends.
@@ -176,9 +168,7 @@ impl LocalFacilitator {
                 Ok(None) => known(examiner.examine().await),
                 Err(error) => Some(Err(error)),
             },
-            Ok(CallOutcome::Reverted(mined)) => {
-                Some(examiner.examine_after(Some(&mined)).await)
-            }
+            Ok(CallOutcome::Reverted(mined)) => Some(examiner.examine_after(Some(&mined)).await),
             Ok(CallOutcome::Superseded) => known(examiner.examine().await),
             Err(OutgoingError::Signer(SignerError::Chain(ChainError::Reverted {
                 reason, ..
@@ -241,6 +231,10 @@ impl Facilitator for LocalFacilitator {
 
     async fn reconcile(&self, intent: &SettlementIntent) -> Result<Settled, SettleError> {
         self.examiner(intent).examine().await
+    }
+
+    fn chain(&self) -> Option<&Chain> {
+        Some(&self.chain)
     }
 
     async fn resume(&self) -> Result<(), FacilitatorError> {

@@ -1,0 +1,56 @@
+//! Settlements whose block a reorganisation took out of the chain: they are recorded as such, and
+//! settled again while their authorisation is valid.
+
+use assay_primitives::TransactionId;
+use assay_store::{SettledBlock, TransactionState};
+use assay_x402::{FacilitatorError, SettleResponse};
+use tracing::warn;
+
+use super::PurchaseError;
+use super::commit::reopen;
+use super::settle::Settlement;
+use crate::Service;
+
+impl Service {
+    /// Looks whether the blocks of the latest settlements are still in the chain, and takes up again
+    /// what is not settled any more. Returns how many settlements were lost.
+    ///
+    /// # Errors
+    /// When the store or the chain does not answer.
+    pub async fn watch_reorganisations(&self) -> Result<usize, PurchaseError> {
+        let parts = self.parts();
+        let depth = parts.settings.reorg_depth;
+        let Some(chain) = parts.facilitator.chain().filter(|_| depth > 0) else { return Ok(0) };
+        let latest = chain.latest_block().await.map_err(FacilitatorError::from)?.number;
+        let mut lost = 0;
+        for block in parts.store.settled_blocks(latest.saturating_sub(depth)).await? {
+            let found = chain.block_at(block.number).await.map_err(FacilitatorError::from)?;
+            if found.is_some_and(|found| found.hash.to_string() == block.hash) {
+                continue;
+            }
+            for id in parts.store.settled_in(&block).await? {
+                self.lost(id, &block).await?;
+                lost += 1;
+            }
+        }
+        Ok(lost)
+    }
+
+    async fn lost(&self, id: TransactionId, block: &SettledBlock) -> Result<(), PurchaseError> {
+        let Some(_in_flight) = self.admission.take_up(id) else { return Ok(()) };
+        let Some(row) = self.parts().store.transaction(id).await? else { return Ok(()) };
+        if row.state != TransactionState::Settled {
+            return Ok(());
+        }
+        let reopened = reopen(self, &row, self.parts().clock.now())?;
+        let settlement =
+            Settlement { id, receipt: &reopened.receipt, receipt_digest: reopened.digest };
+        let response: SettleResponse =
+            serde_json::from_slice(row.response.as_deref().unwrap_or_default())
+                .map_err(|error| PurchaseError::Receipt(format!("stored response: {error}")))?;
+        settlement.reorged(self, &response).await?;
+        let SettledBlock { number, hash } = block;
+        warn!(transaction = %id, number, hash, "A settlement's block is no longer in the chain.");
+        Ok(())
+    }
+}
