@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use assay_primitives::{Network, parse_duration};
+use assay_service::Release;
 use assay_store::Durability;
 use confique::Config as _;
 use serde::Serialize;
@@ -151,6 +152,12 @@ pub(crate) struct Payment {
     /// settlement, as a payment is taken while half of them are left.
     #[config(env = "ASSAY_MAX_TIMEOUT_SECONDS", default = 60)]
     pub(crate) max_timeout_seconds: u64,
+
+    /// When a result is released: "settlement" when its payment is settled; "verification" when its
+    /// receipt is stored, and the payment is settled behind it. What cannot be settled then is your
+    /// loss.
+    #[config(env = "ASSAY_RELEASE", default = "settlement")]
+    pub(crate) release: String,
 }
 
 impl Config {
@@ -204,6 +211,16 @@ impl Config {
         }
     }
 
+    pub(crate) fn release(&self) -> Result<Release, String> {
+        match self.payment.release.as_str() {
+            "settlement" => Ok(Release::Settlement),
+            "verification" => Ok(Release::Verification),
+            other => Err(format!(
+                "payment.release: expected \"settlement\" or \"verification\", got \"{other}\""
+            )),
+        }
+    }
+
     pub(crate) fn body_timeout(&self) -> Result<Duration, String> {
         parse_duration(&self.http.body_timeout)
             .map_err(|error| format!("http.body_timeout: {error}"))
@@ -216,6 +233,7 @@ impl Config {
 
     fn check(&self) -> Result<(), String> {
         self.durability()?;
+        self.release()?;
         if self.body_timeout()?.is_zero() {
             return Err("http.body_timeout: expected more than 0".to_owned());
         }

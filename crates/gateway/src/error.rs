@@ -78,6 +78,12 @@ error_codes! {
     NotForSale = "not_for_sale", NOT_FOUND;
     /// There is no such receipt.
     UnknownReceipt = "unknown_receipt", NOT_FOUND;
+    /// There is no such job.
+    UnknownJob = "unknown_job", NOT_FOUND;
+    /// The job ended before anything was charged: it was cancelled, came too late, or failed.
+    GivenUp = "given_up", CONFLICT;
+    /// It is too late to cancel the job.
+    TooLate = "too_late", CONFLICT;
     /// There is no such evidence.
     UnknownEvidence = "unknown_evidence", NOT_FOUND;
     /// There is no such route.
@@ -166,6 +172,15 @@ impl ApiError {
     pub fn retry_after(mut self, seconds: u32) -> Self {
         self.headers.push((RETRY_AFTER, HeaderValue::from(seconds)));
         self
+    }
+
+    /// Returns what a stream of events says of it.
+    pub(crate) fn to_json(&self) -> Value {
+        let mut body = self.details.clone();
+        body.insert("error".to_owned(), self.message.clone().into());
+        body.insert("code".to_owned(), self.code.as_str().into());
+        body.insert("status".to_owned(), self.code.status().as_u16().into());
+        body.into()
     }
 
     /// Returns the code.

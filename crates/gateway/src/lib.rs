@@ -7,6 +7,7 @@
 //! | `POST /v2/models/{model}/infer` | an inference: 402 with offers, or paid for and answered |
 //! | `/v2/models/{model}/versions/{version}`, `…/ready`, `…/infer` | the same of a version |
 //! | `GET /v1/models` | the catalogue: digests, methods, prices, latency, whom to believe |
+//! | `GET`, `DELETE /v1/jobs/{location}` | a purchase that nobody waits for: how far it is, its result; cancel |
 //! | `GET /v1/receipts/{id}` | a receipt; with its access token the whole bundle |
 //! | `GET /v1/evidence/{sha256}` | a piece of evidence |
 //! | `GET /.well-known/assay/keys` | the operator's key manifest |
@@ -16,6 +17,7 @@
 //! Handlers are thin: they translate, and [`assay_service::Service`] decides.
 
 mod body;
+mod delivery;
 mod error;
 mod headers;
 mod http;

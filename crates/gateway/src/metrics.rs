@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use assay_service::Load;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -39,6 +40,11 @@ pub(crate) struct StateLabels {
     pub(crate) state: &'static str,
 }
 
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+pub(crate) struct MethodLabels {
+    pub(crate) method: String,
+}
+
 pub(crate) struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
@@ -46,6 +52,8 @@ pub(crate) struct Metrics {
     purchases: Family<PurchaseLabels, Counter>,
     purchase_seconds: Family<PurchaseLabels, Histogram>,
     transactions: Family<StateLabels, Gauge>,
+    jobs_in_hand: Family<MethodLabels, Gauge>,
+    jobs_queued: Family<MethodLabels, Gauge>,
 }
 
 impl Metrics {
@@ -74,7 +82,20 @@ impl Metrics {
             "Transactions in the store, by state",
             transactions.clone(),
         );
-        Self { registry, requests, errors, purchases, purchase_seconds, transactions }
+        let jobs_in_hand = Family::<MethodLabels, Gauge>::default();
+        registry.register("jobs_in_hand", "Jobs in hand, by method", jobs_in_hand.clone());
+        let jobs_queued = Family::<MethodLabels, Gauge>::default();
+        registry.register("jobs_queued", "Jobs that wait, by method", jobs_queued.clone());
+        Self {
+            registry,
+            requests,
+            errors,
+            purchases,
+            purchase_seconds,
+            transactions,
+            jobs_in_hand,
+            jobs_queued,
+        }
     }
 
     pub(crate) fn request(&self, labels: &RequestLabels) {
@@ -94,6 +115,13 @@ impl Metrics {
     pub(crate) fn transactions(&self, state: &'static str, count: u64) {
         let count = i64::try_from(count).unwrap_or(i64::MAX);
         self.transactions.get_or_create(&StateLabels { state }).set(count);
+    }
+
+    pub(crate) fn load(&self, load: &Load) {
+        let labels = MethodLabels { method: load.method.clone() };
+        let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.jobs_in_hand.get_or_create(&labels).set(count(load.in_hand));
+        self.jobs_queued.get_or_create(&labels).set(count(load.queued));
     }
 
     pub(crate) fn encode(&self) -> Result<String, fmt::Error> {

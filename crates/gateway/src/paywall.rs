@@ -97,36 +97,18 @@ impl<'a> Paywall<'a> {
         }
     }
 
-    /// Answers what became of a payment that bought nothing.
-    pub(crate) fn refuse(&self, error: PurchaseError) -> Response {
-        let answer = match error {
+    /// Answers what became of a payment that bought nothing: with the offers again, where another
+    /// payment would buy it.
+    pub(crate) fn refuse(&self, error: &PurchaseError) -> Response {
+        match error {
             PurchaseError::Payment(refusal) => {
-                return self.refuse_payment(&refusal.reason(), &refusal.to_string());
+                self.refuse_payment(&refusal.reason(), &refusal.to_string())
             }
             PurchaseError::Facilitator(FacilitatorError::Refused { reason, detail }) => {
-                return self.refuse_payment(&reason, &detail);
+                self.refuse_payment(reason, detail)
             }
-            PurchaseError::Facilitator(FacilitatorError::Unreachable { detail }) => {
-                unreachable_chain(&detail)
-            }
-            PurchaseError::Admission(refusal) => not_admitted(refusal),
-            PurchaseError::Taken(taken) => taken_error(taken),
-            PurchaseError::NotSettled(response) => not_settled(&response),
-            PurchaseError::Pending { transaction, response, access_token } => {
-                pending(transaction, &response, access_token.as_ref())
-            }
-            PurchaseError::Certifier(error) => {
-                tracing::warn!(%error, "An inference failed.");
-                let message = "the model did not run or was not certified; nothing was charged";
-                ApiError::new(ErrorCode::InferenceFailed, message)
-            }
-            PurchaseError::NoCertifier(method) => {
-                let message = format!("method `{method}` is not certified here");
-                ApiError::new(ErrorCode::UnknownMethod, message)
-            }
-            other => ApiError::internal(&other),
-        };
-        answer.into_response()
+            error => outcome_error(error, None).into_response(),
+        }
     }
 
     /// A payment that is not accepted: most are answered with the offers again.
@@ -145,6 +127,45 @@ impl<'a> Paywall<'a> {
             // The facilitator's own fault: nobody could say whether the payment is good.
             _ => unreachable_chain(detail).with("reason", reason.as_str()).into_response(),
         }
+    }
+}
+
+/// Says what became of a payment that bought nothing.
+pub(crate) fn outcome_error(error: &PurchaseError, access_token: Option<&AccessToken>) -> ApiError {
+    match error {
+        PurchaseError::Payment(refusal) => {
+            let message = refusal.to_string();
+            ApiError::new(ErrorCode::PaymentRequired, message)
+                .with("reason", refusal.reason().as_str())
+        }
+        PurchaseError::Facilitator(FacilitatorError::Refused { reason, detail }) => {
+            ApiError::new(ErrorCode::PaymentRequired, detail).with("reason", reason.as_str())
+        }
+        PurchaseError::Facilitator(FacilitatorError::Unreachable { detail }) => {
+            unreachable_chain(detail)
+        }
+        PurchaseError::Admission(refusal) => not_admitted(refusal),
+        PurchaseError::Taken(taken) => taken_error(*taken),
+        PurchaseError::NotSettled(response) => not_settled(response),
+        PurchaseError::Pending { transaction, response } => {
+            pending(*transaction, response, access_token)
+        }
+        PurchaseError::Queued(transaction) => queued(*transaction, access_token),
+        PurchaseError::Certifier(error) => {
+            tracing::warn!(%error, "An inference failed.");
+            let message = "the model did not run or was not certified; nothing was charged";
+            ApiError::new(ErrorCode::InferenceFailed, message)
+        }
+        PurchaseError::NoCertifier(method) => {
+            let message = format!("method `{method}` is not certified here");
+            ApiError::new(ErrorCode::UnknownMethod, message)
+        }
+        PurchaseError::ModelGone(_) => ApiError::new(ErrorCode::UnknownModel, error.to_string()),
+        PurchaseError::Cancelled | PurchaseError::Late { .. } | PurchaseError::Attempts(_) => {
+            let message = format!("{error}; nothing was charged");
+            ApiError::new(ErrorCode::GivenUp, message)
+        }
+        other => ApiError::internal(other),
     }
 }
 
@@ -174,16 +195,20 @@ fn unreachable_chain(detail: &str) -> ApiError {
     ApiError::new(ErrorCode::ChainUnreachable, message).retry_after(5)
 }
 
-fn not_admitted(refusal: AdmissionRefusal) -> ApiError {
-    let code = match refusal {
-        AdmissionRefusal::Busy { .. } => ErrorCode::Busy,
-        _ => ErrorCode::TooManyPayments,
+fn not_admitted(refusal: &AdmissionRefusal) -> ApiError {
+    let (code, seconds) = match refusal {
+        AdmissionRefusal::Busy { .. } => (ErrorCode::Busy, 1),
+        AdmissionRefusal::Late { expected, left } => {
+            let over = expected.saturating_sub(*left).as_secs().saturating_add(1);
+            (ErrorCode::Busy, u32::try_from(over).unwrap_or(u32::MAX))
+        }
+        _ => (ErrorCode::TooManyPayments, 1),
     };
     let message = format!("{refusal}; nothing was charged, send the same payment again later");
-    ApiError::new(code, message).retry_after(1)
+    ApiError::new(code, message).retry_after(seconds)
 }
 
-fn not_settled(response: &SettleResponse) -> ApiError {
+pub(crate) fn not_settled(response: &SettleResponse) -> ApiError {
     let message = response.error_message.clone().unwrap_or_default();
     let reason = response.error_reason.as_ref().map(ErrorReason::as_str).unwrap_or_default();
     let error = ApiError::new(ErrorCode::SettlementFailed, message).with("reason", reason);
@@ -209,6 +234,21 @@ fn pending(
         error = error.with_header(ACCESS_TOKEN, &token.reveal());
     }
     with_settlement(error, response)
+}
+
+/// The gateway stops, and the next process carries the purchase out.
+fn queued(transaction: TransactionId, access_token: Option<&AccessToken>) -> ApiError {
+    let message = "the gateway stops, and carries the purchase out when it is back; fetch the result \
+                   from `location` with the access token, and do not pay again";
+    let mut error = ApiError::new(ErrorCode::SettlementPending, message)
+        .with("transactionId", transaction.to_string())
+        .with("location", location(transaction))
+        .with_header(TRANSACTION, &transaction.to_string())
+        .retry_after(5);
+    if let Some(token) = access_token {
+        error = error.with_header(ACCESS_TOKEN, &token.reveal());
+    }
+    error
 }
 
 fn location(transaction: TransactionId) -> String {
@@ -282,5 +322,12 @@ fn taken_error(taken: Taken) -> ApiError {
 }
 
 /// The headers of x402 and Assay that a page's script may read.
-pub(crate) const EXPOSED: [&str; 6] =
-    [PAYMENT_REQUIRED, PAYMENT_RESPONSE, ACCESS_TOKEN, TRANSACTION, JSON_LENGTH, "retry-after"];
+pub(crate) const EXPOSED: [&str; 7] = [
+    PAYMENT_REQUIRED,
+    PAYMENT_RESPONSE,
+    ACCESS_TOKEN,
+    TRANSACTION,
+    JSON_LENGTH,
+    "location",
+    "retry-after",
+];

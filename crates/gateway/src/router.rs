@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 
 use crate::metrics::RequestLabels;
 use crate::paywall::EXPOSED;
-use crate::routes::{catalogue, health, infer, keys, metrics, receipts};
+use crate::routes::{catalogue, health, infer, jobs, keys, metrics, receipts};
 use crate::{ApiError, ErrorCode, Gateway};
 
 /// The description that the routes fill.
@@ -45,6 +45,7 @@ fn routes() -> OpenApiRouter<Gateway> {
         .routes(routes!(infer::infer))
         .routes(routes!(infer::infer_version))
         .routes(routes!(catalogue::models))
+        .routes(routes!(jobs::job, jobs::cancel))
         .routes(routes!(receipts::receipt))
         .routes(routes!(receipts::evidence))
         .routes(routes!(keys::keys))
@@ -89,7 +90,7 @@ fn our_fault() -> StatusInRangeAsFailures {
 fn cors() -> CorsLayer {
     CorsLayer::new()
         .allow_origin(Any)
-        .allow_methods([Method::GET, Method::POST])
+        .allow_methods([Method::DELETE, Method::GET, Method::POST])
         // Not `*`, which leaves `Authorization` out (Fetch standard, CORS-preflight fetch).
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers(EXPOSED.map(HeaderName::from_static))
@@ -114,6 +115,7 @@ async fn count(
     let method = match *request.method() {
         Method::GET => "GET",
         Method::POST => "POST",
+        Method::DELETE => "DELETE",
         _ => "other",
     };
     let response = next.run(request).await;

@@ -26,6 +26,7 @@ pub struct RunningServer {
 /// When the address cannot be had.
 pub async fn serve(gateway: Gateway, address: SocketAddr) -> Result<RunningServer, ServeError> {
     let http = listen(router(gateway.clone()), address, gateway.config.body_timeout).await?;
+    http.until_stopped(work(gateway.clone()));
     http.until_stopped(settle(gateway.clone()));
     http.until_stopped(watch(gateway.clone()));
     Ok(RunningServer { gateway, http })
@@ -53,12 +54,18 @@ impl RunningServer {
     /// # Errors
     /// When the server had ended by itself.
     pub async fn stop(self) -> Result<(), ServeError> {
+        self.gateway.service.stop_work();
         let purchases = &self.gateway.service.parts().tasks;
         let stopped = self.http.stop(purchases).await;
         purchases.close();
         purchases.wait().await;
         stopped
     }
+}
+
+/// Works on queued jobs.
+async fn work(gateway: Gateway) {
+    gateway.service.work().await;
 }
 
 /// Carries open settlements on, more rarely while nothing comes to its end. Stopping

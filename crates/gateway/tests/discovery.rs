@@ -213,6 +213,8 @@ async fn the_description_lists_every_route() {
         ("/.well-known/assay/keys", "get"),
         ("/metrics", "get"),
         ("/v1/evidence/{sha256}", "get"),
+        ("/v1/jobs/{location}", "delete"),
+        ("/v1/jobs/{location}", "get"),
         ("/v1/models", "get"),
         ("/v1/receipts/{id}", "get"),
         ("/v2", "get"),
@@ -234,7 +236,7 @@ async fn the_description_lists_every_route() {
     for (path, method) in expected {
         let path = path.replace("{model}", "digits").replace("{sha256}", "0").replace("{id}", "0");
         let path = path.replace("{version}", "1");
-        let method = if method == "get" { Method::GET } else { Method::POST };
+        let method: Method = method.to_uppercase().parse().unwrap();
         let answer = send(market.buyer.request(method, &path)).await;
         assert_ne!((answer.status.as_u16(), path.as_str()), (405, path.as_str()));
         let text = String::from_utf8_lossy(&answer.body);

@@ -14,6 +14,7 @@ mod discovery;
 mod disk;
 mod harness;
 mod http;
+mod jobs;
 mod limits;
 mod methods;
 mod outage;

@@ -134,7 +134,7 @@ async fn the_certifier_panics() {
     let market = Market::open().await;
     let payment = market.buyer.payment(DIGITS, TOY).await.header;
     market.shop.toy.set(Mood::Panic);
-    market.buyer.buy(DIGITS, &digit(0), &payment).await.is(500, "internal");
+    market.buyer.buy(DIGITS, &digit(0), &payment).await.is(500, "inference_failed");
     market.shop.toy.set(Mood::Good);
     market.shop.service.settle_pending().await.unwrap();
     assert_eq!(market.shop.count(TransactionState::Reserved).await, 0);

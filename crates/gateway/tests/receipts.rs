@@ -146,7 +146,7 @@ async fn a_token_before_the_receipt() {
     };
     // The gate that is closed makes the toy panic: nothing comes of the purchase.
     let (answer, id) = tokio::join!(send(paid()), looking);
-    answer.is(500, "internal");
+    answer.is(500, "inference_failed");
     market.shop.service.settle_pending().await.unwrap();
     buyer.fetch(id, &token).await.is(404, "unknown_receipt");
     market.not_charged().await;

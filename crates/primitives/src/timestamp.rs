@@ -53,6 +53,13 @@ impl Timestamp {
         Self::from_millis(self.0.saturating_add(millis))
     }
 
+    /// Returns the moment a while before this one, 1970 at the earliest.
+    #[must_use]
+    pub fn minus(self, duration: Duration) -> Self {
+        let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        Self::from_millis(self.0.saturating_sub(millis))
+    }
+
     /// Returns how long after `earlier` this moment is; zero when it is before.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {

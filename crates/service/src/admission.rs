@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use assay_primitives::{Amount, TransactionId};
 use assay_store::Payment;
@@ -11,7 +12,7 @@ use thiserror::Error;
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// The most purchases under way. Each holds its request in memory and may wait for a model.
+    /// The most purchases under way, those that wait for their turn included.
     pub purchases: usize,
     /// The most purchases of one payer under way: before it is settled an inference is the seller's
     /// risk.
@@ -34,6 +35,14 @@ pub enum AdmissionRefusal {
         /// The limit.
         limit: usize,
     },
+    /// So much waits that the payment would expire before its turn came.
+    #[error("a purchase takes {expected:?} now, and the payment lasts for {left:?}")]
+    Late {
+        /// How long it would probably take.
+        expected: Duration,
+        /// How long the payment can wait for its settlement.
+        left: Duration,
+    },
     /// The payer's balance covers each of its payments under way, but not all of them.
     #[error("payments of {open} are under way, and the payer has {balance}")]
     Balance {
@@ -46,7 +55,7 @@ pub enum AdmissionRefusal {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { purchases: 256, per_payer: 64 }
+        Self { purchases: 4_096, per_payer: 64 }
     }
 }
 

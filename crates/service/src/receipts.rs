@@ -6,7 +6,7 @@ use assay_store::{BlobError, StoreError, TransactionRow, TransactionState};
 use assay_x402::SettleResponse;
 use thiserror::Error;
 
-use crate::Service;
+use crate::{Release, Service};
 
 /// What anyone may know of a transaction.
 #[derive(Clone, Debug)]
@@ -26,8 +26,9 @@ pub struct PublicReceipt {
 pub struct ReleasedBundle {
     /// The bundle.
     pub bundle: Bundle,
-    /// What the payer was told of the settlement, for one who only learns of it now.
-    pub settlement: SettleResponse,
+    /// What the payer was told of the settlement, for one who only learns of it now; `None` where
+    /// results are released before.
+    pub settlement: Option<SettleResponse>,
 }
 
 /// A receipt that cannot be given.
@@ -82,7 +83,11 @@ impl Service {
         if token.hash() != row.access_token_hash {
             return Err(ReceiptError::Token);
         }
-        if row.state != TransactionState::Settled {
+        let is_settled = row.state == TransactionState::Settled;
+        let is_released = is_settled
+            || row.state == TransactionState::Committed
+                && self.parts().settings.release == Release::Verification;
+        if !is_released {
             return Err(ReceiptError::NotSettled(row.state));
         }
         let public = public(&row)?;
@@ -96,8 +101,9 @@ impl Service {
             items,
             evidence,
         };
-        let settlement = serde_json::from_slice(row.response.as_deref().unwrap_or_default())
-            .map_err(|error| ReceiptError::Damaged(error.to_string()))?;
+        let settlement = row.response.as_deref().filter(|_| is_settled).map(serde_json::from_slice);
+        let settlement =
+            settlement.transpose().map_err(|error| ReceiptError::Damaged(error.to_string()))?;
         Ok(ReleasedBundle { bundle, settlement })
     }
 
@@ -129,7 +135,7 @@ impl Service {
     }
 }
 
-fn public(row: &TransactionRow) -> Result<PublicReceipt, ReceiptError> {
+pub(crate) fn public(row: &TransactionRow) -> Result<PublicReceipt, ReceiptError> {
     Ok(PublicReceipt {
         state: row.state,
         receipt: read(row.receipt.as_deref().unwrap_or_default())?,
@@ -138,7 +144,7 @@ fn public(row: &TransactionRow) -> Result<PublicReceipt, ReceiptError> {
     })
 }
 
-fn read<T: serde::de::DeserializeOwned + serde::Serialize>(
+pub(crate) fn read<T: serde::de::DeserializeOwned + serde::Serialize>(
     bytes: &[u8],
 ) -> Result<T, ReceiptError> {
     json::from_slice(bytes).map_err(|error| ReceiptError::Damaged(error.to_string()))

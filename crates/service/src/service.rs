@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::admission::Admission;
 use crate::extension::offered_extension;
+use crate::jobs::Jobs;
 use crate::{Catalogue, CatalogueEntry, Certifiers, Limits, Operator, Price};
 
 /// What a service is made of.
@@ -47,6 +48,19 @@ pub struct Settings {
     /// For how many blocks a settlement is looked after that a reorganisation may take back; 0 for
     /// not at all.
     pub reorg_depth: u64,
+    /// When a result is released.
+    pub release: Release,
+}
+
+/// When a result is released to its buyer.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Release {
+    /// When its payment is settled.
+    #[default]
+    Settlement,
+    /// When its receipt is stored: its payment was verified, and is settled behind it. What cannot be
+    /// settled then is the seller's loss, within the limits on what a payer may owe.
+    Verification,
 }
 
 /// Sells inferences.
@@ -54,13 +68,15 @@ pub struct Settings {
 pub struct Service {
     parts: ServiceParts,
     pub(crate) admission: Arc<Admission>,
+    pub(crate) jobs: Arc<Jobs>,
 }
 
 impl Service {
     /// Makes a service of its parts.
     #[must_use]
     pub fn new(parts: ServiceParts) -> Self {
-        Self { parts, admission: Arc::default() }
+        let jobs = Arc::new(Jobs::new(&parts.certifiers));
+        Self { parts, admission: Arc::default(), jobs }
     }
 
     /// Sets how much is taken on at a time.

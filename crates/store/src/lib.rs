@@ -15,7 +15,7 @@ pub use blobs::{BlobError, BlobStore};
 pub use outgoing::{OutgoingRow, OutgoingStore};
 pub use sqlite::{Durability, SqliteStore};
 pub use transactions::{
-    Commitment, Holder, OutboxEntry, OutboxKind, Payment, Reservation, ReserveOutcome,
-    SettledBlock, SettlementState, SettlementUpdate, StoreError, TransactionRow, TransactionState,
-    TransactionStore,
+    Commitment, Holder, Job, Lease, OutboxEntry, OutboxKind, Payment, Requeued, Reservation,
+    ReserveOutcome, SettledBlock, SettlementState, SettlementUpdate, StoreError, TransactionRow,
+    TransactionState, TransactionStore,
 };

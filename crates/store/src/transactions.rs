@@ -21,18 +21,56 @@ pub trait TransactionStore: Debug + Send + Sync {
     /// When the store fails.
     async fn holder(&self, payment: &Payment) -> Result<Option<Holder>, StoreError>;
 
-    /// Gives a payment back that was reserved and not committed: nothing was charged.
+    /// Claims the oldest job of a method that nobody works on, until a time: one that is queued, or
+    /// whose claim has ended.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn claim(
+        &self,
+        method: &str,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Job>, StoreError>;
+
+    /// Prolongs claims. One that was lost meanwhile stays lost.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn renew(&self, leases: Vec<Lease>, until: Timestamp) -> Result<(), StoreError>;
+
+    /// Queues a claimed job again, for a later attempt.
+    ///
+    /// # Errors
+    /// When the claim was lost, or the store fails.
+    async fn postpone(&self, lease: Lease, not_before: Timestamp) -> Result<(), StoreError>;
+
+    /// Ends every claim: those of the process before. What was in hand and is not to be run again is
+    /// released.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn requeue(&self) -> Result<Requeued, StoreError>;
+
+    /// Returns the transaction of a job's location, by its hash.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn at_location(&self, location: Digest) -> Result<Option<TransactionId>, StoreError>;
+
+    /// Gives a payment back that was reserved and not committed: nothing was charged. Whoever works
+    /// on it finds its claim lost.
     ///
     /// # Errors
     /// When the transaction is not in the state `reserved`, or the store fails.
-    async fn release(&self, id: TransactionId) -> Result<(), StoreError>;
+    async fn release(&self, id: TransactionId, failure: Option<String>) -> Result<(), StoreError>;
 
     /// Stores receipt, items and settlement intent together, with an outbox entry. Only then may
     /// anything be broadcast.
     ///
     /// # Errors
-    /// When the transaction is not in the state `reserved`, or the store fails.
-    async fn commit(&self, id: TransactionId, commitment: Commitment) -> Result<(), StoreError>;
+    /// When the transaction is not in the state `reserved`, its claim was lost, or the store fails.
+    async fn commit(&self, lease: Lease, commitment: Commitment) -> Result<(), StoreError>;
 
     /// Stores that the payer was told of a failed settlement, while somebody else could still carry
     /// out the authorisation: from now on it is only watched.
@@ -120,8 +158,59 @@ pub struct Reservation {
     pub access_token_hash: Digest,
     /// The secret its salts come from.
     pub secret: [u8; 32],
+    /// By which method it is certified.
+    pub method: String,
+    /// What is run.
+    pub request: Vec<u8>,
+    /// What the caller wants back with the result.
+    pub echo: Vec<u8>,
+    /// The hash of the location at which its result is asked for, where the caller does not wait.
+    pub location: Option<Digest>,
+    /// Whether it is run again after a restart: its caller can come back for the result.
+    pub is_resumable: bool,
+    /// The last moment at which it may be committed.
+    pub deadline: Timestamp,
+    /// Until when it is claimed from the beginning; `None` when it is queued.
+    pub leased_until: Option<Timestamp>,
     /// When it began.
     pub at: Timestamp,
+}
+
+/// A claim to work on a transaction.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Lease {
+    /// The transaction.
+    pub id: TransactionId,
+    /// Which claim it is; a transaction's first is 1.
+    pub number: u64,
+}
+
+/// What a new process finds.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Requeued {
+    /// The methods of the jobs that are queued, one for each.
+    pub queued: Vec<String>,
+    /// How many jobs were released.
+    pub released: u64,
+}
+
+/// A claimed job.
+#[derive(Clone)]
+pub struct Job {
+    /// The claim.
+    pub lease: Lease,
+    /// How often it was claimed, this time included.
+    pub attempts: u64,
+    /// The payment as it came.
+    pub payload: Vec<u8>,
+    /// The secret its salts come from.
+    pub secret: [u8; 32],
+    /// What is run.
+    pub request: Vec<u8>,
+    /// Whether it is run again after a restart.
+    pub is_resumable: bool,
+    /// The last moment at which it may be committed.
+    pub deadline: Timestamp,
 }
 
 /// What became of a reservation.
@@ -259,6 +348,12 @@ pub struct TransactionRow {
     pub binding: Digest,
     /// The hash of the token that opens its contents.
     pub access_token_hash: Digest,
+    /// By which method it is certified.
+    pub method: String,
+    /// What the caller wants back with the result.
+    pub echo: Option<Vec<u8>>,
+    /// Why it was released.
+    pub failure: Option<String>,
     /// The receipt's envelope, once committed.
     pub receipt: Option<Vec<u8>>,
     /// The key manifest's envelope under which receipt and records verify, once committed.
@@ -303,6 +398,16 @@ impl fmt::Debug for Reservation {
         let Self { id, payment, at, .. } = self;
         let mut shown = f.debug_struct("Reservation");
         shown.field("id", id).field("payment", payment).field("at", at).finish_non_exhaustive()
+    }
+}
+
+/// Leaves out the payment, the request and the secret.
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { lease, attempts, deadline, .. } = self;
+        let mut shown = f.debug_struct("Job");
+        shown.field("lease", lease).field("attempts", attempts).field("deadline", deadline);
+        shown.finish_non_exhaustive()
     }
 }
 
@@ -362,6 +467,9 @@ pub enum StoreError {
         /// The state it has.
         found: String,
     },
+    /// Somebody else works on a transaction, or nobody may any more.
+    #[error("transaction {}: claim {} was lost", .0.id, .0.number)]
+    LeaseLost(Lease),
     /// A stored value cannot be read back.
     #[error("store is damaged: {0}")]
     Damaged(String),

@@ -2,9 +2,9 @@
 
 use assay_primitives::{Digest, Timestamp, TransactionId};
 use assay_store::{
-    Commitment, Holder, OutboxEntry, OutboxKind, OutgoingRow, OutgoingStore, Payment, Reservation,
-    ReserveOutcome, SettledBlock, SettlementState, SettlementUpdate, StoreError, TransactionState,
-    TransactionStore,
+    Commitment, Holder, Lease, OutboxEntry, OutboxKind, OutgoingRow, OutgoingStore, Payment,
+    Reservation, ReserveOutcome, SettledBlock, SettlementState, SettlementUpdate, StoreError,
+    TransactionState, TransactionStore,
 };
 
 /// Runs a test of the contract over a backend: `contract_tests!(open)` where `open` gives a store
@@ -26,6 +26,9 @@ macro_rules! contract_tests {
             what_is_not_there,
             a_reorganisation_opens_what_was_settled,
             own_transactions_are_kept_until_they_are_closed,
+            jobs_are_claimed_by_one,
+            a_claim_that_was_lost_changes_nothing,
+            a_new_process_finds_what_was_left,
         }
     };
     ($open:path: $($test:ident,)*) => {$(
@@ -64,8 +67,20 @@ pub(crate) fn reservation(n: u8) -> Reservation {
         binding: Digest([n; 32]),
         access_token_hash: Digest([n ^ 0xff; 32]),
         secret: [n; 32],
+        method: "signed".to_owned(),
+        request: format!("request {n}").into_bytes(),
+        echo: format!("echo {n}").into_bytes(),
+        location: Some(Digest([n ^ 0x0f; 32])),
+        is_resumable: true,
+        deadline: at(1_000),
+        leased_until: Some(at(30)),
         at: at(n.into()),
     }
+}
+
+/// The claim that a transaction begins with.
+pub(crate) fn lease(n: u8) -> Lease {
+    Lease { id: id(n), number: 1 }
 }
 
 pub(crate) fn commitment(n: u8) -> Commitment {
@@ -95,7 +110,7 @@ pub(crate) fn update(n: u8, state: SettlementState) -> SettlementUpdate {
 pub(crate) async fn committed(store: &dyn Store, n: u8) {
     let outcome = store.reserve(reservation(n)).await.unwrap();
     assert_eq!(outcome, ReserveOutcome::Reserved);
-    store.commit(id(n), commitment(n)).await.unwrap();
+    store.commit(lease(n), commitment(n)).await.unwrap();
 }
 
 async fn state(store: &dyn Store, n: u8) -> TransactionState {
@@ -121,7 +136,7 @@ pub(crate) async fn a_transaction_goes_its_way(store: &dyn Store) {
     assert_eq!((&row.receipt, &row.key_manifest, &row.items), (&None, &None, &None));
     assert_eq!((&row.intent, &row.response, row.records.len()), (&None, &None, 0));
 
-    store.commit(id(1), commitment(1)).await.unwrap();
+    store.commit(lease(1), commitment(1)).await.unwrap();
     let row = store.transaction(id(1)).await.unwrap().unwrap();
     assert_eq!(row.state, TransactionState::Committed);
     assert_eq!(row.receipt.as_deref(), Some(b"receipt 1".as_slice()));
@@ -148,7 +163,7 @@ pub(crate) async fn a_payment_is_one_transactions(store: &dyn Store) {
         assert_eq!(store.reserve(second.clone()).await.unwrap(), ReserveOutcome::Taken(holder));
     };
     is_held(TransactionState::Reserved).await;
-    store.commit(id(1), commitment(1)).await.unwrap();
+    store.commit(lease(1), commitment(1)).await.unwrap();
     is_held(TransactionState::Committed).await;
     store.settle(id(1), update(1, SettlementState::Settled)).await.unwrap();
     is_held(TransactionState::Settled).await;
@@ -168,14 +183,14 @@ pub(crate) async fn a_payment_is_one_transactions(store: &dyn Store) {
 
 pub(crate) async fn a_released_payment_is_free_again(store: &dyn Store) {
     store.reserve(reservation(1)).await.unwrap();
-    store.release(id(1)).await.unwrap();
+    store.release(id(1), None).await.unwrap();
     assert_eq!(state(store, 1).await, TransactionState::Released);
     assert_eq!(store.holder(&payment(1)).await.unwrap(), None);
     let again = Reservation { payment: payment(1), ..reservation(2) };
     assert_eq!(store.reserve(again).await.unwrap(), ReserveOutcome::Reserved);
     assert_eq!(store.holder(&payment(1)).await.unwrap().map(|holder| holder.id), Some(id(2)));
     // Released twice: two released transactions may share a payment, and one may hold it.
-    store.release(id(2)).await.unwrap();
+    store.release(id(2), None).await.unwrap();
     let third = Reservation { payment: payment(1), ..reservation(3) };
     assert_eq!(store.reserve(third).await.unwrap(), ReserveOutcome::Reserved);
     let fourth = Reservation { payment: payment(1), ..reservation(4) };
@@ -204,8 +219,8 @@ pub(crate) async fn of_many_reservations_one_holds(store: &dyn Store) {
 pub(crate) async fn steps_begin_in_their_states(store: &dyn Store) {
     let settled = update(1, SettlementState::Settled);
     let nothing = "no such transaction";
-    is_misuse(store.release(id(1)).await, "reserved", nothing);
-    is_misuse(store.commit(id(1), commitment(1)).await, "reserved", nothing);
+    is_misuse(store.release(id(1), None).await, "reserved", nothing);
+    is_misuse(store.commit(lease(1), commitment(1)).await, "reserved", nothing);
     is_misuse(store.fail(id(1), b"x".to_vec()).await, "committed", nothing);
     is_misuse(store.settle(id(1), settled.clone()).await, "committed", nothing);
 
@@ -213,13 +228,13 @@ pub(crate) async fn steps_begin_in_their_states(store: &dyn Store) {
     is_misuse(store.fail(id(1), b"x".to_vec()).await, "committed", "reserved");
     is_misuse(store.settle(id(1), settled.clone()).await, "committed", "reserved");
 
-    store.commit(id(1), commitment(1)).await.unwrap();
-    is_misuse(store.release(id(1)).await, "reserved", "committed");
-    is_misuse(store.commit(id(1), commitment(2)).await, "reserved", "committed");
+    store.commit(lease(1), commitment(1)).await.unwrap();
+    is_misuse(store.release(id(1), None).await, "reserved", "committed");
+    is_misuse(store.commit(lease(1), commitment(2)).await, "reserved", "committed");
 
     store.settle(id(1), settled.clone()).await.unwrap();
-    is_misuse(store.release(id(1)).await, "reserved", "settled");
-    is_misuse(store.commit(id(1), commitment(2)).await, "reserved", "settled");
+    is_misuse(store.release(id(1), None).await, "reserved", "settled");
+    is_misuse(store.commit(lease(1), commitment(2)).await, "reserved", "settled");
     is_misuse(store.fail(id(1), b"x".to_vec()).await, "committed", "settled");
     is_misuse(
         store.settle(id(1), update(2, SettlementState::Failed)).await,
@@ -228,9 +243,9 @@ pub(crate) async fn steps_begin_in_their_states(store: &dyn Store) {
     );
 
     store.reserve(reservation(2)).await.unwrap();
-    store.release(id(2)).await.unwrap();
-    is_misuse(store.release(id(2)).await, "reserved", "released");
-    is_misuse(store.commit(id(2), commitment(2)).await, "reserved", "released");
+    store.release(id(2), None).await.unwrap();
+    is_misuse(store.release(id(2), None).await, "reserved", "released");
+    is_misuse(store.commit(lease(2), commitment(2)).await, "reserved", "released");
 
     // What was refused left nothing behind.
     let row = store.transaction(id(1)).await.unwrap().unwrap();
@@ -248,7 +263,7 @@ pub(crate) async fn a_failure_is_watched_and_then_known(store: &dyn Store) {
     let row = store.transaction(id(1)).await.unwrap().unwrap();
     assert_eq!((row.state, row.response.unwrap()), (TransactionState::Failing, b"told".to_vec()));
     is_misuse(store.fail(id(1), b"x".to_vec()).await, "committed", "failing");
-    is_misuse(store.release(id(1)).await, "reserved", "failing");
+    is_misuse(store.release(id(1), None).await, "reserved", "failing");
     let holder = store.holder(&payment(1)).await.unwrap().unwrap();
     assert_eq!(holder.state, TransactionState::Failing);
     store.settle(id(1), update(1, SettlementState::Failed)).await.unwrap();
@@ -291,12 +306,12 @@ pub(crate) async fn open_transactions_are_listed_by_age(store: &dyn Store) {
         store.reserve(reservation(n)).await.unwrap();
     }
     for n in [2, 3, 4, 5] {
-        store.commit(id(n), commitment(n)).await.unwrap();
+        store.commit(lease(n), commitment(n)).await.unwrap();
     }
     store.fail(id(3), b"told".to_vec()).await.unwrap();
     store.settle(id(4), update(4, SettlementState::Settled)).await.unwrap();
     store.settle(id(5), update(5, SettlementState::Failed)).await.unwrap();
-    store.release(id(6)).await.unwrap();
+    store.release(id(6), None).await.unwrap();
     let open = [
         (id(1), TransactionState::Reserved),
         (id(2), TransactionState::Committed),
@@ -321,9 +336,9 @@ pub(crate) async fn states_are_counted(store: &dyn Store) {
     }
     store.reserve(Reservation { payment: payment(1), ..reservation(9) }).await.unwrap();
     assert_eq!(counts().await, [(TransactionState::Reserved, 4)]);
-    store.release(id(1)).await.unwrap();
+    store.release(id(1), None).await.unwrap();
     for n in [2, 3] {
-        store.commit(id(n), commitment(n)).await.unwrap();
+        store.commit(lease(n), commitment(n)).await.unwrap();
     }
     store.fail(id(2), b"told".to_vec()).await.unwrap();
     store.settle(id(3), update(3, SettlementState::Settled)).await.unwrap();
@@ -340,7 +355,7 @@ pub(crate) async fn the_outbox_has_no_gaps(store: &dyn Store) {
     assert_eq!(store.outbox(0, 10).await.unwrap(), []);
     committed(store, 1).await;
     // A step that is refused writes nothing and takes no number.
-    assert!(store.commit(id(1), commitment(1)).await.is_err());
+    assert!(store.commit(lease(1), commitment(1)).await.is_err());
     committed(store, 2).await;
     store.settle(id(2), update(2, SettlementState::Settled)).await.unwrap();
     store.settle(id(1), update(1, SettlementState::Failed)).await.unwrap();
@@ -414,6 +429,66 @@ pub(crate) async fn own_transactions_are_kept_until_they_are_closed(store: &dyn 
     assert_eq!(store.outgoing_versions("a", 0).await.unwrap(), contents[..2]);
     assert_eq!(store.open_outgoing("b").await.unwrap(), [b"another's".to_vec()]);
     assert_eq!(store.outgoing_versions("b", 0).await.unwrap(), Vec::<Vec<u8>>::new());
+}
+
+/// A queued job is claimed by one, oldest first, and by another when the claim has ended.
+pub(crate) async fn jobs_are_claimed_by_one(store: &dyn Store) {
+    for n in [2, 1, 3] {
+        let queued = Reservation { leased_until: None, ..reservation(n) };
+        store.reserve(queued).await.unwrap();
+    }
+    store.reserve(Reservation { method: "zkml".to_owned(), ..reservation(4) }).await.unwrap();
+    let claim = async |now: u64, until: u64| {
+        let job = store.claim("signed", at(now), at(until)).await.unwrap();
+        job.map(|job| (job.lease, job.attempts))
+    };
+    let numbered = |n, number| (Lease { id: id(n), number }, number);
+    assert_eq!(store.claim("toy", at(9), at(19)).await.unwrap().map(|job| job.lease), None);
+    assert_eq!(claim(10, 20).await, Some(numbered(1, 1)));
+    assert_eq!(claim(10, 40).await, Some(numbered(2, 1)));
+    store.renew(vec![numbered(1, 1).0], at(25)).await.unwrap();
+    assert_eq!(claim(20, 40).await, Some(numbered(3, 1)));
+    assert_eq!(claim(24, 40).await, None);
+    let job = store.claim("signed", at(25), at(50)).await.unwrap().unwrap();
+    assert_eq!((job.lease, job.attempts), numbered(1, 2));
+    assert_eq!((job.request, job.payload), (b"request 1".to_vec(), b"payment 1".to_vec()));
+    assert_eq!((job.secret, job.deadline, job.is_resumable), ([1; 32], at(1_000), true));
+    // One that is put off comes in its time.
+    store.postpone(numbered(1, 2).0, at(60)).await.unwrap();
+    assert_eq!(claim(39, 70).await, None);
+    assert_eq!(claim(40, 70).await, Some(numbered(2, 2)));
+    assert_eq!(claim(59, 70).await, Some(numbered(3, 2)));
+    assert_eq!(claim(60, 70).await, Some(numbered(1, 3)));
+    let found = store.at_location(Digest([1 ^ 0x0f; 32])).await.unwrap();
+    assert_eq!((found, store.at_location(Digest::ZERO).await.unwrap()), (Some(id(1)), None));
+}
+
+pub(crate) async fn a_claim_that_was_lost_changes_nothing(store: &dyn Store) {
+    store.reserve(reservation(1)).await.unwrap();
+    let job = store.claim("signed", at(30), at(60)).await.unwrap().unwrap();
+    assert_eq!(job.lease, Lease { id: id(1), number: 2 });
+    let lost = |result| assert!(matches!(result, Err(StoreError::LeaseLost(_))), "{result:?}");
+    lost(store.commit(lease(1), commitment(1)).await);
+    lost(store.postpone(lease(1), at(99)).await);
+    store.renew(vec![lease(1)], at(99)).await.unwrap();
+    assert_eq!(store.claim("signed", at(61), at(62)).await.unwrap().unwrap().lease.number, 3);
+    store.commit(Lease { id: id(1), number: 3 }, commitment(1)).await.unwrap();
+    assert_eq!(store.claim("signed", at(99), at(100)).await.unwrap().map(|job| job.lease), None);
+}
+
+/// Claims end with their process; whose buyer cannot come back is released.
+pub(crate) async fn a_new_process_finds_what_was_left(store: &dyn Store) {
+    store.reserve(reservation(1)).await.unwrap();
+    store.reserve(Reservation { is_resumable: false, ..reservation(2) }).await.unwrap();
+    store.reserve(Reservation { leased_until: None, ..reservation(3) }).await.unwrap();
+    committed(store, 4).await;
+    let found = store.requeue().await.unwrap();
+    assert_eq!((found.queued.len(), found.released), (2, 1));
+    assert_eq!(state(store, 2).await, TransactionState::Released);
+    let claimed = store.claim("signed", at(1), at(2)).await.unwrap().unwrap();
+    assert_eq!((claimed.lease.id, claimed.lease.number), (id(1), 2));
+    let row = store.transaction(id(2)).await.unwrap().unwrap();
+    assert_eq!(row.failure.as_deref(), Some("the gateway was started anew"));
 }
 
 /// All that a backend is.

@@ -188,6 +188,12 @@ async fn queries_use_their_indexes() {
             "settlement_records_by_transaction",
         ),
         (
+            "SELECT id FROM transactions WHERE state = 'reserved' AND method = ?1 \
+             AND not_before <= ?2 AND (leased_until IS NULL OR leased_until <= ?2) \
+             ORDER BY id LIMIT 1",
+            "transactions_queued",
+        ),
+        (
             "SELECT DISTINCT block_number, block_hash FROM settlement_records \
              WHERE block_number >= ? ORDER BY block_number LIMIT 4096",
             "settlement_records_by_block",

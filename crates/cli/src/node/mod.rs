@@ -75,6 +75,7 @@ impl Node {
                 pay_to: rail.pay_to.clone(),
                 max_timeout_seconds: config.payment.max_timeout_seconds,
                 reorg_depth: config.chain.reorg_depth,
+                release: config.release().map_err(CliError::Input)?,
             },
         }));
         service.resume().await.map_err(CliError::failed)?;

@@ -7,7 +7,7 @@ mod response;
 
 pub(crate) use metadata::{ModelMetadata, ServerMetadata};
 pub(crate) use request::{Infer, InferRequest, InferenceHeader, read};
-pub(crate) use response::{InferResponse, answer};
+pub(crate) use response::{InferResponse, answer, json};
 
 /// Says how many bytes of a body are JSON, when tensors follow it in binary.
 pub(crate) const JSON_LENGTH: &str = "inference-header-content-length";

@@ -4,7 +4,7 @@ use assay_engine::{InputError, ModelCard};
 use assay_primitives::{Datatype, InferenceRequest, Tensor, TensorError};
 use axum::http::HeaderMap;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer as _};
+use serde::{Deserialize, Deserializer as _, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
@@ -58,7 +58,7 @@ pub(crate) struct Infer {
 }
 
 /// How the client wants its answer.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(crate) struct InferenceHeader {
     pub(crate) id: Option<String>,
     /// Names of the outputs, and whether in binary; empty for all of them.

@@ -40,25 +40,7 @@ pub(crate) struct OutputTensor<'a> {
 /// Writes the result of a purchase as the client asked for it.
 pub(crate) fn answer(purchase: &Purchase, wanted: &InferenceHeader) -> Result<Response, ApiError> {
     let mut binary = Vec::new();
-    let all = &purchase.output.outputs;
-    let outputs: Vec<OutputTensor<'_>> = if wanted.outputs.is_empty() {
-        all.iter().map(|tensor| output(tensor, wanted.binary, &mut binary)).collect()
-    } else {
-        let find = |name: &str| all.iter().find(|tensor| tensor.name() == name);
-        let found = wanted.outputs.iter().filter_map(|(name, raw)| Some((find(name)?, *raw)));
-        found.map(|(tensor, raw)| output(tensor, raw, &mut binary)).collect()
-    };
-    let parameters = Map::from_iter([
-        ("assay_transaction".to_owned(), Value::from(purchase.transaction.to_string())),
-        ("assay_receipt_sha256".to_owned(), Value::from(purchase.receipt.to_string())),
-    ]);
-    let response = InferResponse {
-        model_name: &purchase.model.name,
-        model_version: &purchase.model.version,
-        id: wanted.id.as_deref(),
-        parameters,
-        outputs,
-    };
+    let response = response(purchase, wanted, &mut binary);
     let mut body = serde_json::to_vec(&response).map_err(|error| ApiError::internal(&error))?;
     let json_length = body.len();
     if binary.is_empty() {
@@ -68,6 +50,39 @@ pub(crate) fn answer(purchase: &Purchase, wanted: &InferenceHeader) -> Result<Re
     let length = (HeaderName::from_static(JSON_LENGTH), HeaderValue::from(json_length));
     let kind = (CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     Ok(([length, kind], body).into_response())
+}
+
+/// Writes the result of a purchase as JSON alone, whatever was asked for.
+pub(crate) fn json(purchase: &Purchase, wanted: &InferenceHeader) -> serde_json::Result<Value> {
+    let outputs = wanted.outputs.iter().map(|(name, _)| (name.clone(), false)).collect();
+    let wanted = InferenceHeader { id: wanted.id.clone(), outputs, binary: false };
+    serde_json::to_value(response(purchase, &wanted, &mut Vec::new()))
+}
+
+fn response<'a>(
+    purchase: &'a Purchase,
+    wanted: &'a InferenceHeader,
+    binary: &mut Vec<u8>,
+) -> InferResponse<'a> {
+    let all = &purchase.output.outputs;
+    let outputs: Vec<OutputTensor<'_>> = if wanted.outputs.is_empty() {
+        all.iter().map(|tensor| output(tensor, wanted.binary, binary)).collect()
+    } else {
+        let find = |name: &str| all.iter().find(|tensor| tensor.name() == name);
+        let found = wanted.outputs.iter().filter_map(|(name, raw)| Some((find(name)?, *raw)));
+        found.map(|(tensor, raw)| output(tensor, raw, binary)).collect()
+    };
+    let parameters = Map::from_iter([
+        ("assay_transaction".to_owned(), Value::from(purchase.transaction.to_string())),
+        ("assay_receipt_sha256".to_owned(), Value::from(purchase.receipt.to_string())),
+    ]);
+    InferResponse {
+        model_name: &purchase.model.name,
+        model_version: &purchase.model.version,
+        id: wanted.id.as_deref(),
+        parameters,
+        outputs,
+    }
 }
 
 fn output<'a>(tensor: &'a Tensor, raw: bool, binary: &mut Vec<u8>) -> OutputTensor<'a> {

@@ -1,16 +1,16 @@
-use assay_primitives::Digest;
-use assay_service::{Order, Purchase, RequestBinding};
+use assay_primitives::{AccessToken, Digest};
+use assay_service::{Order, RequestBinding};
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::header::CACHE_CONTROL;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use serde::Deserialize;
 
 use crate::body::receive;
-use crate::headers::{ACCESS_TOKEN, TRANSACTION, access_token_hash, nonce};
-use crate::oip::{self, Infer};
+use crate::delivery::{self, Wanted, accepted, events};
+use crate::headers::{access_token_hash, nonce};
+use crate::oip::{self, Infer, InferenceHeader};
 use crate::path::ModelPath;
 use crate::paywall::{self, Paywall};
 use crate::{ApiError, ErrorCode, Gateway};
@@ -28,7 +28,9 @@ pub(crate) struct InferQuery {
 ///
 /// Without `PAYMENT-SIGNATURE` the answer is 402 with one offer for each method that the model is
 /// sold by. With it the payment is checked, the model runs, the receipt is signed, the payment is
-/// settled, and then the result is released.
+/// settled, and then the result is released. With `Prefer: respond-async` the answer is 202 and a
+/// location to ask at, as soon as the payment is this request's; with `Accept: text/event-stream`
+/// events tell how far it is, and give the result last.
 #[utoipa::path(post, path = "/v2/models/{model}/infer", tag = "open-inference",
     params(
         ("model", description = "the model's name"),
@@ -38,6 +40,7 @@ pub(crate) struct InferQuery {
         ("Assay-Nonce" = Option<String>, Header, description = "repeated in the receipt"),
         ("Assay-Access-Token-Hash" = Option<String>, Header,
             description = "SHA-256 of the access token the client keeps, hexadecimal"),
+        ("Prefer" = Option<String>, Header, description = "respond-async, and wait=SECONDS (RFC 7240)"),
     ),
     request_body = oip::InferRequest,
     responses(
@@ -45,6 +48,8 @@ pub(crate) struct InferQuery {
             ("PAYMENT-RESPONSE", description = "x402 v2 SettleResponse, base64"),
             ("Assay-Transaction", description = "the transaction's id"),
             ("Assay-Access-Token", description = "opens the bundle; absent when a hash was sent"))),
+        (status = 202, description = "under way, with `Prefer: respond-async`", headers(
+            ("Location", description = "where to ask for the result; keep it secret"))),
         (status = 400, body = crate::error::ErrorBody),
         (status = 402, description = "payment required, with offers", headers(
             ("PAYMENT-REQUIRED", description = "x402 v2 PaymentRequired, base64"))),
@@ -84,20 +89,72 @@ pub(crate) async fn infer(
         body: Digest::of(&received.bytes),
     };
     drop(received);
-    let offers = paywall.offers().to_vec();
-    let order =
-        Order { entry: entry.clone(), request, offers, payment, binding, nonce, access_token_hash };
-    let clock = &gateway.service.parts().clock;
-    let started = clock.monotonic();
-    match gateway.service.purchase(order).await {
-        Ok(purchase) => {
-            let took = clock.monotonic().saturating_sub(started);
-            gateway.metrics.purchase(&purchase.model.name, purchase.method.as_str(), took);
-            let mut response = oip::answer(&purchase, &header)?;
-            add_headers(&mut response, &purchase);
-            Ok(response)
+    let wanted = Wanted::of(&headers)?;
+    let order = Order {
+        entry: entry.clone(),
+        request,
+        offers: paywall.offers().to_vec(),
+        payment,
+        binding,
+        nonce,
+        access_token_hash,
+        location: location(&gateway, wanted)?,
+        echo: serde_json::to_vec(&header).map_err(|error| ApiError::internal(&error))?,
+    };
+    buy(&gateway, &paywall, order, &header, wanted).await
+}
+
+/// Makes the secret of a location, for who wants one.
+fn location(gateway: &Gateway, wanted: Wanted) -> Result<Option<AccessToken>, ApiError> {
+    if wanted == Wanted::Answer {
+        return Ok(None);
+    }
+    let secret = AccessToken::new(gateway.service.parts().randomness.as_ref());
+    secret.map(Some).map_err(|error| ApiError::internal(&error))
+}
+
+/// Carries an order out, and answers as its client wants to learn of the result.
+async fn buy(
+    gateway: &Gateway,
+    paywall: &Paywall<'_>,
+    order: Order,
+    header: &InferenceHeader,
+    wanted: Wanted,
+) -> Result<Response, ApiError> {
+    let (service, clock) = (&gateway.service, &gateway.service.parts().clock);
+    let (location, begun) = (order.location.clone(), clock.monotonic());
+    let started = match service.start(order).await {
+        Ok(started) => started,
+        Err(error) => return Ok(paywall.refuse(&error)),
+    };
+    let (transaction, progress) = (started.transaction, started.progress.clone());
+    let patience = match (wanted, &location) {
+        (Wanted::Events, _) => return Ok(events(started, header.clone(), location.as_ref())),
+        (Wanted::Location(patience), Some(location)) => Some((patience, location)),
+        _ => None,
+    };
+    let token = started.access_token.as_ref();
+    let outcome = match patience {
+        None => service.outcome_of(progress).await,
+        Some((patience, location)) => {
+            match tokio::time::timeout(patience, service.outcome_of(progress.clone())).await {
+                Ok(outcome) => outcome,
+                Err(_) => {
+                    let state = progress.borrow().name();
+                    return Ok(accepted(transaction, state, location, token));
+                }
+            }
         }
-        Err(error) => Ok(paywall.refuse(error)),
+    };
+    match outcome.as_ref() {
+        Err(error) if error.asks_for_payment() => Ok(paywall.refuse(error)),
+        outcome => {
+            if let Ok(purchase) = outcome {
+                let took = clock.monotonic().saturating_sub(begun);
+                gateway.metrics.purchase(&purchase.model.name, purchase.method.as_str(), took);
+            }
+            delivery::outcome(outcome, header, token)
+        }
     }
 }
 
@@ -135,19 +192,4 @@ fn target(uri: &Uri) -> Result<&str, ApiError> {
     }
     let message = format!("path and query are more than {MAX_TARGET} bytes");
     Err(ApiError::new(ErrorCode::TargetTooLong, message))
-}
-
-fn add_headers(response: &mut Response, purchase: &Purchase) {
-    paywall::settlement_header(response, &purchase.settlement);
-    let headers = response.headers_mut();
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
-    let mut add = |name: &'static str, value: &str| {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            headers.insert(HeaderName::from_static(name), value);
-        }
-    };
-    add(TRANSACTION, &purchase.transaction.to_string());
-    if let Some(token) = &purchase.access_token {
-        add(ACCESS_TOKEN, &token.reveal());
-    }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod catalogue;
 pub(crate) mod health;
 pub(crate) mod infer;
+pub(crate) mod jobs;
 pub(crate) mod keys;
 pub(crate) mod metrics;
 pub(crate) mod receipts;

@@ -68,7 +68,9 @@ pub(crate) async fn receipt(
     let kind = (CONTENT_TYPE, HeaderValue::from_static(BUNDLE_MEDIA_TYPE));
     let cache = (CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
     let mut response = ([kind, cache], file).into_response();
-    settlement_header(&mut response, &released.settlement);
+    if let Some(settlement) = &released.settlement {
+        settlement_header(&mut response, settlement);
+    }
     Ok(response)
 }
 

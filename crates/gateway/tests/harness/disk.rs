@@ -2,10 +2,11 @@
 
 use std::sync::{Arc, Mutex};
 
-use assay_primitives::TransactionId;
+use assay_primitives::{Digest, Timestamp, TransactionId};
 use assay_store::{
-    Commitment, Holder, OutboxEntry, Payment, Reservation, ReserveOutcome, SettledBlock,
-    SettlementUpdate, SqliteStore, StoreError, TransactionRow, TransactionState, TransactionStore,
+    Commitment, Holder, Job, Lease, OutboxEntry, Payment, Requeued, Reservation, ReserveOutcome,
+    SettledBlock, SettlementUpdate, SqliteStore, StoreError, TransactionRow, TransactionState,
+    TransactionStore,
 };
 use async_trait::async_trait;
 
@@ -53,14 +54,39 @@ impl TransactionStore for Disk {
         self.inner.holder(payment).await
     }
 
-    async fn release(&self, id: TransactionId) -> Result<(), StoreError> {
-        self.check(Step::Release)?;
-        self.inner.release(id).await
+    async fn claim(
+        &self,
+        method: &str,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Job>, StoreError> {
+        self.inner.claim(method, now, until).await
     }
 
-    async fn commit(&self, id: TransactionId, commitment: Commitment) -> Result<(), StoreError> {
+    async fn renew(&self, leases: Vec<Lease>, until: Timestamp) -> Result<(), StoreError> {
+        self.inner.renew(leases, until).await
+    }
+
+    async fn postpone(&self, lease: Lease, not_before: Timestamp) -> Result<(), StoreError> {
+        self.inner.postpone(lease, not_before).await
+    }
+
+    async fn requeue(&self) -> Result<Requeued, StoreError> {
+        self.inner.requeue().await
+    }
+
+    async fn at_location(&self, location: Digest) -> Result<Option<TransactionId>, StoreError> {
+        self.inner.at_location(location).await
+    }
+
+    async fn release(&self, id: TransactionId, failure: Option<String>) -> Result<(), StoreError> {
+        self.check(Step::Release)?;
+        self.inner.release(id, failure).await
+    }
+
+    async fn commit(&self, lease: Lease, commitment: Commitment) -> Result<(), StoreError> {
         self.check(Step::Commit)?;
-        self.inner.commit(id, commitment).await
+        self.inner.commit(lease, commitment).await
     }
 
     async fn fail(&self, id: TransactionId, response: Vec<u8>) -> Result<(), StoreError> {

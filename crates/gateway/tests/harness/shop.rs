@@ -17,7 +17,8 @@ use assay_receipt::{
     SettlementAddress, SigningKey,
 };
 use assay_service::{
-    AssetTerms, Catalogue, Certifiers, Limits, Operator, PriceList, Service, ServiceParts, Settings,
+    AssetTerms, Catalogue, Certifiers, Limits, Operator, PriceList, Release, Service, ServiceParts,
+    Settings,
 };
 use assay_store::{BlobStore, Durability, SqliteStore, TransactionState, TransactionStore as _};
 use assay_x402::Facilitator;
@@ -53,6 +54,9 @@ pub(crate) struct Setup {
     pub(crate) limits: Limits,
     pub(crate) body_timeout: Duration,
     pub(crate) max_timeout_seconds: u64,
+    /// How many jobs of the toy method are in hand at a time.
+    pub(crate) toy_slots: usize,
+    pub(crate) release: Release,
 }
 
 /// An operator's keys.
@@ -72,7 +76,7 @@ impl Shop {
         facilitator: Arc<dyn Facilitator>,
         setup: Setup,
     ) -> Self {
-        let toy = ToyCertifier::new();
+        let toy = ToyCertifier::new(setup.toy_slots);
         let certifiers = Certifiers::standard(2).with(toy.clone());
         let catalogue =
             Catalogue::new(packages().to_vec(), &prices(), &Preloaded, &certifiers).unwrap();
@@ -93,6 +97,7 @@ impl Shop {
                 pay_to: account(SELLER),
                 max_timeout_seconds: setup.max_timeout_seconds,
                 reorg_depth: 16,
+                release: setup.release,
             },
         });
         let service = Arc::new(service.with_limits(setup.limits));
@@ -146,6 +151,8 @@ impl Default for Setup {
             limits: Limits::default(),
             body_timeout: Duration::from_secs(10),
             max_timeout_seconds: 60,
+            toy_slots: 256,
+            release: Release::Settlement,
         }
     }
 }

@@ -37,6 +37,7 @@ pub(crate) enum Mood {
 /// Certifies by a seal: the digest of request and output.
 #[derive(Clone, Debug)]
 pub(crate) struct ToyCertifier {
+    slots: usize,
     mood: Arc<Mutex<Mood>>,
     runs: watch::Sender<usize>,
 }
@@ -46,8 +47,8 @@ pub(crate) struct ToyCertifier {
 pub(crate) struct ToyVerifier;
 
 impl ToyCertifier {
-    pub(crate) fn new() -> Self {
-        Self { mood: Arc::default(), runs: watch::Sender::new(0) }
+    pub(crate) fn new(slots: usize) -> Self {
+        Self { slots, mood: Arc::default(), runs: watch::Sender::new(0) }
     }
 
     pub(crate) fn set(&self, mood: Mood) {
@@ -77,6 +78,10 @@ impl Certifier for ToyCertifier {
 
     fn believe(&self) -> &'static str {
         "whoever made this seal"
+    }
+
+    fn slots(&self) -> usize {
+        self.slots
     }
 
     async fn certify(

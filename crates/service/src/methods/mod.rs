@@ -23,7 +23,12 @@ pub trait Certifier: Debug + Send + Sync {
     /// Says whom a buyer has to believe, in words.
     fn believe(&self) -> &'static str;
 
-    /// Runs a model on a request and certifies the output.
+    /// Returns how many of its jobs are in hand at a time; further ones wait in the store. At least
+    /// one is.
+    fn slots(&self) -> usize;
+
+    /// Runs a model on a request and certifies the output. It may be dropped at any point, when its
+    /// job is cancelled.
     ///
     /// # Errors
     /// When the run or the certification fails; nothing is charged then.
@@ -87,6 +92,10 @@ impl Certifiers {
     #[must_use]
     pub fn find(&self, method: &Method) -> Option<&dyn Certifier> {
         self.0.iter().rev().map(AsRef::as_ref).find(|certifier| certifier.method() == *method)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &dyn Certifier> {
+        self.0.iter().map(AsRef::as_ref)
     }
 
     pub(crate) fn names(&self) -> String {

@@ -8,9 +8,13 @@ use tokio::task::spawn_blocking;
 use super::{Certified, Certifier, CertifierError};
 use crate::CatalogueEntry;
 
+/// How many jobs are in hand for each that runs.
+const IN_HAND_FOR_EACH: usize = 32;
+
 /// The `signed` method: the engine runs the model, and the receipt's signature is all the evidence.
 #[derive(Debug)]
 pub struct Signed {
+    parallel: usize,
     permits: Arc<Semaphore>,
 }
 
@@ -18,7 +22,8 @@ impl Signed {
     /// Makes the certifier, running at most `parallel` inferences at a time.
     #[must_use]
     pub fn new(parallel: usize) -> Self {
-        Self { permits: Arc::new(Semaphore::new(parallel.max(1))) }
+        let parallel = parallel.max(1);
+        Self { parallel, permits: Arc::new(Semaphore::new(parallel)) }
     }
 }
 
@@ -30,6 +35,11 @@ impl Certifier for Signed {
 
     fn believe(&self) -> &'static str {
         "the operator"
+    }
+
+    /// A run takes less time than a step of the store: many are in hand for one that runs.
+    fn slots(&self) -> usize {
+        self.parallel.saturating_mul(IN_HAND_FOR_EACH)
     }
 
     async fn certify(

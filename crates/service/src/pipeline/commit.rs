@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use assay_primitives::{
-    AccessToken, AssetId, Digest, Method, Timestamp, TransactionId, failpoint, json,
-};
+use assay_primitives::{AssetId, Digest, Method, Timestamp, TransactionId, failpoint, json};
 use assay_receipt::{
     Authorization, BundleItem, Envelope, EvidenceReference, IssuedTransaction, ItemDetails,
     NewItem, NewTransaction, Outcome, Price, Receipt, Usage, issue,
@@ -16,7 +14,7 @@ use bytes::Bytes;
 use tracing::info;
 
 use super::error::{PurchaseError, refused, written};
-use super::steps::{Certificated, Held, Reserved};
+use super::steps::{Certificated, Work};
 use crate::{Certified, Service};
 
 /// How long a payment that was verified is taken to hold.
@@ -30,45 +28,33 @@ pub(super) struct Committed {
     pub(super) receipt_digest: Digest,
     pub(super) intent: SettlementIntent,
     pub(super) certified: Certified,
-    pub(super) access_token: Option<AccessToken>,
-    pub(super) _held: Held,
 }
 
 impl Certificated {
     pub(super) async fn commit(self, service: &Service) -> Result<Committed, PurchaseError> {
-        let Self { reserved, mut certified } = self;
-        match store(service, &reserved, &mut certified).await {
-            Ok((receipt, receipt_digest, intent)) => Ok(Committed {
-                id: reserved.id,
-                method: reserved.method,
-                receipt,
-                receipt_digest,
-                intent,
-                certified,
-                access_token: reserved.access_token,
-                _held: reserved.held,
-            }),
-            Err(error) => {
-                reserved.release(service).await;
-                Err(error)
-            }
-        }
+        let Self { work, mut certified } = self;
+        let (receipt, receipt_digest, intent) = store(service, &work, &mut certified).await?;
+        let (id, method) = (work.lease.id, work.method);
+        Ok(Committed { id, method, receipt, receipt_digest, intent, certified })
     }
 }
 
 async fn store(
     service: &Service,
-    reserved: &Reserved,
+    work: &Work,
     certified: &mut Certified,
 ) -> Result<(Verified<Receipt>, Digest, SettlementIntent), PurchaseError> {
     let parts = service.parts();
     let now = parts.clock.now();
-    let issued = sign(service, reserved, certified, now)?;
+    if now > work.deadline {
+        return Err(PurchaseError::Late { deadline: work.deadline, now });
+    }
+    let issued = sign(service, work, certified, now)?;
     let receipt = check(service, &issued, now)?;
     store_evidence(service, std::mem::take(&mut certified.evidence)).await?;
     let receipt_digest = issued.receipt.digest();
-    check_again(service, reserved).await?;
-    let intent = reserved.payment.intent();
+    check_again(service, work).await?;
+    let intent = work.payment.intent();
     let commitment = Commitment {
         receipt: written(&issued.receipt)?,
         receipt_digest,
@@ -78,7 +64,7 @@ async fn store(
         at: now,
     };
     failpoint!("service.commit.before");
-    parts.store.commit(reserved.id, commitment).await?;
+    parts.store.commit(work.lease, commitment).await?;
     failpoint!("service.commit.after");
     Ok((receipt, receipt_digest, intent))
 }
@@ -104,19 +90,19 @@ async fn store_evidence(
 
 /// Looks at a payment again whose model ran for long: the balance may be gone by now. One that was
 /// carried out by somebody else meanwhile is as good as before: settling finds that transfer.
-async fn check_again(service: &Service, reserved: &Reserved) -> Result<(), PurchaseError> {
+async fn check_again(service: &Service, work: &Work) -> Result<(), PurchaseError> {
     let parts = service.parts();
-    if parts.clock.monotonic().saturating_sub(reserved.started) < VERIFICATION_LASTS {
+    if parts.clock.monotonic().saturating_sub(work.started) < VERIFICATION_LASTS {
         return Ok(());
     }
     let facilitator = &parts.facilitator;
-    let refusal = match facilitator.verify(reserved.payment.payment()).await {
+    let refusal = match facilitator.verify(work.payment.payment()).await {
         Ok(_) => return Ok(()),
         Err(refusal @ FacilitatorError::Refused { .. }) => refusal,
         Err(error) => return Err(error.into()),
     };
     let is_used = refusal.reason() == ErrorReason::NonceAlreadyUsed;
-    match facilitator.reconcile(&reserved.payment.intent()).await {
+    match facilitator.reconcile(&work.payment.intent()).await {
         Ok(_) | Err(SettleError::Pending { transaction: Some(_), .. }) => {}
         // Used, says the token, and nobody can say yet by whom.
         Err(SettleError::Pending { .. } | SettleError::Unreachable { .. }) if is_used => {}
@@ -128,12 +114,12 @@ async fn check_again(service: &Service, reserved: &Reserved) -> Result<(), Purch
 
 fn sign(
     service: &Service,
-    reserved: &Reserved,
+    work: &Work,
     certified: &Certified,
     now: Timestamp,
 ) -> Result<IssuedTransaction, PurchaseError> {
     let failed = |error: String| PurchaseError::Receipt(error);
-    let terms = reserved.payment.terms();
+    let terms = work.payment.terms();
     let authorization = Authorization {
         scheme: terms.scheme.clone(),
         network: terms.network.clone(),
@@ -148,7 +134,7 @@ fn sign(
     let details = ItemDetails {
         index: 0,
         model: certified.model.clone(),
-        method: reserved.method.clone(),
+        method: work.method.clone(),
         usage: Usage { inferences: 1 },
         price: Price { amount: terms.amount, asset },
         depends_on: Vec::new(),
@@ -157,19 +143,19 @@ fn sign(
     };
     let item = NewItem {
         details,
-        request: reserved.request.to_bytes().map_err(|error| failed(error.to_string()))?,
+        request: work.request.to_bytes().map_err(|error| failed(error.to_string()))?,
         output: Some(certified.output.to_bytes().map_err(|error| failed(error.to_string()))?),
     };
     let operator = &service.parts().operator;
     let transaction = NewTransaction {
-        id: reserved.id,
+        id: work.lease.id,
         operator: operator.id(),
-        nonce: reserved.nonce.clone(),
+        nonce: work.nonce.clone(),
         ledger: None,
         authorization,
         items: vec![item],
     };
-    issue(transaction, &reserved.secret, operator.receipt_key(), now)
+    issue(transaction, &work.secret, operator.receipt_key(), now)
         .map_err(|error| failed(error.to_string()))
 }
 

@@ -1,4 +1,4 @@
-use assay_primitives::{AccessToken, RandomnessError, TransactionId, json};
+use assay_primitives::{RandomnessError, Timestamp, TransactionId, json};
 use assay_store::{StoreError, TransactionState};
 use assay_verify::Refusal;
 use assay_x402::{FacilitatorError, PaymentRefusal, SettleResponse};
@@ -42,9 +42,27 @@ pub enum PurchaseError {
         transaction: TransactionId,
         /// What the payer is told.
         response: Box<SettleResponse>,
-        /// The access token, if one was made here.
-        access_token: Option<AccessToken>,
     },
+    /// The process ends, and the next one carries the purchase out.
+    #[error("transaction {0} is queued: it is carried out when the gateway is back")]
+    Queued(TransactionId),
+    /// The purchase was cancelled. Nothing was charged.
+    #[error("the purchase was cancelled")]
+    Cancelled,
+    /// The purchase took so long that its payment could not be settled in time. Nothing was charged.
+    #[error("the payment had to be committed by {deadline}, and now it is {now}")]
+    Late {
+        /// The last moment.
+        deadline: Timestamp,
+        /// The time of the question.
+        now: Timestamp,
+    },
+    /// The job was tried as often as a job is. Nothing was charged.
+    #[error("the job was tried {0} times")]
+    Attempts(u64),
+    /// The model that was ordered is not sold here any more. Nothing was charged.
+    #[error("model `{0}` is not sold here any more")]
+    ModelGone(String),
     /// The store failed before anything was charged.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -54,6 +72,14 @@ pub enum PurchaseError {
     /// The work was interrupted by a defect.
     #[error("the purchase was interrupted")]
     Interrupted,
+}
+
+impl PurchaseError {
+    /// Says whether another payment would buy what this one did not.
+    #[must_use]
+    pub const fn asks_for_payment(&self) -> bool {
+        matches!(self, Self::Payment(_) | Self::Facilitator(FacilitatorError::Refused { .. }))
+    }
 }
 
 /// Who has a payment already.

@@ -1,9 +1,13 @@
 //! From a payment to a released result.
 //!
 //! ```text
-//! Order --admit--> Admitted --reserve--> Reserved --certify--> Certificated
+//! Order --admit--> Admitted --reserve--> Reserved --claim--> Work --certify--> Certificated
 //!       --commit--> Committed --settle--> Purchase
 //! ```
+//!
+//! `reserve` stores the order as a job. Where there is a slot for it, it is claimed in the same step
+//! and runs at once; otherwise it is queued, and a worker claims it in its turn. What an earlier
+//! process had in hand is claimed anew.
 //!
 //! Until `commit` nothing is broadcast: a failure releases the payment and nothing is charged. After
 //! it the receipt and the settlement intent are stored together, and the settlement is carried to its
@@ -17,6 +21,7 @@ mod reorg;
 mod resume;
 mod settle;
 mod steps;
+mod work;
 
 use std::sync::Arc;
 
@@ -26,10 +31,12 @@ use assay_primitives::{
 use assay_receipt::ModelUsed;
 use assay_store::StoreError;
 use assay_x402::{PaymentPayload, PaymentRequirements, SettleResponse};
+use tokio::sync::watch;
 
 pub use self::error::{PurchaseError, Taken};
 pub use self::resume::Pass;
-use self::steps::Admitted;
+use self::steps::{Admitted, Reserved};
+use crate::jobs::{Progress, Started};
 use crate::{CatalogueEntry, Service};
 
 /// An inference that somebody wants to pay for.
@@ -49,6 +56,11 @@ pub struct Order {
     pub nonce: Option<String>,
     /// The hash of the access token that the client keeps; without one a token is made.
     pub access_token_hash: Option<Digest>,
+    /// Where the client asks for the result, if it does not wait for it: who knows the secret may
+    /// see how far the purchase is, cancel it, and have its result.
+    pub location: Option<AccessToken>,
+    /// What the caller wants back with the result.
+    pub echo: Vec<u8>,
 }
 
 /// The HTTP request that a payment came with. A signature of the `exact` scheme does not cover it,
@@ -96,10 +108,8 @@ pub struct Purchase {
     pub output: InferenceOutput,
     /// The receipt's digest.
     pub receipt: Digest,
-    /// The access token, if one was made here.
-    pub access_token: Option<AccessToken>,
-    /// What the payer is told of the payment.
-    pub settlement: SettleResponse,
+    /// What the payer is told of the payment; `None` where the result was released before.
+    pub settlement: Option<SettleResponse>,
 }
 
 impl Service {
@@ -107,25 +117,51 @@ impl Service {
     ///
     /// # Errors
     /// Says what failed and whether anything was charged.
-    pub async fn purchase(self: &Arc<Self>, order: Order) -> Result<Purchase, PurchaseError> {
+    pub async fn purchase(self: &Arc<Self>, order: Order) -> Result<Outcome, PurchaseError> {
+        let started = self.start(order).await?;
+        Ok(self.outcome_of(started.progress).await)
+    }
+
+    /// Begins an order: its payment is good, and this transaction's. What follows goes on by itself.
+    ///
+    /// # Errors
+    /// Says what failed; nothing was charged.
+    pub async fn start(self: &Arc<Self>, order: Order) -> Result<Started, PurchaseError> {
         let service = self.clone();
-        let task = self.parts().tasks.spawn(async move { service.carry_out(order).await });
+        let task = self.parts().tasks.spawn(async move { service.begin(order).await });
         task.await.unwrap_or(Err(PurchaseError::Interrupted))
     }
 
+    /// Waits for what becomes of a purchase. One that is still queued when the process ends is told
+    /// as pending: the next process carries it out.
+    pub async fn outcome_of(&self, mut progress: watch::Receiver<Progress>) -> Outcome {
+        let ended = progress.wait_for(|progress| matches!(progress, Progress::Ended(_)));
+        match ended.await.as_deref() {
+            Ok(Progress::Ended(outcome)) => Arc::clone(outcome),
+            _ => Arc::new(Err(PurchaseError::Interrupted)),
+        }
+    }
+
+    async fn begin(self: Arc<Self>, order: Order) -> Result<Started, PurchaseError> {
+        let reserved = Admitted::admit(&self, order).await?.reserve(&self).await?;
+        let Reserved { id, access_token, place, method, work } = reserved;
+        let lease = work.as_ref().map(|(work, _)| work.lease);
+        let progress = self.jobs.enter(id, lease, place);
+        match work {
+            Some((work, slot)) => self.set_to_work(work, slot),
+            None => self.jobs.queue(method.as_str()),
+        }
+        Ok(Started { transaction: id, access_token, progress })
+    }
+
     /// Gives a payment back: nothing was charged.
-    async fn release(&self, id: TransactionId) -> Result<(), StoreError> {
+    async fn release(&self, id: TransactionId, why: &PurchaseError) -> Result<(), StoreError> {
         failpoint!("service.release.before");
-        self.parts().store.release(id).await?;
+        self.parts().store.release(id, Some(why.to_string())).await?;
         failpoint!("service.release.after");
         Ok(())
     }
-
-    async fn carry_out(&self, order: Order) -> Result<Purchase, PurchaseError> {
-        let admitted = Admitted::admit(self, order).await?;
-        let reserved = admitted.reserve(self).await?;
-        let certificated = reserved.certify(self).await?;
-        let committed = certificated.commit(self).await?;
-        committed.settle(self).await
-    }
 }
+
+/// What became of a purchase, for everybody who waited for it.
+pub type Outcome = Arc<Result<Purchase, PurchaseError>>;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use assay_primitives::TransactionId;
-use assay_store::{TransactionRow, TransactionState};
+use assay_store::{Requeued, StoreError, TransactionRow, TransactionState};
 use assay_x402::{SettleError, SettlementIntent};
 use futures_util::stream::{self, StreamExt as _};
 use tracing::{info, warn};
@@ -37,30 +37,20 @@ enum Step {
 }
 
 impl Service {
-    /// Takes up what an earlier process left: releases payments whose work never ended, and has the
-    /// facilitator carry on what it had sent. Call it once, before the first purchase.
+    /// Takes up what an earlier process left: its jobs are queued again, those are released whose
+    /// buyers could not come back for the result, and the facilitator carries on what it had sent.
+    /// Call it once, before the first purchase.
     ///
     /// # Errors
     /// When the store or the chain fails.
     pub async fn resume(&self) -> Result<(), PurchaseError> {
-        let (mut released, mut open) = (0_usize, 0_usize);
-        let mut after = None;
-        loop {
-            let page = self.parts().store.open_after(after, PAGE).await?;
-            let Some((last, _)) = page.last() else { break };
-            after = Some(*last);
-            for (id, state) in page {
-                if state == TransactionState::Reserved {
-                    self.release(id).await?;
-                    released += 1;
-                } else {
-                    open += 1;
-                }
-            }
+        let Requeued { queued, released } = self.parts().store.requeue().await?;
+        for method in queued {
+            self.jobs.queue(&method);
         }
         self.parts().facilitator.resume().await?;
-        if released + open > 0 {
-            info!(released, open, "An earlier run left work behind.");
+        if released > 0 {
+            info!(released, "Payments of an earlier run were released.");
         }
         Ok(())
     }
@@ -72,12 +62,16 @@ impl Service {
     /// When the store cannot be read.
     pub async fn settle_pending(self: &Arc<Self>) -> Result<Pass, PurchaseError> {
         let mut pass = Pass::default();
+        self.release_left().await;
         let mut after = None;
         loop {
             let page = self.parts().store.open_after(after, PAGE).await?;
             let Some((last, _)) = page.last() else { return Ok(pass) };
             after = Some(*last);
-            let mut steps = stream::iter(page)
+            // What is reserved is a worker's.
+            let settling =
+                page.into_iter().filter(|(_, state)| *state != TransactionState::Reserved);
+            let mut steps = stream::iter(settling)
                 .map(|(id, _)| async move { (id, self.carry_on(id).await) })
                 .buffer_unordered(PARALLEL);
             while let Some((id, step)) = steps.next().await {
@@ -99,7 +93,6 @@ impl Service {
         // Read only now: the request that had it may have ended it meanwhile.
         let Some(row) = self.parts().store.transaction(id).await? else { return Ok(Step::Ended) };
         match row.state {
-            TransactionState::Reserved => self.release_abandoned(id).await.map(|()| Step::Ended),
             TransactionState::Committed | TransactionState::Reorged | TransactionState::Failing => {
                 let is_known = self.settle_row(&row).await?;
                 Ok(if is_known { Step::Ended } else { Step::Open })
@@ -108,12 +101,16 @@ impl Service {
         }
     }
 
-    /// Gives a payment back that nobody works on any more: its task broke off, or could not release
-    /// it.
-    async fn release_abandoned(&self, id: TransactionId) -> Result<(), PurchaseError> {
-        self.release(id).await?;
-        warn!(transaction = %id, "An abandoned payment was released.");
-        Ok(())
+    /// Gives payments back that could not be when their jobs ended.
+    async fn release_left(&self) {
+        for (id, why) in self.jobs.unreleased() {
+            match self.parts().store.release(id, Some(why.clone())).await {
+                Ok(()) | Err(StoreError::State { .. }) => {
+                    warn!(transaction = %id, "A payment was released after all.");
+                }
+                Err(_) => self.jobs.release_later(id, why),
+            }
+        }
     }
 
     /// Returns whether the outcome is known now.

@@ -26,6 +26,7 @@ type Outcome = Result<SettleResponse, (SettleError, SettleResponse)>;
 
 impl Committed {
     #[expect(clippy::result_large_err, reason = "an outcome that is matched at once")]
+    /// Settles, and gives what was bought.
     pub(super) async fn settle(self, service: &Service) -> Result<Purchase, PurchaseError> {
         let settlement =
             Settlement { id: self.id, receipt: &self.receipt, receipt_digest: self.receipt_digest };
@@ -38,23 +39,26 @@ impl Committed {
             Err((error, response))
         });
         match outcome {
-            Ok(response) => Ok(Purchase {
-                transaction: self.id,
-                model: self.certified.model,
-                method: self.method,
-                output: self.certified.output,
-                receipt: self.receipt_digest,
-                access_token: self.access_token,
-                settlement: response,
-            }),
+            Ok(response) => Ok(self.purchase(Some(response))),
             Err((SettleError::Failed { .. }, response)) => {
                 Err(PurchaseError::NotSettled(Box::new(response)))
             }
-            Err((_, response)) => Err(PurchaseError::Pending {
-                transaction: self.id,
-                response: Box::new(response),
-                access_token: self.access_token,
-            }),
+            Err((_, response)) => {
+                let response = Box::new(response);
+                Err(PurchaseError::Pending { transaction: self.id, response })
+            }
+        }
+    }
+
+    /// Returns what was bought, and what the payer is told of the payment if that is known.
+    pub(super) fn purchase(&self, settlement: Option<SettleResponse>) -> Purchase {
+        Purchase {
+            transaction: self.id,
+            model: self.certified.model.clone(),
+            method: self.method.clone(),
+            output: self.certified.output.clone(),
+            receipt: self.receipt_digest,
+            settlement,
         }
     }
 }

@@ -1,21 +1,30 @@
 //! Until the receipt: admit, reserve, certify.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use assay_primitives::{AccessToken, Digest, InferenceRequest, Method, TransactionId, failpoint};
-use assay_receipt::TransactionSecret;
-use assay_store::{Holder, Payment, Reservation, ReserveOutcome};
-use assay_x402::{
-    Authorization, CheckedPayment, ExactPayload, PaymentRefusal, PaymentRequirements,
-    VerifiedPayment, check_exact, match_offer,
+use assay_primitives::{
+    AccessToken, Digest, InferenceRequest, Method, ModelId, Timestamp, TransactionId, failpoint,
 };
-use tracing::warn;
+use assay_receipt::TransactionSecret;
+use assay_store::{Holder, Job, Lease, Payment, Reservation, ReserveOutcome};
+use assay_x402::{
+    Authorization, CheckedPayment, ExactPayload, MIN_REMAINING_SECONDS, PaymentPayload,
+    PaymentRefusal, PaymentRequirements, VerifiedPayment, check_exact, match_offer,
+};
+use futures_util::FutureExt as _;
+use serde::{Deserialize, Serialize};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::Order;
 use super::error::{PurchaseError, Taken, written};
-use crate::admission::{InFlight, Place};
-use crate::{CatalogueEntry, Certified, CertifierError, Service};
+use crate::admission::Place;
+use crate::jobs::LEASE;
+use crate::{AdmissionRefusal, CatalogueEntry, Certified, CertifierError, Service};
+
+/// How often a job is tried.
+const MAX_ATTEMPTS: u64 = 3;
 
 /// An order whose payment is good: it matches an offer, is signed, nobody has it, and the chain
 /// would carry it out.
@@ -26,33 +35,47 @@ pub(super) struct Admitted {
     key: Payment,
     binding: Digest,
     place: Place,
+    deadline: Timestamp,
     started: Duration,
+}
+
+/// What is stored of an order, to run it after a restart.
+#[derive(Deserialize, Serialize)]
+struct StoredOrder {
+    model: String,
+    package: ModelId,
+    nonce: Option<String>,
+    request: InferenceRequest,
 }
 
 /// An order whose payment is this transaction's and no other's.
 pub(super) struct Reserved {
     pub(super) id: TransactionId,
+    pub(super) access_token: Option<AccessToken>,
+    pub(super) place: Place,
+    pub(super) method: Method,
+    /// What is run at once; without it the job is queued.
+    pub(super) work: Option<(Work, OwnedSemaphorePermit)>,
+}
+
+/// A claimed job.
+pub(super) struct Work {
+    pub(super) lease: Lease,
     pub(super) entry: Arc<CatalogueEntry>,
     pub(super) request: Arc<InferenceRequest>,
     pub(super) nonce: Option<String>,
     pub(super) method: Method,
     pub(super) payment: VerifiedPayment,
     pub(super) secret: TransactionSecret,
-    pub(super) access_token: Option<AccessToken>,
-    pub(super) held: Held,
+    /// The last moment at which it may be committed.
+    pub(super) deadline: Timestamp,
+    /// When its payment was verified.
     pub(super) started: Duration,
-}
-
-/// What a purchase holds until its end.
-pub(super) struct Held {
-    _place: Place,
-    /// Keeps the background settlement away from the transaction.
-    _in_flight: InFlight,
 }
 
 /// An order that ran and has its evidence.
 pub(super) struct Certificated {
-    pub(super) reserved: Reserved,
+    pub(super) work: Work,
     pub(super) certified: Certified,
 }
 
@@ -72,6 +95,7 @@ impl Admitted {
         // One that is about to expire would be settled too late, at the cost of gas. Clients sign for
         // the whole time that an offer asks for.
         checked.check_time_left(offer.max_timeout_seconds / 2, now)?;
+        let deadline = deadline(service, &checked, &order.entry, &method, now)?;
         let place = service.admission.admit(&key, offer.amount)?;
         let payment = match parts.facilitator.verify(&checked).await {
             Ok(payment) => payment,
@@ -84,7 +108,7 @@ impl Admitted {
         if let Some(balance) = payment.balance() {
             place.check_balance(balance)?;
         }
-        Ok(Self { order, method, payment, key, binding, place, started })
+        Ok(Self { order, method, payment, key, binding, place, deadline, started })
     }
 
     pub(super) async fn reserve(self, service: &Service) -> Result<Reserved, PurchaseError> {
@@ -92,7 +116,10 @@ impl Admitted {
         let now = parts.clock.now();
         let id = TransactionId::new(now, parts.randomness.as_ref())?;
         let secret = TransactionSecret::new(parts.randomness.as_ref())?;
-        let Order { entry, request, payment, nonce, access_token_hash, .. } = self.order;
+        let Order { entry, request, payment, nonce, access_token_hash, location, echo, .. } =
+            self.order;
+        // Who keeps a token, or is told a location, can come back for the result.
+        let is_resumable = access_token_hash.is_some() || location.is_some();
         let (access_token, access_token_hash) = match access_token_hash {
             Some(hash) => (None, hash),
             None => {
@@ -101,7 +128,9 @@ impl Admitted {
                 (Some(token), hash)
             }
         };
-        let in_flight = service.admission.take_up(id).ok_or(PurchaseError::Interrupted)?;
+        let model = entry.package().card().name.clone();
+        let stored = StoredOrder { model, package: entry.used().id(), nonce, request };
+        let slot = service.jobs.slot(&self.method);
         let reservation = Reservation {
             id,
             payment: self.key,
@@ -109,57 +138,113 @@ impl Admitted {
             binding: self.binding,
             access_token_hash,
             secret: *secret.as_bytes(),
+            method: self.method.to_string(),
+            request: written(&stored)?,
+            echo,
+            location: location.map(|location| location.hash()),
+            is_resumable,
+            deadline: self.deadline,
+            leased_until: slot.as_ref().map(|_| now.plus(LEASE)),
             at: now,
         };
         failpoint!("service.reserve.before");
         let outcome = parts.store.reserve(reservation).await?;
         failpoint!("service.reserve.after");
-        match outcome {
-            ReserveOutcome::Reserved => {}
-            ReserveOutcome::Taken(holder) => return Err(taken(&holder, self.binding)),
+        if let ReserveOutcome::Taken(holder) = outcome {
+            return Err(taken(&holder, self.binding));
         }
-        Ok(Reserved {
-            id,
-            entry,
-            request: Arc::new(request),
-            nonce,
-            method: self.method,
-            payment: self.payment,
-            secret,
-            access_token,
-            held: Held { _place: self.place, _in_flight: in_flight },
-            started: self.started,
-        })
+        let method = self.method.clone();
+        let work = slot.map(|slot| {
+            let work = Work {
+                lease: Lease { id, number: 1 },
+                entry,
+                request: Arc::new(stored.request),
+                nonce: stored.nonce,
+                method: self.method,
+                payment: self.payment,
+                secret,
+                deadline: self.deadline,
+                started: self.started,
+            };
+            (work, slot)
+        });
+        Ok(Reserved { id, access_token, place: self.place, method, work })
     }
 }
 
-impl Reserved {
+impl Work {
+    /// Takes up a job that was queued, or left by an earlier process. Its payment is looked at again:
+    /// the balance may be gone by now.
+    pub(super) async fn of_job(
+        service: &Service,
+        method: &Method,
+        job: Job,
+    ) -> Result<Self, PurchaseError> {
+        let parts = service.parts();
+        let (now, started) = (parts.clock.now(), parts.clock.monotonic());
+        if job.attempts > MAX_ATTEMPTS {
+            return Err(PurchaseError::Attempts(MAX_ATTEMPTS));
+        }
+        if now > job.deadline {
+            return Err(PurchaseError::Late { deadline: job.deadline, now });
+        }
+        let damaged = |error: String| PurchaseError::Receipt(format!("stored order: {error}"));
+        let stored: StoredOrder =
+            serde_json::from_slice(&job.request).map_err(|error| damaged(error.to_string()))?;
+        let payment: PaymentPayload =
+            serde_json::from_slice(&job.payload).map_err(|error| damaged(error.to_string()))?;
+        let entry = parts.catalogue.find(&stored.model);
+        let entry = entry.filter(|entry| entry.used().id() == stored.package);
+        let entry = entry.cloned().ok_or(PurchaseError::ModelGone(stored.model))?;
+        let checked = check_exact(&payment, &payment.accepted, now)?;
+        let payment = parts.facilitator.verify(&checked).await?;
+        Ok(Self {
+            lease: job.lease,
+            entry,
+            request: Arc::new(stored.request),
+            nonce: stored.nonce,
+            method: method.clone(),
+            payment,
+            secret: TransactionSecret::from_bytes(job.secret),
+            deadline: job.deadline,
+            started,
+        })
+    }
+
     pub(super) async fn certify(self, service: &Service) -> Result<Certificated, PurchaseError> {
         let parts = service.parts();
         let certified = match parts.certifiers.find(&self.method) {
-            Some(certifier) => certifier.certify(&self.entry, &self.request).await,
-            None => Err(CertifierError::Interrupted),
-        };
-        let certified = match certified {
-            Ok(certified) => certified,
-            Err(error) => {
-                self.release(service).await;
-                return Err(error.into());
+            Some(certifier) => {
+                let certified = certifier.certify(&self.entry, &self.request);
+                let certified = AssertUnwindSafe(certified).catch_unwind().await;
+                certified.unwrap_or(Err(CertifierError::Interrupted))?
             }
+            None => return Err(PurchaseError::NoCertifier(self.method.to_string())),
         };
         if let Some(latency) = self.entry.latency(&self.method) {
             latency.record(parts.clock.monotonic().saturating_sub(self.started));
         }
         failpoint!("service.certify.after");
-        Ok(Certificated { reserved: self, certified })
+        Ok(Certificated { work: self, certified })
     }
+}
 
-    /// Gives the payment back. When that fails the background pass does it.
-    pub(super) async fn release(&self, service: &Service) {
-        if let Err(error) = service.release(self.id).await {
-            warn!(%error, transaction = %self.id, "The payment could not be released.");
-        }
+/// Returns the last moment at which a payment may be committed, if its turn comes before it.
+fn deadline(
+    service: &Service,
+    payment: &CheckedPayment,
+    entry: &CatalogueEntry,
+    method: &Method,
+    now: Timestamp,
+) -> Result<Timestamp, AdmissionRefusal> {
+    let margin = Duration::from_secs(MIN_REMAINING_SECONDS);
+    let deadline = payment.terms().valid_before.minus(margin);
+    let expected = service.jobs.expected(method, entry.latency(method));
+    let left = deadline.since(now);
+    if expected > left {
+        return Err(AdmissionRefusal::Late { expected, left });
     }
+    Ok(deadline)
 }
 
 fn offered_method(service: &Service, offer: &PaymentRequirements) -> Result<Method, PurchaseError> {

@@ -1,5 +1,6 @@
 //! SQLite, one file, write-ahead log.
 
+mod jobs;
 mod outgoing;
 mod rows;
 mod steps;

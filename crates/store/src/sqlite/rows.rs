@@ -8,7 +8,7 @@ use crate::{OutboxEntry, OutboxKind, StoreError, TransactionRow, TransactionStat
 
 /// The columns [`transaction`] reads.
 pub(super) const TRANSACTION: &str = "SELECT t.id, t.state, t.payload, t.binding, t.access_token_hash, \
-    t.receipt, m.envelope AS key_manifest, t.items, t.intent, t.response FROM transactions t \
+    t.method, t.echo, t.failure, t.receipt, m.envelope AS key_manifest, t.items, t.intent, t.response FROM transactions t \
     LEFT JOIN key_manifests m ON m.digest = t.key_manifest WHERE t.id = ?";
 
 pub(super) fn transaction(
@@ -21,6 +21,9 @@ pub(super) fn transaction(
         payload: row.try_get("payload")?,
         binding: digest(row.try_get("binding")?)?,
         access_token_hash: digest(row.try_get("access_token_hash")?)?,
+        method: row.try_get("method")?,
+        echo: row.try_get("echo")?,
+        failure: row.try_get("failure")?,
         receipt: row.try_get("receipt")?,
         key_manifest: row.try_get("key_manifest")?,
         items: row.try_get("items")?,

@@ -14,6 +14,20 @@ CREATE TABLE transactions (
     binding           BLOB NOT NULL,
     access_token_hash BLOB NOT NULL,
     secret            BLOB NOT NULL,
+    -- The job: what is run, until it is committed or released.
+    method            TEXT NOT NULL,
+    request           BLOB,
+    echo              BLOB,
+    location          BLOB,
+    is_resumable      INTEGER NOT NULL CHECK (is_resumable IN (0, 1)),
+    deadline          INTEGER NOT NULL,
+    not_before        INTEGER NOT NULL,
+    attempts          INTEGER NOT NULL,
+    -- Who works on it: the number of the claim, and when that ends; none while it is queued.
+    lease             INTEGER NOT NULL,
+    leased_until      INTEGER,
+    -- Why it was released.
+    failure           TEXT,
     receipt           BLOB,
     receipt_digest    BLOB,
     key_manifest      BLOB REFERENCES key_manifests (digest),
@@ -35,6 +49,11 @@ CREATE UNIQUE INDEX transactions_by_payment
 
 CREATE INDEX transactions_open ON transactions (id)
     WHERE state IN ('reserved', 'committed', 'failing', 'reorged');
+
+CREATE INDEX transactions_queued ON transactions (method, id) WHERE state = 'reserved';
+
+CREATE UNIQUE INDEX transactions_by_location ON transactions (location)
+    WHERE location IS NOT NULL;
 
 -- How many transactions are in each state, so that nobody has to count them.
 CREATE TABLE transaction_counts (

@@ -3,27 +3,29 @@
 
 use std::sync::Arc;
 
-use assay_primitives::{Digest, TransactionId};
+use assay_primitives::{Digest, Timestamp, TransactionId};
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection as _, Row as _};
 
-use super::{SqliteStore, rows};
+use super::{SqliteStore, jobs, rows};
 use crate::{
-    Commitment, Holder, OutboxEntry, Payment, Reservation, ReserveOutcome, SettledBlock,
-    SettlementState, SettlementUpdate, StoreError, TransactionRow, TransactionState,
+    Commitment, Holder, Job, Lease, OutboxEntry, Payment, Requeued, Reservation, ReserveOutcome,
+    SettledBlock, SettlementState, SettlementUpdate, StoreError, TransactionRow, TransactionState,
     TransactionStore,
 };
 
 const RESERVE: &str = "INSERT INTO transactions (id, state, network, asset, payer, nonce, payload, \
-    binding, access_token_hash, secret, reserved_at) \
-    VALUES (?, 'reserved', ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+    binding, access_token_hash, secret, method, request, echo, location, is_resumable, deadline, \
+    not_before, attempts, lease, leased_until, reserved_at) \
+    VALUES (?1, 'reserved', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, \
+    ?17, ?16 IS NOT NULL, ?16 IS NOT NULL, ?16, ?17) \
     ON CONFLICT (network, asset, payer, nonce) WHERE state <> 'released' DO NOTHING";
 
 const COMMIT: &str = "UPDATE transactions SET state = 'committed', receipt = ?, \
-    receipt_digest = ?, key_manifest = ?, items = ?, intent = ?, committed_at = ? \
-    WHERE id = ? AND state = 'reserved'";
+    receipt_digest = ?, key_manifest = ?, items = ?, intent = ?, committed_at = ?, request = NULL \
+    WHERE id = ? AND state = 'reserved' AND lease = ?";
 
 const SETTLE: &str = "INSERT INTO settlement_records \
     (transaction_id, state, envelope, digest, key_manifest, response, block_number, block_hash, at) \
@@ -60,12 +62,47 @@ impl TransactionStore for SqliteStore {
         holder(&mut reader, payment).await
     }
 
-    async fn release(&self, id: TransactionId) -> Result<(), StoreError> {
-        self.write(id, |writer, id| Box::pin(release(writer, *id))).await
+    async fn claim(
+        &self,
+        method: &str,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Job>, StoreError> {
+        let step = (method.to_owned(), now, until);
+        self.write(step, |writer, (method, now, until)| {
+            Box::pin(jobs::claim(writer, method, *now, *until))
+        })
+        .await
     }
 
-    async fn commit(&self, id: TransactionId, commitment: Commitment) -> Result<(), StoreError> {
-        let step = (id, commitment);
+    async fn renew(&self, leases: Vec<Lease>, until: Timestamp) -> Result<(), StoreError> {
+        self.write((leases, until), |writer, step| Box::pin(jobs::renew(writer, &step.0, step.1)))
+            .await
+    }
+
+    async fn postpone(&self, lease: Lease, not_before: Timestamp) -> Result<(), StoreError> {
+        let step = (lease, not_before);
+        self.write(step, |writer, step| Box::pin(jobs::postpone(writer, step.0, step.1))).await
+    }
+
+    async fn requeue(&self) -> Result<Requeued, StoreError> {
+        self.write((), |writer, ()| Box::pin(jobs::requeue(writer))).await
+    }
+
+    async fn at_location(&self, location: Digest) -> Result<Option<TransactionId>, StoreError> {
+        let mut reader = self.readers.acquire().await?;
+        jobs::at_location(&mut reader, location).await
+    }
+
+    async fn release(&self, id: TransactionId, failure: Option<String>) -> Result<(), StoreError> {
+        self.write((id, failure), |writer, step| {
+            Box::pin(release(writer, step.0, step.1.as_deref()))
+        })
+        .await
+    }
+
+    async fn commit(&self, lease: Lease, commitment: Commitment) -> Result<(), StoreError> {
+        let step = (lease, commitment);
         self.write(step, |writer, step| Box::pin(commit(writer, step.0, &step.1))).await
     }
 
@@ -190,6 +227,13 @@ async fn reserve(
         .bind(reservation.binding.as_bytes().as_slice())
         .bind(reservation.access_token_hash.as_bytes().as_slice())
         .bind(reservation.secret.as_slice())
+        .bind(reservation.method.as_str())
+        .bind(reservation.request.as_slice())
+        .bind(reservation.echo.as_slice())
+        .bind(reservation.location.as_ref().map(|hash| hash.as_bytes().as_slice()))
+        .bind(reservation.is_resumable)
+        .bind(rows::millis(reservation.deadline))
+        .bind(reservation.leased_until.map(rows::millis))
         .bind(rows::millis(reservation.at))
         .execute(&mut *writer)
         .await?
@@ -203,10 +247,16 @@ async fn reserve(
         .ok_or_else(|| StoreError::Damaged(format!("transaction id {} is taken", reservation.id)))
 }
 
-async fn release(writer: &mut SqliteConnection, id: TransactionId) -> Result<(), StoreError> {
+async fn release(
+    writer: &mut SqliteConnection,
+    id: TransactionId,
+    failure: Option<&str>,
+) -> Result<(), StoreError> {
     let changed = sqlx::query(
-        "UPDATE transactions SET state = 'released' WHERE id = ? AND state = 'reserved'",
+        "UPDATE transactions SET state = 'released', failure = ?, request = NULL, \
+         leased_until = NULL WHERE id = ? AND state = 'reserved'",
     )
+    .bind(failure)
     .bind(id.to_string())
     .execute(&mut *writer)
     .await?
@@ -216,9 +266,10 @@ async fn release(writer: &mut SqliteConnection, id: TransactionId) -> Result<(),
 
 async fn commit(
     writer: &mut SqliteConnection,
-    id: TransactionId,
+    lease: Lease,
     commitment: &Commitment,
 ) -> Result<(), StoreError> {
+    let Lease { id, number } = lease;
     let manifest = keep_manifest(writer, &commitment.key_manifest).await?;
     let changed = sqlx::query(COMMIT)
         .bind(commitment.receipt.as_slice())
@@ -228,10 +279,19 @@ async fn commit(
         .bind(commitment.intent.as_slice())
         .bind(rows::millis(commitment.at))
         .bind(id.to_string())
+        .bind(rows::signed(number)?)
         .execute(&mut *writer)
         .await?
         .rows_affected();
-    expect_changed(writer, id, TransactionState::Reserved, changed).await
+    expect_changed(writer, id, TransactionState::Reserved, changed).await.map_err(|error| {
+        match error {
+            // It is in the right state, and another's.
+            StoreError::State { expected, found, .. } if found == expected => {
+                StoreError::LeaseLost(lease)
+            }
+            error => error,
+        }
+    })
 }
 
 async fn fail(

@@ -1,0 +1,268 @@
+//! Purchases that nobody waits for, or that wait for their turn.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use assay_primitives::{AccessToken, SystemRandomness};
+use assay_service::Release;
+use assay_store::TransactionState;
+use reqwest::Method;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::sync::Semaphore;
+
+use crate::harness::{
+    Answer, Buyer, DIGITS, Market, Mood, SIGNED_PRICE, Setup, Shop, TOY, TOY_PRICE, World, digit,
+    empty, send,
+};
+
+/// Orders an inference that nobody waits for.
+async fn order(buyer: &Buyer, payment: &str) -> Answer {
+    send(buyer.paid(DIGITS, &digit(0), payment).header("prefer", "respond-async")).await
+}
+
+fn location(accepted: &Answer) -> String {
+    assert_eq!(accepted.status.as_u16(), 202, "{accepted:?}");
+    assert_eq!(accepted.header("preference-applied"), Some("respond-async"));
+    assert!(accepted.header("retry-after").is_some());
+    let location = accepted.header("location").unwrap().to_owned();
+    assert_eq!(accepted.json()["location"], location.as_str());
+    location
+}
+
+/// Asks at a location until there is something else than 202.
+async fn finished(buyer: &Buyer, location: &str) -> Answer {
+    for _ in 0..500 {
+        let answer = buyer.get(location).await;
+        if answer.status.as_u16() != 202 {
+            return answer;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{location} was never finished");
+}
+
+async fn toys(slots: usize, gate: &Arc<Semaphore>) -> Market {
+    let market = Market::open_with(|setup| setup.toy_slots = slots).await;
+    market.shop.toy.set(Mood::Wait(gate.clone()));
+    market
+}
+
+#[tokio::test]
+async fn a_result_is_fetched_at_its_location() {
+    let gate = Arc::new(Semaphore::new(0));
+    let market = toys(8, &gate).await;
+    let buyer = &market.buyer;
+    let payment = buyer.payment(DIGITS, TOY).await.header;
+    let accepted = order(buyer, &payment).await;
+    let (location, token) = (location(&accepted), accepted.token());
+    assert_eq!(accepted.json()["state"], "running");
+    assert_eq!(buyer.get(&location).await.status.as_u16(), 202);
+    market.not_charged().await;
+    gate.add_permits(1);
+    let answer = finished(buyer, &location).await;
+    answer.is_served();
+    assert_eq!(answer.transaction(), accepted.transaction());
+    assert!(answer.json()["outputs"].is_array());
+    // As often as it is asked for, and by the token as well.
+    assert_eq!(finished(buyer, &location).await.body, answer.body);
+    buyer.bundle(accepted.transaction(), &token).await;
+    market.charged(1, TOY_PRICE).await;
+    let other = format!("/v1/jobs/{}", AccessToken::new(&SystemRandomness).unwrap().reveal());
+    buyer.get(&other).await.is(404, "unknown_job");
+    buyer.get("/v1/jobs/nothing").await.is(404, "unknown_job");
+}
+
+#[tokio::test]
+async fn a_result_that_is_there_in_time_is_the_answer() {
+    let market = Market::open().await;
+    let payment = market.buyer.payment(DIGITS, "signed").await.header;
+    let request = market.buyer.paid(DIGITS, &digit(0), &payment);
+    send(request.header("prefer", "respond-async, wait=30")).await.is_served();
+    market.charged(1, SIGNED_PRICE).await;
+}
+
+/// Events: accepted, how far it is, the result with what became of the payment.
+#[tokio::test]
+async fn events_tell_how_far_it_is() {
+    let market = Market::open().await;
+    let payment = market.buyer.payment(DIGITS, "signed").await.header;
+    let request = market.buyer.paid(DIGITS, &digit(0), &payment);
+    let answer = send(request.header("accept", "text/event-stream")).await;
+    assert_eq!(answer.header("content-type"), Some("text/event-stream"));
+    let events = events(&answer);
+    let kinds: Vec<&str> = events.iter().map(|(kind, _)| kind.as_str()).collect();
+    assert_eq!((kinds[0], kinds[kinds.len() - 1]), ("accepted", "result"));
+    assert!(kinds[1..kinds.len() - 1].iter().all(|kind| *kind == "progress"), "{kinds:?}");
+    let result = &events[events.len() - 1].1;
+    assert!(result["response"]["outputs"].is_array());
+    assert_eq!(result["settlement"]["success"], true);
+    // Nothing of the contents before the payment is settled.
+    let told = events[..events.len() - 1].iter().map(|(_, data)| data.to_string());
+    assert!(told.clone().all(|data| !data.contains("outputs")), "{:?}", told.collect::<Vec<_>>());
+    let location = events[0].1["location"].as_str().unwrap();
+    market.buyer.get(location).await.is_served();
+    let again = market.buyer.request(Method::POST, DIGITS).header("accept", "text/event-stream");
+    assert_eq!(send(again).await.status.as_u16(), 402);
+}
+
+fn events(answer: &Answer) -> Vec<(String, Value)> {
+    let text = String::from_utf8(answer.body.clone()).unwrap();
+    let event = |block: &str| {
+        let field = |name: &str| {
+            block
+                .lines()
+                .find_map(|line| line.strip_prefix(name))
+                .map(|text| text.trim().to_owned())
+        };
+        Some((field("event:")?, serde_json::from_str(&field("data:")?).unwrap()))
+    };
+    text.split("\n\n").filter_map(event).collect()
+}
+
+/// One slot: the second waits, and can be cancelled; its payment is as good as before.
+#[tokio::test]
+async fn what_waits_for_its_turn_can_be_cancelled() {
+    let gate = Arc::new(Semaphore::new(0));
+    let market = toys(1, &gate).await;
+    let buyer = &market.buyer;
+    let first = order(buyer, &buyer.payment(DIGITS, TOY).await.header).await;
+    let payment = buyer.payment(DIGITS, TOY).await.header;
+    let second = order(buyer, &payment).await;
+    assert_eq!(second.json()["state"], "queued");
+    let (first, second) = (location(&first), location(&second));
+    let cancel = |location: &str| send(buyer.request(Method::DELETE, location));
+    let cancelled = cancel(&second).await;
+    assert_eq!(cancelled.json()["state"], "released");
+    buyer.get(&second).await.is(409, "given_up");
+    cancel(&second).await.is(409, "too_late");
+    // One that runs can be cancelled, too, and makes room.
+    cancel(&first).await.json();
+    let third = order(buyer, &payment).await;
+    gate.add_permits(1);
+    finished(buyer, &location(&third)).await.is_served();
+    cancel(&location(&third)).await.is(409, "too_late");
+    market.charged(1, TOY_PRICE).await;
+    assert_eq!(market.shop.count(TransactionState::Released).await, 2);
+}
+
+#[tokio::test]
+async fn what_waits_runs_in_its_turn() {
+    let gate = Arc::new(Semaphore::new(0));
+    let market = toys(1, &gate).await;
+    let buyer = &market.buyer;
+    let mut locations = Vec::new();
+    for _ in 0..4 {
+        let payment = buyer.payment(DIGITS, TOY).await.header;
+        locations.push(location(&order(buyer, &payment).await));
+    }
+    assert_eq!(market.shop.toy.runs(), 1);
+    gate.add_permits(4);
+    for location in &locations {
+        finished(buyer, location).await.is_served();
+    }
+    market.charged(4, 4 * TOY_PRICE).await;
+}
+
+/// Whose balance is gone when its turn comes is not run for nothing.
+#[tokio::test]
+async fn a_payment_is_looked_at_again_when_its_turn_comes() {
+    let gate = Arc::new(Semaphore::new(0));
+    let market = toys(1, &gate).await;
+    let buyer = &market.buyer;
+    let first = order(buyer, &buyer.payment(DIGITS, TOY).await.header).await;
+    let second = order(buyer, &buyer.payment(DIGITS, TOY).await.header).await;
+    empty(&market.world.dev, crate::harness::BUYER);
+    gate.add_permits(2);
+    finished(buyer, &location(&second)).await.is(409, "given_up");
+    finished(buyer, &location(&first)).await;
+    assert_eq!(market.shop.toy.runs(), 1);
+    market.not_charged().await;
+}
+
+/// A payment that would expire before it is settled is given back.
+#[tokio::test]
+async fn what_comes_too_late_is_not_charged() {
+    let gate = Arc::new(Semaphore::new(0));
+    let market = Market::open_with(|setup| {
+        (setup.toy_slots, setup.max_timeout_seconds) = (1, 12);
+    })
+    .await;
+    market.shop.toy.set(Mood::Wait(gate.clone()));
+    let buyer = &market.buyer;
+    let first = order(buyer, &buyer.payment(DIGITS, TOY).await.header).await;
+    let second = order(buyer, &buyer.payment(DIGITS, TOY).await.header).await;
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    gate.add_permits(2);
+    for accepted in [first, second] {
+        let answer = finished(buyer, &location(&accepted)).await;
+        answer.is(409, "given_up");
+        assert!(answer.json()["error"].as_str().unwrap().contains("committed by"));
+    }
+    market.not_charged().await;
+}
+
+/// The result at once, and the money behind it.
+#[tokio::test]
+async fn a_result_may_be_released_at_verification() {
+    let market = Market::open_with(|setup| setup.release = Release::Verification).await;
+    let buyer = &market.buyer;
+    market.world.dev.pause();
+    let payment = buyer.payment(DIGITS, "signed").await.header;
+    let answer = buyer.buy(DIGITS, &digit(0), &payment).await;
+    assert_eq!((answer.status.as_u16(), answer.header("payment-response")), (200, None));
+    let (id, token) = (answer.transaction(), answer.token());
+    let (_, report) = buyer.bundle(id, &token).await;
+    assert!(report.payment.is_some_and(|payment| payment.settled.0 == 0));
+    market.not_charged().await;
+    market.world.dev.resume().unwrap();
+    market.shop.wait_for(id, TransactionState::Settled).await;
+    let (_, report) = buyer.bundle(id, &token).await;
+    assert_eq!(report.payment.unwrap().settled.0, SIGNED_PRICE);
+    market.charged(1, SIGNED_PRICE).await;
+}
+
+/// What runs and what waits when the gateway ends is run by the next one.
+#[tokio::test]
+async fn a_restart_runs_what_was_left() {
+    let (world, folder) = (World::start().await, TempDir::new().unwrap());
+    let setup = Setup { toy_slots: 1, ..Setup::default() };
+    let open = async || {
+        let facilitator = Arc::new(world.facilitator());
+        Shop::open(&world, folder.path(), facilitator, setup.clone()).await
+    };
+    let shop = open().await;
+    let gate = Arc::new(Semaphore::new(0));
+    shop.toy.set(Mood::Wait(gate.clone()));
+    let buyer = Buyer::of(&shop.url);
+    let mut locations = Vec::new();
+    for _ in 0..3 {
+        let payment = buyer.payment(DIGITS, TOY).await.header;
+        locations.push(location(&order(&buyer, &payment).await));
+    }
+    // One waits for the answer itself, and is told that it is queued.
+    let token = AccessToken::new(&SystemRandomness).unwrap();
+    let payment = buyer.payment(DIGITS, TOY).await.header;
+    let hash = token.hash().to_string();
+    let waits =
+        send(buyer.paid(DIGITS, &digit(0), &payment).header("assay-access-token-hash", hash));
+    let ends = async {
+        while shop.count(TransactionState::Reserved).await < 4 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        gate.add_permits(1);
+        shop.close().await;
+    };
+    let (told, ()) = tokio::join!(waits, ends);
+    let id = told.is(503, "settlement_pending").transaction_id();
+    assert_eq!(world.charges().await, (1, TOY_PRICE));
+
+    let shop = open().await;
+    let buyer = Buyer::of(&shop.url);
+    for location in &locations {
+        finished(&buyer, location).await.is_served();
+    }
+    shop.wait_for(id, TransactionState::Settled).await;
+    buyer.bundle(id, &token).await;
+    assert_eq!(world.charges().await, (4, 4 * TOY_PRICE));
+}

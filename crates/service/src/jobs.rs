@@ -1,0 +1,311 @@
+//! What is under way in this process: who waits for which transaction, and how many jobs of a method
+//! are in hand at a time.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use assay_primitives::{AccessToken, Method, TransactionId};
+use assay_store::Lease;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::admission::Place;
+use crate::{Certifiers, Latency, Purchase, PurchaseError};
+
+/// How long a claim lasts that is not prolonged.
+pub(crate) const LEASE: Duration = Duration::from_secs(30);
+
+/// How far a purchase is. Nothing of its contents stands here until it ends.
+#[derive(Clone, Debug)]
+pub enum Progress {
+    /// It waits for its turn.
+    Queued,
+    /// Its model runs, or is certified.
+    Running,
+    /// Its receipt is stored, its payment is on the way.
+    Settling,
+    /// It came to its end.
+    Ended(Arc<Result<Purchase, PurchaseError>>),
+}
+
+/// A purchase that is under way.
+#[derive(Debug)]
+pub struct Started {
+    /// The transaction.
+    pub transaction: TransactionId,
+    /// The access token, if one was made here.
+    pub access_token: Option<AccessToken>,
+    /// How far it is.
+    pub progress: watch::Receiver<Progress>,
+}
+
+/// How much there is to do by a method.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Load {
+    /// The method.
+    pub method: String,
+    /// The jobs in hand.
+    pub in_hand: usize,
+    /// The jobs that wait.
+    pub queued: usize,
+}
+
+/// The jobs of this process.
+#[derive(Debug)]
+pub(crate) struct Jobs {
+    pools: BTreeMap<String, Pool>,
+    entries: Mutex<HashMap<TransactionId, Entry>>,
+    /// What could not be released.
+    unreleased: Mutex<Vec<(TransactionId, String)>>,
+    stopping: CancellationToken,
+}
+
+/// How many jobs of a method are in hand, and how many wait.
+#[derive(Debug)]
+struct Pool {
+    slots: Arc<Semaphore>,
+    size: usize,
+    queued: AtomicUsize,
+    wake: Notify,
+}
+
+/// A job that somebody may wait for.
+#[derive(Debug)]
+struct Entry {
+    progress: watch::Sender<Progress>,
+    cancel: CancellationToken,
+    lease: Option<Lease>,
+    _place: Option<Place>,
+}
+
+/// A job in hand. Dropped, whoever waits for it learns that it broke off.
+#[derive(Debug)]
+pub(crate) struct InHand {
+    jobs: Arc<Jobs>,
+    id: TransactionId,
+    pub(crate) cancel: CancellationToken,
+    is_ended: bool,
+}
+
+impl Progress {
+    /// Returns the name of the state.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Settling => "settling",
+            Self::Ended(outcome) => match outcome.as_ref() {
+                Ok(_) => "settled",
+                Err(PurchaseError::Pending { .. }) => "settling",
+                Err(PurchaseError::NotSettled(_)) => "failed",
+                Err(_) => "released",
+            },
+        }
+    }
+}
+
+impl Jobs {
+    pub(crate) fn new(certifiers: &Certifiers) -> Self {
+        let pools = certifiers.iter().map(|certifier| {
+            let size = certifier.slots().max(1);
+            let slots = Arc::new(Semaphore::new(size));
+            let pool = Pool { slots, size, queued: AtomicUsize::new(0), wake: Notify::new() };
+            (certifier.method().to_string(), pool)
+        });
+        Self {
+            pools: pools.collect(),
+            entries: Mutex::default(),
+            unreleased: Mutex::default(),
+            stopping: CancellationToken::new(),
+        }
+    }
+
+    pub(crate) fn methods(&self) -> impl Iterator<Item = &str> {
+        self.pools.keys().map(String::as_str)
+    }
+
+    /// Takes a slot for a new job, unless others wait for one.
+    pub(crate) fn slot(&self, method: &Method) -> Option<OwnedSemaphorePermit> {
+        let pool = self.pools.get(method.as_str())?;
+        let is_next = pool.queued.load(Ordering::SeqCst) == 0 && !self.stopping.is_cancelled();
+        is_next.then(|| Arc::clone(&pool.slots).try_acquire_owned().ok()).flatten()
+    }
+
+    /// Takes no more jobs in hand, and tells who waits for one that is queued.
+    pub(crate) fn stop(&self) {
+        self.stopping.cancel();
+        self.entries().retain(|id, entry| {
+            let is_queued = matches!(*entry.progress.borrow(), Progress::Queued);
+            if is_queued {
+                entry.progress.send_replace(ended(Err(PurchaseError::Queued(*id))));
+            }
+            !is_queued
+        });
+    }
+
+    /// Waits for a queued job of a method, and for a slot for it; `None` when no more are taken.
+    pub(crate) async fn slot_for_queued(
+        &self,
+        method: &str,
+        at_least_every: Duration,
+    ) -> Option<OwnedSemaphorePermit> {
+        let pool = self.pools.get(method)?;
+        let slot = async {
+            if pool.queued.load(Ordering::SeqCst) == 0 {
+                // A claim that has ended wakes nobody.
+                let _ = tokio::time::timeout(at_least_every, pool.wake.notified()).await;
+            }
+            Arc::clone(&pool.slots).acquire_owned().await.ok()
+        };
+        tokio::select! {
+            () = self.stopping.cancelled() => None,
+            slot = slot => slot,
+        }
+    }
+
+    pub(crate) fn queue(&self, method: &str) {
+        if let Some(pool) = self.pools.get(method) {
+            pool.queued.fetch_add(1, Ordering::SeqCst);
+            pool.wake.notify_one();
+        }
+    }
+
+    /// Says that a queued job was claimed, or that there is none.
+    pub(crate) fn claimed(&self, method: &str, found: bool) {
+        let Some(pool) = self.pools.get(method) else { return };
+        let fewer = |queued: usize| Some(if found { queued.saturating_sub(1) } else { 0 });
+        let _ = pool.queued.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fewer);
+    }
+
+    /// Keeps what could not be released, for another try.
+    pub(crate) fn release_later(&self, id: TransactionId, why: String) {
+        self.unreleased.lock().unwrap_or_else(PoisonError::into_inner).push((id, why));
+    }
+
+    pub(crate) fn unreleased(&self) -> Vec<(TransactionId, String)> {
+        std::mem::take(&mut self.unreleased.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Returns, for each method, how many jobs are in hand and how many wait.
+    pub(crate) fn load(&self) -> Vec<Load> {
+        let load = |(method, pool): (&String, &Pool)| Load {
+            method: method.clone(),
+            in_hand: pool.size.saturating_sub(pool.slots.available_permits()),
+            queued: pool.queued.load(Ordering::SeqCst),
+        };
+        self.pools.iter().map(load).collect()
+    }
+
+    /// Returns how long a new job of a method will probably take, from what its like took.
+    pub(crate) fn expected(&self, method: &Method, latency: Option<&Latency>) -> Duration {
+        let Some(summary) = latency.and_then(Latency::summary) else { return Duration::ZERO };
+        let Some(pool) = self.pools.get(method.as_str()) else { return Duration::ZERO };
+        let ahead = pool.queued.load(Ordering::SeqCst).div_ceil(pool.size);
+        summary.p50.saturating_mul(u32::try_from(ahead).unwrap_or(u32::MAX)) + summary.p99
+    }
+
+    /// Enters a job that somebody waits for.
+    pub(crate) fn enter(
+        &self,
+        id: TransactionId,
+        lease: Option<Lease>,
+        place: Place,
+    ) -> watch::Receiver<Progress> {
+        let progress = if lease.is_some() { Progress::Running } else { Progress::Queued };
+        let (progress, receiver) = watch::channel(progress);
+        let cancel = CancellationToken::new();
+        let entry = Entry { progress, cancel, lease, _place: Some(place) };
+        self.entries().insert(id, entry);
+        receiver
+    }
+
+    /// Takes a claimed job in hand, also one that an earlier process queued.
+    pub(crate) fn take(self: &Arc<Self>, lease: Lease) -> InHand {
+        let mut entries = self.entries();
+        let entry = entries.entry(lease.id).or_insert_with(|| Entry {
+            progress: watch::Sender::new(Progress::Queued),
+            cancel: CancellationToken::new(),
+            lease: None,
+            _place: None,
+        });
+        entry.lease = Some(lease);
+        entry.progress.send_replace(Progress::Running);
+        let cancel = entry.cancel.clone();
+        InHand { jobs: Arc::clone(self), id: lease.id, cancel, is_ended: false }
+    }
+
+    /// Returns how far a job is, while it is under way here.
+    pub(crate) fn progress(&self, id: TransactionId) -> Option<watch::Receiver<Progress>> {
+        self.entries().get(&id).map(|entry| entry.progress.subscribe())
+    }
+
+    pub(crate) fn leases(&self) -> Vec<Lease> {
+        self.entries().values().filter_map(|entry| entry.lease).collect()
+    }
+
+    /// Ends a job that was cancelled, whoever works on it.
+    pub(crate) fn cancel(&self, id: TransactionId) {
+        let Some(entry) = self.entries().remove(&id) else { return };
+        entry.cancel.cancel();
+        entry.progress.send_replace(ended(Err(PurchaseError::Cancelled)));
+    }
+
+    /// Queues a job again that was in hand.
+    pub(crate) fn postpone(&self, id: TransactionId) {
+        if let Some(entry) = self.entries().get_mut(&id) {
+            entry.lease = None;
+            entry.progress.send_replace(Progress::Queued);
+        }
+    }
+
+    fn entries(&self) -> MutexGuard<'_, HashMap<TransactionId, Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl InHand {
+    pub(crate) fn settling(&self) {
+        let mut entries = self.jobs.entries();
+        if let Some(entry) = entries.get_mut(&self.id) {
+            // Committed: there is no claim to prolong any more.
+            entry.lease = None;
+            entry.progress.send_replace(Progress::Settling);
+        }
+    }
+
+    /// Tells who waits what came of it, before it is over: what comes after changes nothing for them.
+    pub(crate) fn answer(&self, outcome: Result<Purchase, PurchaseError>) {
+        if let Some(entry) = self.jobs.entries().get(&self.id) {
+            entry.progress.send_replace(ended(outcome));
+        }
+    }
+
+    pub(crate) fn end(mut self, outcome: Result<Purchase, PurchaseError>) {
+        self.is_ended = true;
+        if let Some(entry) = self.jobs.entries().remove(&self.id) {
+            entry.progress.send_replace(ended(outcome));
+        }
+    }
+
+    /// Leaves a job that was queued again.
+    pub(crate) fn leave(mut self) {
+        self.is_ended = true;
+    }
+}
+
+impl Drop for InHand {
+    fn drop(&mut self) {
+        if !self.is_ended
+            && let Some(entry) = self.jobs.entries().remove(&self.id)
+        {
+            entry.progress.send_replace(ended(Err(PurchaseError::Interrupted)));
+        }
+    }
+}
+
+fn ended(outcome: Result<Purchase, PurchaseError>) -> Progress {
+    Progress::Ended(Arc::new(outcome))
+}

@@ -1,0 +1,170 @@
+//! Jobs in hand: from a claim to their end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use assay_primitives::{Method, TransactionId};
+use assay_store::{Job, StoreError, TransactionState};
+use assay_x402::FacilitatorError;
+use futures_util::future::join_all;
+use tokio::sync::OwnedSemaphorePermit;
+use tracing::{info, warn};
+
+use super::error::PurchaseError;
+use super::steps::Work;
+use crate::jobs::{InHand, LEASE};
+use crate::{Load, Purchase, Release, Service};
+
+/// How often claims are prolonged.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+
+/// How often it is looked for jobs that nobody was woken for.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// How long a job waits whose payment could not be looked at, for each attempt.
+const BACKOFF: Duration = Duration::from_secs(2);
+
+impl Service {
+    /// Works on queued jobs until it is dropped or the service [stops](Self::stop_work): what is in
+    /// hand then goes on by itself.
+    pub async fn work(self: &Arc<Self>) {
+        let methods: Vec<String> = self.jobs.methods().map(str::to_owned).collect();
+        let workers = methods.iter().map(|method| self.work_on(method));
+        tokio::join!(join_all(workers), self.heartbeat());
+    }
+
+    /// Takes no more jobs in hand. Who waits for one that is queued is told that it is pending.
+    pub fn stop_work(&self) {
+        self.jobs.stop();
+    }
+
+    /// Cancels a purchase that is not committed: its payment is free again.
+    ///
+    /// # Errors
+    /// When it is committed, or over, or the store fails.
+    pub async fn cancel(&self, id: TransactionId) -> Result<(), PurchaseError> {
+        self.release(id, &PurchaseError::Cancelled).await?;
+        self.jobs.cancel(id);
+        Ok(())
+    }
+
+    /// Returns, for each method, how much there is to do.
+    #[must_use]
+    pub fn load(&self) -> Vec<Load> {
+        self.jobs.load()
+    }
+
+    pub(super) fn set_to_work(self: &Arc<Self>, work: Work, slot: OwnedSemaphorePermit) {
+        let (service, in_hand) = (Arc::clone(self), self.jobs.take(work.lease));
+        self.parts().tasks.spawn(async move {
+            // Keeps the background settlement away from it.
+            let Some(_in_flight) = service.admission.take_up(work.lease.id) else { return };
+            let outcome = service.carry_out(work, slot, &in_hand).await;
+            in_hand.end(outcome);
+        });
+    }
+
+    async fn work_on(self: &Arc<Self>, name: &str) {
+        let Ok(method) = name.parse::<Method>() else { return };
+        while let Some(slot) = self.jobs.slot_for_queued(name, LOOK).await {
+            let now = self.parts().clock.now();
+            match self.parts().store.claim(name, now, now.plus(LEASE)).await {
+                Ok(Some(job)) => {
+                    self.jobs.claimed(name, true);
+                    self.take_up_job(&method, job, slot);
+                }
+                Ok(None) => self.jobs.claimed(name, false),
+                Err(error) => {
+                    warn!(%error, "Queued jobs could not be claimed.");
+                    tokio::time::sleep(LOOK).await;
+                }
+            }
+        }
+    }
+
+    fn take_up_job(self: &Arc<Self>, method: &Method, job: Job, slot: OwnedSemaphorePermit) {
+        let (service, method) = (Arc::clone(self), method.clone());
+        let (lease, attempts) = (job.lease, job.attempts);
+        let in_hand = self.jobs.take(lease);
+        self.parts().tasks.spawn(async move {
+            let Some(_in_flight) = service.admission.take_up(lease.id) else { return };
+            info!(transaction = %lease.id, attempts, "A queued job is taken up.");
+            match Work::of_job(&service, &method, job).await {
+                Ok(work) => {
+                    let outcome = service.carry_out(work, slot, &in_hand).await;
+                    in_hand.end(outcome);
+                }
+                // Nobody can say whether the payment is good: perhaps later.
+                Err(PurchaseError::Facilitator(FacilitatorError::Unreachable { detail })) => {
+                    warn!(transaction = %lease.id, detail, "A job is put off.");
+                    let pause = BACKOFF.saturating_mul(u32::try_from(attempts).unwrap_or(1));
+                    let not_before = service.parts().clock.now().plus(pause);
+                    if service.parts().store.postpone(lease, not_before).await.is_ok() {
+                        service.jobs.postpone(lease.id);
+                        in_hand.leave();
+                    }
+                }
+                Err(error) => in_hand.end(Err(service.give_up(lease.id, error).await)),
+            }
+        });
+    }
+
+    async fn carry_out(
+        &self,
+        work: Work,
+        slot: OwnedSemaphorePermit,
+        in_hand: &InHand,
+    ) -> Result<Purchase, PurchaseError> {
+        let id = work.lease.id;
+        let certified = tokio::select! {
+            // Who cancelled has released it.
+            () = in_hand.cancel.cancelled() => return Err(PurchaseError::Cancelled),
+            certified = work.certify(self) => certified,
+        };
+        let committed = match certified {
+            Ok(certificated) => certificated.commit(self).await,
+            Err(error) => Err(error),
+        };
+        drop(slot);
+        let committed = match committed {
+            Ok(committed) => committed,
+            Err(error) => return Err(self.give_up(id, error).await),
+        };
+        in_hand.settling();
+        if self.parts().settings.release == Release::Verification {
+            in_hand.answer(Ok(committed.purchase(None)));
+        }
+        committed.settle(self).await
+    }
+
+    /// Releases a payment whose job failed, and returns why.
+    async fn give_up(&self, id: TransactionId, why: PurchaseError) -> PurchaseError {
+        match self.release(id, &why).await {
+            Ok(()) => why,
+            Err(StoreError::State { found, .. })
+                if found == TransactionState::Released.as_str() =>
+            {
+                PurchaseError::Cancelled
+            }
+            Err(error) => {
+                warn!(%error, transaction = %id, "A payment could not be released.");
+                self.jobs.release_later(id, why.to_string());
+                why
+            }
+        }
+    }
+
+    async fn heartbeat(&self) {
+        loop {
+            tokio::time::sleep(HEARTBEAT).await;
+            let leases = self.jobs.leases();
+            if leases.is_empty() {
+                continue;
+            }
+            let until = self.parts().clock.now().plus(LEASE);
+            if let Err(error) = self.parts().store.renew(leases, until).await {
+                warn!(%error, "Claims could not be prolonged.");
+            }
+        }
+    }
+}

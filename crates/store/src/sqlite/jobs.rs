@@ -1,0 +1,110 @@
+//! Who works on what: claims on transactions that are reserved.
+
+use assay_primitives::{Digest, Timestamp, TransactionId};
+use sqlx::Row as _;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+
+use super::rows;
+use crate::{Job, Lease, Requeued, StoreError};
+
+pub(super) const NEXT: &str = "SELECT id FROM transactions WHERE state = 'reserved' \
+    AND method = ?1 AND not_before <= ?2 AND (leased_until IS NULL OR leased_until <= ?2) \
+    ORDER BY id LIMIT 1";
+
+const CLAIM: &str = "UPDATE transactions SET lease = lease + 1, attempts = attempts + 1, \
+    leased_until = ? WHERE id = ? RETURNING id, lease, attempts, payload, secret, request, \
+    is_resumable, deadline";
+
+const RENEW: &str = "UPDATE transactions SET leased_until = ? \
+    WHERE id = ? AND lease = ? AND state = 'reserved' AND leased_until IS NOT NULL";
+
+const POSTPONE: &str = "UPDATE transactions SET leased_until = NULL, not_before = ? \
+    WHERE id = ? AND lease = ? AND state = 'reserved'";
+
+const RELEASE: &str = "UPDATE transactions SET state = 'released', request = NULL, \
+    leased_until = NULL, failure = 'the gateway was started anew' \
+    WHERE state = 'reserved' AND is_resumable = 0";
+
+const REQUEUE: &str = "UPDATE transactions SET leased_until = NULL \
+    WHERE state = 'reserved' RETURNING method";
+
+pub(super) async fn claim(
+    writer: &mut SqliteConnection,
+    method: &str,
+    now: Timestamp,
+    until: Timestamp,
+) -> Result<Option<Job>, StoreError> {
+    let next = sqlx::query(NEXT).bind(method).bind(rows::millis(now));
+    let Some(next) = next.fetch_optional(&mut *writer).await? else { return Ok(None) };
+    let id: String = next.try_get("id")?;
+    let claimed = sqlx::query(CLAIM).bind(rows::millis(until)).bind(id).fetch_one(writer).await?;
+    job(&claimed).map(Some)
+}
+
+pub(super) async fn renew(
+    writer: &mut SqliteConnection,
+    leases: &[Lease],
+    until: Timestamp,
+) -> Result<(), StoreError> {
+    for Lease { id, number } in leases {
+        sqlx::query(RENEW)
+            .bind(rows::millis(until))
+            .bind(id.to_string())
+            .bind(rows::signed(*number)?)
+            .execute(&mut *writer)
+            .await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn postpone(
+    writer: &mut SqliteConnection,
+    lease: Lease,
+    not_before: Timestamp,
+) -> Result<(), StoreError> {
+    let changed = sqlx::query(POSTPONE)
+        .bind(rows::millis(not_before))
+        .bind(lease.id.to_string())
+        .bind(rows::signed(lease.number)?)
+        .execute(writer)
+        .await?
+        .rows_affected();
+    if changed == 1 { Ok(()) } else { Err(StoreError::LeaseLost(lease)) }
+}
+
+pub(super) async fn requeue(writer: &mut SqliteConnection) -> Result<Requeued, StoreError> {
+    let released = sqlx::query(RELEASE).execute(&mut *writer).await?.rows_affected();
+    let queued = sqlx::query(REQUEUE).fetch_all(writer).await?;
+    let queued = queued.iter().map(|row| row.try_get("method")).collect::<Result<_, _>>()?;
+    Ok(Requeued { queued, released })
+}
+
+pub(super) async fn at_location(
+    reader: &mut SqliteConnection,
+    location: Digest,
+) -> Result<Option<TransactionId>, StoreError> {
+    let row = sqlx::query("SELECT id FROM transactions WHERE location = ?")
+        .bind(location.as_bytes().as_slice())
+        .fetch_optional(reader)
+        .await?;
+    row.map(|row| rows::id(row.try_get("id")?)).transpose()
+}
+
+fn job(row: &SqliteRow) -> Result<Job, StoreError> {
+    let secret: &[u8] = row.try_get("secret")?;
+    let request: Option<Vec<u8>> = row.try_get("request")?;
+    Ok(Job {
+        lease: Lease {
+            id: rows::id(row.try_get("id")?)?,
+            number: rows::unsigned(row.try_get("lease")?)?,
+        },
+        attempts: rows::unsigned(row.try_get("attempts")?)?,
+        payload: row.try_get("payload")?,
+        secret: secret.try_into().map_err(|_| {
+            StoreError::Damaged(format!("a transaction secret of {} bytes", secret.len()))
+        })?,
+        request: request.ok_or_else(|| StoreError::Damaged("a job without request".to_owned()))?,
+        is_resumable: row.try_get("is_resumable")?,
+        deadline: Timestamp::from_millis(rows::unsigned(row.try_get("deadline")?)?),
+    })
+}
