@@ -95,6 +95,13 @@ pub(crate) struct Keys {
     /// chain keys are made without it, in the data folder.
     #[config(env = "ASSAY_KEYS")]
     pub(crate) folder: Option<PathBuf>,
+
+    /// The file with the key that inputs, outputs and payments are sealed with in the data folder: 64
+    /// hexadecimal digits. By default `storage.key` in the folder of the keys; on a development chain
+    /// one that is made in the data folder. The key itself may stand in the environment variable
+    /// ASSAY_STORAGE_KEY. Without it nothing of what was sold can be read.
+    #[config(env = "ASSAY_STORAGE_KEY_FILE")]
+    pub(crate) storage_key_file: Option<PathBuf>,
 }
 
 /// The chain that payments are settled on.
@@ -257,6 +264,7 @@ impl Config {
             &mut self.models,
             &mut self.prices,
             &mut self.keys.folder,
+            &mut self.keys.storage_key_file,
             &mut self.payment.settlement_key_file,
             &mut self.payment.facilitator_token_file,
         ];

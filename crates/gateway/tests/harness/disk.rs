@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use assay_primitives::TransactionId;
+use assay_primitives::{Timestamp, TransactionId};
 use assay_store::{
     Commitment, Holder, OutboxEntry, Payment, Reservation, ReserveOutcome, SettlementUpdate,
     SqliteStore, StoreError, TransactionRow, TransactionState, TransactionStore,
@@ -79,6 +79,19 @@ impl TransactionStore for Disk {
 
     async fn transaction(&self, id: TransactionId) -> Result<Option<TransactionRow>, StoreError> {
         self.inner.transaction(id).await
+    }
+
+    async fn erase(&self, id: TransactionId, at: Timestamp) -> Result<(), StoreError> {
+        self.inner.erase(id, at).await
+    }
+
+    async fn erase_ended(
+        &self,
+        until: Timestamp,
+        at: Timestamp,
+        limit: u32,
+    ) -> Result<u64, StoreError> {
+        self.inner.erase_ended(until, at, limit).await
     }
 
     async fn open_after(

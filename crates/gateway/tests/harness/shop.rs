@@ -19,7 +19,9 @@ use assay_receipt::{
 use assay_service::{
     AssetTerms, Catalogue, Certifiers, Limits, Operator, PriceList, Service, ServiceParts, Settings,
 };
-use assay_store::{BlobStore, Durability, SqliteStore, TransactionState, TransactionStore as _};
+use assay_store::{
+    BlobStore, Durability, SqliteStore, StorageKey, TransactionState, TransactionStore as _,
+};
 use assay_x402::Facilitator;
 use tokio_util::task::TaskTracker;
 
@@ -209,7 +211,8 @@ impl fmt::Debug for Keys {
 async fn open_store(folder: &Path, durability: Durability) -> SqliteStore {
     let opened = async {
         loop {
-            match SqliteStore::open(folder, durability).await {
+            let randomness = Arc::new(SystemRandomness);
+            match SqliteStore::open(folder, durability, &storage_key(), randomness).await {
                 Ok(store) => return store,
                 Err(assay_store::StoreError::InUse(_)) => {
                     tokio::time::sleep(Duration::from_millis(20)).await;
@@ -219,6 +222,11 @@ async fn open_store(folder: &Path, durability: Durability) -> SqliteStore {
         }
     };
     tokio::time::timeout(PATIENCE, opened).await.expect("the store stays in use")
+}
+
+/// The key that every seller here seals with.
+fn storage_key() -> StorageKey {
+    StorageKey::from_hex(&"5e".repeat(32)).unwrap()
 }
 
 /// Returns the packages of this repository's models, read once.

@@ -1,24 +1,25 @@
 //! SQLite, one file, write-ahead log.
 
+mod erase;
+mod migrate;
 mod rows;
 mod steps;
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Connection as _, Row as _};
 
-use assay_primitives::Digest;
+use assay_primitives::{Digest, Randomness};
 use tokio::sync::Mutex;
 
-use crate::StoreError;
+use crate::seal::Sealer;
+use crate::{StorageKey, StoreError};
 
-const SCHEMA: &str = include_str!("schema.sql");
-const SCHEMA_VERSION: i64 = 1;
 const READERS: u32 = 4;
 
 /// When a committed step is on the disk.
@@ -40,34 +41,46 @@ pub struct SqliteStore {
     readers: SqlitePool,
     /// The key manifest that was kept last: nearly every step refers to the same one.
     kept_manifest: Mutex<Option<Digest>>,
+    sealer: Sealer,
     _lock: File,
 }
 
 impl SqliteStore {
-    /// Opens the database `assay.db` in a folder, making both where they do not exist.
+    /// Opens the database `assay.db` in a folder, making both where they do not exist. What it holds
+    /// of requests, outputs and payments is sealed with `key`, from the first opening on always the
+    /// same.
     ///
     /// # Errors
-    /// When another process has it open, it was written by a newer version, or it cannot be used.
-    pub async fn open(folder: &Path, durability: Durability) -> Result<Self, StoreError> {
+    /// When another process has it open, it was written by a newer version or under another key, or
+    /// it cannot be used.
+    pub async fn open(
+        folder: &Path,
+        durability: Durability,
+        key: &StorageKey,
+        randomness: Arc<dyn Randomness>,
+    ) -> Result<Self, StoreError> {
         let folder_error = |error| StoreError::Folder { path: folder.to_path_buf(), error };
         std::fs::create_dir_all(folder).map_err(folder_error)?;
         let lock = lock(folder)?;
         let path = folder.join("assay.db");
         // SQLite gives its log and its shared memory the mode of the database.
         private_file(&path).map_err(|error| StoreError::Folder { path: path.clone(), error })?;
+        let sealer = Sealer::new(key, randomness);
         let options = SqliteConnectOptions::new()
-            .filename(path)
+            .filename(&path)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(match durability {
                 Durability::Full => SqliteSynchronous::Full,
                 Durability::Normal => SqliteSynchronous::Normal,
             })
             .foreign_keys(true)
+            // What is erased is overwritten, in the pages that become free as well.
+            .pragma("secure_delete", "ON")
             .busy_timeout(Duration::from_secs(5));
         let writer = pool(1).connect_with(options.clone()).await?;
-        migrate(&writer).await?;
+        migrate::migrate(&writer, &path, &sealer).await?;
         let readers = pool(READERS).connect_with(options.read_only(true)).await?;
-        Ok(Self { writer, readers, kept_manifest: Mutex::new(None), _lock: lock })
+        Ok(Self { writer, readers, kept_manifest: Mutex::new(None), sealer, _lock: lock })
     }
 
     /// Writes what is left in the log and closes the file.
@@ -106,20 +119,4 @@ fn lock(folder: &Path) -> Result<File, StoreError> {
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse(folder.join("assay.db"))),
         Err(TryLockError::Error(cause)) => Err(error(cause)),
     }
-}
-
-async fn migrate(pool: &SqlitePool) -> Result<(), StoreError> {
-    let mut connection = pool.acquire().await?;
-    let got: i64 =
-        sqlx::query("PRAGMA user_version").fetch_one(&mut *connection).await?.try_get(0)?;
-    if got > SCHEMA_VERSION {
-        return Err(StoreError::Version { known: SCHEMA_VERSION, got });
-    }
-    if got < SCHEMA_VERSION {
-        let mut step = connection.begin().await?;
-        sqlx::raw_sql(SCHEMA).execute(&mut *step).await?;
-        sqlx::raw_sql("PRAGMA user_version = 1").execute(&mut *step).await?;
-        step.commit().await?;
-    }
-    Ok(())
 }

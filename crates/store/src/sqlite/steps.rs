@@ -1,12 +1,13 @@
 //! The steps of a transaction's life, each one statement, and so one database transaction: what goes
 //! with a step is done by the schema's triggers.
 
-use assay_primitives::{Digest, TransactionId};
+use assay_primitives::{Digest, Timestamp, TransactionId};
 use async_trait::async_trait;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection as _, Row as _};
 
 use super::{SqliteStore, rows};
+use crate::seal::{Column, Sealer};
 use crate::{
     Commitment, Holder, OutboxEntry, Payment, Reservation, ReserveOutcome, SettlementState,
     SettlementUpdate, StoreError, TransactionRow, TransactionState, TransactionStore,
@@ -35,18 +36,20 @@ pub(super) const OPEN_AFTER: &str = "SELECT id, state FROM transactions \
 #[async_trait]
 impl TransactionStore for SqliteStore {
     async fn reserve(&self, reservation: &Reservation) -> Result<ReserveOutcome, StoreError> {
+        let (id, payment) = (reservation.id, &reservation.payment);
+        let payload = self.sealer.seal(id, Column::Payload, &reservation.payload)?;
+        let secret = self.sealer.seal(id, Column::Secret, &reservation.secret)?;
         let mut writer = self.writer.acquire().await?;
-        let payment = &reservation.payment;
         let inserted = sqlx::query(RESERVE)
-            .bind(reservation.id.to_string())
+            .bind(id.to_string())
             .bind(payment.network.as_str())
             .bind(payment.asset.as_str())
             .bind(payment.payer.as_str())
             .bind(payment.nonce.as_str())
-            .bind(reservation.payload.as_slice())
+            .bind(payload)
             .bind(reservation.binding.as_bytes().as_slice())
             .bind(reservation.access_token_hash.as_bytes().as_slice())
-            .bind(reservation.secret.as_slice())
+            .bind(secret)
             .bind(rows::millis(reservation.at))
             .execute(&mut *writer)
             .await?
@@ -55,9 +58,9 @@ impl TransactionStore for SqliteStore {
             return Ok(ReserveOutcome::Reserved);
         }
         let holder = holder(&mut writer, payment).await?;
-        holder.map(ReserveOutcome::Taken).ok_or_else(|| {
-            StoreError::Damaged(format!("transaction id {} is taken", reservation.id))
-        })
+        holder
+            .map(ReserveOutcome::Taken)
+            .ok_or_else(|| StoreError::Damaged(format!("transaction id {id} is taken")))
     }
 
     async fn holder(&self, payment: &Payment) -> Result<Option<Holder>, StoreError> {
@@ -78,13 +81,14 @@ impl TransactionStore for SqliteStore {
     }
 
     async fn commit(&self, id: TransactionId, commitment: &Commitment) -> Result<(), StoreError> {
+        let items = self.sealer.seal(id, Column::Items, &commitment.items)?;
         let mut writer = self.writer.acquire().await?;
         let manifest = self.keep_manifest(&mut writer, &commitment.key_manifest).await?;
         let changed = sqlx::query(COMMIT)
             .bind(commitment.receipt.as_slice())
             .bind(commitment.receipt_digest.as_bytes().as_slice())
             .bind(manifest.as_bytes().as_slice())
-            .bind(commitment.items.as_slice())
+            .bind(items)
             .bind(commitment.intent.as_slice())
             .bind(rows::millis(commitment.at))
             .bind(id.to_string())
@@ -143,7 +147,20 @@ impl TransactionStore for SqliteStore {
 
     async fn transaction(&self, id: TransactionId) -> Result<Option<TransactionRow>, StoreError> {
         let mut reader = self.readers.acquire().await?;
-        load(&mut reader, id).await
+        load(&mut reader, &self.sealer, id).await
+    }
+
+    async fn erase(&self, id: TransactionId, at: Timestamp) -> Result<(), StoreError> {
+        self.erase_one(id, at).await
+    }
+
+    async fn erase_ended(
+        &self,
+        until: Timestamp,
+        at: Timestamp,
+        limit: u32,
+    ) -> Result<u64, StoreError> {
+        self.erase_all(until, at, limit).await
     }
 
     async fn open_after(
@@ -233,6 +250,7 @@ async fn holder(
 
 async fn load(
     connection: &mut SqliteConnection,
+    sealer: &Sealer,
     id: TransactionId,
 ) -> Result<Option<TransactionRow>, StoreError> {
     // One snapshot, so that state and records belong together.
@@ -249,7 +267,7 @@ async fn load(
     .iter()
     .map(|row| row.try_get("envelope"))
     .collect::<Result<_, _>>()?;
-    rows::transaction(&row, records).map(Some)
+    rows::transaction(&row, sealer, records).map(Some)
 }
 
 /// Says which state a transaction is in when a step found it in another than it begins with.
@@ -262,13 +280,18 @@ async fn expect_changed(
     if changed == 1 {
         return Ok(());
     }
+    let found = state_of(connection, id).await?;
+    let found = found.unwrap_or_else(|| "no such transaction".to_owned());
+    Err(StoreError::State { id, expected: expected.as_str(), found })
+}
+
+pub(super) async fn state_of(
+    connection: &mut SqliteConnection,
+    id: TransactionId,
+) -> Result<Option<String>, StoreError> {
     let row = sqlx::query("SELECT state FROM transactions WHERE id = ?")
         .bind(id.to_string())
         .fetch_optional(connection)
         .await?;
-    let found = match row {
-        Some(row) => row.try_get("state")?,
-        None => "no such transaction".to_owned(),
-    };
-    Err(StoreError::State { id, expected: expected.as_str(), found })
+    Ok(row.map(|row| row.try_get("state")).transpose()?)
 }
