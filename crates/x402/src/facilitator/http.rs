@@ -2,7 +2,8 @@ use std::error::Error as _;
 use std::fmt;
 use std::time::Duration;
 
-use assay_chain::{B256, Chain, TransactionOutcome, http_client};
+use assay_chain::{Address, B256, Bytes, Chain, TransactionOutcome, http_client};
+use assay_primitives::Network;
 use async_trait::async_trait;
 use reqwest::header::RETRY_AFTER;
 use serde::Serialize;
@@ -13,7 +14,7 @@ use url::Url;
 use super::examine::Examiner;
 use super::{
     Facilitator, FacilitatorError, PreparedSettlement, RemoteIntent, SettleError, Settled,
-    SettlementIntent, VerifiedPayment,
+    SettlementIntent, VerifiedPayment, ask_wallet,
 };
 use crate::wire::shown;
 use crate::{
@@ -248,6 +249,20 @@ impl HttpFacilitator {
 
 #[async_trait]
 impl Facilitator for HttpFacilitator {
+    async fn is_wallet_signature(
+        &self,
+        network: &Network,
+        wallet: Address,
+        hash: B256,
+        signature: Bytes,
+    ) -> Result<bool, FacilitatorError> {
+        let Some(chain) = &self.chain else {
+            let detail = format!("no chain is asked here what the wallet {wallet} signed");
+            return Err(FacilitatorError::Operator { detail });
+        };
+        ask_wallet(chain, network, wallet, hash, signature).await
+    }
+
     async fn supported(&self) -> Result<SupportedResponse, FacilitatorError> {
         let mut pause = FIRST_PAUSE;
         let mut attempt = 1;

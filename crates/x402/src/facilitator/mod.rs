@@ -9,7 +9,8 @@ mod settlement;
 
 use std::fmt;
 
-use assay_chain::{ChainError, SignerError};
+use assay_chain::{Address, B256, Bytes, Chain, ChainError, SignerError};
+use assay_primitives::Network;
 use async_trait::async_trait;
 use thiserror::Error;
 
@@ -78,8 +79,41 @@ pub trait Facilitator: fmt::Debug + Send + Sync {
         Ok(())
     }
 
+    /// Says whether a contract wallet takes a signature of a hash for its own (EIP-1271).
+    ///
+    /// # Errors
+    /// When there is no chain here to ask, or it does not answer.
+    async fn is_wallet_signature(
+        &self,
+        network: &Network,
+        wallet: Address,
+        _hash: B256,
+        _signature: Bytes,
+    ) -> Result<bool, FacilitatorError> {
+        let detail = format!("no chain is asked here what the wallet {wallet} on {network} signed");
+        Err(FacilitatorError::Operator { detail })
+    }
+
     /// Forgets a stored intent that was never settled, and never will be.
     async fn abandon(&self, _intent: &SettlementIntent) {}
+}
+
+/// Asks a contract wallet on a chain about a signature. An account without code takes none.
+async fn ask_wallet(
+    chain: &Chain,
+    network: &Network,
+    wallet: Address,
+    hash: B256,
+    signature: Bytes,
+) -> Result<bool, FacilitatorError> {
+    if chain.network() != network {
+        let detail = format!("network: expected {}, got {network}", chain.network());
+        return Err(FacilitatorError::refused(ErrorReason::NetworkMismatch, detail));
+    }
+    if chain.code_at(wallet).await?.is_empty() {
+        return Ok(false);
+    }
+    Ok(chain.is_wallet_signature(wallet, hash, signature).await?)
 }
 
 /// A payment that was not verified or prepared.

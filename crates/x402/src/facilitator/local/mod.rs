@@ -5,8 +5,10 @@ mod verify;
 use std::sync::Arc;
 use std::time::Duration;
 
-use assay_chain::{Address, BroadcastError, Chain, SettlementSigner, TransactionOutcome};
-use assay_primitives::failpoint;
+use assay_chain::{
+    Address, B256, BroadcastError, Bytes, Chain, SettlementSigner, TransactionOutcome,
+};
+use assay_primitives::{Network, failpoint};
 use async_trait::async_trait;
 use tracing::warn;
 
@@ -14,7 +16,7 @@ use self::verify::transfer_call;
 use super::examine::Examiner;
 use super::{
     Facilitator, FacilitatorError, LocalIntent, PreparedSettlement, SettleError, Settled,
-    SettlementIntent, VerifiedPayment,
+    SettlementIntent, VerifiedPayment, ask_wallet,
 };
 use crate::{CheckedPayment, EXACT, SupportedKind, SupportedResponse, X402_VERSION};
 
@@ -209,6 +211,16 @@ impl LocalFacilitator {
 
 #[async_trait]
 impl Facilitator for LocalFacilitator {
+    async fn is_wallet_signature(
+        &self,
+        network: &Network,
+        wallet: Address,
+        hash: B256,
+        signature: Bytes,
+    ) -> Result<bool, FacilitatorError> {
+        ask_wallet(&self.chain, network, wallet, hash, signature).await
+    }
+
     async fn supported(&self) -> Result<SupportedResponse, FacilitatorError> {
         let kind = SupportedKind {
             x402_version: X402_VERSION,
