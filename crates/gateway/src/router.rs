@@ -45,7 +45,7 @@ fn routes() -> OpenApiRouter<Gateway> {
         .routes(routes!(infer::infer))
         .routes(routes!(infer::infer_version))
         .routes(routes!(catalogue::models))
-        .routes(routes!(receipts::receipt))
+        .routes(routes!(receipts::receipt, receipts::erase))
         .routes(routes!(receipts::evidence))
         .routes(routes!(keys::keys))
         .routes(routes!(metrics::metrics))
@@ -89,7 +89,7 @@ fn our_fault() -> StatusInRangeAsFailures {
 fn cors() -> CorsLayer {
     CorsLayer::new()
         .allow_origin(Any)
-        .allow_methods([Method::GET, Method::POST])
+        .allow_methods([Method::DELETE, Method::GET, Method::POST])
         // Not `*`, which leaves `Authorization` out (Fetch standard, CORS-preflight fetch).
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers(EXPOSED.map(HeaderName::from_static))
@@ -112,6 +112,7 @@ async fn count(
 ) -> Response {
     let route = path.map_or_else(|| "other".to_owned(), |path| path.as_str().to_owned());
     let method = match *request.method() {
+        Method::DELETE => "DELETE",
         Method::GET => "GET",
         Method::POST => "POST",
         _ => "other",

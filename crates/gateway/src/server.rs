@@ -6,6 +6,8 @@ use tracing::warn;
 use crate::http::listen;
 use crate::{Gateway, HttpServer, ServeError, router};
 
+/// How often contents whose time is over are looked for.
+const ERASE: Duration = Duration::from_secs(60);
 /// How often open settlements are carried on while they come to their ends, and at least.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(16);
@@ -24,6 +26,7 @@ pub struct RunningServer {
 pub async fn serve(gateway: Gateway, address: SocketAddr) -> Result<RunningServer, ServeError> {
     let http = listen(router(gateway.clone()), address, gateway.config.body_timeout).await?;
     http.until_stopped(settle(gateway.clone()));
+    http.until_stopped(erase(gateway.clone()));
     Ok(RunningServer { gateway, http })
 }
 
@@ -70,5 +73,15 @@ async fn settle(gateway: Gateway) {
             Err(error) => warn!(%error, "Open settlements could not be carried on."),
         }
         tokio::time::sleep(pause).await;
+    }
+}
+
+/// Erases contents whose time is over.
+async fn erase(gateway: Gateway) {
+    loop {
+        if let Err(error) = gateway.service.erase_expired().await {
+            warn!(%error, "Contents whose time is over could not be erased.");
+        }
+        tokio::time::sleep(ERASE).await;
     }
 }

@@ -9,6 +9,7 @@
 //! A new method of verification is one [`Certifier`] in `methods/` and one line in
 //! [`Certifiers::standard`].
 
+mod access;
 mod admission;
 mod catalogue;
 mod extension;
@@ -20,6 +21,7 @@ mod prices;
 mod receipts;
 mod service;
 
+pub use access::{Access, ERASE_STATEMENT};
 pub use admission::{AdmissionRefusal, Limits};
 pub use catalogue::{Catalogue, CatalogueEntry, CatalogueError};
 pub use extension::{VERIFIED_INFERENCE, settled_extension};

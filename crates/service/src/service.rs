@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use assay_engine::ModelCard;
 use assay_primitives::{Account, Clock, Method, Randomness};
@@ -7,6 +8,7 @@ use assay_x402::{EXACT, Facilitator, PaymentRequirements};
 use serde_json::{Map, Value};
 use tokio_util::task::TaskTracker;
 
+use crate::access::SignIns;
 use crate::admission::Admission;
 use crate::extension::offered_extension;
 use crate::{Catalogue, CatalogueEntry, Certifiers, Limits, Operator, Price};
@@ -44,6 +46,8 @@ pub struct Settings {
     /// For how many seconds a payer is asked to sign: more than twice the longest inference and
     /// settlement, as a payment is taken while half of them are left.
     pub max_timeout_seconds: u64,
+    /// How long contents are kept once a transaction has ended.
+    pub retention: Duration,
 }
 
 /// Sells inferences.
@@ -51,13 +55,15 @@ pub struct Settings {
 pub struct Service {
     parts: ServiceParts,
     pub(crate) admission: Arc<Admission>,
+    pub(crate) sign_ins: SignIns,
 }
 
 impl Service {
     /// Makes a service of its parts.
     #[must_use]
     pub fn new(parts: ServiceParts) -> Self {
-        Self { parts, admission: Arc::default() }
+        let sign_ins = SignIns::since(parts.clock.now());
+        Self { parts, admission: Arc::default(), sign_ins }
     }
 
     /// Sets how much is taken on at a time.

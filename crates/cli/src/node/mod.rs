@@ -78,6 +78,7 @@ impl Node {
             settings: Settings {
                 pay_to: rail.pay_to.clone(),
                 max_timeout_seconds: config.payment.max_timeout_seconds,
+                retention: config.retention().map_err(CliError::Input)?,
             },
         }));
         service.resume().await.map_err(CliError::failed)?;

@@ -55,6 +55,7 @@ pub(crate) struct Setup {
     pub(crate) limits: Limits,
     pub(crate) body_timeout: Duration,
     pub(crate) max_timeout_seconds: u64,
+    pub(crate) retention: Duration,
 }
 
 /// An operator's keys.
@@ -94,6 +95,7 @@ impl Shop {
             settings: Settings {
                 pay_to: account(SELLER),
                 max_timeout_seconds: setup.max_timeout_seconds,
+                retention: setup.retention,
             },
         });
         let service = Arc::new(service.with_limits(setup.limits));
@@ -147,6 +149,7 @@ impl Default for Setup {
             limits: Limits::default(),
             body_timeout: Duration::from_secs(10),
             max_timeout_seconds: 60,
+            retention: Duration::from_secs(86_400),
         }
     }
 }
