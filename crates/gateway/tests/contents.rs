@@ -9,7 +9,7 @@ use assay_chain::AccountKey;
 use assay_chain::bindings::Token;
 use assay_devchain::CHAIN_ID;
 use assay_primitives::{AccessToken, Network, SystemRandomness, TransactionId};
-use assay_service::ERASE_STATEMENT;
+use assay_receipt::ERASE_STATEMENT;
 use assay_store::TransactionState;
 use assay_x402::{
     Authorization, ExactPayload, PAYMENT_SIGNATURE, PaymentPayload, SIGN_IN_WITH_X, SignIn,

@@ -11,9 +11,6 @@ use tokio::sync::Semaphore;
 
 use crate::{ReceiptError, Service};
 
-/// What a payer signs to erase contents: a signature that opens them does not erase them.
-pub const ERASE_STATEMENT: &str = "Erase the contents of this receipt for good.";
-
 /// How many contract wallets are asked at a time: anybody can have one asked.
 const WALLETS: usize = 8;
 

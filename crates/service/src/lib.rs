@@ -21,7 +21,7 @@ mod prices;
 mod receipts;
 mod service;
 
-pub use access::{Access, ERASE_STATEMENT};
+pub use access::Access;
 pub use admission::{AdmissionRefusal, Limits};
 pub use catalogue::{Catalogue, CatalogueEntry, CatalogueError};
 pub use extension::{VERIFIED_INFERENCE, settled_extension};

@@ -1,13 +1,15 @@
 //! Reading back what was sold, and erasing it.
 
 use assay_primitives::{Digest, Timestamp, TransactionId, json};
-use assay_receipt::{BUNDLE_MEDIA_TYPE, Bundle, BundleItem, Envelope, EvidenceBlob, ItemStatement};
+use assay_receipt::{
+    BUNDLE_MEDIA_TYPE, Bundle, BundleItem, ERASE_STATEMENT, Envelope, EvidenceBlob, ItemStatement,
+};
 use assay_store::{BlobError, StoreError, TransactionRow, TransactionState};
 use assay_x402::{FacilitatorError, SettleResponse, SignInRefusal};
 use thiserror::Error;
 use tracing::info;
 
-use crate::{Access, ERASE_STATEMENT, Service};
+use crate::{Access, Service};
 
 /// How many transactions are erased in one step: others wait for it to write.
 const ERASED_AT_A_TIME: u32 = 64;

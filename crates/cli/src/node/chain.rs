@@ -238,7 +238,7 @@ fn check_settings(config: &Config, network: &Network) -> Result<(), CliError> {
 }
 
 /// A secret that others can read is none.
-pub(super) fn warn_of_readers(path: &Path) {
+pub(crate) fn warn_of_readers(path: &Path) {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
@@ -308,7 +308,7 @@ fn facilitator_token(config: &Config) -> Result<Option<String>, CliError> {
 }
 
 /// Returns a secret that stands in an environment variable.
-pub(super) fn environment(variable: &str) -> Result<Option<String>, CliError> {
+pub(crate) fn environment(variable: &str) -> Result<Option<String>, CliError> {
     match std::env::var(variable) {
         Ok(text) if !text.trim().is_empty() => Ok(Some(text.trim().to_owned())),
         Ok(_) | Err(std::env::VarError::NotPresent) => Ok(None),

@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 
 pub(crate) use self::chain::{
     ChainEnd, PaymentRail, RunningChain, SETTLEMENT_KEY, account_key, cannot_listen, connect,
-    development_key, warn_of_empty_account,
+    development_key, environment, warn_of_empty_account, warn_of_readers,
 };
 pub(crate) use self::packages::packages;
 use self::shop::Shop;
