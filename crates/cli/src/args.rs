@@ -40,6 +40,12 @@ Exit codes:
   2  unusable: an option, the input or the policy is not what it should be; nothing was paid
 `assay verify` tells a verified bundle from one that is only consistent or simulated.";
 
+const FETCH_CODES: &str = "\
+Exit codes:
+  0  fetched, and no check failed: the verdict says how much that is worth
+  1  not fetched, or what came does not verify
+  2  unusable: an option is not what it should be, or the gateway does not give it";
+
 /// Sells AI inference whose result the buyer can check, buys it, and checks it
 #[derive(Debug, Parser)]
 #[command(name = "assay", version, propagate_version = true, after_help = ENVIRONMENT)]
@@ -61,6 +67,9 @@ pub(crate) enum Command {
     /// Buy an inference, verify it and keep the bundle
     #[command(after_help = INFER_CODES)]
     Infer(InferArgs),
+    /// Fetch what was bought from a gateway, or have it erased there
+    #[command(subcommand)]
+    Receipt(ReceiptCommand),
     /// Verify a bundle offline
     #[command(after_help = VERIFY_CODES)]
     Verify(VerifyArgs),
@@ -87,6 +96,7 @@ impl Command {
             Self::Demo(args) => args.json,
             Self::Serve(args) => args.json,
             Self::Infer(args) => args.json,
+            Self::Receipt(command) => command.of().json,
             Self::Verify(args) => args.json,
             Self::Models(args) => args.json,
             Self::Key(command) => command.folder().json,
@@ -180,6 +190,68 @@ pub(crate) struct PayerArgs {
     /// The most to pay, in atomic units of the asset (USDC has 6 decimals: 100000 is 0.10)
     #[arg(long, value_name = "UNITS", default_value = "100000")]
     pub(crate) max_amount: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReceiptCommand {
+    /// Fetch a bundle and verify it; without token and key, the public part of the receipt
+    #[command(after_help = FETCH_CODES)]
+    Fetch(ReceiptFetchArgs),
+    /// Have the contents of a receipt erased at the gateway; its public part stays
+    Erase(ReceiptEraseArgs),
+}
+
+impl ReceiptCommand {
+    pub(crate) const fn of(&self) -> &ReceiptArgs {
+        match self {
+            Self::Fetch(args) => &args.of,
+            Self::Erase(args) => &args.of,
+        }
+    }
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ReceiptFetchArgs {
+    #[command(flatten)]
+    pub(crate) of: ReceiptArgs,
+    /// Keep the bundle in this file
+    #[arg(long, value_name = "BUNDLE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Replace the file, if it is a bundle
+    #[arg(long, requires = "out")]
+    pub(crate) force: bool,
+    /// The policy to verify under
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ReceiptEraseArgs {
+    #[command(flatten)]
+    pub(crate) of: ReceiptArgs,
+}
+
+/// Which receipt, and what opens it.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ReceiptArgs {
+    /// The transaction's id
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+    /// The gateway's URL
+    #[arg(long, value_name = "URL", env = "ASSAY_GATEWAY", hide_env_values = true)]
+    pub(crate) gateway: String,
+    /// The file with the access token; or set ASSAY_ACCESS_TOKEN to the token
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["key_file", "development_account"])]
+    pub(crate) token_file: Option<PathBuf>,
+    /// The file with the payer's secp256k1 key, to sign in with; or set ASSAY_PAYER_KEY to the key
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// Sign in as a development account (0 to 9)
+    #[arg(long, value_name = "N", conflicts_with = "key_file")]
+    pub(crate) development_account: Option<u8>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, ClapArgs)]

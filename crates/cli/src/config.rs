@@ -23,6 +23,9 @@ const MAX_FILE: u64 = 1 << 20;
 const MAX_PARALLEL: u64 = 4_096;
 const MAX_BODY: u64 = 1 << 30;
 const MAX_CONFIRMATIONS: u64 = 10_000;
+/// A buyer needs some time to fetch a bundle, and a settlement to become final.
+const RETENTION: RangeInclusive<Duration> =
+    Duration::from_secs(3_600)..=Duration::from_secs(3_650 * 86_400);
 /// A payment is taken while half of the time is left, and needs some seconds to be settled.
 const TIMEOUTS: RangeInclusive<u64> = 12..=86_400;
 
@@ -57,6 +60,11 @@ pub(crate) struct Config {
     /// process.
     #[config(env = "ASSAY_DURABILITY", default = "full")]
     pub(crate) durability: String,
+
+    /// How long inputs, outputs and payments are kept once a transaction is settled or has failed:
+    /// from 1h to 3650d. Then they are erased; receipts and settlement records stay.
+    #[config(env = "ASSAY_RETENTION", default = "7d")]
+    pub(crate) retention: String,
 
     /// How many inferences run at a time; 0 is one for each core.
     #[config(env = "ASSAY_PARALLEL", default = 0)]
@@ -96,6 +104,13 @@ pub(crate) struct Keys {
     /// chain keys are made without it, in the data folder.
     #[config(env = "ASSAY_KEYS")]
     pub(crate) folder: Option<PathBuf>,
+
+    /// The file with the key that inputs, outputs and payments are sealed with in the data folder: 64
+    /// hexadecimal digits. By default `storage.key` in the folder of the keys; on a development chain
+    /// one that is made in the data folder. The key itself may stand in the environment variable
+    /// ASSAY_STORAGE_KEY. Without it nothing of what was sold can be read.
+    #[config(env = "ASSAY_STORAGE_KEY_FILE")]
+    pub(crate) storage_key_file: Option<PathBuf>,
 }
 
 /// The chain that payments are settled on.
@@ -226,6 +241,16 @@ impl Config {
             .map_err(|error| format!("http.body_timeout: {error}"))
     }
 
+    pub(crate) fn retention(&self) -> Result<Duration, String> {
+        let got = &self.retention;
+        let retention = parse_duration(got).map_err(|error| format!("retention: {error}"))?;
+        if RETENTION.contains(&retention) {
+            Ok(retention)
+        } else {
+            Err(format!("retention: expected 1h to 3650d, got {got}"))
+        }
+    }
+
     pub(crate) fn network(&self) -> Result<Option<Network>, String> {
         let network = self.chain.network.as_deref().map(str::parse).transpose();
         network.map_err(|error| format!("chain.network: {error}"))
@@ -234,6 +259,7 @@ impl Config {
     fn check(&self) -> Result<(), String> {
         self.durability()?;
         self.release()?;
+        self.retention()?;
         if self.body_timeout()?.is_zero() {
             return Err("http.body_timeout: expected more than 0".to_owned());
         }
@@ -281,6 +307,7 @@ impl Config {
             &mut self.models,
             &mut self.prices,
             &mut self.keys.folder,
+            &mut self.keys.storage_key_file,
             &mut self.payment.settlement_key_file,
             &mut self.payment.facilitator_token_file,
         ];
@@ -325,6 +352,9 @@ mod tests {
             ("[chain]\n\nurl = 1", "line 3: unknown field `url`"),
             ("[http]\nbody_timeout = \"soon\"", "http.body_timeout"),
             ("durability = \"some\"", "durability: expected"),
+            ("retention = \"0\"", "retention: not a duration"),
+            ("retention = \"59m\"", "retention: expected 1h to 3650d, got 59m"),
+            ("retention = \"3651d\"", "retention: expected 1h to 3650d, got 3651d"),
             ("[chain]\nnetwork = \"base\"", "chain.network"),
             ("[chain]\nnetwork = \"eip155:8453\"", "chain.rpc_url is not set"),
             ("[chain]\nrpc_url = \"ws://x\"", "chain.rpc_url: this is not"),

@@ -2,11 +2,14 @@ use std::path::Path;
 
 use crate::support::Place;
 
-const COMMANDS: [&[&str]; 21] = [
+const COMMANDS: [&[&str]; 24] = [
     &[],
     &["demo"],
     &["serve"],
     &["infer"],
+    &["receipt"],
+    &["receipt", "fetch"],
+    &["receipt", "erase"],
     &["verify"],
     &["models"],
     &["key"],

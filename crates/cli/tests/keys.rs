@@ -193,6 +193,47 @@ fn what_cannot_be_done_with_keys_is_said() {
     assert_eq!(key(&["show", "--json"]).expect(0).json()["version"], 1);
 }
 
+/// What is sold is sealed on the disk, and opens with the key that it was sealed with alone.
+#[test]
+fn contents_are_sealed_with_the_storage_key() {
+    let place = Place::new();
+    let paid = format!("eip155:8453:{NOBODY}");
+    place.run(&["key", "new", "--settlement", &paid]).expect(0);
+    let made = fs::read_to_string(place.path("assay-keys/storage.key")).unwrap();
+    assert_eq!((made.len(), mode(&place.path("assay-keys/storage.key"))), (64, 0o600));
+
+    let given = [("ASSAY_STORAGE_KEY_FILE", "assay-keys/storage.key")];
+    let shop = Gateway::start(&place, &given);
+    let bought = place.buy(&shop.url, "first.assay");
+    shop.stop();
+    assert!(!place.path("assay-data/storage.key").exists(), "one was given");
+    let bundle = Bundle::from_bytes(&fs::read(place.path("first.assay")).unwrap()).unwrap();
+    let (request, secret) = (&bundle.items[0].request, bought["accessToken"].as_str().unwrap());
+    let database = fs::read(place.path("assay-data/assay.db")).unwrap();
+    for plain in [&request[..64.min(request.len())], secret.as_bytes(), made.as_bytes()] {
+        assert!(!database.windows(plain.len()).any(|window| window == plain));
+    }
+
+    let serve = |env: &[(&str, &str)]| {
+        crate::support::Running::start(&mut Gateway::command(&place, env, &["serve"])).finish()
+    };
+    serve(&[]).expect_told(2, "were sealed with another storage key");
+    fs::remove_file(place.path("assay-data/storage.key")).unwrap();
+    let other = "5e".repeat(32);
+    let told = serve(&[("ASSAY_STORAGE_KEY", &other)]);
+    let told = told.expect_told(2, "expected the one with check value");
+    assert!(!told.stderr.contains(&other), "{told:#?}");
+    let told = serve(&[("ASSAY_STORAGE_KEY", "5e5e")]);
+    let told = told.expect_told(2, "ASSAY_STORAGE_KEY: not a storage key");
+    assert!(!told.stderr.contains("5e5e"), "{told:#?}");
+    // Nothing was lost by it.
+    let shop = Gateway::start(&place, &[("ASSAY_STORAGE_KEY", &made)]);
+    let path = format!("/v1/receipts/{}", bought["report"]["transaction"].as_str().unwrap());
+    let (status, again) = crate::support::get_with_token(&shop.url, &path, secret);
+    assert_eq!((status, again), (200, fs::read(place.path("first.assay")).unwrap()));
+    shop.stop();
+}
+
 #[test]
 fn a_gateway_refuses_keys_it_cannot_sell_with() {
     let place = Place::new();

@@ -17,6 +17,7 @@ mod help;
 mod keys;
 mod models;
 mod real_network;
+mod receipts;
 mod restart;
 mod serving;
 mod shutdown;

@@ -84,6 +84,7 @@ fn everything_that_is_missing_is_named_at_once() {
         "keys.folder (ASSAY_KEYS): the operator's keys, made by `assay key new --settlement eip155:8453:",
         "prices (ASSAY_PRICES): the file that says what each model costs.",
         "payment.settlement_key_file (ASSAY_SETTLEMENT_KEY_FILE, or the key in ASSAY_SETTLEMENT_KEY)",
+        "keys.storage_key_file (ASSAY_STORAGE_KEY_FILE, or the key in ASSAY_STORAGE_KEY",
     ];
     let told = serve(&place, &node, &[]).expect_told(2, "eip155:8453 moves real money");
     for missing in all {
@@ -95,10 +96,12 @@ fn everything_that_is_missing_is_named_at_once() {
         let told = serve(&place, &node, &[*setting]).expect(2);
         assert!(!told.stderr.contains(all[order[one]]), "{setting:?}: {told:#?}");
         let named = told.stderr.lines().filter(|line| line.starts_with("  "));
-        assert_eq!(named.count(), 3, "{told:#?}");
+        assert_eq!(named.count(), 4, "{told:#?}");
     }
     let key = [("ASSAY_SETTLEMENT_KEY", POOR_KEY)];
     assert!(!serve(&place, &node, &key).stderr.contains("settlement_key_file"));
+    let sealed = [("ASSAY_STORAGE_KEY", "07")];
+    assert!(!serve(&place, &node, &sealed).stderr.contains("storage_key_file"));
     let facilitator = [("ASSAY_FACILITATOR_URL", "http://127.0.0.1:1")];
     assert!(!serve(&place, &node, &facilitator).stderr.contains("settlement_key_file"));
     assert_eq!(place.entries("."), [""; 0]);

@@ -12,7 +12,7 @@ use crate::error::{ClientError, DeliveryError, SignedPayment, Undelivered};
 use crate::wire::{Endpoint, ReadError, described, read, wire_error};
 
 /// The most bytes a bundle may have.
-const MAX_BUNDLE: usize = 256 << 20;
+pub(crate) const MAX_BUNDLE: usize = 256 << 20;
 /// How often a result that is not there yet is asked for.
 const POLL: Duration = Duration::from_millis(500);
 

@@ -36,6 +36,17 @@ pub enum ClientError {
     /// A payment header cannot be read.
     #[error(transparent)]
     Header(#[from] HeaderError),
+    /// Somebody else paid. Nothing was signed.
+    #[error("the payer of this receipt is {expected}, and the key is of {got}")]
+    NotPayer {
+        /// Who paid.
+        expected: String,
+        /// Whose key it is.
+        got: String,
+    },
+    /// The payer did not sign in.
+    #[error("not signed in: {0}")]
+    SignIn(String),
     /// No offer is wanted and affordable.
     #[error(transparent)]
     NoOffer(#[from] ChooseError),

@@ -4,12 +4,17 @@
 //! bundle and verifies it against its own request, nonce and payment. A result that does not verify
 //! is an error; nothing of it is returned as a result. An error after the payment was taken keeps
 //! what the buyer needs to get the result later or to show that there is none: [`Undelivered`].
+//!
+//! [`Receipts`] fetches later what was bought, with the access token or the payer's signature, and has
+//! it erased.
 
 mod announced;
 mod buyer;
 mod delivery;
 mod error;
+mod receipts;
 mod wire;
 
 pub use buyer::{Bought, Buyer, BuyerConfig, InferenceOrder};
 pub use error::{ClientError, DeliveryError, SignedPayment, Undelivered};
+pub use receipts::{Credential, PublicReceipt, Receipts};

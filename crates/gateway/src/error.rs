@@ -1,5 +1,6 @@
 use assay_service::ReceiptError;
 use assay_store::TransactionState;
+use assay_x402::SignInRefusal;
 use axum::Json;
 use axum::http::header::{CACHE_CONTROL, RETRY_AFTER};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
@@ -92,6 +93,14 @@ error_codes! {
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED;
     /// The access token does not open this receipt.
     WrongToken = "wrong_token", FORBIDDEN;
+    /// The payer's signature does not open this receipt.
+    WrongSignIn = "wrong_sign_in", FORBIDDEN;
+    /// Too many sign-ins within a short time.
+    TooManySignIns = "too_many_sign_ins", TOO_MANY_REQUESTS;
+    /// The contents were erased: at the end of their time, or as their buyer wished.
+    Erased = "erased", GONE;
+    /// The contents can be erased once the transaction has ended.
+    NotEnded = "not_ended", CONFLICT;
     /// The contents are released when the payment is settled.
     NotSettled = "not_settled", CONFLICT;
     /// Payment is required, or what came is not accepted: `reason` has x402's code.
@@ -201,6 +210,19 @@ impl From<ReceiptError> for ApiError {
         let code = match &error {
             ReceiptError::Unknown(_) => ErrorCode::UnknownReceipt,
             ReceiptError::Token => ErrorCode::WrongToken,
+            ReceiptError::SignIn(SignInRefusal::TooMany { .. }) => {
+                return Self::new(ErrorCode::TooManySignIns, error.to_string()).retry_after(60);
+            }
+            ReceiptError::SignIn(_) | ReceiptError::Wallet(_) => ErrorCode::WrongSignIn,
+            ReceiptError::Chain(_) => ErrorCode::ChainUnreachable,
+            ReceiptError::Erased { at, .. } => {
+                let erased = Self::new(ErrorCode::Erased, error.to_string());
+                return erased.with("erasedAt", at.to_string());
+            }
+            ReceiptError::NotEnded(state) => {
+                let code = ErrorCode::NotEnded;
+                return Self::new(code, error.to_string()).with("state", state.as_str());
+            }
             ReceiptError::NotSettled(state) => return not_settled(*state, &error),
             _ => return Self::internal(&error),
         };

@@ -46,7 +46,7 @@ fn routes() -> OpenApiRouter<Gateway> {
         .routes(routes!(infer::infer_version))
         .routes(routes!(catalogue::models))
         .routes(routes!(jobs::job, jobs::cancel))
-        .routes(routes!(receipts::receipt))
+        .routes(routes!(receipts::receipt, receipts::erase))
         .routes(routes!(receipts::evidence))
         .routes(routes!(keys::keys))
         .routes(routes!(metrics::metrics))
@@ -113,9 +113,9 @@ async fn count(
 ) -> Response {
     let route = path.map_or_else(|| "other".to_owned(), |path| path.as_str().to_owned());
     let method = match *request.method() {
+        Method::DELETE => "DELETE",
         Method::GET => "GET",
         Method::POST => "POST",
-        Method::DELETE => "DELETE",
         _ => "other",
     };
     let response = next.run(request).await;

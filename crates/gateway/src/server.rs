@@ -6,6 +6,8 @@ use tracing::warn;
 use crate::http::listen;
 use crate::{Gateway, HttpServer, ServeError, router};
 
+/// How often contents whose time is over are looked for.
+const ERASE: Duration = Duration::from_secs(60);
 /// How often open settlements are carried on while they come to their ends, and at least.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(16);
@@ -29,6 +31,7 @@ pub async fn serve(gateway: Gateway, address: SocketAddr) -> Result<RunningServe
     http.until_stopped(work(gateway.clone()));
     http.until_stopped(settle(gateway.clone()));
     http.until_stopped(watch(gateway.clone()));
+    http.until_stopped(erase(gateway.clone()));
     Ok(RunningServer { gateway, http })
 }
 
@@ -91,5 +94,15 @@ async fn watch(gateway: Gateway) {
         if let Err(error) = gateway.service.watch_reorganisations().await {
             warn!(%error, "The blocks of the latest settlements could not be looked at.");
         }
+    }
+}
+
+/// Erases contents whose time is over.
+async fn erase(gateway: Gateway) {
+    loop {
+        if let Err(error) = gateway.service.erase_expired().await {
+            warn!(%error, "Contents whose time is over could not be erased.");
+        }
+        tokio::time::sleep(ERASE).await;
     }
 }

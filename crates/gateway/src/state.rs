@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use assay_service::Service;
+use axum::http::Uri;
 use tokio::sync::Semaphore;
 
 use crate::metrics::Metrics;
@@ -14,6 +15,8 @@ const LARGEST_REQUESTS: usize = 64;
 pub struct Gateway {
     pub(crate) service: Arc<Service>,
     pub(crate) config: Arc<GatewayConfig>,
+    /// Host and port that clients reach this gateway at: what a payer signs in to.
+    pub(crate) domain: Arc<str>,
     pub(crate) metrics: Arc<Metrics>,
     /// Room for the bodies that are being received, in KiB of what has come.
     pub(crate) room: Arc<Semaphore>,
@@ -40,6 +43,7 @@ impl Gateway {
         let room = kibibytes(config.body_limit).saturating_mul(LARGEST_REQUESTS);
         Self {
             service,
+            domain: domain(&config.public_url).into(),
             config: Arc::new(config),
             metrics: Arc::new(Metrics::new()),
             room: Arc::new(Semaphore::new(room.min(Semaphore::MAX_PERMITS))),
@@ -47,7 +51,37 @@ impl Gateway {
     }
 }
 
+/// Returns host and port of a URL, without the port that its scheme has by itself.
+fn domain(url: &str) -> String {
+    let Ok(uri) = url.parse::<Uri>() else { return String::new() };
+    let default = if uri.scheme_str() == Some("https") { 443 } else { 80 };
+    let host = uri.host().unwrap_or_default().to_ascii_lowercase();
+    match uri.port_u16() {
+        Some(port) if port != default => format!("{host}:{port}"),
+        _ => host,
+    }
+}
+
 /// Returns a number of bytes in KiB, rounded up.
 pub(crate) const fn kibibytes(bytes: usize) -> usize {
     bytes.div_ceil(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn payers_sign_in_to_host_and_port() {
+        for (url, expected) in [
+            ("https://seller.example", "seller.example"),
+            ("https://Seller.Example:443/assay", "seller.example"),
+            ("http://127.0.0.1:8402", "127.0.0.1:8402"),
+            ("http://[::1]:80", "[::1]"),
+            ("https://seller.example:80", "seller.example:80"),
+            ("nothing at all", ""),
+        ] {
+            assert_eq!(domain(url), expected, "{url}");
+        }
+    }
 }

@@ -216,6 +216,7 @@ async fn the_description_lists_every_route() {
         ("/v1/jobs/{location}", "delete"),
         ("/v1/jobs/{location}", "get"),
         ("/v1/models", "get"),
+        ("/v1/receipts/{id}", "delete"),
         ("/v1/receipts/{id}", "get"),
         ("/v2", "get"),
         ("/v2/health/live", "get"),

@@ -10,6 +10,7 @@
 )]
 
 mod buying;
+mod contents;
 mod discovery;
 mod disk;
 mod harness;

@@ -11,6 +11,10 @@ use crate::{Envelope, ItemError, ItemStatement, Salt};
 /// The media type of a bundle, which is also its version.
 pub const BUNDLE_MEDIA_TYPE: &str = "application/vnd.assay.bundle.v1+json";
 
+/// What a payer signs to have a gateway erase the contents of a receipt: a signature that opens them
+/// does not erase them.
+pub const ERASE_STATEMENT: &str = "Erase the contents of this receipt for good.";
+
 /// A bundle, read but not verified. The file has exactly one accepted spelling.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]

@@ -25,7 +25,7 @@ pub mod merkle;
 mod settlement;
 mod statement;
 
-pub use bundle::{BUNDLE_MEDIA_TYPE, Bundle, BundleItem, EvidenceBlob, ItemSalts};
+pub use bundle::{BUNDLE_MEDIA_TYPE, Bundle, BundleItem, ERASE_STATEMENT, EvidenceBlob, ItemSalts};
 pub use commitment::{Salt, TransactionSecret, commit_output, commit_request};
 pub use dsse::{DsseError, DsseSignature, Envelope};
 pub use issue::{IssueError, IssuedItem, IssuedTransaction, NewItem, NewTransaction, issue};

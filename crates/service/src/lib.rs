@@ -9,6 +9,7 @@
 //! A new method of verification is one [`Certifier`] in `methods/` and one line in
 //! [`Certifiers::standard`].
 
+mod access;
 mod admission;
 mod catalogue;
 mod extension;
@@ -23,6 +24,7 @@ mod receipts;
 mod results;
 mod service;
 
+pub use access::Access;
 pub use admission::{AdmissionRefusal, Limits};
 pub use catalogue::{Catalogue, CatalogueEntry, CatalogueError};
 pub use extension::{VERIFIED_INFERENCE, settled_extension};

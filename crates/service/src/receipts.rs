@@ -1,12 +1,18 @@
-//! Reading back what was sold.
+//! Reading back what was sold, and erasing it.
 
-use assay_primitives::{AccessToken, Digest, TransactionId, json};
-use assay_receipt::{BUNDLE_MEDIA_TYPE, Bundle, BundleItem, Envelope, EvidenceBlob, ItemStatement};
+use assay_primitives::{Digest, Timestamp, TransactionId, json};
+use assay_receipt::{
+    BUNDLE_MEDIA_TYPE, Bundle, BundleItem, ERASE_STATEMENT, Envelope, EvidenceBlob, ItemStatement,
+};
 use assay_store::{BlobError, StoreError, TransactionRow, TransactionState};
-use assay_x402::SettleResponse;
+use assay_x402::{FacilitatorError, SettleResponse, SignInRefusal};
 use thiserror::Error;
+use tracing::info;
 
-use crate::{Release, Service};
+use crate::{Access, Release, Service};
+
+/// How many transactions are erased in one step: others wait for it to write.
+const ERASED_AT_A_TIME: u32 = 64;
 
 /// What anyone may know of a transaction.
 #[derive(Clone, Debug)]
@@ -41,6 +47,26 @@ pub enum ReceiptError {
     /// The token is another transaction's, or none's.
     #[error("the access token does not open this receipt")]
     Token,
+    /// The payer's signature is refused.
+    #[error("the sign-in does not open this receipt: {0}")]
+    SignIn(#[from] SignInRefusal),
+    /// Nobody here can ask the payer's wallet.
+    #[error("the payer's signature is for a contract wallet to judge: {0}")]
+    Wallet(FacilitatorError),
+    /// The chain that the payer's wallet is on does not answer.
+    #[error("the payer's wallet cannot be asked now: {0}")]
+    Chain(String),
+    /// The contents were erased.
+    #[error("the contents of {id} were erased at {at}; its public part is still here")]
+    Erased {
+        /// The transaction.
+        id: TransactionId,
+        /// When.
+        at: Timestamp,
+    },
+    /// The transaction goes on, so its contents cannot be erased yet.
+    #[error("the transaction is `{}`: its contents can be erased once it is settled or has failed", .0.as_str())]
+    NotEnded(TransactionState),
     /// The money has not moved, so contents are not released.
     #[error("the transaction is `{}`: its contents are released when it is settled", .0.as_str())]
     NotSettled(TransactionState),
@@ -66,22 +92,20 @@ impl Service {
         public(&row.ok_or(ReceiptError::Unknown(id))?)
     }
 
-    /// Returns the whole bundle to who holds the transaction's access token, once it is settled.
+    /// Returns the whole bundle to who holds the transaction's access token or paid for it, once it is
+    /// settled.
     ///
     /// # Errors
-    /// When there is no such receipt, the token is not its own, it is not settled, or the store
-    /// fails.
+    /// When there is no such receipt, what was shown does not open it, it is not settled or was
+    /// erased, or the store fails.
     pub async fn bundle(
         &self,
         id: TransactionId,
-        token: &AccessToken,
+        access: &Access<'_>,
     ) -> Result<ReleasedBundle, ReceiptError> {
-        let row = self.parts().store.transaction(id).await?;
-        let row = row.filter(|row| row.state != TransactionState::Released);
-        let row = row.ok_or(ReceiptError::Unknown(id))?;
-        // Hashes of secrets: how long the comparison takes tells nothing of a token.
-        if token.hash() != row.access_token_hash {
-            return Err(ReceiptError::Token);
+        let row = self.opened(id, access, None).await?;
+        if let Some(at) = row.erased_at {
+            return Err(ReceiptError::Erased { id, at });
         }
         let is_settled = row.state == TransactionState::Settled;
         let is_released = is_settled
@@ -105,6 +129,68 @@ impl Service {
         let settlement =
             settlement.transpose().map_err(|error| ReceiptError::Damaged(error.to_string()))?;
         Ok(ReleasedBundle { bundle, settlement })
+    }
+
+    /// Erases a transaction's contents for who holds its access token or paid for it, once it is settled
+    /// or has failed. Receipt, records and digests stay. Returns when they were erased: now, or
+    /// before.
+    ///
+    /// # Errors
+    /// When there is no such receipt, what was shown does not open it, it has not ended, or the store
+    /// fails.
+    pub async fn erase(
+        &self,
+        id: TransactionId,
+        access: &Access<'_>,
+    ) -> Result<Timestamp, ReceiptError> {
+        let row = self.opened(id, access, Some(ERASE_STATEMENT)).await?;
+        if let Some(at) = row.erased_at {
+            return Ok(at);
+        }
+        if !matches!(row.state, TransactionState::Settled | TransactionState::Failed) {
+            return Err(ReceiptError::NotEnded(row.state));
+        }
+        let now = self.parts().clock.now();
+        self.parts().store.erase(id, now).await?;
+        info!(transaction = %id, "Contents were erased for their buyer.");
+        Ok(now)
+    }
+
+    /// Erases the contents of transactions that ended longer ago than they are to be kept, in small
+    /// steps. Returns how many there were. It may be dropped at any point.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn erase_expired(&self) -> Result<u64, StoreError> {
+        let now = self.parts().clock.now();
+        let kept = u64::try_from(self.parts().settings.retention.as_millis()).unwrap_or(u64::MAX);
+        let until = Timestamp::from_millis(now.as_millis().saturating_sub(kept));
+        let mut erased = 0;
+        loop {
+            let step = self.parts().store.erase_ended(until, now, ERASED_AT_A_TIME).await?;
+            erased += step;
+            if step < u64::from(ERASED_AT_A_TIME) {
+                break;
+            }
+        }
+        if erased > 0 {
+            info!(erased, "Contents were erased as their time was over.");
+        }
+        Ok(erased)
+    }
+
+    /// Returns a transaction to who may see its contents.
+    async fn opened(
+        &self,
+        id: TransactionId,
+        access: &Access<'_>,
+        statement: Option<&str>,
+    ) -> Result<TransactionRow, ReceiptError> {
+        let row = self.parts().store.transaction(id).await?;
+        let row = row.filter(|row| row.state != TransactionState::Released);
+        let row = row.ok_or(ReceiptError::Unknown(id))?;
+        self.authorize(&row, access, statement).await?;
+        Ok(row)
     }
 
     async fn evidence_of(&self, items: &[BundleItem]) -> Result<Vec<EvidenceBlob>, ReceiptError> {

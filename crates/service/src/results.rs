@@ -75,6 +75,9 @@ impl Service {
 
 fn purchase(row: &TransactionRow) -> Result<Purchase, ReceiptError> {
     let damaged = |error: String| ReceiptError::Damaged(error);
+    if let Some(at) = row.erased_at {
+        return Err(ReceiptError::Erased { id: row.id, at });
+    }
     let receipt = public(row)?.receipt.digest();
     let items: Vec<BundleItem> = read(row.items.as_deref().unwrap_or_default())?;
     let item = items.first().ok_or_else(|| damaged("no item".to_owned()))?;

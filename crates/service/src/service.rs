@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use assay_engine::ModelCard;
 use assay_primitives::{Account, Clock, Method, Randomness};
@@ -7,6 +8,7 @@ use assay_x402::{EXACT, Facilitator, PaymentRequirements};
 use serde_json::{Map, Value};
 use tokio_util::task::TaskTracker;
 
+use crate::access::SignIns;
 use crate::admission::Admission;
 use crate::extension::offered_extension;
 use crate::jobs::Jobs;
@@ -45,6 +47,8 @@ pub struct Settings {
     /// For how many seconds a payer is asked to sign: more than twice the longest inference and
     /// settlement, as a payment is taken while half of them are left.
     pub max_timeout_seconds: u64,
+    /// How long contents are kept once a transaction has ended.
+    pub retention: Duration,
     /// For how many blocks a settlement is looked after that a reorganisation may take back; 0 for
     /// not at all.
     pub reorg_depth: u64,
@@ -69,6 +73,7 @@ pub struct Service {
     parts: ServiceParts,
     pub(crate) admission: Arc<Admission>,
     pub(crate) jobs: Arc<Jobs>,
+    pub(crate) sign_ins: SignIns,
 }
 
 impl Service {
@@ -76,7 +81,8 @@ impl Service {
     #[must_use]
     pub fn new(parts: ServiceParts) -> Self {
         let jobs = Arc::new(Jobs::new(&parts.certifiers));
-        Self { parts, admission: Arc::default(), jobs }
+        let sign_ins = SignIns::since(parts.clock.now());
+        Self { parts, admission: Arc::default(), jobs, sign_ins }
     }
 
     /// Sets how much is taken on at a time.

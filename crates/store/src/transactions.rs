@@ -1,6 +1,6 @@
 use std::fmt::{self, Debug};
 
-use assay_primitives::{Account, Digest, Network, Timestamp, TransactionId};
+use assay_primitives::{Account, Digest, Network, RandomnessError, Timestamp, TransactionId};
 use async_trait::async_trait;
 use thiserror::Error;
 
@@ -92,6 +92,25 @@ pub trait TransactionStore: Debug + Send + Sync {
     /// # Errors
     /// When the store fails.
     async fn transaction(&self, id: TransactionId) -> Result<Option<TransactionRow>, StoreError>;
+
+    /// Erases the contents of a transaction that has ended: what was asked, answered and paid with, and
+    /// the secret of its salts. Receipt, records and digests stay. Erasing again changes nothing.
+    ///
+    /// # Errors
+    /// When the transaction has not ended, or the store fails.
+    async fn erase(&self, id: TransactionId, at: Timestamp) -> Result<(), StoreError>;
+
+    /// Erases the contents of transactions that ended at `until` or before, the oldest first and at
+    /// most `limit` of them. Returns how many there were.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn erase_ended(
+        &self,
+        until: Timestamp,
+        at: Timestamp,
+        limit: u32,
+    ) -> Result<u64, StoreError>;
 
     /// Returns the ids of transactions that still have a step before them (`reserved`, `committed`,
     /// `failing` or `reorged`), by id and so by age, after the given one.
@@ -342,7 +361,11 @@ pub struct TransactionRow {
     pub id: TransactionId,
     /// How far it is.
     pub state: TransactionState,
-    /// Its payment, as it came.
+    /// The network it is paid on.
+    pub network: Network,
+    /// Who pays.
+    pub payer: Account,
+    /// Its payment, as it came; empty once erased.
     pub payload: Vec<u8>,
     /// What its payment is bound to.
     pub binding: Digest,
@@ -358,8 +381,10 @@ pub struct TransactionRow {
     pub receipt: Option<Vec<u8>>,
     /// The key manifest's envelope under which receipt and records verify, once committed.
     pub key_manifest: Option<Vec<u8>>,
-    /// The items, once committed.
+    /// The items, once committed and until they are erased.
     pub items: Option<Vec<u8>>,
+    /// When its contents were erased.
+    pub erased_at: Option<Timestamp>,
     /// The settlement intent, once committed.
     pub intent: Option<Vec<u8>>,
     /// The response to the payer, once the settlement is known.
@@ -470,6 +495,32 @@ pub enum StoreError {
     /// Somebody else works on a transaction, or nobody may any more.
     #[error("transaction {}: claim {} was lost", .0.id, .0.number)]
     LeaseLost(Lease),
+    /// What the store holds was sealed with another key.
+    #[error(
+        "store {path} was sealed with another storage key: expected the one with check value \
+         {expected}…, got {got}…"
+    )]
+    WrongKey {
+        /// The database.
+        path: std::path::PathBuf,
+        /// How the check value of its key begins.
+        expected: String,
+        /// How the check value of the key that was given begins.
+        got: String,
+    },
+    /// A sealed value does not open.
+    #[error("transaction {id}, column `{column}`: the sealed value does not open: {why}")]
+    Sealed {
+        /// The transaction.
+        id: TransactionId,
+        /// The column.
+        column: &'static str,
+        /// Why not.
+        why: String,
+    },
+    /// No randomness to seal with.
+    #[error(transparent)]
+    Randomness(#[from] RandomnessError),
     /// A stored value cannot be read back.
     #[error("store is damaged: {0}")]
     Damaged(String),

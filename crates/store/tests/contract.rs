@@ -22,6 +22,8 @@ macro_rules! contract_tests {
             a_settlement_brings_its_manifest,
             open_transactions_are_listed_by_age,
             states_are_counted,
+            contents_are_erased_once_it_has_ended,
+            what_ended_is_erased_by_its_age,
             the_outbox_has_no_gaps,
             what_is_not_there,
             a_reorganisation_opens_what_was_settled,
@@ -349,6 +351,73 @@ pub(crate) async fn states_are_counted(store: &dyn Store) {
         (TransactionState::Settled, 1),
     ];
     assert_eq!(counts().await, expected);
+}
+
+pub(crate) async fn contents_are_erased_once_it_has_ended(store: &dyn Store) {
+    is_misuse(store.erase(id(1), at(300)).await, "settled", "no such transaction");
+    store.reserve(reservation(1)).await.unwrap();
+    is_misuse(store.erase(id(1), at(300)).await, "settled", "reserved");
+    store.commit(lease(1), commitment(1)).await.unwrap();
+    is_misuse(store.erase(id(1), at(300)).await, "settled", "committed");
+    committed(store, 2).await;
+    store.fail(id(2), b"told".to_vec()).await.unwrap();
+    is_misuse(store.erase(id(2), at(300)).await, "settled", "failing");
+    let row = store.transaction(id(1)).await.unwrap().unwrap();
+    assert_eq!((row.items.unwrap(), row.erased_at), (b"items 1".to_vec(), None));
+
+    store.settle(id(1), update(1, SettlementState::Settled)).await.unwrap();
+    store.settle(id(2), update(2, SettlementState::Failed)).await.unwrap();
+    store.reserve(reservation(3)).await.unwrap();
+    store.release(id(3), None).await.unwrap();
+    for n in [1, 2, 3] {
+        store.erase(id(n), at(300)).await.unwrap();
+        // Its time stays that of the first.
+        store.erase(id(n), at(400)).await.unwrap();
+        let row = store.transaction(id(n)).await.unwrap().unwrap();
+        assert_eq!((row.items, row.payload, row.erased_at), (None, Vec::new(), Some(at(300))));
+    }
+    // What is not contents stays: what is public, and that the payment is used.
+    let row = store.transaction(id(1)).await.unwrap().unwrap();
+    assert_eq!((row.network, row.payer), (payment(1).network, payment(1).payer));
+    assert_eq!((row.state, row.receipt.unwrap()), (TransactionState::Settled, b"receipt 1".into()));
+    assert_eq!((row.records, row.binding), (vec![b"record 1".to_vec()], Digest([1; 32])));
+    assert_eq!(
+        (row.response.unwrap(), row.intent.unwrap()),
+        (b"response 1".into(), b"intent 1".into())
+    );
+    assert_eq!(row.access_token_hash, Digest([0xfe; 32]));
+    assert!(store.holder(&payment(1)).await.unwrap().is_some());
+    assert_eq!(store.outbox(0, 10).await.unwrap().len(), 4);
+}
+
+pub(crate) async fn what_ended_is_erased_by_its_age(store: &dyn Store) {
+    for n in 1..=6 {
+        store.reserve(reservation(n)).await.unwrap();
+    }
+    for n in [2, 3, 4, 5] {
+        store.commit(lease(n), commitment(n)).await.unwrap();
+    }
+    for (n, state, seconds) in
+        [(2, SettlementState::Settled, 1_000), (3, SettlementState::Failed, 900)]
+    {
+        let update = SettlementUpdate { at: at(seconds), ..update(n, state) };
+        store.settle(id(n), update).await.unwrap();
+    }
+    store.fail(id(4), b"told".to_vec()).await.unwrap();
+    // Released: its time is its beginning.
+    store.release(id(6), None).await.unwrap();
+    let is_erased = async |n| store.transaction(id(n)).await.unwrap().unwrap().erased_at.is_some();
+    assert_eq!(store.erase_ended(at(5), at(2_000), 10).await.unwrap(), 0);
+    assert_eq!(store.erase_ended(at(999), at(2_000), 1).await.unwrap(), 1);
+    assert!(is_erased(6).await && !is_erased(3).await, "the oldest first");
+    assert_eq!(store.erase_ended(at(999), at(2_000), 10).await.unwrap(), 1);
+    assert!(is_erased(3).await && !is_erased(2).await);
+    assert_eq!(store.erase_ended(at(1_000), at(2_000), 10).await.unwrap(), 1);
+    assert_eq!(store.erase_ended(at(9_999), at(9_999), 10).await.unwrap(), 0);
+    // 1 is reserved, 4 is watched, 5 is to be settled: none of them has ended.
+    for (n, expected) in [(1, false), (2, true), (3, true), (4, false), (5, false), (6, true)] {
+        assert_eq!(is_erased(n).await, expected, "{n}");
+    }
 }
 
 pub(crate) async fn the_outbox_has_no_gaps(store: &dyn Store) {

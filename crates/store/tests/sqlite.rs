@@ -1,22 +1,56 @@
 //! SQLite's own: files, locks, versions, damage.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use assay_primitives::SystemRandomness;
 use assay_store::{
-    Durability, Reservation, ReserveOutcome, SettlementState, SqliteStore, StoreError,
-    TransactionState, TransactionStore as _,
+    Commitment, Durability, Reservation, ReserveOutcome, SettlementState, SqliteStore, StorageKey,
+    StoreError, TransactionState, TransactionStore as _,
 };
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 use tempfile::TempDir;
 
-use crate::contract::{commitment, committed, contract_tests, id, payment, reservation, update};
+use crate::contract::{
+    at, commitment, committed, contract_tests, id, lease, payment, reservation, update,
+};
 
 contract_tests!(open);
 
 async fn open() -> (SqliteStore, TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    (SqliteStore::open(folder.path(), Durability::Normal).await.unwrap(), folder)
+    (open_in(folder.path()).await.unwrap(), folder)
+}
+
+/// Opens a folder with the key of all these tests.
+async fn open_in(folder: &Path) -> Result<SqliteStore, StoreError> {
+    open_with(folder, Durability::Normal, 7).await
+}
+
+async fn open_with(
+    folder: &Path,
+    durability: Durability,
+    key: u8,
+) -> Result<SqliteStore, StoreError> {
+    let key = StorageKey::from_hex(&format!("{key:02x}").repeat(32)).unwrap();
+    SqliteStore::open(folder, durability, &key, Arc::new(SystemRandomness)).await
+}
+
+/// Says whether a file of the folder has these bytes.
+fn contains(folder: &Path, text: &[u8]) -> bool {
+    has(&bytes_of(folder), text)
+}
+
+/// Returns what all files of a folder hold.
+fn bytes_of(folder: &Path) -> Vec<u8> {
+    let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    files.flat_map(|file| std::fs::read(file).unwrap()).collect()
+}
+
+fn has(bytes: &[u8], text: &[u8]) -> bool {
+    let mut starts = bytes.iter().enumerate().filter(|(_, byte)| **byte == text[0]);
+    starts.any(|(at, _)| bytes[at..].starts_with(text))
 }
 
 /// Runs statements on a closed store's file.
@@ -31,14 +65,14 @@ async fn sql(folder: &Path, statements: &'static str) {
 async fn everything_is_there_after_reopening() {
     for durability in [Durability::Full, Durability::Normal] {
         let folder = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(folder.path(), durability).await.unwrap();
+        let store = open_with(folder.path(), durability, 7).await.unwrap();
         committed(&store, 1).await;
         committed(&store, 2).await;
         store.settle(id(2), update(2, SettlementState::Settled)).await.unwrap();
         store.reserve(reservation(3)).await.unwrap();
         store.close().await;
         drop(store);
-        let store = SqliteStore::open(folder.path(), durability).await.unwrap();
+        let store = open_with(folder.path(), durability, 7).await.unwrap();
         let open = store.open_after(None, 10).await.unwrap();
         assert_eq!(
             open,
@@ -76,14 +110,14 @@ async fn only_its_owner_reads_it() {
 #[tokio::test]
 async fn everything_is_there_after_a_crash() {
     let folder = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open(folder.path(), Durability::Normal).await.unwrap();
+    let store = open_in(folder.path()).await.unwrap();
     committed(&store, 1).await;
     // What is on the disk now, with the log not written back.
     let copy = tempfile::tempdir().unwrap();
     for file in ["assay.db", "assay.db-wal"] {
         std::fs::copy(folder.path().join(file), copy.path().join(file)).unwrap();
     }
-    let after = SqliteStore::open(copy.path(), Durability::Normal).await.unwrap();
+    let after = open_in(copy.path()).await.unwrap();
     let row = after.transaction(id(1)).await.unwrap().unwrap();
     assert_eq!(
         (row.state, row.intent.unwrap()),
@@ -94,11 +128,11 @@ async fn everything_is_there_after_a_crash() {
 #[tokio::test]
 async fn a_second_process_is_refused() {
     let (store, folder) = open().await;
-    let second = SqliteStore::open(folder.path(), Durability::Normal).await;
+    let second = open_in(folder.path()).await;
     assert!(matches!(&second, Err(StoreError::InUse(path)) if path.ends_with("assay.db")));
     store.close().await;
     drop(store);
-    SqliteStore::open(folder.path(), Durability::Normal).await.unwrap();
+    open_in(folder.path()).await.unwrap();
 }
 
 #[tokio::test]
@@ -108,11 +142,11 @@ async fn another_schema_is_refused() {
     store.close().await;
     drop(store);
     sql(folder.path(), "PRAGMA user_version = 7").await;
-    let newer = SqliteStore::open(folder.path(), Durability::Normal).await;
+    let newer = open_in(folder.path()).await;
     assert!(matches!(newer, Err(StoreError::Version { known: 2, got: 7 })), "{newer:?}");
     // It was not touched, and goes on with the program that knows it.
     sql(folder.path(), "PRAGMA user_version = 2").await;
-    let store = SqliteStore::open(folder.path(), Durability::Normal).await.unwrap();
+    let store = open_in(folder.path()).await.unwrap();
     assert!(store.transaction(id(1)).await.unwrap().is_some());
 }
 
@@ -120,10 +154,10 @@ async fn another_schema_is_refused() {
 async fn a_file_that_is_no_database_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("assay.db"), "this is not a database, and longer than 100 bytes, which is how much SQLite reads of a file before it says so").unwrap();
-    let error = SqliteStore::open(folder.path(), Durability::Normal).await.unwrap_err();
+    let error = open_in(folder.path()).await.unwrap_err();
     assert!(matches!(error, StoreError::Database(_)), "{error}");
     let file = tempfile::NamedTempFile::new().unwrap();
-    let error = SqliteStore::open(file.path(), Durability::Normal).await.unwrap_err();
+    let error = open_in(file.path()).await.unwrap_err();
     assert!(matches!(error, StoreError::Folder { .. }), "{error}");
 }
 
@@ -134,7 +168,7 @@ async fn damage_is_named() {
     store.close().await;
     drop(store);
     sql(folder.path(), "UPDATE transactions SET binding = x'00'").await;
-    let store = SqliteStore::open(folder.path(), Durability::Normal).await.unwrap();
+    let store = open_in(folder.path()).await.unwrap();
     let error = store.transaction(id(1)).await.unwrap_err();
     assert_eq!(error.to_string(), "store is damaged: a digest of 1 bytes");
     assert!(matches!(store.holder(&payment(1)).await, Err(StoreError::Damaged(_))));
@@ -203,6 +237,13 @@ async fn queries_use_their_indexes() {
              ORDER BY nonce, version",
             "outgoing_transactions_open",
         ),
+        (
+            "UPDATE transactions SET erased_at = ? WHERE id IN (SELECT id FROM transactions \
+             WHERE erased_at IS NULL AND state IN ('settled', 'failed', 'released') \
+             AND coalesce(settled_at, reserved_at) <= ? \
+             ORDER BY coalesce(settled_at, reserved_at) LIMIT ?)",
+            "transactions_to_erase",
+        ),
     ] {
         let plan = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {query}")))
             .fetch_all(&mut connection)
@@ -212,6 +253,139 @@ async fn queries_use_their_indexes() {
         let plan = plan.join("; ");
         assert!(plan.contains(index) && !plan.contains("SCAN transactions"), "{query}: {plan}");
         assert!(!plan.contains("TEMP B-TREE"), "{query}: {plan}");
+    }
+}
+
+/// Contents that are long enough to lie in pages of their own, and short enough not to.
+fn long(n: u8, length: usize) -> (Reservation, Commitment) {
+    let text = |name: &str| format!("{name} {n} ").into_bytes().repeat(length / 8);
+    let secret = *b"a secret of 32 bytes, no more!!!";
+    (
+        Reservation {
+            payload: text("payment"),
+            request: text("what is run"),
+            echo: text("wanted back"),
+            secret,
+            ..reservation(n)
+        },
+        Commitment { items: text("question and answer"), ..commitment(n) },
+    )
+}
+
+async fn stored(store: &SqliteStore, n: u8, length: usize) {
+    let (reservation, commitment) = long(n, length);
+    store.reserve(reservation.clone()).await.unwrap();
+    store.commit(lease(n), commitment.clone()).await.unwrap();
+    let row = store.transaction(id(n)).await.unwrap().unwrap();
+    assert_eq!((row.payload, row.items.unwrap()), (reservation.payload, commitment.items));
+}
+
+const PLAIN: [&[u8]; 5] = [
+    b"payment 1 ",
+    b"question and answer 1 ",
+    b"what is run 1 ",
+    b"wanted back 1 ",
+    b"a secret of 32 bytes",
+];
+
+#[tokio::test]
+async fn contents_are_nowhere_in_the_files() {
+    for length in [8, 400, 20_000] {
+        let (store, folder) = open().await;
+        stored(&store, 1, length).await;
+        let is_clean = |when: &str| {
+            for plain in PLAIN {
+                assert!(!contains(folder.path(), plain), "{length}, {when}: {plain:?}");
+            }
+            assert!(!contains(folder.path(), &[7; 16]), "{length}, {when}: the key is stored");
+            // What is public shows that this looks in the right place.
+            assert!(contains(folder.path(), b"receipt 1"), "{length}, {when}");
+        };
+        is_clean("in the log");
+        store.close().await;
+        is_clean("closed");
+    }
+}
+
+#[tokio::test]
+async fn what_was_moved_or_changed_does_not_open() {
+    for (statement, expected) in [
+        (
+            "UPDATE transactions SET items = (SELECT o.items FROM transactions o WHERE o.id > transactions.id) WHERE id LIKE '%01'",
+            "column `items`",
+        ),
+        ("UPDATE transactions SET items = payload WHERE id LIKE '%01'", "column `items`"),
+        ("UPDATE transactions SET payload = secret WHERE id LIKE '%01'", "column `payload`"),
+        ("UPDATE transactions SET payload = x'' WHERE id LIKE '%01'", "column `payload`"),
+        (
+            "UPDATE transactions SET items = CAST(items || x'00' AS BLOB) WHERE id LIKE '%01'",
+            "column `items`",
+        ),
+        (
+            "UPDATE transactions SET items = CAST(x'ff' || substr(items, 2) AS BLOB) WHERE id LIKE '%01'",
+            "expected version 1, got 255",
+        ),
+    ] {
+        let (store, folder) = open().await;
+        committed(&store, 1).await;
+        committed(&store, 2).await;
+        store.close().await;
+        drop(store);
+        sql(folder.path(), statement).await;
+        let store = open_in(folder.path()).await.unwrap();
+        let error = store.transaction(id(1)).await.unwrap_err();
+        assert!(matches!(error, StoreError::Sealed { id: got, .. } if got == id(1)), "{error}");
+        assert!(error.to_string().contains(expected), "{statement}: {error}");
+        assert!(store.transaction(id(2)).await.is_ok(), "{statement}");
+    }
+}
+
+#[tokio::test]
+async fn another_key_is_refused() {
+    let (store, folder) = open().await;
+    committed(&store, 1).await;
+    store.close().await;
+    drop(store);
+    let error = open_with(folder.path(), Durability::Normal, 8).await.unwrap_err();
+    assert!(matches!(error, StoreError::WrongKey { .. }), "{error}");
+    assert!(error.to_string().contains("was sealed with another storage key"), "{error}");
+    let store = open_in(folder.path()).await.unwrap();
+    assert!(store.transaction(id(1)).await.unwrap().is_some());
+}
+
+/// The sealed bytes are gone, too: whoever gets files and key later finds nothing.
+#[tokio::test]
+async fn what_is_erased_is_gone_from_the_files() {
+    for length in [8, 400, 20_000] {
+        let (store, folder) = open().await;
+        for n in 1..=4 {
+            stored(&store, n, length).await;
+            store.settle(id(n), update(n, SettlementState::Settled)).await.unwrap();
+        }
+        let options = SqliteConnectOptions::new().filename(folder.path().join("assay.db"));
+        let mut connection = options.read_only(true).connect().await.unwrap();
+        let rows = sqlx::query("SELECT items, payload, secret FROM transactions ORDER BY id")
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
+        let sealed: Vec<Vec<Vec<u8>>> =
+            rows.iter().map(|row| (0..3).map(|column| row.get(column)).collect()).collect();
+        // Of each value its beginning and its end.
+        let count = |n: usize| {
+            let bytes = bytes_of(folder.path());
+            let values = sealed[n - 1].iter();
+            let pieces = values.flat_map(|value| [&value[..24], &value[value.len() - 24..]]);
+            pieces.filter(|piece| has(&bytes, piece)).count()
+        };
+        assert!(count(1) > 0 && count(2) > 0 && count(3) > 0 && count(4) > 0);
+        store.erase(id(1), at(300)).await.unwrap();
+        assert_eq!(count(1), 0, "{length}: erased by its buyer");
+        assert_eq!(store.erase_ended(at(300), at(300), 2).await.unwrap(), 2);
+        assert_eq!((count(2), count(3)), (0, 0), "{length}: erased by its age");
+        assert!(count(4) > 0, "{length}");
+        connection.close().await.unwrap();
+        store.close().await;
+        assert_eq!((count(1), count(2), count(3)), (0, 0, 0), "{length}: closed");
     }
 }
 

@@ -1,4 +1,4 @@
-//! The three headers of x402 version 2: standard base64 of JSON.
+//! The headers of x402 version 2: standard base64 of JSON.
 
 use assay_primitives::encoding;
 use serde::Serialize;
@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 use crate::wire::shown;
-use crate::{PaymentPayload, PaymentRequired, SettleResponse, X402_VERSION};
+use crate::{PaymentPayload, PaymentRequired, SettleResponse, SignIn, X402_VERSION};
 
 /// The header of a 402 response that asks for payment.
 pub const PAYMENT_REQUIRED: &str = "payment-required";
@@ -14,6 +14,9 @@ pub const PAYMENT_REQUIRED: &str = "payment-required";
 pub const PAYMENT_SIGNATURE: &str = "payment-signature";
 /// The header of a response that says what became of the payment.
 pub const PAYMENT_RESPONSE: &str = "payment-response";
+
+/// The header of a request by a payer who shows that he is one.
+pub const SIGN_IN_WITH_X: &str = "sign-in-with-x";
 
 /// The longest header value that is written, in bytes: proxies commonly allow 8 KiB for all.
 pub const MAX_OUTBOUND_HEADER: usize = 6 * 1024;
@@ -94,6 +97,22 @@ pub fn encode_payment_signature(payload: &PaymentPayload) -> Result<String, Head
 /// When it would be longer than [`MAX_OUTBOUND_HEADER`].
 pub fn encode_payment_response(response: &SettleResponse) -> Result<String, HeaderError> {
     encode(PAYMENT_RESPONSE, response)
+}
+
+/// Writes `SIGN-IN-WITH-X`.
+///
+/// # Errors
+/// When it would be longer than [`MAX_OUTBOUND_HEADER`].
+pub fn encode_sign_in(sign_in: &SignIn) -> Result<String, HeaderError> {
+    encode(SIGN_IN_WITH_X, sign_in)
+}
+
+/// Reads `SIGN-IN-WITH-X`.
+///
+/// # Errors
+/// When it is too long, not canonical base64, or not such JSON.
+pub fn decode_sign_in(value: &str) -> Result<SignIn, HeaderError> {
+    decode(SIGN_IN_WITH_X, value)
 }
 
 /// Reads `PAYMENT-REQUIRED`.

@@ -46,6 +46,11 @@
 //! only way in: an asset without a cap is not paid in), [`pay`], send `PAYMENT-SIGNATURE`, read
 //! `PAYMENT-RESPONSE` with [`decode_payment_response`].
 //!
+//! # Signing in
+//!
+//! A payer shows who he is without paying: [`SignIn::sign`] and [`encode_sign_in`] make the header
+//! `SIGN-IN-WITH-X`, [`check_sign_in`] checks it, and [`SpentSignIns`] lets each be used once.
+//!
 //! # Facilitators
 //!
 //! [`LocalFacilitator`] settles from one's own key; [`HttpFacilitator`] through a remote service;
@@ -60,6 +65,7 @@ mod header;
 mod reason;
 mod reservation;
 mod server;
+mod sign_in;
 mod wire;
 
 pub use client::{
@@ -77,12 +83,16 @@ pub use facilitator::{
 };
 pub use header::{
     HeaderError, MAX_INBOUND_HEADER, MAX_OUTBOUND_HEADER, PAYMENT_REQUIRED, PAYMENT_RESPONSE,
-    PAYMENT_SIGNATURE, decode_payment_required, decode_payment_response, decode_payment_signature,
-    encode_payment_required, encode_payment_response, encode_payment_signature,
+    PAYMENT_SIGNATURE, SIGN_IN_WITH_X, decode_payment_required, decode_payment_response,
+    decode_payment_signature, decode_sign_in, encode_payment_required, encode_payment_response,
+    encode_payment_signature, encode_sign_in,
 };
 pub use reason::ErrorReason;
 pub use reservation::ReservationKey;
 pub use server::{Challenge, ChallengeError, check_extensions_echo, match_offer};
+pub use sign_in::{
+    CheckedSignIn, MAX_SIGN_IN_AGE, SignIn, SignInRefusal, SignInScope, SpentSignIns, check_sign_in,
+};
 pub use wire::{
     EXACT, PaymentPayload, PaymentRequired, PaymentRequirements, ResourceInfo, SettleRequest,
     SettleResponse, SupportedKind, SupportedResponse, VerifyRequest, VerifyResponse, X402_VERSION,

@@ -409,9 +409,10 @@ async fn in_a_batch_each_payment_has_its_own_end() {
     let _cancelled = world.cancel(intents[2].terms.nonce);
     let settling = intents.iter().map(|intent| facilitator.settle(intent));
     let resume = async {
-        while facilitator.outgoing().status().sent < 2 {
+        while facilitator.outgoing().status().sent == 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+        tokio::time::sleep(Duration::from_millis(300)).await;
         world.dev.resume().unwrap();
     };
     let (outcomes, ()) = tokio::join!(futures_util::future::join_all(settling), resume);

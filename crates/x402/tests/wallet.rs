@@ -1,8 +1,9 @@
 //! Payers that are contracts (EIP-1271).
 
-use alloy_primitives::{Address, Bytes, TxKind, U256, hex};
+use alloy_primitives::{Address, B256, Bytes, TxKind, U256, hex};
 use assay_chain::bindings::Token;
 use assay_devchain::DEV_TOKEN;
+use assay_primitives::Network;
 use assay_x402::{
     Authorization, CheckedPayment, ErrorReason, ExactPayload, Facilitator, FacilitatorError,
     SignatureCheck, check_exact,
@@ -80,4 +81,27 @@ async fn wallets_can_be_kept_out() {
     let error = facilitator.verify(&checked(&world, wallet, 42, 96)).await.unwrap_err();
     assert!(error.to_string().contains("no wallet is asked here"), "{error}");
     assert!(facilitator.verify(&world.checked()).await.is_ok());
+}
+
+/// What a wallet is asked outside of a payment: who signs in.
+#[tokio::test]
+async fn a_wallet_is_asked_for_other_signatures() {
+    let world = World::start().await;
+    let wallet = wallet(&world).await;
+    let facilitator = world.facilitator();
+    let network = world.chain.network().clone();
+    let signature = |word: u8| Bytes::from([vec![0; 31], vec![word], vec![0; 64]].concat());
+    for (account, word, expected) in [
+        (wallet, 42, true),
+        (wallet, 41, false),
+        (DEV_TOKEN, 42, false),
+        (address(BUYER), 42, false),
+    ] {
+        let asked = facilitator.is_wallet_signature(&network, account, B256::ZERO, signature(word));
+        assert_eq!(asked.await, Ok(expected), "{account} {word}");
+    }
+    let elsewhere = Network::eip155(8_453);
+    let asked = facilitator.is_wallet_signature(&elsewhere, wallet, B256::ZERO, signature(42));
+    let error = asked.await.unwrap_err();
+    assert!(error.to_string().contains("on eip155:8453"), "{error}");
 }

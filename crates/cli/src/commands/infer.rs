@@ -8,7 +8,7 @@ use assay_client::{
     Undelivered,
 };
 use assay_primitives::{
-    Account, Amount, AssetId, Method, Network, SystemRandomness, Tensor, printable,
+    Account, Amount, AssetId, InferenceOutput, Method, Network, SystemRandomness, Tensor, printable,
 };
 use assay_verify::{Methods, Report, Verifier};
 use assay_x402::{Preferences, SettleResponse};
@@ -24,7 +24,7 @@ use crate::node::{account_key, development_key, packages};
 use crate::output::{self, Style};
 
 /// Where the payer's key may stand in place of a file.
-const PAYER_KEY: &str = "ASSAY_PAYER_KEY";
+pub(super) const PAYER_KEY: &str = "ASSAY_PAYER_KEY";
 /// The most elements of an output that are printed for people.
 const MAX_ELEMENTS: usize = 16;
 
@@ -51,7 +51,7 @@ pub(crate) async fn run(args: InferArgs) -> Result<ExitCode, CliError> {
     let bought = match output::patiently(&waiting, Box::pin(buyer.infer(order, &verifier))).await {
         Ok(bought) => bought,
         Err(ClientError::Undelivered(undelivered)) => {
-            let kept = keep(args.out.as_deref(), &undelivered);
+            let kept = keep(args.out.as_deref(), undelivered.file.as_deref());
             return Err(not_delivered(*undelivered, kept, &args.gateway));
         }
         Err(error) => return Err(client_error(error, &args.gateway)),
@@ -92,7 +92,7 @@ fn print(args: &InferArgs, bought: &Bought) -> Result<(), CliError> {
     if args.json {
         return output::json(&Answer {
             outputs: &output.outputs,
-            label: label(bought),
+            label: label(report, output),
             report,
             paid: Paid { amount: offer.amount, asset: &offer.asset, network: &offer.network },
             settlement,
@@ -102,12 +102,7 @@ fn print(args: &InferArgs, bought: &Bought) -> Result<(), CliError> {
         });
     }
     let style = Style::of_stdout();
-    if let Some(label) = label(bought) {
-        output::line(format_args!("{:<11} {}", "answer", style.bold(&printable(&label, 128))));
-    }
-    for tensor in &output.outputs {
-        output::field("output", shown(tensor)?);
-    }
+    answer(report, output, style)?;
     show::report(report, style);
     if let Some(path) = &args.out {
         output::field("bundle", path.display());
@@ -115,13 +110,28 @@ fn print(args: &InferArgs, bought: &Bought) -> Result<(), CliError> {
     Ok(())
 }
 
+/// Prints what the model gave.
+pub(super) fn answer(
+    report: &Report,
+    output: &InferenceOutput,
+    style: Style,
+) -> Result<(), CliError> {
+    if let Some(label) = label(report, output) {
+        output::line(format_args!("{:<11} {}", "answer", style.bold(&printable(&label, 128))));
+    }
+    for tensor in &output.outputs {
+        output::field("output", shown(tensor)?);
+    }
+    Ok(())
+}
+
 /// Returns what the output says in a word, where this program carries the model that the receipt
 /// names by its digest. The gateway's own word for it would be a word that nothing certifies.
-fn label(bought: &Bought) -> Option<String> {
-    let id = bought.report.items.first()?.model.id;
+pub(super) fn label(report: &Report, output: &InferenceOutput) -> Option<String> {
+    let id = report.items.first()?.model.id;
     let packages = packages(None).ok()?;
     let package = packages.iter().find(|package| package.id() == id)?;
-    package.card().top_label(&bought.output).map(str::to_owned)
+    package.card().top_label(output).map(str::to_owned)
 }
 
 fn shown(tensor: &Tensor) -> Result<String, CliError> {
@@ -210,8 +220,8 @@ fn still_signed(signed: &SignedPayment) -> String {
 }
 
 /// Saves what does not verify beside where the bundle would be: nobody is to take it for one.
-fn keep(out: Option<&Path>, undelivered: &Undelivered) -> Option<Result<PathBuf, CliError>> {
-    let (out, file) = (out?, undelivered.file.as_ref()?);
+pub(super) fn keep(out: Option<&Path>, file: Option<&[u8]>) -> Option<Result<PathBuf, CliError>> {
+    let (out, file) = (out?, file?);
     let mut name = out.file_name()?.to_os_string();
     name.push(".refused");
     let path = out.with_file_name(name);
@@ -254,8 +264,8 @@ fn not_delivered(
 fn how_to_fetch(gateway: &str, transaction: &str, token: &str) -> String {
     let gateway = gateway.trim_end_matches('/');
     format!(
-        "Fetch it with:\n  curl -H 'Authorization: Bearer {token}' -o result.assay \\\n    \
-         {gateway}/v1/receipts/{transaction}\nand verify it with `assay verify result.assay`"
+        "Fetch it with:\n  ASSAY_ACCESS_TOKEN={token} \\\n    assay receipt fetch {transaction} \\\n    \
+         --gateway {gateway} --out result.assay\nor, without the token, with the payer's key: --key-file"
     )
 }
 
@@ -269,4 +279,30 @@ fn refused_because(reason: &str, message: &str) -> String {
         _ => message,
     };
     format!("{} (`{}`)", printable(meaning, 512), printable(reason, 128))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::args::{Args, Command, ReceiptCommand};
+
+    /// What a buyer without a result is told to type is a command that fetches it.
+    #[test]
+    fn what_to_type_is_a_command() {
+        let id = "01890a5d-ac96-774b-bcce-b302099a8057";
+        let told = how_to_fetch("http://127.0.0.1:8402/", id, "5e5e");
+        let lines: Vec<&str> = told.lines().skip(1).take(3).collect();
+        let text = lines.join(" ").replace('\\', " ");
+        let mut words = text.split_whitespace();
+        assert_eq!(words.next(), Some("ASSAY_ACCESS_TOKEN=5e5e"));
+        let Command::Receipt(ReceiptCommand::Fetch(args)) =
+            Args::try_parse_from(words).unwrap().command
+        else {
+            panic!("{told}")
+        };
+        assert_eq!((args.of.id.as_str(), args.of.gateway.as_str()), (id, "http://127.0.0.1:8402"));
+        assert_eq!(args.out.as_deref(), Some(Path::new("result.assay")));
+    }
 }

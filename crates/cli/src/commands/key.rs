@@ -9,6 +9,7 @@ use super::system_clock;
 use crate::args::{KeyCommand, KeyNewArgs};
 use crate::error::CliError;
 use crate::keys::{KeyFolder, NewOperator, OVERLAP, settlement_address};
+use crate::node::make_storage_key;
 use crate::output;
 
 pub(crate) fn run(command: &KeyCommand) -> Result<ExitCode, CliError> {
@@ -16,7 +17,11 @@ pub(crate) fn run(command: &KeyCommand) -> Result<ExitCode, CliError> {
     let folder = command.folder();
     let keys = KeyFolder::new(&folder.path);
     let manifest = match command {
-        KeyCommand::New(args) => keys.create(new_operator(args)?, now, &SystemRandomness)?,
+        KeyCommand::New(args) => {
+            let manifest = keys.create(new_operator(args)?, now, &SystemRandomness)?;
+            make_storage_key(&folder.path, &SystemRandomness)?;
+            manifest
+        }
         KeyCommand::Rotate(_) => keys.rotate(now, &SystemRandomness)?,
         KeyCommand::Revoke(args) => {
             let key: KeyId = args.key.parse().map_err(CliError::input)?;
@@ -53,7 +58,8 @@ fn advise(command: &KeyCommand, manifest: &KeyManifest) {
     match command {
         KeyCommand::New(_) => output::note(format_args!(
             "Keep {folder}/identity.pem offline: the gateway does not need it, and whoever has it \
-             is you."
+             is you. Keep a copy of {folder}/storage.key: what is sold is sealed with it, and lost \
+             without it."
         )),
         KeyCommand::Rotate(_) => output::note(format_args!(
             "Restart the gateway within {} minutes: until then it signs with the key before, which \

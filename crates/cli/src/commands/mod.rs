@@ -10,6 +10,7 @@ mod input;
 mod key;
 mod models;
 mod picture;
+mod receipt;
 mod serve;
 mod show;
 mod verify;
@@ -28,6 +29,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, CliError> {
         Command::Demo(args) => demo::run(args).await,
         Command::Serve(args) => serve::run(&args).await,
         Command::Infer(args) => infer::run(args).await,
+        Command::Receipt(command) => receipt::run(&command).await,
         Command::Verify(args) => verify::run(&args),
         Command::Models(args) => models::run(&args).await,
         Command::Key(command) => key::run(&command),

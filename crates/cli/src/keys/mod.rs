@@ -3,6 +3,7 @@
 //! - `identity.pem`, the operator's identity. It signs the manifest and is kept offline.
 //! - `manifest.json`, the signed list of the public keys, a DSSE envelope.
 //! - `receipt-….pem`, a key that signs receipts, named by the first 16 characters of its id.
+//! - `storage.key`, which the gateway seals contents with; see `node::storage`.
 //!
 //! A new key is written before the manifest that lists it, and the manifest is replaced in one
 //! step. So a crash leaves either the keys as they were, with a file that nothing refers to, or the

@@ -14,6 +14,7 @@ use assay_x402::{Facilitator, HttpConfig, HttpFacilitator, LocalConfig, LocalFac
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use super::storage;
 use crate::config::Config;
 use crate::error::{CliError, Plain, without_number};
 use crate::{files, money, output};
@@ -230,6 +231,7 @@ fn check_settings(config: &Config, network: &Network) -> Result<(), CliError> {
              {SETTLEMENT_KEY}): the key that pays the gas; or payment.facilitator_url."
         ),
     );
+    need(storage::has_storage_key(config), storage::missing());
     if missing.is_empty() {
         return Ok(());
     }
@@ -238,7 +240,7 @@ fn check_settings(config: &Config, network: &Network) -> Result<(), CliError> {
 }
 
 /// A secret that others can read is none.
-fn warn_of_readers(path: &Path) {
+pub(crate) fn warn_of_readers(path: &Path) {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
@@ -310,7 +312,7 @@ fn facilitator_token(config: &Config) -> Result<Option<String>, CliError> {
 }
 
 /// Returns a secret that stands in an environment variable.
-fn environment(variable: &str) -> Result<Option<String>, CliError> {
+pub(crate) fn environment(variable: &str) -> Result<Option<String>, CliError> {
     match std::env::var(variable) {
         Ok(text) if !text.trim().is_empty() => Ok(Some(text.trim().to_owned())),
         Ok(_) | Err(std::env::VarError::NotPresent) => Ok(None),

@@ -3,6 +3,7 @@
 mod chain;
 mod packages;
 mod shop;
+mod storage;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,10 +16,11 @@ use tokio_util::task::TaskTracker;
 
 pub(crate) use self::chain::{
     ChainEnd, PaymentRail, RunningChain, SETTLEMENT_KEY, account_key, cannot_listen, connect,
-    development_key, warn_of_empty_account,
+    development_key, environment, warn_of_empty_account, warn_of_readers,
 };
 pub(crate) use self::packages::packages;
 use self::shop::Shop;
+pub(crate) use self::storage::make_storage_key;
 use crate::config::Config;
 use crate::error::{CliError, Plain};
 use crate::files;
@@ -50,8 +52,10 @@ impl Node {
         files::private_folder(&config.data)
             .map_err(|error| CliError::Input(format!("data folder {folder}: {}", Plain(&error))))?;
         let durability = config.durability().map_err(CliError::Input)?;
-        let store = SqliteStore::open(&config.data, durability).await.map_err(store_error)?;
-        let store = Arc::new(store);
+        let is_development = remote.as_ref().is_none_or(|end| end.chain.network().is_development());
+        let key = storage::storage_key(config, is_development, randomness.as_ref())?;
+        let store = SqliteStore::open(&config.data, durability, &key, randomness.clone());
+        let store = Arc::new(store.await.map_err(store_error)?);
         let blobs =
             BlobStore::in_folder(&config.data.join("evidence")).map_err(CliError::failed)?;
         let end = match remote {
@@ -76,6 +80,7 @@ impl Node {
                 max_timeout_seconds: config.payment.max_timeout_seconds,
                 reorg_depth: config.chain.reorg_depth,
                 release: config.release().map_err(CliError::Input)?,
+                retention: config.retention().map_err(CliError::Input)?,
             },
         }));
         service.resume().await.map_err(CliError::failed)?;
@@ -150,6 +155,12 @@ fn store_error(error: StoreError) -> CliError {
                 "another gateway uses the data folder {folder}: `data` or ASSAY_DATA names another"
             ))
         }
+        StoreError::WrongKey { path, expected, got } => CliError::Input(format!(
+            "{}: its contents were sealed with another storage key: expected the one with check \
+             value {expected}…, got {got}…; keys.storage_key_file or ASSAY_STORAGE_KEY gives the \
+             key",
+            path.display()
+        )),
         StoreError::Folder { path, error } => {
             CliError::Failed(format!("data folder {}: {}", path.display(), Plain(&error)))
         }

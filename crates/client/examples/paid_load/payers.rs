@@ -1,13 +1,12 @@
 //! Accounts that pay, and their money.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use alloy_sol_types::SolCall as _;
 use assay_chain::bindings::Token;
 use assay_chain::{
-    AccountKey, Address, Chain, ChainConfig, FeeLimits, SettlementSigner, TransactionOutcome, U256,
-    development_key,
+    AccountKey, Address, B256, Call, CallOutcome, Chain, ChainConfig, FeeLimits, MemoryJournal,
+    OutgoingConfig, OutgoingQueue, SettlementSigner, U256, development_key,
 };
 use assay_primitives::{Clock, Digest};
 
@@ -18,8 +17,6 @@ use crate::payments::Offer;
 /// What a payer has beyond what it will pay, in payments: a gateway counts what is under way, and
 /// what was settled a moment ago may count twice.
 const RESERVE: usize = 256;
-/// How long a transfer may take to be in a block.
-const MINED: Duration = Duration::from_secs(10);
 
 /// Returns the payers, each with the money for its part of the plan.
 ///
@@ -39,6 +36,8 @@ pub(crate) async fn funded(
     let chain = Chain::connect(config, clock.clone()).await?;
     let funder = AccountKey::from_bytes(&development_key(args.funder).0)?;
     let funder = SettlementSigner::new(chain, funder, FeeLimits::default())?;
+    let journal = Arc::<MemoryJournal>::default();
+    let funder = OutgoingQueue::new(funder, journal, OutgoingConfig::default());
     let payments = plan.count.div_ceil(args.payers).saturating_add(RESERVE);
     let needed = U256::from(offer.chosen.amount.0).saturating_mul(U256::from(payments));
     let mut payers = Vec::with_capacity(args.payers);
@@ -53,21 +52,20 @@ pub(crate) async fn funded(
 
 /// Brings a payer's balance up to what it needs.
 async fn fund(
-    funder: &SettlementSigner,
+    funder: &OutgoingQueue,
     token: Address,
     payer: Address,
     needed: U256,
 ) -> Result<(), Failure> {
-    let chain = funder.chain();
+    let chain = funder.signer().chain();
     let missing = needed.saturating_sub(chain.balance(token, payer).await?);
     if missing.is_zero() {
         return Ok(());
     }
-    let call = Token::transferCall { to: payer, value: missing }.abi_encode();
-    let transaction = funder.prepare(token, call.into()).await?.keep();
-    chain.broadcast(&transaction).await?;
-    match chain.wait(transaction.hash, 1, MINED).await {
-        TransactionOutcome::Mined(_) => Ok(()),
+    let data = Token::transferCall { to: payer, value: missing }.abi_encode().into();
+    let id = B256::left_padding_from(payer.as_slice());
+    match funder.carry_out(Call { id, to: token, data, alone: true }).await? {
+        CallOutcome::Mined { .. } => Ok(()),
         outcome => Err(format!("funding of {payer} with {missing}: {outcome:?}").into()),
     }
 }

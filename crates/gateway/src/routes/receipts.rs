@@ -1,5 +1,7 @@
 use assay_primitives::{AccessToken, Digest, TransactionId};
 use assay_receipt::{BUNDLE_MEDIA_TYPE, Envelope};
+use assay_service::Access;
+use assay_x402::{HeaderError, SIGN_IN_WITH_X, SignIn, decode_sign_in};
 use axum::Json;
 use axum::extract::State;
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
@@ -30,26 +32,45 @@ pub(crate) struct Receipt {
     key_manifest: Envelope,
 }
 
-/// Returns a receipt; with its access token, once it is settled, the whole bundle.
+/// What became of the contents of a receipt.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Erased {
+    /// The transaction's id.
+    transaction_id: String,
+    /// When its contents were erased, RFC 3339.
+    erased_at: String,
+}
+
+/// What somebody shows to see or erase contents.
+enum Credential {
+    Token(AccessToken),
+    Payer(Box<SignIn>),
+}
+
+/// Returns a receipt; with its access token or the payer's sign-in, once it is settled, the whole
+/// bundle.
 #[utoipa::path(get, path = "/v1/receipts/{id}", tag = "assay",
     params(
         ("id", description = "the transaction's id"),
-        ("Authorization" = Option<String>, Header, description = "Bearer and the access token")),
+        ("Authorization" = Option<String>, Header, description = "Bearer and the access token"),
+        ("SIGN-IN-WITH-X" = Option<String>, Header,
+            description = "the payer's signature, as x402's extension sign-in-with-x has it, base64")),
     responses(
-        (status = 200, body = Receipt, description = "without a token; with it the bundle",
-            headers(("PAYMENT-RESPONSE", description = "with a token: x402 v2 SettleResponse, base64"))),
+        (status = 200, body = Receipt, description = "to anyone; to who shows either, the bundle",
+            headers(("PAYMENT-RESPONSE", description = "with the bundle: x402 v2 SettleResponse, base64"))),
         (status = 403, body = crate::error::ErrorBody),
         (status = 404, body = crate::error::ErrorBody),
-        (status = 409, body = crate::error::ErrorBody)))]
+        (status = 409, body = crate::error::ErrorBody),
+        (status = 410, body = crate::error::ErrorBody),
+        (status = 429, body = crate::error::ErrorBody)))]
 pub(crate) async fn receipt(
     State(gateway): State<Gateway>,
     PathText(id): PathText,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let id: TransactionId = id.parse().map_err(|error: assay_primitives::TransactionIdError| {
-        ApiError::new(ErrorCode::UnknownReceipt, error.to_string())
-    })?;
-    let Some(authorization) = single(&headers, AUTHORIZATION.as_str())? else {
+    let id = transaction(&id)?;
+    let Some(credential) = credential(&headers)? else {
         let public = gateway.service.public_receipt(id).await?;
         let receipt = Receipt {
             state: public.state.as_str(),
@@ -60,10 +81,8 @@ pub(crate) async fn receipt(
         let cache = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
         return Ok(([cache], Json(receipt)).into_response());
     };
-    let wrong = || ApiError::new(ErrorCode::WrongToken, "expected `Bearer` and an access token");
-    let token = authorization.strip_prefix("Bearer ").ok_or_else(wrong)?;
-    let token: AccessToken = token.parse().map_err(|_| wrong())?;
-    let released = gateway.service.bundle(id, &token).await?;
+    let uri = address(&gateway, id);
+    let released = gateway.service.bundle(id, &credential.access(&gateway, &uri)).await?;
     let file = released.bundle.to_bytes().map_err(|error| ApiError::internal(&error))?;
     let kind = (CONTENT_TYPE, HeaderValue::from_static(BUNDLE_MEDIA_TYPE));
     let cache = (CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
@@ -72,6 +91,80 @@ pub(crate) async fn receipt(
         settlement_header(&mut response, settlement);
     }
     Ok(response)
+}
+
+/// Erases a receipt's contents, once it is settled or has failed: what was asked, answered and paid
+/// with. The public part stays. Takes the access token, or the payer's sign-in with the statement
+/// `Erase the contents of this receipt for good.`
+#[utoipa::path(delete, path = "/v1/receipts/{id}", tag = "assay",
+    params(
+        ("id", description = "the transaction's id"),
+        ("Authorization" = Option<String>, Header, description = "Bearer and the access token"),
+        ("SIGN-IN-WITH-X" = Option<String>, Header,
+            description = "the payer's signature, as x402's extension sign-in-with-x has it, base64")),
+    responses(
+        (status = 200, body = Erased),
+        (status = 403, body = crate::error::ErrorBody),
+        (status = 404, body = crate::error::ErrorBody),
+        (status = 409, body = crate::error::ErrorBody),
+        (status = 429, body = crate::error::ErrorBody)))]
+pub(crate) async fn erase(
+    State(gateway): State<Gateway>,
+    PathText(id): PathText,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let id = transaction(&id)?;
+    let credential = credential(&headers)?.ok_or_else(|| {
+        let message = "expected the access token or the payer's sign-in, got neither";
+        ApiError::new(ErrorCode::WrongToken, message)
+    })?;
+    let uri = address(&gateway, id);
+    let erased_at = gateway.service.erase(id, &credential.access(&gateway, &uri)).await?;
+    let erased = Erased { transaction_id: id.to_string(), erased_at: erased_at.to_string() };
+    let cache = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(([cache], Json(erased)).into_response())
+}
+
+impl Credential {
+    fn access<'a>(&'a self, gateway: &'a Gateway, uri: &'a str) -> Access<'a> {
+        match self {
+            Self::Token(token) => Access::Token(token),
+            Self::Payer(sign_in) => Access::Payer { sign_in, domain: &gateway.domain, uri },
+        }
+    }
+}
+
+fn transaction(id: &str) -> Result<TransactionId, ApiError> {
+    id.parse().map_err(|error: assay_primitives::TransactionIdError| {
+        ApiError::new(ErrorCode::UnknownReceipt, error.to_string())
+    })
+}
+
+/// Returns a receipt's address as clients have it: what a payer signs in to.
+fn address(gateway: &Gateway, id: TransactionId) -> String {
+    format!("{}/v1/receipts/{id}", gateway.config.public_url)
+}
+
+fn credential(headers: &HeaderMap) -> Result<Option<Credential>, ApiError> {
+    let token = single(headers, AUTHORIZATION.as_str())?;
+    match (token, single(headers, SIGN_IN_WITH_X)?) {
+        (None, None) => Ok(None),
+        (Some(_), Some(_)) => {
+            let message = "expected the access token or the payer's sign-in, got both";
+            Err(ApiError::new(ErrorCode::InvalidHeader, message))
+        }
+        (None, Some(sign_in)) => {
+            let sign_in = decode_sign_in(sign_in);
+            let wrong = |e: HeaderError| ApiError::new(ErrorCode::InvalidHeader, e.to_string());
+            Ok(Some(Credential::Payer(Box::new(sign_in.map_err(wrong)?))))
+        }
+        (Some(token), None) => {
+            let expected = "expected `Bearer` and an access token";
+            let wrong = || ApiError::new(ErrorCode::WrongToken, expected);
+            let token = token.strip_prefix("Bearer ").ok_or_else(wrong)?;
+            token.parse().map(|token| Some(Credential::Token(token))).map_err(|_| wrong())
+        }
+    }
 }
 
 /// Returns a piece of evidence by its digest.

@@ -103,6 +103,19 @@ impl TransactionStore for Disk {
         self.inner.transaction(id).await
     }
 
+    async fn erase(&self, id: TransactionId, at: Timestamp) -> Result<(), StoreError> {
+        self.inner.erase(id, at).await
+    }
+
+    async fn erase_ended(
+        &self,
+        until: Timestamp,
+        at: Timestamp,
+        limit: u32,
+    ) -> Result<u64, StoreError> {
+        self.inner.erase_ended(until, at, limit).await
+    }
+
     async fn open_after(
         &self,
         after: Option<TransactionId>,

@@ -20,7 +20,9 @@ use assay_service::{
     AssetTerms, Catalogue, Certifiers, Limits, Operator, PriceList, Release, Service, ServiceParts,
     Settings,
 };
-use assay_store::{BlobStore, Durability, SqliteStore, TransactionState, TransactionStore as _};
+use assay_store::{
+    BlobStore, Durability, SqliteStore, StorageKey, TransactionState, TransactionStore as _,
+};
 use assay_x402::Facilitator;
 use tokio_util::task::TaskTracker;
 
@@ -57,6 +59,7 @@ pub(crate) struct Setup {
     /// How many jobs of the toy method are in hand at a time.
     pub(crate) toy_slots: usize,
     pub(crate) release: Release,
+    pub(crate) retention: Duration,
 }
 
 /// An operator's keys.
@@ -98,6 +101,7 @@ impl Shop {
                 max_timeout_seconds: setup.max_timeout_seconds,
                 reorg_depth: 16,
                 release: setup.release,
+                retention: setup.retention,
             },
         });
         let service = Arc::new(service.with_limits(setup.limits));
@@ -153,6 +157,7 @@ impl Default for Setup {
             max_timeout_seconds: 60,
             toy_slots: 256,
             release: Release::Settlement,
+            retention: Duration::from_secs(86_400),
         }
     }
 }
@@ -217,7 +222,8 @@ impl fmt::Debug for Keys {
 async fn open_store(folder: &Path, durability: Durability) -> SqliteStore {
     let opened = async {
         loop {
-            match SqliteStore::open(folder, durability).await {
+            let randomness = Arc::new(SystemRandomness);
+            match SqliteStore::open(folder, durability, &storage_key(), randomness).await {
                 Ok(store) => return store,
                 Err(assay_store::StoreError::InUse(_)) => {
                     tokio::time::sleep(Duration::from_millis(20)).await;
@@ -227,6 +233,11 @@ async fn open_store(folder: &Path, durability: Durability) -> SqliteStore {
         }
     };
     tokio::time::timeout(PATIENCE, opened).await.expect("the store stays in use")
+}
+
+/// The key that every seller here seals with.
+fn storage_key() -> StorageKey {
+    StorageKey::from_hex(&"5e".repeat(32)).unwrap()
 }
 
 /// Returns the packages of this repository's models, read once.

@@ -5,6 +5,7 @@ use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::rows;
+use crate::seal::{Column, Sealer};
 use crate::{Job, Lease, Requeued, StoreError};
 
 pub(super) const NEXT: &str = "SELECT id FROM transactions WHERE state = 'reserved' \
@@ -28,17 +29,28 @@ const RELEASE: &str = "UPDATE transactions SET state = 'released', request = NUL
 const REQUEUE: &str = "UPDATE transactions SET leased_until = NULL \
     WHERE state = 'reserved' RETURNING method";
 
+/// A claimed job as it is stored.
+pub(super) struct SealedJob {
+    lease: Lease,
+    attempts: u64,
+    payload: Vec<u8>,
+    secret: Vec<u8>,
+    request: Vec<u8>,
+    is_resumable: bool,
+    deadline: Timestamp,
+}
+
 pub(super) async fn claim(
     writer: &mut SqliteConnection,
     method: &str,
     now: Timestamp,
     until: Timestamp,
-) -> Result<Option<Job>, StoreError> {
+) -> Result<Option<SealedJob>, StoreError> {
     let next = sqlx::query(NEXT).bind(method).bind(rows::millis(now));
     let Some(next) = next.fetch_optional(&mut *writer).await? else { return Ok(None) };
     let id: String = next.try_get("id")?;
     let claimed = sqlx::query(CLAIM).bind(rows::millis(until)).bind(id).fetch_one(writer).await?;
-    job(&claimed).map(Some)
+    sealed(&claimed).map(Some)
 }
 
 pub(super) async fn renew(
@@ -90,21 +102,34 @@ pub(super) async fn at_location(
     row.map(|row| rows::id(row.try_get("id")?)).transpose()
 }
 
-fn job(row: &SqliteRow) -> Result<Job, StoreError> {
-    let secret: &[u8] = row.try_get("secret")?;
+fn sealed(row: &SqliteRow) -> Result<SealedJob, StoreError> {
     let request: Option<Vec<u8>> = row.try_get("request")?;
-    Ok(Job {
+    Ok(SealedJob {
         lease: Lease {
             id: rows::id(row.try_get("id")?)?,
             number: rows::unsigned(row.try_get("lease")?)?,
         },
         attempts: rows::unsigned(row.try_get("attempts")?)?,
         payload: row.try_get("payload")?,
-        secret: secret.try_into().map_err(|_| {
-            StoreError::Damaged(format!("a transaction secret of {} bytes", secret.len()))
-        })?,
+        secret: row.try_get("secret")?,
         request: request.ok_or_else(|| StoreError::Damaged("a job without request".to_owned()))?,
         is_resumable: row.try_get("is_resumable")?,
         deadline: Timestamp::from_millis(rows::unsigned(row.try_get("deadline")?)?),
+    })
+}
+
+pub(super) fn open(sealed: &SealedJob, sealer: &Sealer) -> Result<Job, StoreError> {
+    let id = sealed.lease.id;
+    let secret = sealer.open(id, Column::Secret, &sealed.secret)?;
+    Ok(Job {
+        lease: sealed.lease,
+        attempts: sealed.attempts,
+        payload: sealer.open(id, Column::Payload, &sealed.payload)?,
+        secret: secret.as_slice().try_into().map_err(|_| {
+            StoreError::Damaged(format!("a transaction secret of {} bytes", secret.len()))
+        })?,
+        request: sealer.open(id, Column::Request, &sealed.request)?,
+        is_resumable: sealed.is_resumable,
+        deadline: sealed.deadline,
     })
 }

@@ -1,25 +1,27 @@
 //! SQLite, one file, write-ahead log.
 
+mod erase;
 mod jobs;
 mod outgoing;
+mod prepare;
 mod rows;
 mod steps;
 mod writer;
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use assay_primitives::Randomness;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Connection as _, Row as _};
 
 use self::writer::Writer;
-use crate::StoreError;
+use crate::seal::Sealer;
+use crate::{StorageKey, StoreError};
 
-const SCHEMA: &str = include_str!("schema.sql");
-const SCHEMA_VERSION: i64 = 2;
 const READERS: u32 = 4;
 
 /// When a committed step is on the disk.
@@ -40,15 +42,25 @@ pub struct SqliteStore {
     writing: SqlitePool,
     writer: Writer,
     readers: SqlitePool,
+    sealer: Sealer,
     _lock: File,
 }
 
 impl SqliteStore {
-    /// Opens the database `assay.db` in a folder, making both where they do not exist.
+    /// Opens the database `assay.db` in a folder, making both where they do not exist. What it holds
+    /// of requests, outputs and payments is sealed with `key`, from the first opening on always the
+    /// same.
     ///
     /// # Errors
-    /// When another process has it open, it was written by a newer version, or it cannot be used.
-    pub async fn open(folder: &Path, durability: Durability) -> Result<Self, StoreError> {
+    /// When another process has it open, it was written by another version or under another key, or
+    /// it cannot be used.
+    pub async fn open(
+        folder: &Path,
+        durability: Durability,
+        key: &StorageKey,
+        randomness: Arc<dyn Randomness>,
+    ) -> Result<Self, StoreError> {
+        let sealer = Sealer::new(key, randomness);
         let folder_error = |error| StoreError::Folder { path: folder.to_path_buf(), error };
         std::fs::create_dir_all(folder).map_err(folder_error)?;
         let lock = lock(folder)?;
@@ -56,19 +68,21 @@ impl SqliteStore {
         // SQLite gives its log and its shared memory the mode of the database.
         private_file(&path).map_err(|error| StoreError::Folder { path: path.clone(), error })?;
         let options = SqliteConnectOptions::new()
-            .filename(path)
+            .filename(&path)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(match durability {
                 Durability::Full => SqliteSynchronous::Full,
                 Durability::Normal => SqliteSynchronous::Normal,
             })
             .foreign_keys(true)
+            // What is erased is overwritten, in the pages that become free as well.
+            .pragma("secure_delete", "ON")
             .busy_timeout(Duration::from_secs(5));
         let writing = pool(1).connect_with(options.clone()).await?;
-        prepare(&writing).await?;
+        prepare::prepare(&writing, &path, &sealer).await?;
         let readers = pool(READERS).connect_with(options.read_only(true)).await?;
         let writer = Writer::start(writing.clone());
-        Ok(Self { writing, writer, readers, _lock: lock })
+        Ok(Self { writing, writer, readers, sealer, _lock: lock })
     }
 
     /// Finishes the steps that are under way, writes what is left in the log and closes the file.
@@ -107,22 +121,5 @@ fn lock(folder: &Path) -> Result<File, StoreError> {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse(folder.join("assay.db"))),
         Err(TryLockError::Error(cause)) => Err(error(cause)),
-    }
-}
-
-/// Makes the tables of a new database, and refuses one with other tables than this program's.
-async fn prepare(pool: &SqlitePool) -> Result<(), StoreError> {
-    let mut connection = pool.acquire().await?;
-    let got: i64 =
-        sqlx::query("PRAGMA user_version").fetch_one(&mut *connection).await?.try_get(0)?;
-    match got {
-        SCHEMA_VERSION => Ok(()),
-        0 => {
-            let mut step = connection.begin().await?;
-            sqlx::raw_sql(SCHEMA).execute(&mut *step).await?;
-            sqlx::raw_sql("PRAGMA user_version = 2").execute(&mut *step).await?;
-            Ok(step.commit().await?)
-        }
-        got => Err(StoreError::Version { known: SCHEMA_VERSION, got }),
     }
 }

@@ -1,33 +1,51 @@
 //! From columns to values and back.
 
+use std::fmt::Display;
+use std::str::FromStr;
+
 use assay_primitives::{Digest, Timestamp, TransactionId};
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
+use crate::seal::{Column, Sealer};
 use crate::{OutboxEntry, OutboxKind, StoreError, TransactionRow, TransactionState};
 
 /// The columns [`transaction`] reads.
-pub(super) const TRANSACTION: &str = "SELECT t.id, t.state, t.payload, t.binding, t.access_token_hash, \
-    t.method, t.echo, t.failure, t.receipt, m.envelope AS key_manifest, t.items, t.intent, t.response FROM transactions t \
+pub(super) const TRANSACTION: &str = "SELECT t.id, t.state, t.network, t.payer, t.payload, \
+    t.binding, t.access_token_hash, t.method, t.echo, t.failure, t.receipt, \
+    m.envelope AS key_manifest, t.items, t.intent, t.response, t.erased_at FROM transactions t \
     LEFT JOIN key_manifests m ON m.digest = t.key_manifest WHERE t.id = ?";
 
 pub(super) fn transaction(
     row: &SqliteRow,
+    sealer: &Sealer,
     records: Vec<Vec<u8>>,
 ) -> Result<TransactionRow, StoreError> {
+    let id = id(row.try_get("id")?)?;
+    let erased_at: Option<i64> = row.try_get("erased_at")?;
+    let erased_at = erased_at.map(unsigned).transpose()?.map(Timestamp::from_millis);
+    // What was erased is empty, and what is sealed never is.
+    let opened = |column: Column| -> Result<Option<Vec<u8>>, StoreError> {
+        let sealed: Option<&[u8]> = row.try_get(column.as_str())?;
+        let sealed = sealed.filter(|sealed| erased_at.is_none() || !sealed.is_empty());
+        sealed.map(|sealed| sealer.open(id, column, sealed)).transpose()
+    };
     Ok(TransactionRow {
-        id: id(row.try_get("id")?)?,
+        id,
         state: state(row.try_get("state")?)?,
-        payload: row.try_get("payload")?,
+        network: named(row.try_get("network")?)?,
+        payer: named(row.try_get("payer")?)?,
+        payload: opened(Column::Payload)?.unwrap_or_default(),
         binding: digest(row.try_get("binding")?)?,
         access_token_hash: digest(row.try_get("access_token_hash")?)?,
         method: row.try_get("method")?,
-        echo: row.try_get("echo")?,
+        echo: opened(Column::Echo)?,
         failure: row.try_get("failure")?,
         receipt: row.try_get("receipt")?,
         key_manifest: row.try_get("key_manifest")?,
-        items: row.try_get("items")?,
-        intent: row.try_get("intent")?,
+        items: opened(Column::Items)?,
+        erased_at,
+        intent: opened(Column::Intent)?,
         response: row.try_get("response")?,
         records,
     })
@@ -56,7 +74,11 @@ pub(super) fn state(text: &str) -> Result<TransactionState, StoreError> {
 }
 
 pub(super) fn id(text: &str) -> Result<TransactionId, StoreError> {
-    text.parse().map_err(|error| StoreError::Damaged(format!("{error}")))
+    named(text)
+}
+
+fn named<T: FromStr<Err: Display>>(text: &str) -> Result<T, StoreError> {
+    text.parse().map_err(|error: T::Err| StoreError::Damaged(error.to_string()))
 }
 
 pub(super) fn digest(bytes: &[u8]) -> Result<Digest, StoreError> {

@@ -37,11 +37,24 @@ CREATE TABLE transactions (
     reserved_at       INTEGER NOT NULL,
     committed_at      INTEGER,
     settled_at        INTEGER,
+    -- When the contents were replaced by empty values: what is sealed is never empty.
+    erased_at         INTEGER,
     -- What is committed has everything that a settlement and a bundle need.
     CHECK (state IN ('reserved', 'released')
            OR (receipt IS NOT NULL AND receipt_digest IS NOT NULL AND key_manifest IS NOT NULL
                AND items IS NOT NULL AND intent IS NOT NULL AND committed_at IS NOT NULL))
 ) STRICT;
+
+-- Tells the storage key that contents are sealed with from others.
+CREATE TABLE storage_key (
+    only        INTEGER PRIMARY KEY CHECK (only = 1),
+    check_value BLOB NOT NULL
+) STRICT;
+
+-- What has ended and still has contents, by when it ended. Nobody knows when a payment was released,
+-- so its time is its beginning.
+CREATE INDEX transactions_to_erase ON transactions (coalesce(settled_at, reserved_at))
+    WHERE erased_at IS NULL AND state IN ('settled', 'failed', 'released');
 
 -- One payment, one transaction. A released payment is free for another try.
 CREATE UNIQUE INDEX transactions_by_payment

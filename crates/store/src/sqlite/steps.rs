@@ -9,7 +9,8 @@ use futures_util::future::BoxFuture;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection as _, Row as _};
 
-use super::{SqliteStore, jobs, rows};
+use super::{SqliteStore, erase, jobs, rows};
+use crate::seal::{Column, Sealer};
 use crate::{
     Commitment, Holder, Job, Lease, OutboxEntry, Payment, Requeued, Reservation, ReserveOutcome,
     SettledBlock, SettlementState, SettlementUpdate, StoreError, TransactionRow, TransactionState,
@@ -54,7 +55,8 @@ pub(super) const OPEN_AFTER: &str = "SELECT id, state FROM transactions \
 #[async_trait]
 impl TransactionStore for SqliteStore {
     async fn reserve(&self, reservation: Reservation) -> Result<ReserveOutcome, StoreError> {
-        self.write(reservation, |writer, reservation| Box::pin(reserve(writer, reservation))).await
+        let sealed = self.seal(reservation)?;
+        self.write(sealed, |writer, sealed| Box::pin(reserve(writer, sealed))).await
     }
 
     async fn holder(&self, payment: &Payment) -> Result<Option<Holder>, StoreError> {
@@ -69,10 +71,12 @@ impl TransactionStore for SqliteStore {
         until: Timestamp,
     ) -> Result<Option<Job>, StoreError> {
         let step = (method.to_owned(), now, until);
-        self.write(step, |writer, (method, now, until)| {
-            Box::pin(jobs::claim(writer, method, *now, *until))
-        })
-        .await
+        let claimed = self
+            .write(step, |writer, (method, now, until)| {
+                Box::pin(jobs::claim(writer, method, *now, *until))
+            })
+            .await?;
+        claimed.map(|sealed| jobs::open(&sealed, &self.sealer)).transpose()
     }
 
     async fn renew(&self, leases: Vec<Lease>, until: Timestamp) -> Result<(), StoreError> {
@@ -101,7 +105,9 @@ impl TransactionStore for SqliteStore {
         .await
     }
 
-    async fn commit(&self, lease: Lease, commitment: Commitment) -> Result<(), StoreError> {
+    async fn commit(&self, lease: Lease, mut commitment: Commitment) -> Result<(), StoreError> {
+        commitment.items = self.sealer.seal(lease.id, Column::Items, &commitment.items)?;
+        commitment.intent = self.sealer.seal(lease.id, Column::Intent, &commitment.intent)?;
         let step = (lease, commitment);
         self.write(step, |writer, step| Box::pin(commit(writer, step.0, &step.1))).await
     }
@@ -116,7 +122,31 @@ impl TransactionStore for SqliteStore {
 
     async fn transaction(&self, id: TransactionId) -> Result<Option<TransactionRow>, StoreError> {
         let mut reader = self.readers.acquire().await?;
-        load(&mut reader, id).await
+        load(&mut reader, &self.sealer, id).await
+    }
+
+    async fn erase(&self, id: TransactionId, at: Timestamp) -> Result<(), StoreError> {
+        if self.write((id, at), |writer, step| Box::pin(erase::one(writer, step.0, step.1))).await?
+        {
+            self.empty_log().await?;
+        }
+        Ok(())
+    }
+
+    async fn erase_ended(
+        &self,
+        until: Timestamp,
+        at: Timestamp,
+        limit: u32,
+    ) -> Result<u64, StoreError> {
+        let step = (until, at, limit);
+        let erased = self
+            .write(step, |writer, step| Box::pin(erase::ended(writer, step.0, step.1, step.2)))
+            .await?;
+        if erased > 0 {
+            self.empty_log().await?;
+        }
+        Ok(erased)
     }
 
     async fn open_after(
@@ -187,7 +217,27 @@ impl TransactionStore for SqliteStore {
     }
 }
 
+/// A reservation, and what of it is stored sealed.
+struct SealedReservation {
+    reservation: Reservation,
+    payload: Vec<u8>,
+    secret: Vec<u8>,
+    request: Vec<u8>,
+    echo: Vec<u8>,
+}
+
 impl SqliteStore {
+    fn seal(&self, reservation: Reservation) -> Result<SealedReservation, StoreError> {
+        let seal = |column, value: &[u8]| self.sealer.seal(reservation.id, column, value);
+        Ok(SealedReservation {
+            payload: seal(Column::Payload, &reservation.payload)?,
+            secret: seal(Column::Secret, &reservation.secret)?,
+            request: seal(Column::Request, &reservation.request)?,
+            echo: seal(Column::Echo, &reservation.echo)?,
+            reservation,
+        })
+    }
+
     /// Runs a step of the writer over what it was given.
     pub(super) async fn write<I, T>(
         &self,
@@ -214,8 +264,9 @@ impl SqliteStore {
 
 async fn reserve(
     writer: &mut SqliteConnection,
-    reservation: &Reservation,
+    sealed: &SealedReservation,
 ) -> Result<ReserveOutcome, StoreError> {
+    let reservation = &sealed.reservation;
     let payment = &reservation.payment;
     let inserted = sqlx::query(RESERVE)
         .bind(reservation.id.to_string())
@@ -223,13 +274,13 @@ async fn reserve(
         .bind(payment.asset.as_str())
         .bind(payment.payer.as_str())
         .bind(payment.nonce.as_str())
-        .bind(reservation.payload.as_slice())
+        .bind(sealed.payload.as_slice())
         .bind(reservation.binding.as_bytes().as_slice())
         .bind(reservation.access_token_hash.as_bytes().as_slice())
-        .bind(reservation.secret.as_slice())
+        .bind(sealed.secret.as_slice())
         .bind(reservation.method.as_str())
-        .bind(reservation.request.as_slice())
-        .bind(reservation.echo.as_slice())
+        .bind(sealed.request.as_slice())
+        .bind(sealed.echo.as_slice())
         .bind(reservation.location.as_ref().map(|hash| hash.as_bytes().as_slice()))
         .bind(reservation.is_resumable)
         .bind(rows::millis(reservation.deadline))
@@ -383,6 +434,7 @@ async fn holder(
 
 async fn load(
     connection: &mut SqliteConnection,
+    sealer: &Sealer,
     id: TransactionId,
 ) -> Result<Option<TransactionRow>, StoreError> {
     // One snapshot, so that state and records belong together.
@@ -399,7 +451,7 @@ async fn load(
     .iter()
     .map(|row| row.try_get("envelope"))
     .collect::<Result<_, _>>()?;
-    rows::transaction(&row, records).map(Some)
+    rows::transaction(&row, sealer, records).map(Some)
 }
 
 /// Says which state a transaction is in when a step found it in another than it begins with.
@@ -412,13 +464,18 @@ async fn expect_changed(
     if changed == 1 {
         return Ok(());
     }
+    let found = state_of(connection, id).await?;
+    let found = found.unwrap_or_else(|| "no such transaction".to_owned());
+    Err(StoreError::State { id, expected: expected.as_str(), found })
+}
+
+pub(super) async fn state_of(
+    connection: &mut SqliteConnection,
+    id: TransactionId,
+) -> Result<Option<String>, StoreError> {
     let row = sqlx::query("SELECT state FROM transactions WHERE id = ?")
         .bind(id.to_string())
         .fetch_optional(connection)
         .await?;
-    let found = match row {
-        Some(row) => row.try_get("state")?,
-        None => "no such transaction".to_owned(),
-    };
-    Err(StoreError::State { id, expected: expected.as_str(), found })
+    Ok(row.map(|row| row.try_get("state")).transpose()?)
 }

@@ -18,11 +18,12 @@ pub const MIN_REMAINING_SECONDS: u64 = 6;
 const LONG_VALIDITY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The last 32 bytes of a signature by a wallet that is not deployed yet (ERC-6492).
-const ERC6492_SUFFIX: B256 =
+pub(crate) const ERC6492_SUFFIX: B256 =
     b256!("6492649264926492649264926492649264926492649264926492649264926492");
 
 /// Half the order of secp256k1: `s` is at most that (EIP-2).
-const HALF_ORDER: B256 = b256!("7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0");
+pub(crate) const HALF_ORDER: B256 =
+    b256!("7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0");
 
 /// A payment whose every field equals the seller's offer and whose signature is the payer's, or a
 /// contract wallet's to judge. Made by [`check_exact`] alone.
@@ -321,7 +322,9 @@ fn check_signature(exact: &ExactPayload, hash: &B256) -> Result<SignatureCheck, 
     if exact.signature.ends_with(ERC6492_SUFFIX.as_slice()) {
         return Err(PaymentRefusal::Deployment { factory: factory_of(&exact.signature) });
     }
-    let Some((r_s, odd)) = split(&exact.signature) else { return Ok(SignatureCheck::NeedsChain) };
+    let Some((r_s, odd)) = split_signature(&exact.signature) else {
+        return Ok(SignatureCheck::NeedsChain);
+    };
     if recover(hash, r_s, odd) != Ok(payer) {
         return Ok(SignatureCheck::NeedsChain);
     }
@@ -336,7 +339,7 @@ fn check_signature(exact: &ExactPayload, hash: &B256) -> Result<SignatureCheck, 
 }
 
 /// Splits a 65-byte ECDSA signature into `r || s` and the parity that `v` stands for.
-fn split(signature: &[u8]) -> Option<(&[u8; 64], bool)> {
+pub(crate) fn split_signature(signature: &[u8]) -> Option<(&[u8; 64], bool)> {
     let (v, r_s) = signature.split_last()?;
     let odd = match v {
         0 | 27 => false,

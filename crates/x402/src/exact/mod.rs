@@ -14,5 +14,5 @@ pub use payload::{Authorization, ExactPayload};
 pub use refusal::PaymentRefusal;
 pub use sign::{PaymentSigner, SigningError, authorization_hash};
 
-pub(crate) use check::check_untimed;
+pub(crate) use check::{ERC6492_SUFFIX, HALF_ORDER, check_untimed, split_signature};
 pub(crate) use payload::{address, uses_eip3009};

@@ -9,7 +9,8 @@ mod settlement;
 
 use std::fmt;
 
-use assay_chain::{Chain, ChainError, OutgoingError, SignerError};
+use assay_chain::{Address, B256, Bytes, Chain, ChainError, OutgoingError, SignerError};
+use assay_primitives::Network;
 use async_trait::async_trait;
 use thiserror::Error;
 
@@ -65,6 +66,29 @@ pub trait Facilitator: fmt::Debug + Send + Sync {
     /// When the chain does not answer.
     async fn resume(&self) -> Result<(), FacilitatorError> {
         Ok(())
+    }
+
+    /// Says whether a contract wallet takes a signature of a hash for its own (EIP-1271). An account
+    /// without code takes none.
+    ///
+    /// # Errors
+    /// When there is no chain here to ask, or it does not answer.
+    async fn is_wallet_signature(
+        &self,
+        network: &Network,
+        wallet: Address,
+        hash: B256,
+        signature: Bytes,
+    ) -> Result<bool, FacilitatorError> {
+        let Some(chain) = self.chain().filter(|chain| chain.network() == network) else {
+            let detail =
+                format!("no chain is asked here what the wallet {wallet} on {network} signed");
+            return Err(FacilitatorError::Operator { detail });
+        };
+        if chain.code_at(wallet).await?.is_empty() {
+            return Ok(false);
+        }
+        Ok(chain.is_wallet_signature(wallet, hash, signature).await?)
     }
 }
 
