@@ -11,7 +11,7 @@ mod sqlite;
 mod transactions;
 
 pub use blobs::{BlobError, BlobStore};
-pub use sqlite::{Durability, SqliteStore};
+pub use sqlite::{Durability, SqliteStore, StoreInspection};
 pub use transactions::{
     Commitment, Holder, OutboxEntry, OutboxKind, Payment, Reservation, ReserveOutcome,
     SettlementState, SettlementUpdate, StoreError, TransactionRow, TransactionState,

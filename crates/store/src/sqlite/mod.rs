@@ -1,5 +1,6 @@
 //! SQLite, one file, write-ahead log.
 
+mod inspect;
 mod rows;
 mod steps;
 
@@ -16,6 +17,8 @@ use assay_primitives::Digest;
 use tokio::sync::Mutex;
 
 use crate::StoreError;
+
+pub use self::inspect::StoreInspection;
 
 const SCHEMA: &str = include_str!("schema.sql");
 const SCHEMA_VERSION: i64 = 1;
