@@ -40,6 +40,12 @@ Exit codes:
   2  unusable: an option, the input or the policy is not what it should be; nothing was paid
 `assay verify` tells a verified bundle from one that is only consistent or simulated.";
 
+const DOCTOR_CODES: &str = "\
+Exit codes:
+  0  nothing is wrong: what is told as a warning works
+  1  something is wrong, and it is said how to mend it
+  2  the configuration is unusable";
+
 /// Sells AI inference whose result the buyer can check, buys it, and checks it
 #[derive(Debug, Parser)]
 #[command(name = "assay", version, propagate_version = true, after_help = ENVIRONMENT)]
@@ -71,6 +77,9 @@ pub(crate) enum Command {
     Key(KeyCommand),
     /// Print the configuration of `assay serve` with every default
     Config(ConfigArgs),
+    /// Look at a deployment, and say what to mend
+    #[command(after_help = DOCTOR_CODES)]
+    Doctor(DoctorArgs),
     /// Compile a model for zkML proofs, run it, prove and verify
     #[command(subcommand)]
     Zkml(ZkmlCommand),
@@ -93,6 +102,7 @@ impl Command {
             Self::Config(args) => args.json,
             Self::Zkml(command) => command.wants_json(),
             Self::Devchain(args) => args.json,
+            Self::Doctor(args) => args.json,
             Self::Facilitator(args) => args.json,
         }
     }
@@ -123,6 +133,16 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "FILE", env = "ASSAY_CONFIG", hide_env_values = true)]
     pub(crate) config: Option<PathBuf>,
     /// Print what was started as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct DoctorArgs {
+    /// The configuration file of `assay serve`
+    #[arg(long, value_name = "FILE", env = "ASSAY_CONFIG", hide_env_values = true)]
+    pub(crate) config: Option<PathBuf>,
+    /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use crate::support::Place;
 
-const COMMANDS: [&[&str]; 21] = [
+const COMMANDS: [&[&str]; 22] = [
     &[],
     &["demo"],
     &["serve"],
@@ -15,6 +15,7 @@ const COMMANDS: [&[&str]; 21] = [
     &["key", "revoke"],
     &["key", "show"],
     &["config"],
+    &["doctor"],
     &["zkml"],
     &["zkml", "compile"],
     &["zkml", "run"],

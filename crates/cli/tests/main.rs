@@ -11,6 +11,7 @@ mod bundles;
 mod buying;
 mod config;
 mod demo;
+mod doctor;
 mod facilitator;
 mod faults;
 mod help;

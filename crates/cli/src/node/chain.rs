@@ -250,7 +250,8 @@ fn warn_of_readers(path: &Path) {
     let _ = path;
 }
 
-fn pay_to(config: &Config, network: &Network) -> Result<Account, CliError> {
+/// Returns who is paid.
+pub(crate) fn pay_to(config: &Config, network: &Network) -> Result<Account, CliError> {
     let address = match &config.payment.pay_to {
         Some(text) => money::address(text)
             .map_err(|error| CliError::Input(format!("payment.pay_to: {error}")))?,
@@ -274,8 +275,7 @@ async fn facilitator(
         let remote = HttpFacilitator::new(remote, Some(chain)).map_err(CliError::failed)?;
         return Ok(Arc::new(remote));
     }
-    let file = config.payment.settlement_key_file.as_deref();
-    let key = match account_key(file, SETTLEMENT_KEY)? {
+    let key = match settlement_key(config)? {
         Some(key) => key,
         None => development_key(DEV_SETTLER)?,
     };
@@ -294,8 +294,13 @@ async fn facilitator(
     Ok(Arc::new(LocalFacilitator::new(signer, local)))
 }
 
+/// Returns the key that settles, if one is configured.
+pub(crate) fn settlement_key(config: &Config) -> Result<Option<AccountKey>, CliError> {
+    account_key(config.payment.settlement_key_file.as_deref(), SETTLEMENT_KEY)
+}
+
 /// Returns the token that a remote facilitator wants, if it wants one.
-fn facilitator_token(config: &Config) -> Result<Option<String>, CliError> {
+pub(crate) fn facilitator_token(config: &Config) -> Result<Option<String>, CliError> {
     match &config.payment.facilitator_token_file {
         Some(path) => {
             warn_of_readers(path);

@@ -15,10 +15,11 @@ use tokio_util::task::TaskTracker;
 
 pub(crate) use self::chain::{
     ChainEnd, PaymentRail, RunningChain, SETTLEMENT_KEY, account_key, cannot_listen, connect,
-    development_key, warn_of_empty_account,
+    development_key, facilitator_token, pay_to, settlement_key, warn_of_empty_account,
 };
 pub(crate) use self::packages::packages;
 use self::shop::Shop;
+pub(crate) use self::shop::prices;
 use crate::config::Config;
 use crate::error::{CliError, Plain};
 use crate::files;
