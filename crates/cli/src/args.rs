@@ -16,8 +16,9 @@ const LAST: usize = 900;
 
 const ENVIRONMENT: &str = "\
 Environment:
-  ASSAY_LOG  What to log to standard error, as `debug` or `warn,assay_gateway=trace`
-  NO_COLOR   Print without colour
+  ASSAY_LOG         What to log to standard error, as `debug` or `warn,assay_gateway=trace`
+  ASSAY_LOG_FORMAT  How: `text`, or `json` for one object a line
+  NO_COLOR          Print without colour
 
 `assay config` prints the variables that configure `assay serve`.";
 

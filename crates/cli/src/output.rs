@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use assay_primitives::printable;
 use serde::Serialize;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
 
 use crate::args::{Args, Command};
 use crate::error::{CliError, Plain};
@@ -36,12 +38,19 @@ pub(crate) fn init_logging(args: &Args) -> Result<(), CliError> {
             .map_err(|error| CliError::Input(format!("ASSAY_LOG: {error}")))?,
         _ => EnvFilter::new(format!("warn,assay={level}")),
     };
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(wants_colour() && std::io::stderr().is_terminal())
-        .with_target(false)
-        .init();
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = match std::env::var("ASSAY_LOG_FORMAT").as_deref() {
+        Ok("json") => lines.json().flatten_event(true).with_current_span(false).boxed(),
+        Ok("" | "text") | Err(std::env::VarError::NotPresent) => lines
+            .with_ansi(wants_colour() && std::io::stderr().is_terminal())
+            .with_target(false)
+            .boxed(),
+        _ => {
+            let message = "ASSAY_LOG_FORMAT: expected `text` or `json`";
+            return Err(CliError::Input(message.to_owned()));
+        }
+    };
+    tracing_subscriber::registry().with(lines.with_filter(filter)).init();
     Ok(())
 }
 

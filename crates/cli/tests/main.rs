@@ -16,6 +16,7 @@ mod facilitator;
 mod faults;
 mod help;
 mod keys;
+mod logging;
 mod models;
 mod real_network;
 mod restart;

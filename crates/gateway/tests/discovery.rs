@@ -279,3 +279,32 @@ async fn what_is_paid_for_is_not_cached() {
     let answer = market.buyer.buy(DIGITS, &digit(0), &payment).await;
     assert_eq!(answer.is_served().header("cache-control"), Some("private, no-store"));
 }
+
+#[tokio::test]
+async fn an_answer_has_the_id_of_its_request() {
+    let market = Market::open().await;
+    let ask = |method: Method, path: &str, headers: &[(&'static str, &str)]| {
+        let request = market.buyer.request(method, path);
+        send(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)))
+    };
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let parent = format!("00-{trace}-00f067aa0ba902b7-01");
+    let id = [("x-request-id", "order-7")];
+    for (path, status) in [(DIGITS, 402), ("/nowhere", 404), ("/v1/receipts/x", 405)] {
+        let answer = ask(Method::POST, path, &id).await;
+        assert_eq!(answer.status, status, "{path}");
+        assert_eq!(answer.header("x-request-id"), Some("order-7"));
+    }
+    let answer = ask(Method::GET, "/v2", &[("traceparent", &parent)]).await;
+    assert_eq!(answer.header("x-request-id"), Some(trace));
+    // One that cannot be an id is replaced, and no two are alike.
+    let (long, mut seen) = ("x".repeat(65), std::collections::BTreeSet::new());
+    for brought in [None, None, Some(long.as_str()), Some("a b")] {
+        let headers = brought.map(|id| ("x-request-id", id));
+        let headers = headers.as_slice();
+        let answer = ask(Method::GET, "/v2", headers).await;
+        let id = answer.header("x-request-id").unwrap().to_owned();
+        assert!(id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
+        assert!(seen.insert(id));
+    }
+}

@@ -19,6 +19,7 @@ mod pipeline;
 mod prices;
 mod receipts;
 mod service;
+mod trace;
 
 pub use admission::{AdmissionRefusal, Limits};
 pub use catalogue::{Catalogue, CatalogueEntry, CatalogueError};

@@ -79,6 +79,7 @@ async fn store(
     failpoint!("service.commit.before");
     parts.store.commit(reserved.id, &commitment).await?;
     failpoint!("service.commit.after");
+    info!(receipt = %receipt_digest, "Receipt and settlement intent are stored.");
     // From here on the intent is stored, so its nonce is spent whatever happens.
     Ok((receipt, receipt_digest, prepared.keep()))
 }

@@ -25,11 +25,12 @@ use assay_primitives::{
 use assay_receipt::ModelUsed;
 use assay_store::StoreError;
 use assay_x402::{PaymentPayload, PaymentRequirements, SettleResponse};
+use tracing::Instrument as _;
 
 pub use self::error::{PurchaseError, Taken};
 pub use self::resume::Pass;
 use self::steps::Admitted;
-use crate::{CatalogueEntry, Service};
+use crate::{CatalogueEntry, Service, trace};
 
 /// An inference that somebody wants to pay for.
 #[derive(Debug)]
@@ -108,7 +109,8 @@ impl Service {
     /// Says what failed and whether anything was charged.
     pub async fn purchase(self: &Arc<Self>, order: Order) -> Result<Purchase, PurchaseError> {
         let service = self.clone();
-        let task = self.parts().tasks.spawn(async move { service.carry_out(order).await });
+        let work = async move { service.carry_out(order).await }.instrument(trace::purchase());
+        let task = self.parts().tasks.spawn(work);
         task.await.unwrap_or(Err(PurchaseError::Interrupted))
     }
 

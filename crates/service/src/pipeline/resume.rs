@@ -6,12 +6,12 @@ use assay_primitives::TransactionId;
 use assay_store::{TransactionRow, TransactionState};
 use assay_x402::{SettleError, SettlementIntent};
 use futures_util::stream::{self, StreamExt as _};
-use tracing::{info, warn};
+use tracing::{Instrument as _, info, warn};
 
 use super::PurchaseError;
 use super::commit::{Reopened, reopen};
 use super::settle::Settlement;
-use crate::Service;
+use crate::{Service, trace};
 
 /// How many ids are read at a time.
 const PAGE: u32 = 256;
@@ -81,7 +81,9 @@ impl Service {
             let Some((last, _)) = page.last() else { return Ok(pass) };
             after = Some(*last);
             let mut steps = stream::iter(page)
-                .map(|(id, _)| async move { (id, self.carry_on(id).await) })
+                .map(|(id, _)| async move {
+                    (id, self.carry_on(id).instrument(trace::transaction(id)).await)
+                })
                 .buffer_unordered(PARALLEL);
             while let Some((id, step)) = steps.next().await {
                 match step {

@@ -9,7 +9,7 @@ use assay_verify::{Verified, open_settlement};
 use assay_x402::{
     PaymentPayload, SettleError, SettleResponse, Settled, SettlementIntent, check_exact,
 };
-use tracing::error;
+use tracing::{error, info};
 
 use super::Purchase;
 use super::commit::Committed;
@@ -260,6 +260,7 @@ impl Settlement<'_> {
         failpoint!("service.record.before");
         service.parts().store.settle(self.id, &update).await?;
         failpoint!("service.record.after");
+        info!(?state, "The settlement is recorded.");
         Ok(())
     }
 

@@ -10,12 +10,12 @@ use assay_x402::{
     Authorization, CheckedPayment, ExactPayload, PaymentRefusal, PaymentRequirements,
     VerifiedPayment, check_exact, match_offer,
 };
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::Order;
 use super::error::{PurchaseError, Taken, written};
 use crate::admission::{InFlight, Place};
-use crate::{CatalogueEntry, Certified, CertifierError, Service};
+use crate::{CatalogueEntry, Certified, CertifierError, Service, trace};
 
 /// An order whose payment is good: it matches an offer, is signed, nobody has it, and the chain
 /// would carry it out.
@@ -67,6 +67,7 @@ impl Admitted {
         let binding = order.binding.digest(offer, order.access_token_hash);
         let checked = check_exact(&order.payment, offer, now);
         let key = payment_key(&order, offer, &checked)?;
+        trace::note_payment(&key);
         // Asked before the chain is: there a payment that this service has settled is one that
         // cannot be used, and the answer would ask the buyer to sign again.
         refuse_taken(service, &key, binding).await?;
@@ -93,6 +94,7 @@ impl Admitted {
         let parts = service.parts();
         let now = parts.clock.now();
         let id = TransactionId::new(now, parts.randomness.as_ref())?;
+        trace::note_transaction(id);
         let secret = TransactionSecret::new(parts.randomness.as_ref())?;
         let Order { entry, request, payment, nonce, access_token_hash, .. } = self.order;
         let (access_token, access_token_hash) = match access_token_hash {
@@ -118,7 +120,7 @@ impl Admitted {
         let outcome = parts.store.reserve(&reservation).await?;
         failpoint!("service.reserve.after");
         match outcome {
-            ReserveOutcome::Reserved => {}
+            ReserveOutcome::Reserved => debug!("The payment is this transaction's."),
             ReserveOutcome::Taken(holder) => return Err(taken(&holder, self.binding)),
         }
         Ok(Reserved {
