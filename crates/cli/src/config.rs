@@ -72,6 +72,9 @@ pub(crate) struct Config {
 
     #[config(nested)]
     pub(crate) payment: Payment,
+
+    #[config(nested)]
+    pub(crate) telemetry: Telemetry,
 }
 
 /// Limits of HTTP requests.
@@ -148,6 +151,16 @@ pub(crate) struct Payment {
     pub(crate) max_timeout_seconds: u64,
 }
 
+/// What is told to who watches the gateway, beside `/metrics` and the log.
+#[derive(Clone, Debug, confique::Config, Serialize)]
+#[config(layer_attr(serde(deny_unknown_fields)))]
+pub(crate) struct Telemetry {
+    /// The URL of an OpenTelemetry collector that takes traces over OTLP/HTTP, as
+    /// "http://127.0.0.1:4318"; `/v1/traces` is added.
+    #[config(env = "ASSAY_OTLP_ENDPOINT")]
+    pub(crate) otlp_endpoint: Option<String>,
+}
+
 impl Config {
     /// Returns the defaults, whatever stands in the environment.
     pub(crate) fn defaults() -> Result<Self, CliError> {
@@ -181,7 +194,11 @@ impl Config {
     /// Returns the settings without what may be secret in their URLs.
     pub(crate) fn to_be_shown(&self) -> Self {
         let mut config = self.clone();
-        let urls = [&mut config.chain.rpc_url, &mut config.payment.facilitator_url];
+        let urls = [
+            &mut config.chain.rpc_url,
+            &mut config.payment.facilitator_url,
+            &mut config.telemetry.otlp_endpoint,
+        ];
         for url in urls.into_iter().flatten() {
             let public = money::public_part(url);
             if public != url.trim_end_matches('/') {
@@ -223,6 +240,7 @@ impl Config {
             ("public_url", &self.public_url),
             ("chain.rpc_url", &self.chain.rpc_url),
             ("payment.facilitator_url", &self.payment.facilitator_url),
+            ("telemetry.otlp_endpoint", &self.telemetry.otlp_endpoint),
         ] {
             // The text is not repeated: it may hold a key.
             let parsed = url.as_deref().map(Url::parse);
@@ -246,6 +264,7 @@ impl Config {
             &mut self.chain.network,
             &mut self.payment.pay_to,
             &mut self.payment.facilitator_url,
+            &mut self.telemetry.otlp_endpoint,
         ];
         for text in texts {
             text.take_if(|text| text.is_empty());

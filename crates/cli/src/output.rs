@@ -16,6 +16,7 @@ use tracing_subscriber::{EnvFilter, Layer as _};
 
 use crate::args::{Args, Command};
 use crate::error::{CliError, Plain};
+use crate::telemetry::Telemetry;
 
 /// The most characters of a value that are printed.
 const MAX_VALUE: usize = 4_096;
@@ -23,8 +24,9 @@ const MAX_VALUE: usize = 4_096;
 /// The first line that could not be written to standard output.
 static UNWRITTEN: OnceLock<String> = OnceLock::new();
 
-/// Sends log lines to standard error: errors for a command, information for a server.
-pub(crate) fn init_logging(args: &Args) -> Result<(), CliError> {
+/// Sends log lines to standard error, errors for a command, information for a server; and spans to a
+/// collector, if there is one.
+pub(crate) fn init_logging(args: &Args, telemetry: Option<&Telemetry>) -> Result<(), CliError> {
     let server =
         matches!(args.command, Command::Serve(_) | Command::Facilitator(_) | Command::Devchain(_));
     let level = match (args.verbose, server) {
@@ -50,7 +52,8 @@ pub(crate) fn init_logging(args: &Args) -> Result<(), CliError> {
             return Err(CliError::Input(message.to_owned()));
         }
     };
-    tracing_subscriber::registry().with(lines.with_filter(filter)).init();
+    let traces = telemetry.map(Telemetry::layer);
+    tracing_subscriber::registry().with(lines.with_filter(filter)).with(traces).init();
     Ok(())
 }
 

@@ -23,4 +23,5 @@ mod restart;
 mod serving;
 mod shutdown;
 mod support;
+mod telemetry;
 mod zkml;

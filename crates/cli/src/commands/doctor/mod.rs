@@ -98,6 +98,7 @@ fn services(config: &Config) -> impl Iterator<Item = (&'static str, url::Url)> {
         ("public_url", &config.public_url),
         ("chain.rpc_url", &config.chain.rpc_url),
         ("payment.facilitator_url", &config.payment.facilitator_url),
+        ("telemetry.otlp_endpoint", &config.telemetry.otlp_endpoint),
     ]
     .into_iter()
     .filter_map(|(setting, url)| Some((setting, url::Url::parse(url.as_deref()?).ok()?)))
