@@ -49,5 +49,6 @@ pub use http::{http_client, install_tls_provider};
 pub use key::{AccountKey, KeyError, recover};
 pub use nonce::{NonceLease, NonceQueue};
 pub use receipt::{Log, MinedTransaction, Receipt, TransactionOutcome};
+pub use rpc::RpcObserver;
 pub use signer::{FeeLimits, PreparedTransaction, SettlementSigner};
 pub use transaction::{Broadcast, SignedTransaction};

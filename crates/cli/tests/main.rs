@@ -17,6 +17,7 @@ mod faults;
 mod help;
 mod keys;
 mod logging;
+mod metrics;
 mod models;
 mod real_network;
 mod restart;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use assay_service::ServiceMetrics;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -49,8 +50,10 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    pub(crate) fn new() -> Self {
+    /// Makes the figures of a gateway, beside those of its service.
+    pub(crate) fn new(service: &ServiceMetrics) -> Self {
         let mut registry = Registry::with_prefix("assay");
+        service.register(&mut registry);
         let requests = Family::<RequestLabels, Counter>::default();
         let errors = Family::<ErrorLabels, Counter>::default();
         let purchases = Family::<PurchaseLabels, Counter>::default();

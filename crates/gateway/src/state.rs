@@ -38,10 +38,11 @@ impl Gateway {
         let slashes = config.public_url.trim_end_matches('/').len();
         config.public_url.truncate(slashes);
         let room = kibibytes(config.body_limit).saturating_mul(LARGEST_REQUESTS);
+        let metrics = Arc::new(Metrics::new(service.metrics()));
         Self {
             service,
             config: Arc::new(config),
-            metrics: Arc::new(Metrics::new()),
+            metrics,
             room: Arc::new(Semaphore::new(room.min(Semaphore::MAX_PERMITS))),
         }
     }

@@ -173,6 +173,12 @@ async fn the_figures_count() {
         (r#"assay_transactions{state="settled"}"#.to_owned(), 1.0),
         (r#"assay_transactions{state="committed"}"#.to_owned(), 0.0),
         (r#"assay_transactions{state="reserved"}"#.to_owned(), 0.0),
+        (r#"assay_refusals_total{reason="already_used"}"#.to_owned(), 1.0),
+        (r#"assay_admission_refusals_total{limit="payer"}"#.to_owned(), 0.0),
+        (r#"assay_settlements_total{outcome="settled"}"#.to_owned(), 1.0),
+        (r#"assay_settlements_total{outcome="pending"}"#.to_owned(), 0.0),
+        (r#"assay_settlement_seconds_count{outcome="settled"}"#.to_owned(), 1.0),
+        ("assay_purchases_under_way".to_owned(), 0.0),
     ] {
         assert_eq!(figure(&text, &name), Some(value), "{name} in\n{text}");
     }
@@ -191,6 +197,15 @@ async fn the_figures_go_down() {
         figure(&text, r#"assay_transactions{state="committed"}"#)
     };
     assert_eq!(committed().await, Some(1.0));
+    let text = String::from_utf8(market.buyer.get("/metrics").await.body).unwrap();
+    let pending = figure(&text, r#"assay_settlements_total{outcome="pending"}"#);
+    assert!(pending >= Some(1.0), "{text}");
+    // It is not refused: it is settled later.
+    let refusals = text.lines().filter(|line| line.starts_with("assay_refusals_total{"));
+    assert!(
+        refusals.clone().count() > 5 && refusals.clone().all(|line| line.ends_with(" 0")),
+        "{text}"
+    );
     market.world.dev.resume().unwrap();
     market.shop.wait_for(id, assay_store::TransactionState::Settled).await;
     assert_eq!(committed().await, Some(0.0));

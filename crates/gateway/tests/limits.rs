@@ -197,6 +197,13 @@ async fn a_balance_is_not_spent_twice() {
     let payment = market.buyer.payment(DIGITS, TOY).await.header;
     let answer = market.buyer.buy(DIGITS, &digit(1), &payment).await;
     assert_eq!(answer.is(429, "too_many_payments").header("retry-after"), Some("1"));
+    let figures = String::from_utf8(market.buyer.get("/metrics").await.body).unwrap();
+    for figure in [
+        "assay_admission_refusals_total{limit=\"balance\"} 1",
+        "assay_refusals_total{reason=\"admission\"} 1",
+    ] {
+        assert!(figures.lines().any(|line| line == figure), "{figure}: {figures}");
+    }
     assert_eq!(market.shop.toy.runs(), 1);
     gate.open(tasks).await;
     let answer = market.buyer.buy(DIGITS, &digit(1), &payment).await;

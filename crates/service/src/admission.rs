@@ -44,6 +44,20 @@ pub enum AdmissionRefusal {
     },
 }
 
+impl AdmissionRefusal {
+    /// The names of the limits.
+    pub(crate) const LIMITS: [&str; 3] = ["busy", "payer", "balance"];
+
+    /// Returns the name of the limit that was reached.
+    pub(crate) const fn limit(&self) -> &'static str {
+        match self {
+            Self::Busy { .. } => "busy",
+            Self::Payer { .. } => "payer",
+            Self::Balance { .. } => "balance",
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self { purchases: 256, per_payer: 64 }
@@ -109,6 +123,11 @@ impl Admission {
         state.purchases += 1;
         drop(state);
         Ok(Place { admission: self.clone(), payer, amount })
+    }
+
+    /// Returns how many purchases are under way.
+    pub(crate) fn under_way(&self) -> usize {
+        self.lock().purchases
     }
 
     /// Marks a transaction as being worked on, until the guard is dropped. `None` when it already

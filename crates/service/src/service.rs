@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::admission::Admission;
 use crate::extension::offered_extension;
-use crate::{Catalogue, CatalogueEntry, Certifiers, Limits, Operator, Price};
+use crate::{Catalogue, CatalogueEntry, Certifiers, Limits, Operator, Price, ServiceMetrics};
 
 /// What a service is made of.
 #[derive(Debug)]
@@ -51,19 +51,33 @@ pub struct Settings {
 pub struct Service {
     parts: ServiceParts,
     pub(crate) admission: Arc<Admission>,
+    pub(crate) metrics: Arc<ServiceMetrics>,
 }
 
 impl Service {
     /// Makes a service of its parts.
     #[must_use]
     pub fn new(parts: ServiceParts) -> Self {
-        Self { parts, admission: Arc::default() }
+        Self { parts, admission: Arc::default(), metrics: Arc::default() }
     }
 
     /// Sets how much is taken on at a time.
     #[must_use]
     pub fn with_limits(self, limits: Limits) -> Self {
         Self { admission: Arc::new(Admission::new(limits)), ..self }
+    }
+
+    /// Counts in these figures, which others may count in, too.
+    #[must_use]
+    pub fn with_metrics(self, metrics: Arc<ServiceMetrics>) -> Self {
+        Self { metrics, ..self }
+    }
+
+    /// Returns the figures, with those brought up to date that are looked up.
+    #[must_use]
+    pub fn metrics(&self) -> &ServiceMetrics {
+        self.metrics.under_way(self.admission.under_way());
+        &self.metrics
     }
 
     /// Returns what the service is made of.

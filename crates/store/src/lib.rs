@@ -7,10 +7,12 @@
 //! What is stored is bytes to this crate: it knows neither the receipt's format nor the chain's.
 
 mod blobs;
+mod observe;
 mod sqlite;
 mod transactions;
 
 pub use blobs::{BlobError, BlobStore};
+pub use observe::{StepKind, StepObserver};
 pub use sqlite::{Durability, SqliteStore, StoreInspection};
 pub use transactions::{
     Commitment, Holder, OutboxEntry, OutboxKind, Payment, Reservation, ReserveOutcome,

@@ -5,10 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use assay_chain::{AccountKey, Chain, ChainConfig, ChainError, FeeLimits, SettlementSigner};
+use assay_chain::{
+    AccountKey, Address, Chain, ChainConfig, ChainError, FeeLimits, RpcObserver, SettlementSigner,
+};
 use assay_devchain::{DevChain, dev_accounts};
 use assay_primitives::{Account, Clock, Network};
-use assay_service::PriceList;
+use assay_service::{PriceList, ServiceMetrics};
 use assay_x402::{Facilitator, HttpConfig, HttpFacilitator, LocalConfig, LocalFacilitator};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -43,6 +45,8 @@ pub(crate) struct ChainEnd {
 /// How money moves.
 pub(crate) struct PaymentRail {
     pub(crate) facilitator: Arc<dyn Facilitator>,
+    /// The account that pays the gas, where a key of one's own settles.
+    pub(crate) settler: Option<Address>,
     pub(crate) pay_to: Account,
     pub(crate) end: ChainEnd,
 }
@@ -52,21 +56,28 @@ impl ChainEnd {
     pub(crate) async fn remote(
         config: &Config,
         clock: &Arc<dyn Clock>,
+        observer: &Arc<ServiceMetrics>,
     ) -> Result<Option<Self>, CliError> {
         let Some(rpc_url) = &config.chain.rpc_url else { return Ok(None) };
-        let chain = connect(rpc_url, config.network().map_err(CliError::Input)?, clock).await?;
+        let network = config.network().map_err(CliError::Input)?;
+        let chain = connect(rpc_url, network, clock, Some(observer.clone())).await?;
         check_settings(config, chain.network())?;
         Ok(Some(Self { chain, rpc_url: rpc_url.clone(), running: None }))
     }
 
     /// Starts a development chain in the data folder, and connects to it.
-    pub(crate) async fn local(config: &Config, clock: &Arc<dyn Clock>) -> Result<Self, CliError> {
+    pub(crate) async fn local(
+        config: &Config,
+        clock: &Arc<dyn Clock>,
+        observer: &Arc<ServiceMetrics>,
+    ) -> Result<Self, CliError> {
         let folder = config.data.join("devchain");
         let setting = "chain.devchain_listen or ASSAY_DEVCHAIN_LISTEN";
         let listen = config.chain.devchain_listen;
         let running = RunningChain::start(Some(&folder), listen, setting, clock).await?;
         let rpc_url = running.server.url.clone();
-        let chain = connect(&rpc_url, config.network().map_err(CliError::Input)?, clock).await?;
+        let network = config.network().map_err(CliError::Input)?;
+        let chain = connect(&rpc_url, network, clock, Some(observer.clone())).await?;
         Ok(Self { chain, rpc_url, running: Some(running) })
     }
 }
@@ -107,8 +118,9 @@ impl PaymentRail {
         prices: &PriceList,
     ) -> Result<Self, CliError> {
         let pay_to = pay_to(config, end.chain.network())?;
-        let facilitator = facilitator(config, end.chain.clone(), prices, &pay_to).await?;
-        Ok(Self { facilitator, pay_to, end })
+        let (facilitator, settler) =
+            facilitator(config, end.chain.clone(), prices, &pay_to).await?;
+        Ok(Self { facilitator, settler, pay_to, end })
     }
 
     pub(crate) fn network(&self) -> &Network {
@@ -133,8 +145,10 @@ pub(crate) async fn connect(
     rpc_url: &str,
     network: Option<Network>,
     clock: &Arc<dyn Clock>,
+    observer: Option<Arc<ServiceMetrics>>,
 ) -> Result<Chain, CliError> {
     let mut config = ChainConfig::new(rpc_url);
+    config.observer = observer.map(|observer| observer as Arc<dyn RpcObserver>);
     if let Some(network) = network {
         config = config.on(network);
     }
@@ -266,14 +280,14 @@ async fn facilitator(
     chain: Chain,
     prices: &PriceList,
     pay_to: &Account,
-) -> Result<Arc<dyn Facilitator>, CliError> {
+) -> Result<(Arc<dyn Facilitator>, Option<Address>), CliError> {
     if let Some(url) = &config.payment.facilitator_url {
         let url = url::Url::parse(url).map_err(CliError::input)?;
         let mut remote = HttpConfig::new(url);
         remote.confirmations = config.chain.confirmations;
         remote.bearer = facilitator_token(config)?;
         let remote = HttpFacilitator::new(remote, Some(chain)).map_err(CliError::failed)?;
-        return Ok(Arc::new(remote));
+        return Ok((Arc::new(remote), None));
     }
     let key = match settlement_key(config)? {
         Some(key) => key,
@@ -291,7 +305,8 @@ async fn facilitator(
     local.confirmations = config.chain.confirmations;
     local.pay_to = pay_to.as_str().parse().ok().map(|address| vec![address]);
     local.timeout = Duration::from_secs(30);
-    Ok(Arc::new(LocalFacilitator::new(signer, local)))
+    let settler = Some(signer.address());
+    Ok((Arc::new(LocalFacilitator::new(signer, local)), settler))
 }
 
 /// Returns the key that settles, if one is configured.

@@ -1,6 +1,7 @@
 //! A whole gateway in this process: chain, facilitator, keys, store, catalogue, service, HTTP.
 
 mod chain;
+mod gas;
 mod packages;
 mod shop;
 
@@ -9,7 +10,7 @@ use std::sync::Arc;
 
 use assay_gateway::{Gateway, GatewayConfig, RunningServer, ServeError, serve};
 use assay_primitives::{Clock, Randomness};
-use assay_service::{Service, ServiceParts, Settings};
+use assay_service::{Service, ServiceMetrics, ServiceParts, Settings};
 use assay_store::{BlobStore, SqliteStore, StoreError};
 use tokio_util::task::TaskTracker;
 
@@ -17,6 +18,7 @@ pub(crate) use self::chain::{
     ChainEnd, PaymentRail, RunningChain, SETTLEMENT_KEY, account_key, cannot_listen, connect,
     development_key, facilitator_token, pay_to, settlement_key, warn_of_empty_account,
 };
+use self::gas::GasWatch;
 pub(crate) use self::packages::packages;
 use self::shop::Shop;
 pub(crate) use self::shop::prices;
@@ -35,6 +37,7 @@ pub(crate) struct Node {
     server: RunningServer,
     store: Arc<SqliteStore>,
     rail: PaymentRail,
+    watch: GasWatch,
 }
 
 impl Node {
@@ -46,23 +49,24 @@ impl Node {
         randomness: Arc<dyn Randomness>,
     ) -> Result<Self, CliError> {
         let packages = packages(config.models.as_deref())?;
-        let remote = ChainEnd::remote(config, &clock).await?;
+        let metrics = Arc::new(ServiceMetrics::default());
+        let remote = ChainEnd::remote(config, &clock, &metrics).await?;
         let folder = config.data.display();
         files::private_folder(&config.data)
             .map_err(|error| CliError::Input(format!("data folder {folder}: {}", Plain(&error))))?;
         let durability = config.durability().map_err(CliError::Input)?;
         let store = SqliteStore::open(&config.data, durability).await.map_err(store_error)?;
-        let store = Arc::new(store);
+        let store = Arc::new(store.observed(clock.clone(), metrics.clone()));
         let blobs =
             BlobStore::in_folder(&config.data.join("evidence")).map_err(CliError::failed)?;
         let end = match remote {
             Some(end) => end,
-            None => ChainEnd::local(config, &clock).await?,
+            None => ChainEnd::local(config, &clock, &metrics).await?,
         };
         let prices = shop::prices(config, &packages, end.chain.network())?;
         let rail = PaymentRail::start(config, end, &prices).await?;
         let shop = Shop::open(config, packages, &prices, &rail, clock.now(), randomness.as_ref())?;
-        let service = Arc::new(Service::new(ServiceParts {
+        let service = Service::new(ServiceParts {
             operator: shop.operator,
             catalogue: shop.catalogue,
             certifiers: shop.certifiers,
@@ -76,10 +80,12 @@ impl Node {
                 pay_to: rail.pay_to.clone(),
                 max_timeout_seconds: config.payment.max_timeout_seconds,
             },
-        }));
+        });
+        let service = Arc::new(service.with_metrics(metrics));
         service.resume().await.map_err(CliError::failed)?;
         let server = listen(config, &service).await?;
-        Ok(Self { service, server, store, rail })
+        let watch = GasWatch::start(&rail, &service);
+        Ok(Self { service, server, store, rail, watch })
     }
 
     /// Returns the gateway's URL on this machine.
@@ -103,6 +109,7 @@ impl Node {
     /// Finishes what was paid for, and stops.
     pub(crate) async fn stop(self) -> Result<(), CliError> {
         let stopped = self.server.stop().await.map_err(CliError::failed);
+        self.watch.stop().await;
         drop(self.service);
         self.store.close().await;
         self.rail.stop().await;

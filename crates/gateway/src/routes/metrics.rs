@@ -12,6 +12,8 @@ pub(crate) async fn metrics(State(gateway): State<Gateway>) -> Result<Response, 
     for (state, count) in counts.map_err(|error| ApiError::internal(&error))? {
         gateway.metrics.transactions(state.as_str(), count);
     }
+    // Brings up to date what is looked up.
+    let _ = gateway.service.metrics();
     let text = gateway.metrics.encode().map_err(|error| ApiError::internal(&error))?;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(CONTENT_TYPE, kind)], text).into_response())

@@ -123,6 +123,14 @@ impl Service {
     }
 
     async fn carry_out(&self, order: Order) -> Result<Purchase, PurchaseError> {
+        let outcome = self.take_steps(order).await;
+        if let Err(error) = &outcome {
+            self.metrics.refused(error);
+        }
+        outcome
+    }
+
+    async fn take_steps(&self, order: Order) -> Result<Purchase, PurchaseError> {
         let admitted = Admitted::admit(self, order).await?;
         let reserved = admitted.reserve(self).await?;
         let certificated = reserved.certify(self).await?;

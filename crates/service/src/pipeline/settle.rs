@@ -14,6 +14,7 @@ use tracing::{error, info};
 use super::Purchase;
 use super::commit::Committed;
 use super::error::{PurchaseError, refused, written};
+use crate::metrics::SettlementOutcome;
 use crate::{Service, settled_extension};
 
 /// How often a settlement is prepared in all when its account nonce is taken.
@@ -73,6 +74,23 @@ impl Committed {
 impl Settlement<'_> {
     /// Settles, and stores what became of it.
     pub(super) async fn carry_out(
+        &self,
+        service: &Service,
+        intent: SettlementIntent,
+    ) -> Result<Outcome, PurchaseError> {
+        let clock = &service.parts().clock;
+        let started = clock.monotonic();
+        let outcome = self.settle_and_store(service, intent).await;
+        let label = match &outcome {
+            Ok(Ok(_)) => SettlementOutcome::Settled,
+            Ok(Err((error, _))) => SettlementOutcome::of(error),
+            Err(_) => SettlementOutcome::Broken,
+        };
+        service.metrics.settlement(label, clock.monotonic().saturating_sub(started));
+        outcome
+    }
+
+    async fn settle_and_store(
         &self,
         service: &Service,
         intent: SettlementIntent,

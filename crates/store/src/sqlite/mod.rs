@@ -1,11 +1,13 @@
 //! SQLite, one file, write-ahead log.
 
+mod connections;
 mod inspect;
 mod rows;
 mod steps;
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::sqlite::{
@@ -13,10 +15,11 @@ use sqlx::sqlite::{
 };
 use sqlx::{Connection as _, Row as _};
 
-use assay_primitives::Digest;
+use assay_primitives::{Clock, Digest};
 use tokio::sync::Mutex;
 
-use crate::StoreError;
+use self::connections::{Connections, Observer};
+use crate::{StepKind, StepObserver, StoreError};
 
 pub use self::inspect::StoreInspection;
 
@@ -39,8 +42,8 @@ pub enum Durability {
 #[derive(Debug)]
 pub struct SqliteStore {
     /// One connection: SQLite has one writer at a time, and here it waits in order.
-    writer: SqlitePool,
-    readers: SqlitePool,
+    writer: Connections,
+    readers: Connections,
     /// The key manifest that was kept last: nearly every step refers to the same one.
     kept_manifest: Mutex<Option<Digest>>,
     _lock: File,
@@ -70,7 +73,17 @@ impl SqliteStore {
         let writer = pool(1).connect_with(options.clone()).await?;
         migrate(&writer).await?;
         let readers = pool(READERS).connect_with(options.read_only(true)).await?;
+        let writer = Connections::new(writer, StepKind::Write);
+        let readers = Connections::new(readers, StepKind::Read);
         Ok(Self { writer, readers, kept_manifest: Mutex::new(None), _lock: lock })
+    }
+
+    /// Tells an observer how long each step takes, by this clock.
+    #[must_use]
+    pub fn observed(self, clock: Arc<dyn Clock>, told: Arc<dyn StepObserver>) -> Self {
+        let observer = Arc::new(Observer { clock, told });
+        let writer = self.writer.observed(observer.clone());
+        Self { writer, readers: self.readers.observed(observer), ..self }
     }
 
     /// Writes what is left in the log and closes the file.

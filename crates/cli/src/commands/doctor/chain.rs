@@ -27,7 +27,7 @@ pub(super) async fn node(patient: &mut Patient, report: &mut Report) {
         return report.ok("chain", "a development chain of its own, with play money");
     };
     let configured = config.network().ok().flatten();
-    match connect(rpc_url, configured.clone(), &patient.clock).await {
+    match connect(rpc_url, configured.clone(), &patient.clock, None).await {
         Ok(chain) => {
             let network = chain.network().clone();
             report.ok("chain", format!("{network} at {}", money::public_part(rpc_url)));
