@@ -149,6 +149,11 @@ pub(crate) struct Payment {
     /// settlement, as a payment is taken while half of them are left.
     #[config(env = "ASSAY_MAX_TIMEOUT_SECONDS", default = 60)]
     pub(crate) max_timeout_seconds: u64,
+
+    /// The most that one payer may have outstanding, in atomic units of the asset: the sum of what is
+    /// taken on and not settled. 0 is any sum.
+    #[config(env = "ASSAY_EXPOSURE", default = 0)]
+    pub(crate) exposure: u64,
 }
 
 /// What is told to who watches the gateway, beside `/metrics` and the log.

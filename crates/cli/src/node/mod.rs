@@ -9,8 +9,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use assay_gateway::{Gateway, GatewayConfig, RunningServer, ServeError, serve};
-use assay_primitives::{Clock, Randomness};
-use assay_service::{Service, ServiceMetrics, ServiceParts, Settings};
+use assay_primitives::{Amount, Clock, Randomness};
+use assay_service::{Limits, Service, ServiceMetrics, ServiceParts, Settings};
 use assay_store::{BlobStore, SqliteStore, StoreError};
 use tokio_util::task::TaskTracker;
 
@@ -81,7 +81,7 @@ impl Node {
                 max_timeout_seconds: config.payment.max_timeout_seconds,
             },
         });
-        let service = Arc::new(service.with_metrics(metrics));
+        let service = Arc::new(service.with_metrics(metrics).with_limits(limits(config)));
         service.resume().await.map_err(CliError::failed)?;
         let server = listen(config, &service).await?;
         let watch = GasWatch::start(&rail, &service);
@@ -115,6 +115,13 @@ impl Node {
         self.rail.stop().await;
         stopped
     }
+}
+
+fn limits(config: &Config) -> Limits {
+    let mut limits = Limits::default();
+    limits.exposure =
+        Some(Amount(config.payment.exposure.into())).filter(|sum| *sum > Amount::ZERO);
+    limits
 }
 
 async fn listen(config: &Config, service: &Arc<Service>) -> Result<RunningServer, CliError> {

@@ -42,6 +42,7 @@ pub(crate) struct Shop {
     pub(crate) store: Arc<SqliteStore>,
     pub(crate) disk: Disk,
     pub(crate) toy: ToyCertifier,
+    pub(crate) keys: Keys,
     server: RunningServer,
 }
 
@@ -76,6 +77,7 @@ impl Shop {
         let certifiers = Certifiers::standard(2).with(toy.clone());
         let catalogue =
             Catalogue::new(packages().to_vec(), &prices(), &Preloaded, &certifiers).unwrap();
+        let keys = setup.keys.clone();
         let Keys { receipt, manifest, .. } = setup.keys;
         let store = Arc::new(open_store(folder, setup.durability).await);
         let disk = Disk::new(store.clone());
@@ -104,7 +106,7 @@ impl Shop {
         let gateway = Gateway::new(service.clone(), config);
         let server = serve(gateway, (Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
         let url = format!("http://{}", server.address());
-        Self { url, service, store, disk, toy, server }
+        Self { url, service, store, disk, toy, keys, server }
     }
 
     /// Finishes what was paid for and closes the store.

@@ -56,7 +56,9 @@ impl Service {
                     self.release(id).await?;
                     released += 1;
                 } else if let Some(row) = self.parts().store.transaction(id).await? {
-                    intents.push(intent_of(&row)?);
+                    let intent = intent_of(&row)?;
+                    self.admission.hold(id, intent.terms());
+                    intents.push(intent);
                 }
             }
             open += intents.len();
@@ -101,6 +103,14 @@ impl Service {
 
     async fn carry_on(&self, id: TransactionId) -> Result<Step, PurchaseError> {
         let Some(_in_flight) = self.admission.take_up(id) else { return Ok(Step::Elsewhere) };
+        let step = self.next_step(id).await?;
+        if matches!(step, Step::Ended) {
+            self.admission.let_go(id);
+        }
+        Ok(step)
+    }
+
+    async fn next_step(&self, id: TransactionId) -> Result<Step, PurchaseError> {
         // Read only now: the request that had it may have ended it meanwhile.
         let Some(row) = self.parts().store.transaction(id).await? else { return Ok(Step::Ended) };
         match row.state {
@@ -125,6 +135,7 @@ impl Service {
     async fn settle_row(&self, row: &TransactionRow) -> Result<bool, PurchaseError> {
         let Reopened { receipt, digest, is_revoked } = reopen(self, row, self.parts().clock.now())?;
         let intent = intent_of(row)?;
+        self.admission.hold(row.id, intent.terms());
         let settlement = Settlement {
             id: row.id,
             receipt: &receipt,

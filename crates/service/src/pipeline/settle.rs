@@ -49,6 +49,10 @@ impl Committed {
             let response = settlement.extended(error.response(&terms));
             Err((error, response))
         });
+        // Somebody still owes this, though nobody waits for it any more.
+        if !matches!(&outcome, Ok(_) | Err((SettleError::Failed { open_until: None, .. }, _))) {
+            service.admission.hold(self.id, &terms);
+        }
         match outcome {
             Ok(response) => Ok(Purchase {
                 transaction: self.id,
