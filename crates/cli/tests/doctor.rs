@@ -503,6 +503,7 @@ fn certificates_and_dates_of_services() {
     };
     let service = Service::start(&authority, 60, date(0));
     let ran = look(&service, &roots).expect(0);
+    expect(&ran, "proxies", "warning", "a proxy stands before the gateway, and none is trusted");
     expect(&ran, "certificate", "ok", "public_url: localhost verifies for 60 days more");
     expect(&ran, "clock", "ok", "the `Date` of public_url");
     // An authority that this machine does not know.

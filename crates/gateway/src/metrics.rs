@@ -36,6 +36,11 @@ pub(crate) struct PurchaseLabels {
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+pub(crate) struct KindLabels {
+    pub(crate) kind: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 pub(crate) struct StateLabels {
     pub(crate) state: &'static str,
 }
@@ -47,6 +52,16 @@ pub(crate) struct Metrics {
     purchases: Family<PurchaseLabels, Counter>,
     purchase_seconds: Family<PurchaseLabels, Histogram>,
     transactions: Family<StateLabels, Gauge>,
+    over_quota: Family<KindLabels, Counter>,
+    connections: ConnectionMetrics,
+}
+
+/// Figures of connections.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ConnectionMetrics {
+    pub(crate) open: Gauge,
+    pub(crate) refused: Counter,
+    pub(crate) unread: Counter,
 }
 
 impl Metrics {
@@ -77,7 +92,26 @@ impl Metrics {
             "Transactions in the store, by state",
             transactions.clone(),
         );
-        Self { registry, requests, errors, purchases, purchase_seconds, transactions }
+        let (over_quota, connections) = limits(&mut registry);
+        Self {
+            registry,
+            requests,
+            errors,
+            purchases,
+            purchase_seconds,
+            transactions,
+            over_quota,
+            connections,
+        }
+    }
+
+    pub(crate) const fn connections(&self) -> &ConnectionMetrics {
+        &self.connections
+    }
+
+    /// Counts a request that its address may not send now.
+    pub(crate) fn over_quota(&self, kind: &'static str) {
+        self.over_quota.get_or_create(&KindLabels { kind }).inc();
     }
 
     pub(crate) fn request(&self, labels: &RequestLabels) {
@@ -104,6 +138,32 @@ impl Metrics {
         encode(&mut text, &self.registry)?;
         Ok(text)
     }
+}
+
+/// Registers the figures of what is refused before anything is paid.
+fn limits(registry: &mut Registry) -> (Family<KindLabels, Counter>, ConnectionMetrics) {
+    let over_quota = Family::<KindLabels, Counter>::default();
+    for kind in ["question", "payment"] {
+        drop(over_quota.get_or_create(&KindLabels { kind }));
+    }
+    registry.register(
+        "quota_refusals",
+        "Requests refused as too many from their address, by whether they brought a payment",
+        over_quota.clone(),
+    );
+    let connections = ConnectionMetrics::default();
+    registry.register("connections", "Connections that are open", connections.open.clone());
+    registry.register(
+        "connection_refusals",
+        "Connections closed as too many from their address",
+        connections.refused.clone(),
+    );
+    registry.register(
+        "unread_answers",
+        "Connections given up because nobody read the answer",
+        connections.unread.clone(),
+    );
+    (over_quota, connections)
 }
 
 impl fmt::Debug for Metrics {

@@ -15,6 +15,7 @@ use utoipa_axum::routes;
 
 use crate::metrics::RequestLabels;
 use crate::paywall::EXPOSED;
+use crate::quota::limit;
 use crate::request_id::identify;
 use crate::routes::{catalogue, health, infer, keys, metrics, receipts};
 use crate::{ApiError, ErrorCode, Gateway};
@@ -72,6 +73,7 @@ pub fn router(gateway: Gateway) -> Router {
         .route("/openapi.json", get(description))
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(gateway.clone(), limit))
         .layer(from_fn_with_state(gateway.clone(), count))
         .layer(cors())
         .layer(CatchPanicLayer::custom(|_| {

@@ -129,10 +129,11 @@ async fn listen(config: &Config, service: &Arc<Service>) -> Result<RunningServer
     let any = config.listen.port() == 0;
     let mut attempt = 1;
     loop {
+        let clients = config.clients().map_err(CliError::Input)?;
         let address = free_port(config.listen).await?;
         let public_url = config.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
         let gateway =
-            GatewayConfig { public_url, body_limit: config.http.body_limit, body_timeout };
+            GatewayConfig { public_url, body_limit: config.http.body_limit, body_timeout, clients };
         match serve(Gateway::new(service.clone(), gateway), address).await {
             Ok(server) => return Ok(server),
             Err(ServeError::Bind { .. }) if any && attempt < PORT_ATTEMPTS => attempt += 1,

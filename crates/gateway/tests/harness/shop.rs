@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use assay_devchain::{CHAIN_ID, DEV_TOKEN};
 use assay_engine::{Engine, EngineError, LoadedModel, ModelPackage, Tract};
-use assay_gateway::{Gateway, GatewayConfig, RunningServer, serve};
+use assay_gateway::{ClientLimits, Gateway, GatewayConfig, RunningServer, serve};
 use assay_primitives::{
     Account, AssetId, Method, Network, OperatorId, SystemRandomness, Timestamp, TransactionId,
 };
@@ -54,6 +54,7 @@ pub(crate) struct Setup {
     pub(crate) limits: Limits,
     pub(crate) body_timeout: Duration,
     pub(crate) max_timeout_seconds: u64,
+    pub(crate) clients: ClientLimits,
 }
 
 /// An operator's keys.
@@ -102,6 +103,7 @@ impl Shop {
             public_url: format!("{PUBLIC_URL}/"),
             body_limit: BODY_LIMIT,
             body_timeout: setup.body_timeout,
+            clients: setup.clients,
         };
         let gateway = Gateway::new(service.clone(), config);
         let server = serve(gateway, (Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
@@ -147,6 +149,7 @@ impl Default for Setup {
             limits: Limits::default(),
             body_timeout: Duration::from_secs(10),
             max_timeout_seconds: 60,
+            clients: ClientLimits::default(),
         }
     }
 }

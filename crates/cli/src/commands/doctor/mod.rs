@@ -74,6 +74,7 @@ impl Patient {
         disk::folder(self, report);
         disk::database(self, report).await;
         system::listen(self, report).await;
+        system::proxies(self, report);
         chain::node(self, report).await;
         chain::blocks(self, report).await;
         sale::models_and_prices(self, report);

@@ -49,6 +49,25 @@ pub(super) async fn listen(patient: &Patient, report: &mut Report) {
     }
 }
 
+/// A gateway that is reached over TLS stands behind a proxy: without its word every client looks like
+/// the proxy, and one on this machine is not limited at all.
+pub(super) fn proxies(patient: &Patient, report: &mut Report) {
+    let config = &patient.config;
+    let is_proxied = config.public_url.as_deref().is_some_and(|url| url.starts_with("https:"));
+    let trusted = &config.clients.trusted_proxies;
+    if !trusted.is_empty() {
+        let found = format!("the word of {} is taken", trusted.join(", "));
+        report.ok("proxies", found);
+    } else if is_proxied {
+        report.warning(
+            "proxies",
+            "public_url is https, so a proxy stands before the gateway, and none is trusted: all \
+             clients are taken for one, or for this machine",
+            "clients.trusted_proxies (ASSAY_TRUSTED_PROXIES): the proxy's address",
+        );
+    }
+}
+
 fn address(
     report: &mut Report,
     check: &'static str,
