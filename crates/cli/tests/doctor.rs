@@ -264,6 +264,7 @@ fn golden_with_everything_broken() {
     let (place, node) = (place(), Node::start());
     set_mode(&place.path("settler.key"), 0o644);
     std::fs::create_dir(place.path("assay-data")).unwrap();
+    set_mode(&place.path("assay-data"), 0o755);
     place.file("assay-data/assay.db", "this is no database, and longer than its header would be");
     place.file("prices.toml", prices("USDC"));
     node.say(|says| {

@@ -24,7 +24,7 @@ use governor::{Quota as Rate, RateLimiter};
 use crate::client::{Client, Peer};
 use crate::{ApiError, ClientLimits, ErrorCode, Gateway};
 
-/// How many places a table has: 65 536.
+/// How many places a table has: 65 536, of at most 80 bytes.
 const PLACES: usize = 1 << 16;
 /// An address that was quiet may ask at once what it may ask in this time.
 const BURST_SECONDS: u32 = 10;
@@ -222,6 +222,7 @@ mod tests {
         let refused = (0..1_000_000).filter(|n| quota.take(Client::V4(*n)).is_err()).count();
         // Fifteen at once share a place, which has fifty.
         assert_eq!((quota.places.len(), refused), (PLACES, 0));
+        assert!(size_of::<Limiter>() <= 80, "{}", size_of::<Limiter>());
     }
 
     #[test]
