@@ -36,6 +36,10 @@ const MAX_CONNECTIONS: usize = 4096;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// The most bytes of a request's head: a payment takes up to 16 KiB of it.
 const MAX_HEAD: usize = 64 * 1024;
+/// The most requests at a time on a connection of HTTP/2, and the bytes of each answer that wait to be
+/// read: what a client that lets answers flow no further makes the gateway hold.
+const MAX_STREAMS: u32 = 64;
+const MAX_UNREAD: usize = 64 * 1024;
 /// What a client begins HTTP/2 with (RFC 9113, section 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// What is added to the time a body may take, before a connection is given up on at the end.
@@ -279,6 +283,8 @@ impl Connections {
             .http2()
             .timer(TokioTimer::new())
             .keep_alive_interval(HEAD_TIMEOUT)
+            .max_concurrent_streams(MAX_STREAMS)
+            .max_send_buf_size(MAX_UNREAD)
             .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX));
         let service = AddExtension::new(self.routes.clone(), Peer(peer));
         let service = TowerToHyperService::new(service);
