@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::bindings::{ContractWallet, Token};
 use crate::receipt::{RpcLog, RpcReceipt};
-use crate::rpc::Rpc;
+use crate::rpc::{Rpc, RpcObserver};
 use crate::{
     AuthorizationFate, Broadcast, BroadcastError, ChainError, MinedTransaction, Receipt,
     SignedTransaction, TransactionOutcome,
@@ -41,6 +41,8 @@ pub struct ChainConfig {
     /// The most blocks asked for in one `eth_getLogs`; halved when the node refuses. 2000 by
     /// default.
     pub log_range: u64,
+    /// Who is told of each request, if anybody is.
+    pub observer: Option<Arc<dyn RpcObserver>>,
 }
 
 /// A connection to one EVM chain. Clones share it.
@@ -92,6 +94,7 @@ impl ChainConfig {
             connect_timeout: Duration::from_secs(3),
             request_timeout: Duration::from_secs(10),
             log_range: 2_000,
+            observer: None,
         }
     }
 
@@ -117,7 +120,10 @@ impl Chain {
     /// # Errors
     /// When the URL is none, the node does not answer, or it serves another chain than expected.
     pub async fn connect(config: ChainConfig, clock: Arc<dyn Clock>) -> Result<Self, ChainError> {
-        let rpc = Rpc::new(&config.rpc_url, config.connect_timeout, config.request_timeout)?;
+        let mut rpc = Rpc::new(&config.rpc_url, config.connect_timeout, config.request_timeout)?;
+        if let Some(observer) = config.observer {
+            rpc.observe(clock.clone(), observer);
+        }
         let chain_id: U64 = rpc.read("eth_chainId", json!([])).await?;
         let network = Network::eip155(chain_id.to());
         if let Some(expected) = config.network.filter(|expected| *expected != network) {

@@ -55,5 +55,6 @@ pub use outgoing::{
     OutgoingQueue, OutgoingStatus, OutgoingTransaction, TransactionJournal,
 };
 pub use receipt::{Log, MinedTransaction, Receipt, TransactionOutcome};
+pub use rpc::RpcObserver;
 pub use signer::{FeeLimits, SettlementSigner};
 pub use transaction::{Broadcast, SignedTransaction};

@@ -2,12 +2,13 @@
 
 use std::error::Error as _;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use alloy_primitives::{Address, Bytes};
 use alloy_sol_types::{SolInterface, decode_revert_reason};
-use assay_primitives::printable;
+use assay_primitives::{Clock, printable};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -33,6 +34,13 @@ pub(crate) struct Rpc {
     http: reqwest::Client,
     url: Url,
     next_id: AtomicU64,
+    observer: Option<(Arc<dyn Clock>, Arc<dyn RpcObserver>)>,
+}
+
+/// Is told of each JSON-RPC request, repetitions included.
+pub trait RpcObserver: fmt::Debug + Send + Sync {
+    /// A request is answered, or given up; `error` is why it has no usable answer.
+    fn called(&self, method: &'static str, error: Option<&ChainError>, took: Duration);
 }
 
 /// What went wrong, before the method is known.
@@ -82,7 +90,12 @@ impl Rpc {
         }
         let http = http_client(&url, connect_timeout, timeout)
             .map_err(|error| ChainError::Url(describe(&error)))?;
-        Ok(Self { http, url, next_id: AtomicU64::new(1) })
+        Ok(Self { http, url, next_id: AtomicU64::new(1), observer: None })
+    }
+
+    /// Tells an observer of each request, timed by this clock.
+    pub(crate) fn observe(&mut self, clock: Arc<dyn Clock>, observer: Arc<dyn RpcObserver>) {
+        self.observer = Some((clock, observer));
     }
 
     /// Sends a request that changes nothing; sends it again when the node is busy.
@@ -134,6 +147,27 @@ impl Rpc {
     }
 
     async fn attempt<R: DeserializeOwned>(
+        &self,
+        method: &'static str,
+        params: impl Serialize,
+    ) -> Result<R, Failure> {
+        let Some((clock, observer)) = &self.observer else {
+            return self.exchange(method, params).await;
+        };
+        let started = clock.monotonic();
+        let outcome = self.exchange(method, params).await;
+        let took = clock.monotonic().saturating_sub(started);
+        match &outcome {
+            Err(Failure::Transient(error) | Failure::Final(error)) => {
+                observer.called(method, Some(error), took);
+            }
+            // A refusal, such as of a call that reverts, is an answer.
+            Ok(_) | Err(Failure::Refused(_)) => observer.called(method, None, took),
+        }
+        outcome
+    }
+
+    async fn exchange<R: DeserializeOwned>(
         &self,
         method: &'static str,
         params: impl Serialize,

@@ -101,3 +101,37 @@ async fn a_broadcast_says_whether_the_node_has_seen_it() {
     assert!(matches!(error, ChainError::NotConnected { .. }), "{error}");
     assert!(!error.to_string().contains(&node.url), "{error}");
 }
+
+#[derive(Debug, Default)]
+struct Calls(std::sync::Mutex<Vec<(&'static str, Option<String>)>>);
+
+impl assay_chain::RpcObserver for Calls {
+    fn called(&self, method: &'static str, error: Option<&ChainError>, _: std::time::Duration) {
+        self.0.lock().unwrap().push((method, error.map(ToString::to_string)));
+    }
+}
+
+#[tokio::test]
+async fn an_observer_is_told_of_every_request() {
+    let node = Node::start().await;
+    let calls = std::sync::Arc::new(Calls::default());
+    let mut config = node.config();
+    config.observer = Some(calls.clone());
+    let clock = std::sync::Arc::new(assay_primitives::SystemClock::default());
+    let chain = assay_chain::Chain::connect(config, clock).await.unwrap();
+    node.on("eth_getBalance", |_, before| match before {
+        0 => Says::Status(429),
+        1 => Says::Result(json!("0x5")),
+        // A refusal is an answer; what cannot be read is none.
+        2 => Says::Error(-32_601, "no such method"),
+        _ => Says::Raw("no"),
+    });
+    assert!(chain.gas_balance(Address::ZERO).await.is_ok());
+    assert!(chain.gas_balance(Address::ZERO).await.is_err());
+    assert!(chain.gas_balance(Address::ZERO).await.is_err());
+    let calls = calls.0.lock().unwrap();
+    let told: Vec<(&str, bool)> = calls.iter().map(|(m, error)| (*m, error.is_some())).collect();
+    let balance = |is_error| ("eth_getBalance", is_error);
+    let first = ("eth_chainId", false);
+    assert_eq!(told, [first, balance(true), balance(false), balance(false), balance(true)]);
+}

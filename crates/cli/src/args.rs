@@ -16,8 +16,9 @@ const LAST: usize = 900;
 
 const ENVIRONMENT: &str = "\
 Environment:
-  ASSAY_LOG  What to log to standard error, as `debug` or `warn,assay_gateway=trace`
-  NO_COLOR   Print without colour
+  ASSAY_LOG         What to log to standard error, as `debug` or `warn,assay_gateway=trace`
+  ASSAY_LOG_FORMAT  How: `text`, or `json` for one object a line
+  NO_COLOR          Print without colour
 
 `assay config` prints the variables that configure `assay serve`.";
 
@@ -45,6 +46,12 @@ Exit codes:
   0  fetched, and no check failed: the verdict says how much that is worth
   1  not fetched, or what came does not verify
   2  unusable: an option is not what it should be, or the gateway does not give it";
+
+const DOCTOR_CODES: &str = "\
+Exit codes:
+  0  nothing is wrong: what is told as a warning works
+  1  something is wrong, and it is said how to mend it
+  2  the configuration is unusable";
 
 /// Sells AI inference whose result the buyer can check, buys it, and checks it
 #[derive(Debug, Parser)]
@@ -80,6 +87,9 @@ pub(crate) enum Command {
     Key(KeyCommand),
     /// Print the configuration of `assay serve` with every default
     Config(ConfigArgs),
+    /// Look at a deployment, and say what to mend
+    #[command(after_help = DOCTOR_CODES)]
+    Doctor(DoctorArgs),
     /// Compile a model for zkML proofs, run it, prove and verify
     #[command(subcommand)]
     Zkml(ZkmlCommand),
@@ -103,6 +113,7 @@ impl Command {
             Self::Config(args) => args.json,
             Self::Zkml(command) => command.wants_json(),
             Self::Devchain(args) => args.json,
+            Self::Doctor(args) => args.json,
             Self::Facilitator(args) => args.json,
         }
     }
@@ -133,6 +144,16 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "FILE", env = "ASSAY_CONFIG", hide_env_values = true)]
     pub(crate) config: Option<PathBuf>,
     /// Print what was started as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct DoctorArgs {
+    /// The configuration file of `assay serve`
+    #[arg(long, value_name = "FILE", env = "ASSAY_CONFIG", hide_env_values = true)]
+    pub(crate) config: Option<PathBuf>,
+    /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,
 }

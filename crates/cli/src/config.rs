@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use assay_gateway::{ClientLimits, ForwardedHeader, IpNetworkError, TrustedProxies};
 use assay_primitives::{Network, parse_duration};
 use assay_service::Release;
 use assay_store::Durability;
@@ -74,6 +75,9 @@ pub(crate) struct Config {
     pub(crate) http: Http,
 
     #[config(nested)]
+    pub(crate) clients: Clients,
+
+    #[config(nested)]
     pub(crate) keys: Keys,
 
     #[config(nested)]
@@ -81,6 +85,9 @@ pub(crate) struct Config {
 
     #[config(nested)]
     pub(crate) payment: Payment,
+
+    #[config(nested)]
+    pub(crate) telemetry: Telemetry,
 }
 
 /// Limits of HTTP requests.
@@ -94,6 +101,43 @@ pub(crate) struct Http {
     /// How long a request's body may take to arrive.
     #[config(env = "ASSAY_BODY_TIMEOUT", default = "30s")]
     pub(crate) body_timeout: String,
+}
+
+/// What an address may take before it pays; the /64 of an IPv6 address counts as one. Programs of this
+/// machine are not limited.
+#[derive(Clone, Debug, confique::Config, Serialize)]
+#[config(layer_attr(serde(deny_unknown_fields)))]
+pub(crate) struct Clients {
+    /// How many requests without a payment an address may send a second in the long run, and ten
+    /// times as many at once. 0 is any number.
+    #[config(env = "ASSAY_QUESTIONS_PER_SECOND", default = 50)]
+    pub(crate) questions_per_second: u32,
+
+    /// The same for requests with a payment, good or not.
+    #[config(env = "ASSAY_PAYMENTS_PER_SECOND", default = 500)]
+    pub(crate) payments_per_second: u32,
+
+    /// How many connections an address may have. 0 is any number.
+    #[config(env = "ASSAY_CONNECTIONS", default = 256)]
+    pub(crate) connections: usize,
+
+    /// How long an answer waits for a client that does not read on.
+    #[config(env = "ASSAY_READ_TIMEOUT", default = "30s")]
+    pub(crate) read_timeout: String,
+
+    /// The proxies whose word is taken on where a request came from: addresses and ranges, as
+    /// "10.0.0.0/8"; in the environment with commas between them.
+    #[config(
+        env = "ASSAY_TRUSTED_PROXIES",
+        default = [],
+        parse_env = confique::env::parse::list_by_comma
+    )]
+    pub(crate) trusted_proxies: Vec<String>,
+
+    /// The header that these proxies write: "x-forwarded-for" or "forwarded". The other one is not
+    /// read, as a client may write it.
+    #[config(env = "ASSAY_FORWARDED_HEADER", default = "x-forwarded-for")]
+    pub(crate) forwarded_header: String,
 }
 
 /// The operator's keys.
@@ -173,6 +217,21 @@ pub(crate) struct Payment {
     /// loss.
     #[config(env = "ASSAY_RELEASE", default = "settlement")]
     pub(crate) release: String,
+
+    /// The most that one payer may have outstanding, in atomic units of the asset: the sum of what is
+    /// taken on and not settled. 0 is any sum.
+    #[config(env = "ASSAY_EXPOSURE", default = 0)]
+    pub(crate) exposure: u64,
+}
+
+/// What is told to who watches the gateway, beside `/metrics` and the log.
+#[derive(Clone, Debug, confique::Config, Serialize)]
+#[config(layer_attr(serde(deny_unknown_fields)))]
+pub(crate) struct Telemetry {
+    /// The URL of an OpenTelemetry collector that takes traces over OTLP/HTTP, as
+    /// "http://127.0.0.1:4318"; `/v1/traces` is added.
+    #[config(env = "ASSAY_OTLP_ENDPOINT")]
+    pub(crate) otlp_endpoint: Option<String>,
 }
 
 impl Config {
@@ -208,7 +267,11 @@ impl Config {
     /// Returns the settings without what may be secret in their URLs.
     pub(crate) fn to_be_shown(&self) -> Self {
         let mut config = self.clone();
-        let urls = [&mut config.chain.rpc_url, &mut config.payment.facilitator_url];
+        let urls = [
+            &mut config.chain.rpc_url,
+            &mut config.payment.facilitator_url,
+            &mut config.telemetry.otlp_endpoint,
+        ];
         for url in urls.into_iter().flatten() {
             let public = money::public_part(url);
             if public != url.trim_end_matches('/') {
@@ -251,6 +314,34 @@ impl Config {
         }
     }
 
+    pub(crate) fn clients(&self) -> Result<ClientLimits, String> {
+        let clients = &self.clients;
+        let mut limits = ClientLimits::default();
+        limits.questions_per_second = clients.questions_per_second;
+        limits.payments_per_second = clients.payments_per_second;
+        limits.connections = clients.connections;
+        limits.read_timeout = parse_duration(&clients.read_timeout)
+            .map_err(|error| format!("clients.read_timeout: {error}"))?;
+        if limits.read_timeout.is_zero() {
+            return Err("clients.read_timeout: expected more than 0".to_owned());
+        }
+        let networks = clients.trusted_proxies.iter().filter(|network| !network.is_empty());
+        let networks = networks.map(|network| network.trim().parse()).collect::<Result<_, _>>();
+        let networks = networks
+            .map_err(|error: IpNetworkError| format!("clients.trusted_proxies: {error}"))?;
+        let header = match clients.forwarded_header.as_str() {
+            "x-forwarded-for" => ForwardedHeader::XForwardedFor,
+            "forwarded" => ForwardedHeader::Forwarded,
+            other => {
+                return Err(format!(
+                    "clients.forwarded_header: expected \"x-forwarded-for\" or \"forwarded\", got \"{other}\""
+                ));
+            }
+        };
+        limits.proxies = TrustedProxies::new(networks, header);
+        Ok(limits)
+    }
+
     pub(crate) fn network(&self) -> Result<Option<Network>, String> {
         let network = self.chain.network.as_deref().map(str::parse).transpose();
         network.map_err(|error| format!("chain.network: {error}"))
@@ -268,11 +359,13 @@ impl Config {
         within("chain.confirmations", self.chain.confirmations, 1..=MAX_CONFIRMATIONS)?;
         within("chain.reorg_depth", self.chain.reorg_depth, 0..=MAX_CONFIRMATIONS)?;
         within("payment.max_timeout_seconds", self.payment.max_timeout_seconds, TIMEOUTS)?;
+        self.clients()?;
         let network = self.network()?;
         for (setting, url) in [
             ("public_url", &self.public_url),
             ("chain.rpc_url", &self.chain.rpc_url),
             ("payment.facilitator_url", &self.payment.facilitator_url),
+            ("telemetry.otlp_endpoint", &self.telemetry.otlp_endpoint),
         ] {
             // The text is not repeated: it may hold a key.
             let parsed = url.as_deref().map(Url::parse);
@@ -296,6 +389,7 @@ impl Config {
             &mut self.chain.network,
             &mut self.payment.pay_to,
             &mut self.payment.facilitator_url,
+            &mut self.telemetry.otlp_endpoint,
         ];
         for text in texts {
             text.take_if(|text| text.is_empty());
@@ -361,6 +455,12 @@ mod tests {
             ("parallel = 4097", "parallel: expected 0 to 4096, got 4097"),
             ("[http]\nbody_limit = 0", "http.body_limit: expected 1 to"),
             ("[http]\nbody_timeout = \"0s\"", "http.body_timeout: expected more than 0"),
+            ("[clients]\nread_timeout = \"0s\"", "clients.read_timeout: expected more than 0"),
+            (
+                "[clients]\ntrusted_proxies = [\"10.0.0.0/8\", \"x\"]",
+                "trusted_proxies: expected an",
+            ),
+            ("[clients]\nforwarded_header = \"via\"", "got \"via\""),
             ("[chain]\nconfirmations = 0", "chain.confirmations: expected 1 to"),
             ("[payment]\nmax_timeout_seconds = 11", "max_timeout_seconds: expected 12 to"),
         ] {

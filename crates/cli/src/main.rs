@@ -10,13 +10,17 @@ mod money;
 mod node;
 mod output;
 mod signals;
+mod telemetry;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser as _;
 
+use self::args::Command;
+use self::config::Config;
 use self::error::CliError;
+use self::telemetry::Telemetry;
 
 /// How long tasks get that a second signal left behind.
 const ABANDONED: Duration = Duration::from_millis(500);
@@ -34,10 +38,27 @@ fn main() -> ExitCode {
 }
 
 fn run(args: args::Args) -> Result<ExitCode, CliError> {
-    output::init_logging(&args)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(CliError::io("threads"))?;
+    let telemetry = telemetry(&args, runtime.handle())?;
+    output::init_logging(&args, telemetry.as_ref())?;
     let code = runtime.block_on(commands::run(args));
+    if let Some(telemetry) = telemetry {
+        telemetry.stop();
+    }
     runtime.shutdown_timeout(ABANDONED);
     code
+}
+
+/// Begins to send traces, where `assay serve` is configured to. A configuration that cannot be used
+/// is told by the command.
+fn telemetry(
+    args: &args::Args,
+    runtime: &tokio::runtime::Handle,
+) -> Result<Option<Telemetry>, CliError> {
+    let Command::Serve(args) = &args.command else { return Ok(None) };
+    let file = args.config.as_deref().filter(|path| !path.as_os_str().is_empty());
+    let Ok(config) = Config::load(file) else { return Ok(None) };
+    let endpoint = config.telemetry.otlp_endpoint;
+    endpoint.map(|endpoint| Telemetry::start(&endpoint, runtime)).transpose()
 }

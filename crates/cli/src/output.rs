@@ -10,10 +10,13 @@ use std::time::Duration;
 
 use assay_primitives::printable;
 use serde::Serialize;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
 
 use crate::args::{Args, Command};
 use crate::error::{CliError, Plain};
+use crate::telemetry::Telemetry;
 
 /// The most characters of a value that are printed.
 const MAX_VALUE: usize = 4_096;
@@ -21,8 +24,9 @@ const MAX_VALUE: usize = 4_096;
 /// The first line that could not be written to standard output.
 static UNWRITTEN: OnceLock<String> = OnceLock::new();
 
-/// Sends log lines to standard error: errors for a command, information for a server.
-pub(crate) fn init_logging(args: &Args) -> Result<(), CliError> {
+/// Sends log lines to standard error, errors for a command, information for a server; and spans to a
+/// collector, if there is one.
+pub(crate) fn init_logging(args: &Args, telemetry: Option<&Telemetry>) -> Result<(), CliError> {
     let server =
         matches!(args.command, Command::Serve(_) | Command::Facilitator(_) | Command::Devchain(_));
     let level = match (args.verbose, server) {
@@ -36,12 +40,20 @@ pub(crate) fn init_logging(args: &Args) -> Result<(), CliError> {
             .map_err(|error| CliError::Input(format!("ASSAY_LOG: {error}")))?,
         _ => EnvFilter::new(format!("warn,assay={level}")),
     };
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(wants_colour() && std::io::stderr().is_terminal())
-        .with_target(false)
-        .init();
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = match std::env::var("ASSAY_LOG_FORMAT").as_deref() {
+        Ok("json") => lines.json().flatten_event(true).with_current_span(false).boxed(),
+        Ok("" | "text") | Err(std::env::VarError::NotPresent) => lines
+            .with_ansi(wants_colour() && std::io::stderr().is_terminal())
+            .with_target(false)
+            .boxed(),
+        _ => {
+            let message = "ASSAY_LOG_FORMAT: expected `text` or `json`";
+            return Err(CliError::Input(message.to_owned()));
+        }
+    };
+    let traces = telemetry.map(Telemetry::layer);
+    tracing_subscriber::registry().with(lines.with_filter(filter)).with(traces).init();
     Ok(())
 }
 

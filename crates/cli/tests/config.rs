@@ -15,7 +15,7 @@ fn the_template_is_the_defaults() {
     let template = place.run(&["config"]).expect(0).stdout;
     let full = uncommented(&template);
     let settings = full.lines().filter(|l| !l.starts_with('#') && l.contains(" = ")).count();
-    assert_eq!(settings, 21, "{full}");
+    assert_eq!(settings, 29, "{full}");
     let defaults = place.run(&["config", "--json"]).expect(0).json();
     for content in [&full, &template] {
         let file = place.file("assay.toml", content);
@@ -37,10 +37,16 @@ fn the_environment_counts_more_than_the_file() {
     let file =
         place.file("assay.toml", "data = \"from-file\"\nparallel = 3\n[http]\nbody_limit = 7\n");
     let config = ["config", "--json", "--config", &file];
-    let env = [("ASSAY_DATA", "from-environment"), ("ASSAY_PARALLEL", ""), ("ASSAY_RPC_URL", "")];
+    let env = [
+        ("ASSAY_DATA", "from-environment"),
+        ("ASSAY_PARALLEL", ""),
+        ("ASSAY_RPC_URL", ""),
+        ("ASSAY_TRUSTED_PROXIES", "10.0.0.0/8,::1"),
+    ];
     let read = place.run_with(&env, &config).expect(0).json();
     assert_eq!(read["data"], "from-environment");
     assert_eq!(read["parallel"], 3);
+    assert_eq!(read["clients"]["trusted_proxies"], serde_json::json!(["10.0.0.0/8", "::1"]));
     assert_eq!(read["http"]["body_limit"], 7);
     assert_eq!(read["chain"]["rpc_url"], serde_json::Value::Null);
     // The file itself may be named in the environment.

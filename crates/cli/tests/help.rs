@@ -2,7 +2,7 @@ use std::path::Path;
 
 use crate::support::Place;
 
-const COMMANDS: [&[&str]; 24] = [
+const COMMANDS: [&[&str]; 25] = [
     &[],
     &["demo"],
     &["serve"],
@@ -18,6 +18,7 @@ const COMMANDS: [&[&str]; 24] = [
     &["key", "revoke"],
     &["key", "show"],
     &["config"],
+    &["doctor"],
     &["zkml"],
     &["zkml", "compile"],
     &["zkml", "run"],

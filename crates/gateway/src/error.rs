@@ -119,6 +119,8 @@ error_codes! {
     Busy = "busy", SERVICE_UNAVAILABLE;
     /// Too many payments of this payer are under way, or more than its balance; nothing was charged.
     TooManyPayments = "too_many_payments", TOO_MANY_REQUESTS;
+    /// Too many requests came from this address; nothing was charged.
+    TooManyRequests = "too_many_requests", TOO_MANY_REQUESTS;
     /// The chain or the facilitator does not answer; nothing was charged.
     ChainUnreachable = "chain_unreachable", BAD_GATEWAY;
     /// The model failed to run; nothing was charged.

@@ -21,7 +21,13 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tower_http::add_extension::AddExtension;
 use tracing::{debug, warn};
+
+use crate::ClientLimits;
+use crate::client::Peer;
+use crate::connections::{ClientConnection, ClientConnections, Impatient, OpenConnection};
+use crate::metrics::ConnectionMetrics;
 
 /// The most connections at a time; further ones wait.
 const MAX_CONNECTIONS: usize = 4096;
@@ -30,6 +36,10 @@ const MAX_CONNECTIONS: usize = 4096;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// The most bytes of a request's head: a payment takes up to 16 KiB of it.
 const MAX_HEAD: usize = 64 * 1024;
+/// The most requests at a time on a connection of HTTP/2, and the bytes of each answer that wait to be
+/// read: what a client that lets answers flow no further makes the gateway hold.
+const MAX_STREAMS: u32 = 64;
+const MAX_UNREAD: usize = 64 * 1024;
 /// What a client begins HTTP/2 with (RFC 9113, section 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// What is added to the time a body may take, before a connection is given up on at the end.
@@ -63,9 +73,19 @@ pub enum ServeError {
     BrokeOff,
 }
 
+/// What connections may take.
+#[derive(Clone, Debug)]
+pub(crate) struct HttpLimits {
+    pub(crate) body_timeout: Duration,
+    pub(crate) clients: ClientLimits,
+}
+
 /// What every connection is served by.
 struct Connections {
     routes: Router,
+    limits: HttpLimits,
+    metrics: ConnectionMetrics,
+    clients: Arc<ClientConnections>,
     tasks: TaskTracker,
     stop: CancellationToken,
     abandon: CancellationToken,
@@ -84,25 +104,32 @@ pub async fn serve_routes(
 ) -> Result<HttpServer, ServeError> {
     let in_time =
         move |request: Request, next: Next| next.run(request.map(|b| bounded(b, body_timeout)));
-    listen(routes.layer(from_fn(in_time)), address, body_timeout).await
+    let limits = HttpLimits { body_timeout, clients: ClientLimits::default() };
+    let metrics = ConnectionMetrics::default();
+    listen(routes.layer(from_fn(in_time)), address, limits, metrics).await
 }
 
 /// Serves routes that see to it themselves that a body does not take longer.
 pub(crate) async fn listen(
     routes: Router,
     address: SocketAddr,
-    body_timeout: Duration,
+    limits: HttpLimits,
+    metrics: ConnectionMetrics,
 ) -> Result<HttpServer, ServeError> {
     let bind = |error| ServeError::Bind { address, error };
     let listener = TcpListener::bind(address).await.map_err(bind)?;
     let address = listener.local_addr().map_err(bind)?;
     let (stop, abandon) = (CancellationToken::new(), CancellationToken::new());
+    let patience = limits.body_timeout + FAREWELL;
     let tasks = TaskTracker::new();
     let connections = Arc::new(Connections {
         routes,
+        metrics,
+        clients: Arc::default(),
         tasks: tasks.clone(),
         stop: stop.clone(),
         abandon: abandon.clone(),
+        limits,
     });
     let broke_off = CancellationToken::new();
     let guard = broke_off.clone().drop_guard();
@@ -110,7 +137,6 @@ pub(crate) async fn listen(
         accept(listener, connections).await;
         guard.disarm();
     });
-    let patience = body_timeout + FAREWELL;
     Ok(HttpServer { address, patience, tasks, stop, abandon, broke_off })
 }
 
@@ -188,11 +214,12 @@ async fn accept(listener: TcpListener, connections: Arc<Connections>) {
     let accepted = async {
         while let Ok(place) = places.clone().acquire_owned().await {
             match listener.accept().await {
-                Ok((stream, _)) => {
-                    let serving = Arc::clone(&connections).serve(stream);
+                Ok((stream, peer)) => {
+                    let Some(held) = connections.admit(peer) else { continue };
+                    let serving = Arc::clone(&connections).serve(stream, peer);
                     connections.tasks.spawn(async move {
                         serving.await;
-                        drop(place);
+                        drop((place, held));
                     });
                 }
                 Err(error) => {
@@ -210,17 +237,31 @@ async fn accept(listener: TcpListener, connections: Arc<Connections>) {
 }
 
 impl Connections {
-    async fn serve(self: Arc<Self>, stream: TcpStream) {
+    /// Takes a connection on, unless its address has enough of them. A proxy has those of many, and
+    /// programs of this machine are not limited.
+    fn admit(&self, peer: SocketAddr) -> Option<(ClientConnection, OpenConnection)> {
+        let (address, limits) = (peer.ip().to_canonical(), &self.limits.clients);
+        let is_free =
+            limits.connections == 0 || address.is_loopback() || limits.proxies.trusts(address);
+        let limit = if is_free { usize::MAX } else { limits.connections };
+        let held = self.clients.take(address.into(), limit);
+        if held.is_none() {
+            self.metrics.refused.inc();
+        }
+        Some((held?, OpenConnection::new(&self.metrics.open)))
+    }
+
+    async fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
         // Answers are short and waited for.
         let _ = stream.set_nodelay(true);
         tokio::select! {
             () = self.abandon.cancelled() => {}
-            () = self.exchange(stream) => {}
+            () = self.exchange(stream, peer) => {}
         }
     }
 
     /// Answers the requests of a connection, after the stop only those that are under way.
-    async fn exchange(&self, stream: TcpStream) {
+    async fn exchange(&self, stream: TcpStream, peer: SocketAddr) {
         let (mut reading, writing) = stream.into_split();
         let begun = tokio::time::timeout(HEAD_TIMEOUT, first_bytes(&mut reading));
         let first = tokio::select! {
@@ -230,6 +271,8 @@ impl Connections {
                 _ => return,
             },
         };
+        let unread = self.metrics.unread.clone();
+        let writing = Impatient::new(writing, self.limits.clients.read_timeout, unread);
         let stream = tokio::io::join(Cursor::new(first).chain(reading), writing);
         let mut builder = Builder::new(TokioExecutor::new());
         builder
@@ -240,8 +283,11 @@ impl Connections {
             .http2()
             .timer(TokioTimer::new())
             .keep_alive_interval(HEAD_TIMEOUT)
+            .max_concurrent_streams(MAX_STREAMS)
+            .max_send_buf_size(MAX_UNREAD)
             .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX));
-        let service = TowerToHyperService::new(self.routes.clone());
+        let service = AddExtension::new(self.routes.clone(), Peer(peer));
+        let service = TowerToHyperService::new(service);
         let mut connection =
             std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
         let ended = tokio::select! {
@@ -269,5 +315,45 @@ async fn first_bytes(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<V
         if !PREFACE.starts_with(&first) || first.len() == PREFACE.len() {
             return Ok(first);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::TrustedProxies;
+
+    #[test]
+    fn an_address_has_as_many_connections_as_its_limit() {
+        let proxies = vec!["192.0.2.0/24".parse().unwrap()];
+        let proxies = TrustedProxies::new(proxies, crate::ForwardedHeader::default());
+        let clients = ClientLimits { connections: 2, proxies, ..ClientLimits::default() };
+        let connections = Connections {
+            routes: Router::new(),
+            limits: HttpLimits { body_timeout: Duration::from_secs(1), clients },
+            metrics: ConnectionMetrics::default(),
+            clients: Arc::default(),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            abandon: CancellationToken::new(),
+        };
+        let admitted = |address: &str, times: usize| -> Vec<_> {
+            let peer = format!("{address}:4711").parse().unwrap();
+            (0..times).filter_map(|_| connections.admit(peer)).collect()
+        };
+        let held = admitted("198.51.100.1", 5);
+        assert_eq!(held.len(), 2);
+        // One network of IPv6 is one client; an address of IPv4 is one however it is written.
+        assert_eq!(admitted("[::ffff:198.51.100.1]", 1).len(), 0);
+        let six = [admitted("[2001:db8::1]", 1), admitted("[2001:db8::2]", 2)];
+        assert_eq!(six.iter().map(Vec::len).sum::<usize>(), 2);
+        // Proxies and this machine have those of many.
+        for many in ["192.0.2.7", "127.0.0.1", "[::1]"] {
+            assert_eq!(admitted(many, 9).len(), 9, "{many}");
+        }
+        let metrics = &connections.metrics;
+        assert_eq!((metrics.open.get(), metrics.refused.get()), (4, 5));
+        drop((held, six));
+        assert_eq!((metrics.open.get(), admitted("198.51.100.1", 3).len()), (0, 2));
     }
 }

@@ -18,6 +18,8 @@
 //! Handlers are thin: they translate, and [`assay_service::Service`] decides.
 
 mod body;
+mod client;
+mod connections;
 mod delivery;
 mod error;
 mod headers;
@@ -26,14 +28,18 @@ mod metrics;
 mod oip;
 mod path;
 mod paywall;
+mod quota;
+mod request_id;
 mod router;
 mod routes;
 mod server;
 mod state;
 
+pub use client::{ForwardedHeader, IpNetwork, IpNetworkError, TrustedProxies};
 pub use error::{ApiError, ErrorCode};
 pub use headers::{ACCESS_TOKEN, ACCESS_TOKEN_HASH, METHOD, NONCE, TRANSACTION};
 pub use http::{HttpServer, ServeError, serve_routes};
+pub use request_id::REQUEST_ID;
 pub use router::{openapi, router};
 pub use server::{RunningServer, serve};
-pub use state::{Gateway, GatewayConfig};
+pub use state::{ClientLimits, Gateway, GatewayConfig};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use assay_service::Load;
+use assay_service::{Load, ServiceMetrics};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -36,6 +36,11 @@ pub(crate) struct PurchaseLabels {
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+pub(crate) struct KindLabels {
+    pub(crate) kind: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 pub(crate) struct StateLabels {
     pub(crate) state: &'static str,
 }
@@ -54,11 +59,23 @@ pub(crate) struct Metrics {
     transactions: Family<StateLabels, Gauge>,
     jobs_in_hand: Family<MethodLabels, Gauge>,
     jobs_queued: Family<MethodLabels, Gauge>,
+    over_quota: Family<KindLabels, Counter>,
+    connections: ConnectionMetrics,
+}
+
+/// Figures of connections.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ConnectionMetrics {
+    pub(crate) open: Gauge,
+    pub(crate) refused: Counter,
+    pub(crate) unread: Counter,
 }
 
 impl Metrics {
-    pub(crate) fn new() -> Self {
+    /// Makes the figures of a gateway, beside those of its service.
+    pub(crate) fn new(service: &ServiceMetrics) -> Self {
         let mut registry = Registry::with_prefix("assay");
+        service.register(&mut registry);
         let requests = Family::<RequestLabels, Counter>::default();
         let errors = Family::<ErrorLabels, Counter>::default();
         let purchases = Family::<PurchaseLabels, Counter>::default();
@@ -86,6 +103,7 @@ impl Metrics {
         registry.register("jobs_in_hand", "Jobs in hand, by method", jobs_in_hand.clone());
         let jobs_queued = Family::<MethodLabels, Gauge>::default();
         registry.register("jobs_queued", "Jobs that wait, by method", jobs_queued.clone());
+        let (over_quota, connections) = limits(&mut registry);
         Self {
             registry,
             requests,
@@ -95,7 +113,18 @@ impl Metrics {
             transactions,
             jobs_in_hand,
             jobs_queued,
+            over_quota,
+            connections,
         }
+    }
+
+    pub(crate) const fn connections(&self) -> &ConnectionMetrics {
+        &self.connections
+    }
+
+    /// Counts a request that its address may not send now.
+    pub(crate) fn over_quota(&self, kind: &'static str) {
+        self.over_quota.get_or_create(&KindLabels { kind }).inc();
     }
 
     pub(crate) fn request(&self, labels: &RequestLabels) {
@@ -129,6 +158,32 @@ impl Metrics {
         encode(&mut text, &self.registry)?;
         Ok(text)
     }
+}
+
+/// Registers the figures of what is refused before anything is paid.
+fn limits(registry: &mut Registry) -> (Family<KindLabels, Counter>, ConnectionMetrics) {
+    let over_quota = Family::<KindLabels, Counter>::default();
+    for kind in ["question", "payment"] {
+        drop(over_quota.get_or_create(&KindLabels { kind }));
+    }
+    registry.register(
+        "quota_refusals",
+        "Requests refused as too many from their address, by whether they brought a payment",
+        over_quota.clone(),
+    );
+    let connections = ConnectionMetrics::default();
+    registry.register("connections", "Connections that are open", connections.open.clone());
+    registry.register(
+        "connection_refusals",
+        "Connections closed as too many from their address",
+        connections.refused.clone(),
+    );
+    registry.register(
+        "unread_answers",
+        "Connections given up because nobody read the answer",
+        connections.unread.clone(),
+    );
+    (over_quota, connections)
 }
 
 impl fmt::Debug for Metrics {

@@ -18,6 +18,7 @@ use serde_json::Value;
 use crate::error::shortened;
 use crate::headers::{ACCESS_TOKEN, METHOD, TRANSACTION, single};
 use crate::oip::JSON_LENGTH;
+use crate::request_id::REQUEST_ID;
 use crate::{ApiError, ErrorCode, Gateway};
 
 /// Why a payment is not accepted.
@@ -322,12 +323,13 @@ fn taken_error(taken: Taken) -> ApiError {
 }
 
 /// The headers of x402 and Assay that a page's script may read.
-pub(crate) const EXPOSED: [&str; 7] = [
+pub(crate) const EXPOSED: [&str; 8] = [
     PAYMENT_REQUIRED,
     PAYMENT_RESPONSE,
     ACCESS_TOKEN,
     TRANSACTION,
     JSON_LENGTH,
     "location",
+    REQUEST_ID,
     "retry-after",
 ];

@@ -8,12 +8,15 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::classify::StatusInRangeAsFailures;
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 use tower_http::trace::TraceLayer;
+use tracing::Span;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::metrics::RequestLabels;
 use crate::paywall::EXPOSED;
+use crate::quota::limit;
+use crate::request_id::identify;
 use crate::routes::{catalogue, health, infer, jobs, keys, metrics, receipts};
 use crate::{ApiError, ErrorCode, Gateway};
 
@@ -71,12 +74,18 @@ pub fn router(gateway: Gateway) -> Router {
         .route("/openapi.json", get(description))
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(gateway.clone(), limit))
         .layer(from_fn_with_state(gateway.clone(), count))
         .layer(cors())
         .layer(CatchPanicLayer::custom(|_| {
             ApiError::new(ErrorCode::Internal, "the request failed on our side").into_response()
         }))
-        .layer(TraceLayer::new(our_fault().into_make_classifier()))
+        .layer(
+            TraceLayer::new(our_fault().into_make_classifier())
+                // The span of the request is ours, and without its URL.
+                .make_span_with(|_: &Request| Span::none()),
+        )
+        .layer(from_fn_with_state(gateway.clone(), identify))
         .with_state(gateway)
 }
 

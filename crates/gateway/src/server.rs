@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use tracing::warn;
 
-use crate::http::listen;
+use crate::http::{HttpLimits, listen};
 use crate::{Gateway, HttpServer, ServeError, router};
 
 /// How often contents whose time is over are looked for.
@@ -27,7 +27,10 @@ pub struct RunningServer {
 /// # Errors
 /// When the address cannot be had.
 pub async fn serve(gateway: Gateway, address: SocketAddr) -> Result<RunningServer, ServeError> {
-    let http = listen(router(gateway.clone()), address, gateway.config.body_timeout).await?;
+    let config = &gateway.config;
+    let limits = HttpLimits { body_timeout: config.body_timeout, clients: config.clients.clone() };
+    let metrics = gateway.metrics.connections().clone();
+    let http = listen(router(gateway.clone()), address, limits, metrics).await?;
     http.until_stopped(work(gateway.clone()));
     http.until_stopped(settle(gateway.clone()));
     http.until_stopped(watch(gateway.clone()));

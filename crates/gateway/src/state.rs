@@ -5,7 +5,9 @@ use assay_service::Service;
 use axum::http::Uri;
 use tokio::sync::Semaphore;
 
+use crate::TrustedProxies;
 use crate::metrics::Metrics;
+use crate::quota::Quotas;
 
 /// How many requests of the greatest length are received at a time.
 const LARGEST_REQUESTS: usize = 64;
@@ -20,6 +22,7 @@ pub struct Gateway {
     pub(crate) metrics: Arc<Metrics>,
     /// Room for the bodies that are being received, in KiB of what has come.
     pub(crate) room: Arc<Semaphore>,
+    pub(crate) quotas: Arc<Quotas>,
 }
 
 /// The operator's choices about HTTP.
@@ -32,6 +35,37 @@ pub struct GatewayConfig {
     pub body_limit: usize,
     /// How long a request's body may take to arrive.
     pub body_timeout: Duration,
+    /// What a client may take before it pays.
+    pub clients: ClientLimits,
+}
+
+/// What a client may take before it pays. This machine's own programs are not limited.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ClientLimits {
+    /// How many requests without a payment an address may send a second in the long run; ten times as
+    /// many at once. Any number when 0.
+    pub questions_per_second: u32,
+    /// The same for requests with a payment, good or not.
+    pub payments_per_second: u32,
+    /// How many connections an address may have. Any number when 0.
+    pub connections: usize,
+    /// How long an answer may wait for a client that does not read on.
+    pub read_timeout: Duration,
+    /// Whose word is taken on where a request came from.
+    pub proxies: TrustedProxies,
+}
+
+impl Default for ClientLimits {
+    fn default() -> Self {
+        Self {
+            questions_per_second: 50,
+            payments_per_second: 500,
+            connections: 256,
+            read_timeout: Duration::from_secs(30),
+            proxies: TrustedProxies::default(),
+        }
+    }
 }
 
 impl Gateway {
@@ -41,11 +75,15 @@ impl Gateway {
         let slashes = config.public_url.trim_end_matches('/').len();
         config.public_url.truncate(slashes);
         let room = kibibytes(config.body_limit).saturating_mul(LARGEST_REQUESTS);
+        let metrics = Arc::new(Metrics::new(service.metrics()));
+        let parts = service.parts();
+        let quotas = Quotas::new(&config.clients, &parts.clock, parts.randomness.as_ref());
         Self {
+            quotas: Arc::new(quotas),
             service,
             domain: domain(&config.public_url).into(),
             config: Arc::new(config),
-            metrics: Arc::new(Metrics::new()),
+            metrics,
             room: Arc::new(Semaphore::new(room.min(Semaphore::MAX_PERMITS))),
         }
     }

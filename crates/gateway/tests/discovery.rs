@@ -173,6 +173,12 @@ async fn the_figures_count() {
         (r#"assay_transactions{state="settled"}"#.to_owned(), 1.0),
         (r#"assay_transactions{state="committed"}"#.to_owned(), 0.0),
         (r#"assay_transactions{state="reserved"}"#.to_owned(), 0.0),
+        (r#"assay_refusals_total{reason="already_used"}"#.to_owned(), 1.0),
+        (r#"assay_admission_refusals_total{limit="payer"}"#.to_owned(), 0.0),
+        (r#"assay_settlements_total{outcome="settled"}"#.to_owned(), 1.0),
+        (r#"assay_settlements_total{outcome="pending"}"#.to_owned(), 0.0),
+        (r#"assay_settlement_seconds_count{outcome="settled"}"#.to_owned(), 1.0),
+        ("assay_purchases_under_way".to_owned(), 0.0),
     ] {
         assert_eq!(figure(&text, &name), Some(value), "{name} in\n{text}");
     }
@@ -191,6 +197,15 @@ async fn the_figures_go_down() {
         figure(&text, r#"assay_transactions{state="committed"}"#)
     };
     assert_eq!(committed().await, Some(1.0));
+    let text = String::from_utf8(market.buyer.get("/metrics").await.body).unwrap();
+    let pending = figure(&text, r#"assay_settlements_total{outcome="pending"}"#);
+    assert!(pending >= Some(1.0), "{text}");
+    // It is not refused: it is settled later.
+    let refusals = text.lines().filter(|line| line.starts_with("assay_refusals_total{"));
+    assert!(
+        refusals.clone().count() > 5 && refusals.clone().all(|line| line.ends_with(" 0")),
+        "{text}"
+    );
     market.world.dev.resume().unwrap();
     market.shop.wait_for(id, assay_store::TransactionState::Settled).await;
     assert_eq!(committed().await, Some(0.0));
@@ -281,4 +296,33 @@ async fn what_is_paid_for_is_not_cached() {
     let payment = market.buyer.payment(DIGITS, "signed").await.header;
     let answer = market.buyer.buy(DIGITS, &digit(0), &payment).await;
     assert_eq!(answer.is_served().header("cache-control"), Some("private, no-store"));
+}
+
+#[tokio::test]
+async fn an_answer_has_the_id_of_its_request() {
+    let market = Market::open().await;
+    let ask = |method: Method, path: &str, headers: &[(&'static str, &str)]| {
+        let request = market.buyer.request(method, path);
+        send(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)))
+    };
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let parent = format!("00-{trace}-00f067aa0ba902b7-01");
+    let id = [("x-request-id", "order-7")];
+    for (path, status) in [(DIGITS, 402), ("/nowhere", 404), ("/v1/receipts/x", 405)] {
+        let answer = ask(Method::POST, path, &id).await;
+        assert_eq!(answer.status, status, "{path}");
+        assert_eq!(answer.header("x-request-id"), Some("order-7"));
+    }
+    let answer = ask(Method::GET, "/v2", &[("traceparent", &parent)]).await;
+    assert_eq!(answer.header("x-request-id"), Some(trace));
+    // One that cannot be an id is replaced, and no two are alike.
+    let (long, mut seen) = ("x".repeat(65), std::collections::BTreeSet::new());
+    for brought in [None, None, Some(long.as_str()), Some("a b")] {
+        let headers = brought.map(|id| ("x-request-id", id));
+        let headers = headers.as_slice();
+        let answer = ask(Method::GET, "/v2", headers).await;
+        let id = answer.header("x-request-id").unwrap().to_owned();
+        assert!(id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
+        assert!(seen.insert(id));
+    }
 }

@@ -8,7 +8,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
-use crate::harness::{BODY_LIMIT, DIGITS, Market, Mood, PATIENCE, TOY, TOY_PRICE, digit, send};
+use crate::harness::{
+    BODY_LIMIT, DIGITS, Market, Mood, PATIENCE, SIGNED_PRICE, TOY, TOY_PRICE, digit, send,
+};
 
 /// Writes to the gateway and returns what it answers until it closes the connection.
 async fn exchange(market: &Market, request: &[u8]) -> String {
@@ -197,11 +199,60 @@ async fn a_balance_is_not_spent_twice() {
     let payment = market.buyer.payment(DIGITS, TOY).await.header;
     let answer = market.buyer.buy(DIGITS, &digit(1), &payment).await;
     assert_eq!(answer.is(429, "too_many_payments").header("retry-after"), Some("1"));
+    let figures = String::from_utf8(market.buyer.get("/metrics").await.body).unwrap();
+    for figure in [
+        "assay_admission_refusals_total{limit=\"balance\"} 1",
+        "assay_refusals_total{reason=\"admission\"} 1",
+    ] {
+        assert!(figures.lines().any(|line| line == figure), "{figure}: {figures}");
+    }
     assert_eq!(market.shop.toy.runs(), 1);
     gate.open(tasks).await;
     let answer = market.buyer.buy(DIGITS, &digit(1), &payment).await;
     answer.is_refused("invalid_exact_evm_insufficient_balance");
     market.charged(1, TOY_PRICE).await;
+}
+
+/// What is not settled counts until it is, and after a restart, too.
+#[tokio::test]
+async fn a_payer_that_owes_is_not_served_more() {
+    let limit = |setup: &mut crate::harness::Setup| {
+        setup.limits.exposure = Some(assay_primitives::Amount(2 * SIGNED_PRICE));
+    };
+    let market = Market::open_with(limit).await;
+    let market = pending_purchases(market, 2).await;
+    let payment = market.buyer.payment(DIGITS, "signed").await.header;
+    let refused = market.buyer.buy(DIGITS, &digit(0), &payment).await;
+    let told = refused.is(429, "too_many_payments");
+    assert_eq!(told.header("retry-after"), Some("1"));
+    assert!(told.json()["error"].as_str().unwrap().contains("payments of 3000 are outstanding"));
+    // Somebody else is admitted.
+    let mut other = market.buyer.clone();
+    other.key = crate::harness::key(crate::harness::STRANGER).into();
+    let others = other.payment(DIGITS, "signed").await.header;
+    other.buy(DIGITS, &digit(1), &others).await.is(503, "settlement_pending");
+    market.not_charged().await;
+
+    let market = market.reopened(limit).await;
+    let refused = market.buyer.buy(DIGITS, &digit(0), &payment).await;
+    refused.is(429, "too_many_payments");
+    market.not_charged().await;
+    market.world.dev.resume().unwrap();
+    while market.shop.count(assay_store::TransactionState::Settled).await < 3 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    market.buyer.buy(DIGITS, &digit(0), &payment).await.is_served();
+    market.charged(4, 4 * SIGNED_PRICE).await;
+}
+
+/// Buys while the chain makes no blocks.
+async fn pending_purchases(market: Market, count: usize) -> Market {
+    market.world.dev.pause();
+    for _ in 0..count {
+        let payment = market.buyer.payment(DIGITS, "signed").await.header;
+        market.buyer.buy(DIGITS, &digit(0), &payment).await.is(503, "settlement_pending");
+    }
+    market
 }
 
 #[test]

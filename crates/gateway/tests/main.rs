@@ -20,6 +20,7 @@ mod limits;
 mod methods;
 mod outage;
 mod payments;
+mod quotas;
 mod races;
 mod receipts;
 mod replay;

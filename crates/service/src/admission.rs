@@ -4,8 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use assay_primitives::{Amount, TransactionId};
+use assay_primitives::{Account, Amount, TransactionId};
 use assay_store::Payment;
+use assay_x402::PaymentTerms;
 use thiserror::Error;
 
 /// How much is taken on at a time.
@@ -17,6 +18,9 @@ pub struct Limits {
     /// The most purchases of one payer under way: before it is settled an inference is the seller's
     /// risk.
     pub per_payer: usize,
+    /// The most that one payer may have outstanding in an asset, in its atomic units: the sum of what
+    /// is taken on and not settled, in this run or an earlier one. Any sum when `None`.
+    pub exposure: Option<Amount>,
 }
 
 /// An order that is not taken on now. Nothing was charged, and the payment is as good as before.
@@ -43,6 +47,14 @@ pub enum AdmissionRefusal {
         /// How long the payment can wait for its settlement.
         left: Duration,
     },
+    /// Too much money of this payer is outstanding.
+    #[error("payments of {open} are outstanding, this one included: the limit is {limit}")]
+    Exposure {
+        /// The sum of them, this one included.
+        open: Amount,
+        /// The limit.
+        limit: Amount,
+    },
     /// The payer's balance covers each of its payments under way, but not all of them.
     #[error("payments of {open} are under way, and the payer has {balance}")]
     Balance {
@@ -53,9 +65,25 @@ pub enum AdmissionRefusal {
     },
 }
 
+impl AdmissionRefusal {
+    /// The names of the limits.
+    pub(crate) const LIMITS: [&str; 5] = ["busy", "late", "payer", "exposure", "balance"];
+
+    /// Returns the name of the limit that was reached.
+    pub(crate) const fn limit(&self) -> &'static str {
+        match self {
+            Self::Busy { .. } => "busy",
+            Self::Late { .. } => "late",
+            Self::Payer { .. } => "payer",
+            Self::Exposure { .. } => "exposure",
+            Self::Balance { .. } => "balance",
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
-        Self { purchases: 4_096, per_payer: 64 }
+        Self { purchases: 4_096, per_payer: 64, exposure: None }
     }
 }
 
@@ -71,6 +99,10 @@ struct State {
     purchases: usize,
     /// Count and sum of a payer's payments in an asset.
     payers: HashMap<PayerKey, (usize, Amount)>,
+    /// What is not settled though no purchase is under way for it.
+    outstanding: HashMap<TransactionId, (PayerKey, Amount)>,
+    /// The sum of that by payer.
+    outstanding_sums: HashMap<PayerKey, Amount>,
     transactions: HashSet<TransactionId>,
 }
 
@@ -103,21 +135,54 @@ impl Admission {
         payment: &Payment,
         amount: Amount,
     ) -> Result<Place, AdmissionRefusal> {
-        let Limits { purchases, per_payer } = self.limits;
+        let Limits { purchases, per_payer, exposure } = self.limits;
         let payer = payer_key(payment);
         let mut state = self.lock();
         if state.purchases >= purchases {
             return Err(AdmissionRefusal::Busy { limit: purchases });
         }
-        let (count, sum) = state.payers.entry(payer.clone()).or_default();
-        if *count >= per_payer {
+        let outstanding = state.outstanding_sums.get(&payer).copied().unwrap_or_default();
+        let (count, sum) = state.payers.get(&payer).copied().unwrap_or_default();
+        if count >= per_payer {
             return Err(AdmissionRefusal::Payer { limit: per_payer });
         }
+        let open = Amount(sum.0.saturating_add(outstanding.0).saturating_add(amount.0));
+        if let Some(limit) = exposure.filter(|limit| open > *limit) {
+            return Err(AdmissionRefusal::Exposure { open, limit });
+        }
+        let (count, sum) = state.payers.entry(payer.clone()).or_default();
         *count += 1;
         *sum = Amount(sum.0.saturating_add(amount.0));
         state.purchases += 1;
         drop(state);
         Ok(Place { admission: self.clone(), payer, amount })
+    }
+
+    /// Counts a payment as outstanding, though no purchase is under way for it any more: its
+    /// settlement is not known.
+    pub(crate) fn hold(&self, id: TransactionId, payment: &PaymentTerms) {
+        let mut state = self.lock();
+        let payer = terms_key(payment);
+        if state.outstanding.insert(id, (payer.clone(), payment.amount)).is_none() {
+            let sum = state.outstanding_sums.entry(payer).or_default();
+            *sum = Amount(sum.0.saturating_add(payment.amount.0));
+        }
+    }
+
+    /// Counts a transaction's payment no longer: it is settled, or never will be.
+    pub(crate) fn let_go(&self, id: TransactionId) {
+        let mut state = self.lock();
+        let Some((payer, amount)) = state.outstanding.remove(&id) else { return };
+        let Some(sum) = state.outstanding_sums.get_mut(&payer) else { return };
+        *sum = Amount(sum.0.saturating_sub(amount.0));
+        if *sum == Amount::ZERO {
+            state.outstanding_sums.remove(&payer);
+        }
+    }
+
+    /// Returns how many purchases are under way.
+    pub(crate) fn under_way(&self) -> usize {
+        self.lock().purchases
     }
 
     /// Marks a transaction as being worked on, until the guard is dropped. `None` when it already
@@ -167,6 +232,13 @@ fn payer_key(payment: &Payment) -> PayerKey {
     [network.as_str().to_owned(), asset.as_str().to_owned(), payer.as_str().to_owned()]
 }
 
+/// The same for the terms of a settlement, whose accounts may be spelt otherwise.
+fn terms_key(terms: &PaymentTerms) -> PayerKey {
+    let PaymentTerms { network, asset, payer, .. } = terms;
+    let lower = |account: &Account| account.as_str().to_ascii_lowercase();
+    [network.as_str().to_owned(), lower(asset), lower(payer)]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,7 +254,8 @@ mod tests {
 
     #[test]
     fn limits_hold_and_places_come_back() {
-        let admission = Arc::new(Admission::new(Limits { purchases: 3, per_payer: 2 }));
+        let admission =
+            Arc::new(Admission::new(Limits { purchases: 3, per_payer: 2, exposure: None }));
         let (one, two) = (payment("0x0a"), payment("0x0b"));
         let first = admission.admit(&one, Amount(5)).unwrap();
         let second = admission.admit(&one, Amount(5)).unwrap();
@@ -210,6 +283,47 @@ mod tests {
         second.check_balance(Amount(120)).unwrap();
         drop(first);
         second.check_balance(Amount(60)).unwrap();
+    }
+
+    fn terms(payer: &str, amount: u128) -> PaymentTerms {
+        PaymentTerms {
+            scheme: "exact".to_owned(),
+            network: "eip155:31337".parse().unwrap(),
+            asset: "0x01".parse().unwrap(),
+            payer: payer.parse().unwrap(),
+            pay_to: "0x0c".parse().unwrap(),
+            amount: Amount(amount),
+            nonce: [2; 32].into(),
+            valid_before: assay_primitives::Timestamp::from_seconds(1),
+        }
+    }
+
+    #[test]
+    fn a_payer_owes_up_to_a_limit() {
+        let id = |n: u8| format!("00000000-0001-7fff-bfff-0000000000{n:02}").parse().unwrap();
+        let limits = Limits { exposure: Some(Amount(100)), ..Limits::default() };
+        let admission = Arc::new(Admission::new(limits));
+        let refused =
+            |open| Some(AdmissionRefusal::Exposure { open: Amount(open), limit: Amount(100) });
+        // What an earlier run left counts, once, and however the payer is spelt.
+        admission.hold(id(1), &terms("0x0A", 60));
+        admission.hold(id(1), &terms("0x0a", 60));
+        let one = payment("0x0a");
+        let place = admission.admit(&one, Amount(40)).unwrap();
+        assert_eq!(admission.admit(&one, Amount(1)).err(), refused(101));
+        // Another payer owes nothing.
+        drop(admission.admit(&payment("0x0b"), Amount(100)).unwrap());
+        drop(place);
+        assert_eq!(admission.admit(&one, Amount(41)).err(), refused(101));
+        admission.let_go(id(2));
+        assert_eq!(admission.admit(&one, Amount(41)).err(), refused(101));
+        admission.let_go(id(1));
+        admission.let_go(id(1));
+        drop(admission.admit(&one, Amount(100)).unwrap());
+        assert_eq!(admission.admit(&one, Amount(u128::MAX)).err(), refused(u128::MAX));
+        let state = admission.lock();
+        let left = (state.payers.len(), state.outstanding.len(), state.outstanding_sums.len());
+        assert_eq!(left, (0, 0, 0));
     }
 
     #[test]

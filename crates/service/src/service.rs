@@ -12,7 +12,7 @@ use crate::access::SignIns;
 use crate::admission::Admission;
 use crate::extension::offered_extension;
 use crate::jobs::Jobs;
-use crate::{Catalogue, CatalogueEntry, Certifiers, Limits, Operator, Price};
+use crate::{Catalogue, CatalogueEntry, Certifiers, Limits, Operator, Price, ServiceMetrics};
 
 /// What a service is made of.
 #[derive(Debug)]
@@ -74,6 +74,7 @@ pub struct Service {
     pub(crate) admission: Arc<Admission>,
     pub(crate) jobs: Arc<Jobs>,
     pub(crate) sign_ins: SignIns,
+    pub(crate) metrics: Arc<ServiceMetrics>,
 }
 
 impl Service {
@@ -82,13 +83,26 @@ impl Service {
     pub fn new(parts: ServiceParts) -> Self {
         let jobs = Arc::new(Jobs::new(&parts.certifiers));
         let sign_ins = SignIns::since(parts.clock.now());
-        Self { parts, admission: Arc::default(), jobs, sign_ins }
+        Self { parts, admission: Arc::default(), jobs, sign_ins, metrics: Arc::default() }
     }
 
     /// Sets how much is taken on at a time.
     #[must_use]
     pub fn with_limits(self, limits: Limits) -> Self {
         Self { admission: Arc::new(Admission::new(limits)), ..self }
+    }
+
+    /// Counts in these figures, which others may count in, too.
+    #[must_use]
+    pub fn with_metrics(self, metrics: Arc<ServiceMetrics>) -> Self {
+        Self { metrics, ..self }
+    }
+
+    /// Returns the figures, with those brought up to date that are looked up.
+    #[must_use]
+    pub fn metrics(&self) -> &ServiceMetrics {
+        self.metrics.under_way(self.admission.under_way());
+        &self.metrics
     }
 
     /// Returns what the service is made of.

@@ -11,15 +11,17 @@
 //! What is stored is bytes to this crate: it knows neither the receipt's format nor the chain's.
 
 mod blobs;
+mod observe;
 mod outgoing;
 mod seal;
 mod sqlite;
 mod transactions;
 
 pub use blobs::{BlobError, BlobStore};
+pub use observe::{StepKind, StepObserver};
 pub use outgoing::{OutgoingRow, OutgoingStore};
 pub use seal::{StorageKey, StorageKeyError};
-pub use sqlite::{Durability, SqliteStore};
+pub use sqlite::{Durability, SqliteStore, StoreInspection};
 pub use transactions::{
     Commitment, Holder, Job, Lease, OutboxEntry, OutboxKind, Payment, Requeued, Reservation,
     ReserveOutcome, SettledBlock, SettlementState, SettlementUpdate, StoreError, TransactionRow,

@@ -434,3 +434,41 @@ async fn a_step_that_fails_takes_no_other_along() {
     let counts = store.count_by_state().await.unwrap();
     assert!(counts.contains(&(TransactionState::Reserved, 19)), "{counts:?}");
 }
+
+fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut found: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .map(|path| (path.display().to_string(), std::fs::read(&path).unwrap()))
+        .collect();
+    found.sort();
+    found
+}
+
+#[tokio::test]
+async fn a_look_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let look = async || SqliteStore::inspect(folder.path()).await;
+    let found = look().await.unwrap();
+    assert_eq!((found.is_held, found.version), (false, None));
+    assert_eq!(files(folder.path()), []);
+
+    let store = open_in(folder.path()).await.unwrap();
+    committed(&store, 1).await;
+    let found = look().await.unwrap();
+    assert_eq!((found.is_held, found.version), (true, Some(found.known)));
+    committed(&store, 2).await;
+    store.close().await;
+    drop(store);
+
+    let before = files(folder.path());
+    let found = look().await.unwrap();
+    assert_eq!((found.is_held, found.version), (false, Some(found.known)));
+    assert_eq!(files(folder.path()), before);
+    open_in(folder.path()).await.unwrap().close().await;
+
+    sql(folder.path(), "PRAGMA user_version = 4711").await;
+    assert_eq!(look().await.unwrap().version, Some(4711));
+    std::fs::write(folder.path().join("assay.db"), [b'x'; 8192]).unwrap();
+    assert!(matches!(look().await, Err(StoreError::Database(_))));
+}

@@ -38,7 +38,7 @@ pub(crate) async fn run(args: &FacilitatorArgs) -> Result<ExitCode, CliError> {
         return Err(CliError::Input(message.to_owned()));
     }
     let chain = tokio::select! {
-        chain = connect(&args.rpc_url, None, &clock) => chain?,
+        chain = connect(&args.rpc_url, None, &clock, None) => chain?,
         () = interrupts.next() => return Ok(ExitCode::SUCCESS),
     };
     let network = chain.network().clone();

@@ -3,6 +3,7 @@
 mod config;
 mod demo;
 mod devchain;
+mod doctor;
 mod facilitator;
 mod gateway;
 mod infer;
@@ -36,6 +37,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, CliError> {
         Command::Config(args) => config::run(&args),
         Command::Zkml(command) => zkml::run(&command),
         Command::Devchain(args) => devchain::run(&args).await,
+        Command::Doctor(args) => doctor::run(&args).await,
         Command::Facilitator(args) => facilitator::run(&args).await,
     }
 }

@@ -18,7 +18,7 @@ use crate::signals::Interrupts;
 use crate::{money, output};
 
 /// How long before its end a receipt key is spoken of.
-const ROTATE_SOON: Duration = Duration::from_secs(30 * 86_400);
+pub(super) const ROTATE_SOON: Duration = Duration::from_secs(30 * 86_400);
 
 pub(crate) async fn run(args: &ServeArgs) -> Result<ExitCode, CliError> {
     let file = args.config.as_deref().filter(|path| !path.as_os_str().is_empty());

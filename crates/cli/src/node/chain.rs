@@ -5,10 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use assay_chain::{AccountKey, Chain, ChainConfig, ChainError, FeeLimits, SettlementSigner};
+use assay_chain::{
+    AccountKey, Address, Chain, ChainConfig, ChainError, FeeLimits, RpcObserver, SettlementSigner,
+};
 use assay_devchain::{DevChain, dev_accounts};
 use assay_primitives::{Account, Clock, Network};
-use assay_service::{PriceList, StoredJournal};
+use assay_service::{PriceList, ServiceMetrics, StoredJournal};
 use assay_store::SqliteStore;
 use assay_x402::{Facilitator, HttpConfig, HttpFacilitator, LocalConfig, LocalFacilitator};
 use tokio_util::sync::CancellationToken;
@@ -45,6 +47,8 @@ pub(crate) struct ChainEnd {
 /// How money moves.
 pub(crate) struct PaymentRail {
     pub(crate) facilitator: Arc<dyn Facilitator>,
+    /// The account that pays the gas, where a key of one's own settles.
+    pub(crate) settler: Option<Address>,
     pub(crate) pay_to: Account,
     pub(crate) end: ChainEnd,
 }
@@ -54,21 +58,28 @@ impl ChainEnd {
     pub(crate) async fn remote(
         config: &Config,
         clock: &Arc<dyn Clock>,
+        observer: &Arc<ServiceMetrics>,
     ) -> Result<Option<Self>, CliError> {
         let Some(rpc_url) = &config.chain.rpc_url else { return Ok(None) };
-        let chain = connect(rpc_url, config.network().map_err(CliError::Input)?, clock).await?;
+        let network = config.network().map_err(CliError::Input)?;
+        let chain = connect(rpc_url, network, clock, Some(observer.clone())).await?;
         check_settings(config, chain.network())?;
         Ok(Some(Self { chain, rpc_url: rpc_url.clone(), running: None }))
     }
 
     /// Starts a development chain in the data folder, and connects to it.
-    pub(crate) async fn local(config: &Config, clock: &Arc<dyn Clock>) -> Result<Self, CliError> {
+    pub(crate) async fn local(
+        config: &Config,
+        clock: &Arc<dyn Clock>,
+        observer: &Arc<ServiceMetrics>,
+    ) -> Result<Self, CliError> {
         let folder = config.data.join("devchain");
         let setting = "chain.devchain_listen or ASSAY_DEVCHAIN_LISTEN";
         let listen = config.chain.devchain_listen;
         let running = RunningChain::start(Some(&folder), listen, setting, clock).await?;
         let rpc_url = running.server.url.clone();
-        let chain = connect(&rpc_url, config.network().map_err(CliError::Input)?, clock).await?;
+        let network = config.network().map_err(CliError::Input)?;
+        let chain = connect(&rpc_url, network, clock, Some(observer.clone())).await?;
         Ok(Self { chain, rpc_url, running: Some(running) })
     }
 }
@@ -110,8 +121,9 @@ impl PaymentRail {
         store: &Arc<SqliteStore>,
     ) -> Result<Self, CliError> {
         let pay_to = pay_to(config, end.chain.network())?;
-        let facilitator = facilitator(config, end.chain.clone(), prices, &pay_to, store).await?;
-        Ok(Self { facilitator, pay_to, end })
+        let (facilitator, settler) =
+            facilitator(config, end.chain.clone(), prices, &pay_to, store).await?;
+        Ok(Self { facilitator, settler, pay_to, end })
     }
 
     pub(crate) fn network(&self) -> &Network {
@@ -136,8 +148,10 @@ pub(crate) async fn connect(
     rpc_url: &str,
     network: Option<Network>,
     clock: &Arc<dyn Clock>,
+    observer: Option<Arc<ServiceMetrics>>,
 ) -> Result<Chain, CliError> {
     let mut config = ChainConfig::new(rpc_url);
+    config.observer = observer.map(|observer| observer as Arc<dyn RpcObserver>);
     if let Some(network) = network {
         config = config.on(network);
     }
@@ -254,7 +268,8 @@ pub(crate) fn warn_of_readers(path: &Path) {
     let _ = path;
 }
 
-fn pay_to(config: &Config, network: &Network) -> Result<Account, CliError> {
+/// Returns who is paid.
+pub(crate) fn pay_to(config: &Config, network: &Network) -> Result<Account, CliError> {
     let address = match &config.payment.pay_to {
         Some(text) => money::address(text)
             .map_err(|error| CliError::Input(format!("payment.pay_to: {error}")))?,
@@ -270,17 +285,16 @@ async fn facilitator(
     prices: &PriceList,
     pay_to: &Account,
     store: &Arc<SqliteStore>,
-) -> Result<Arc<dyn Facilitator>, CliError> {
+) -> Result<(Arc<dyn Facilitator>, Option<Address>), CliError> {
     if let Some(url) = &config.payment.facilitator_url {
         let url = url::Url::parse(url).map_err(CliError::input)?;
         let mut remote = HttpConfig::new(url);
         remote.confirmations = config.chain.confirmations;
         remote.bearer = facilitator_token(config)?;
         let remote = HttpFacilitator::new(remote, Some(chain)).map_err(CliError::failed)?;
-        return Ok(Arc::new(remote));
+        return Ok((Arc::new(remote), None));
     }
-    let file = config.payment.settlement_key_file.as_deref();
-    let key = match account_key(file, SETTLEMENT_KEY)? {
+    let key = match settlement_key(config)? {
         Some(key) => key,
         None => development_key(DEV_SETTLER)?,
     };
@@ -296,12 +310,18 @@ async fn facilitator(
     local.confirmations = config.chain.confirmations;
     local.pay_to = pay_to.as_str().parse().ok().map(|address| vec![address]);
     local.timeout = Duration::from_secs(30);
+    let settler = Some(signer.address());
     let journal = StoredJournal::new(store.clone(), signer.chain().network().clone());
-    Ok(Arc::new(LocalFacilitator::new(signer, Arc::new(journal), local)))
+    Ok((Arc::new(LocalFacilitator::new(signer, Arc::new(journal), local)), settler))
+}
+
+/// Returns the key that settles, if one is configured.
+pub(crate) fn settlement_key(config: &Config) -> Result<Option<AccountKey>, CliError> {
+    account_key(config.payment.settlement_key_file.as_deref(), SETTLEMENT_KEY)
 }
 
 /// Returns the token that a remote facilitator wants, if it wants one.
-fn facilitator_token(config: &Config) -> Result<Option<String>, CliError> {
+pub(crate) fn facilitator_token(config: &Config) -> Result<Option<String>, CliError> {
     match &config.payment.facilitator_token_file {
         Some(path) => {
             warn_of_readers(path);

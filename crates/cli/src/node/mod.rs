@@ -1,6 +1,7 @@
 //! A whole gateway in this process: chain, facilitator, keys, store, catalogue, service, HTTP.
 
 mod chain;
+mod gas;
 mod packages;
 mod shop;
 mod storage;
@@ -9,17 +10,20 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use assay_gateway::{Gateway, GatewayConfig, RunningServer, ServeError, serve};
-use assay_primitives::{Clock, Randomness};
-use assay_service::{Service, ServiceParts, Settings};
+use assay_primitives::{Amount, Clock, Randomness};
+use assay_service::{Limits, Service, ServiceMetrics, ServiceParts, Settings};
 use assay_store::{BlobStore, SqliteStore, StoreError};
 use tokio_util::task::TaskTracker;
 
 pub(crate) use self::chain::{
     ChainEnd, PaymentRail, RunningChain, SETTLEMENT_KEY, account_key, cannot_listen, connect,
-    development_key, environment, warn_of_empty_account, warn_of_readers,
+    development_key, environment, facilitator_token, pay_to, settlement_key, warn_of_empty_account,
+    warn_of_readers,
 };
+use self::gas::GasWatch;
 pub(crate) use self::packages::packages;
 use self::shop::Shop;
+pub(crate) use self::shop::prices;
 pub(crate) use self::storage::make_storage_key;
 use crate::config::Config;
 use crate::error::{CliError, Plain};
@@ -36,6 +40,7 @@ pub(crate) struct Node {
     server: RunningServer,
     store: Arc<SqliteStore>,
     rail: PaymentRail,
+    watch: GasWatch,
 }
 
 impl Node {
@@ -47,7 +52,8 @@ impl Node {
         randomness: Arc<dyn Randomness>,
     ) -> Result<Self, CliError> {
         let packages = packages(config.models.as_deref())?;
-        let remote = ChainEnd::remote(config, &clock).await?;
+        let metrics = Arc::new(ServiceMetrics::default());
+        let remote = ChainEnd::remote(config, &clock, &metrics).await?;
         let folder = config.data.display();
         files::private_folder(&config.data)
             .map_err(|error| CliError::Input(format!("data folder {folder}: {}", Plain(&error))))?;
@@ -55,17 +61,18 @@ impl Node {
         let is_development = remote.as_ref().is_none_or(|end| end.chain.network().is_development());
         let key = storage::storage_key(config, is_development, randomness.as_ref())?;
         let store = SqliteStore::open(&config.data, durability, &key, randomness.clone());
-        let store = Arc::new(store.await.map_err(store_error)?);
+        let store = store.await.map_err(store_error)?;
+        let store = Arc::new(store.observed(clock.clone(), metrics.clone()));
         let blobs =
             BlobStore::in_folder(&config.data.join("evidence")).map_err(CliError::failed)?;
         let end = match remote {
             Some(end) => end,
-            None => ChainEnd::local(config, &clock).await?,
+            None => ChainEnd::local(config, &clock, &metrics).await?,
         };
         let prices = shop::prices(config, &packages, end.chain.network())?;
         let rail = PaymentRail::start(config, end, &prices, &store).await?;
         let shop = Shop::open(config, packages, &prices, &rail, clock.now(), randomness.as_ref())?;
-        let service = Arc::new(Service::new(ServiceParts {
+        let service = Service::new(ServiceParts {
             operator: shop.operator,
             catalogue: shop.catalogue,
             certifiers: shop.certifiers,
@@ -82,10 +89,12 @@ impl Node {
                 release: config.release().map_err(CliError::Input)?,
                 retention: config.retention().map_err(CliError::Input)?,
             },
-        }));
+        });
+        let service = Arc::new(service.with_metrics(metrics).with_limits(limits(config)));
         service.resume().await.map_err(CliError::failed)?;
         let server = listen(config, &service).await?;
-        Ok(Self { service, server, store, rail })
+        let watch = GasWatch::start(&rail, &service);
+        Ok(Self { service, server, store, rail, watch })
     }
 
     /// Returns the gateway's URL on this machine.
@@ -109,6 +118,7 @@ impl Node {
     /// Finishes what was paid for, and stops.
     pub(crate) async fn stop(self) -> Result<(), CliError> {
         let stopped = self.server.stop().await.map_err(CliError::failed);
+        self.watch.stop().await;
         drop(self.service);
         self.store.close().await;
         self.rail.stop().await;
@@ -116,15 +126,23 @@ impl Node {
     }
 }
 
+fn limits(config: &Config) -> Limits {
+    let mut limits = Limits::default();
+    limits.exposure =
+        Some(Amount(config.payment.exposure.into())).filter(|sum| *sum > Amount::ZERO);
+    limits
+}
+
 async fn listen(config: &Config, service: &Arc<Service>) -> Result<RunningServer, CliError> {
     let body_timeout = config.body_timeout().map_err(CliError::Input)?;
     let any = config.listen.port() == 0;
     let mut attempt = 1;
     loop {
+        let clients = config.clients().map_err(CliError::Input)?;
         let address = free_port(config.listen).await?;
         let public_url = config.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
         let gateway =
-            GatewayConfig { public_url, body_limit: config.http.body_limit, body_timeout };
+            GatewayConfig { public_url, body_limit: config.http.body_limit, body_timeout, clients };
         match serve(Gateway::new(service.clone(), gateway), address).await {
             Ok(server) => return Ok(server),
             Err(ServeError::Bind { .. }) if any && attempt < PORT_ATTEMPTS => attempt += 1,

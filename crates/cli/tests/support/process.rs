@@ -54,20 +54,27 @@ impl Running {
 
     /// Waits until it has printed the text, to standard output or standard error.
     pub(crate) fn wait_for(&mut self, text: &str) {
+        self.wait_until(text, |running| {
+            running.stdout().contains(text) || running.stderr().contains(text)
+        });
+    }
+
+    fn wait_until(&mut self, what: &str, comes: impl Fn(&Self) -> bool) {
         for _ in 0..LOOKS {
             let ended = !self.is_running();
-            if self.stdout().contains(text) || self.stderr().contains(text) {
+            if comes(self) {
                 return;
             }
-            assert!(!ended, "no {text:?} came: {self:?}");
+            assert!(!ended, "no {what:?} came: {self:?}");
             sleep(POLL);
         }
-        panic!("no {text:?} came: {self:?}");
+        panic!("no {what:?} came: {self:?}");
     }
 
     /// Waits for the first line of standard output, as JSON.
     pub(crate) fn first_json(&mut self) -> Value {
-        self.wait_for("}\n");
+        // What is logged may be JSON, too.
+        self.wait_until("JSON", |running| running.stdout().contains("}\n"));
         serde_json::from_str(self.stdout().lines().next().unwrap()).unwrap()
     }
 

@@ -15,6 +15,8 @@ pub(crate) async fn metrics(State(gateway): State<Gateway>) -> Result<Response, 
     for load in gateway.service.load() {
         gateway.metrics.load(&load);
     }
+    // Brings up to date what is looked up.
+    let _ = gateway.service.metrics();
     let text = gateway.metrics.encode().map_err(|error| ApiError::internal(&error))?;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(CONTENT_TYPE, kind)], text).into_response())

@@ -53,6 +53,18 @@ impl Market {
         Self { shop, buyer, world, _folder: folder }
     }
 
+    /// Closes the seller and opens it again, on what it left.
+    pub(crate) async fn reopened(self, edit: impl FnOnce(&mut Setup)) -> Self {
+        let Self { shop, world, _folder: folder, .. } = self;
+        let mut setup = Setup { keys: shop.keys.clone(), ..Setup::default() };
+        shop.close().await;
+        edit(&mut setup);
+        let facilitator = Arc::new(world.facilitator());
+        let shop = Shop::open(&world, folder.path(), facilitator, setup).await;
+        let buyer = Buyer::of(&shop.url);
+        Self { shop, buyer, world, _folder: folder }
+    }
+
     /// Opens a seller whose facilitator has a twist.
     pub(crate) async fn with(twist: Twist) -> (Self, Arc<Rail>) {
         let (world, folder) = (World::start().await, tempfile::tempdir().unwrap());

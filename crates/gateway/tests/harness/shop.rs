@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use assay_devchain::{CHAIN_ID, DEV_TOKEN};
 use assay_engine::{Engine, EngineError, LoadedModel, ModelPackage, Tract};
-use assay_gateway::{Gateway, GatewayConfig, RunningServer, serve};
+use assay_gateway::{ClientLimits, Gateway, GatewayConfig, RunningServer, serve};
 use assay_primitives::{
     Account, AssetId, Method, Network, OperatorId, SystemRandomness, Timestamp, TransactionId,
 };
@@ -45,6 +45,7 @@ pub(crate) struct Shop {
     pub(crate) store: Arc<SqliteStore>,
     pub(crate) disk: Disk,
     pub(crate) toy: ToyCertifier,
+    pub(crate) keys: Keys,
     server: RunningServer,
 }
 
@@ -60,6 +61,7 @@ pub(crate) struct Setup {
     pub(crate) toy_slots: usize,
     pub(crate) release: Release,
     pub(crate) retention: Duration,
+    pub(crate) clients: ClientLimits,
 }
 
 /// An operator's keys.
@@ -83,6 +85,7 @@ impl Shop {
         let certifiers = Certifiers::standard(2).with(toy.clone());
         let catalogue =
             Catalogue::new(packages().to_vec(), &prices(), &Preloaded, &certifiers).unwrap();
+        let keys = setup.keys.clone();
         let Keys { receipt, manifest, .. } = setup.keys;
         let store = Arc::new(open_store(folder, setup.durability).await);
         let disk = Disk::new(store.clone());
@@ -110,11 +113,12 @@ impl Shop {
             public_url: format!("{PUBLIC_URL}/"),
             body_limit: BODY_LIMIT,
             body_timeout: setup.body_timeout,
+            clients: setup.clients,
         };
         let gateway = Gateway::new(service.clone(), config);
         let server = serve(gateway, (Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
         let url = format!("http://{}", server.address());
-        Self { url, service, store, disk, toy, server }
+        Self { url, service, store, disk, toy, keys, server }
     }
 
     /// Finishes what was paid for and closes the store.
@@ -158,6 +162,7 @@ impl Default for Setup {
             toy_slots: 256,
             release: Release::Settlement,
             retention: Duration::from_secs(86_400),
+            clients: ClientLimits::default(),
         }
     }
 }

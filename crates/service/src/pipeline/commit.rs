@@ -66,6 +66,7 @@ async fn store(
     failpoint!("service.commit.before");
     parts.store.commit(work.lease, commitment).await?;
     failpoint!("service.commit.after");
+    info!(receipt = %receipt_digest, "Receipt and settlement intent are stored.");
     Ok((receipt, receipt_digest, intent))
 }
 

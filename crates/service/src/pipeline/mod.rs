@@ -32,12 +32,13 @@ use assay_receipt::ModelUsed;
 use assay_store::StoreError;
 use assay_x402::{PaymentPayload, PaymentRequirements, SettleResponse};
 use tokio::sync::watch;
+use tracing::Instrument as _;
 
 pub use self::error::{PurchaseError, Taken};
 pub use self::resume::Pass;
 use self::steps::{Admitted, Reserved};
 use crate::jobs::{Progress, Started};
-use crate::{CatalogueEntry, Service};
+use crate::{CatalogueEntry, Service, trace};
 
 /// An inference that somebody wants to pay for.
 #[derive(Debug)]
@@ -128,7 +129,8 @@ impl Service {
     /// Says what failed; nothing was charged.
     pub async fn start(self: &Arc<Self>, order: Order) -> Result<Started, PurchaseError> {
         let service = self.clone();
-        let task = self.parts().tasks.spawn(async move { service.begin(order).await });
+        let work = async move { service.begin(order).await }.instrument(trace::purchase());
+        let task = self.parts().tasks.spawn(work);
         task.await.unwrap_or(Err(PurchaseError::Interrupted))
     }
 
@@ -143,7 +145,11 @@ impl Service {
     }
 
     async fn begin(self: Arc<Self>, order: Order) -> Result<Started, PurchaseError> {
-        let reserved = Admitted::admit(&self, order).await?.reserve(&self).await?;
+        let reserved = match Admitted::admit(&self, order).await {
+            Ok(admitted) => admitted.reserve(&self).await,
+            Err(error) => Err(error),
+        };
+        let reserved = reserved.inspect_err(|error| self.metrics.refused(error))?;
         let Reserved { id, access_token, place, method, work } = reserved;
         let lease = work.as_ref().map(|(work, _)| work.lease);
         let progress = self.jobs.enter(id, lease, place);

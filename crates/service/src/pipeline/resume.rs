@@ -6,12 +6,12 @@ use assay_primitives::TransactionId;
 use assay_store::{Requeued, StoreError, TransactionRow, TransactionState};
 use assay_x402::{SettleError, SettlementIntent};
 use futures_util::stream::{self, StreamExt as _};
-use tracing::{info, warn};
+use tracing::{Instrument as _, info, warn};
 
 use super::PurchaseError;
 use super::commit::{Reopened, reopen};
 use super::settle::Settlement;
-use crate::Service;
+use crate::{Service, trace};
 
 /// How many ids are read at a time.
 const PAGE: u32 = 256;
@@ -72,7 +72,9 @@ impl Service {
             let settling =
                 page.into_iter().filter(|(_, state)| *state != TransactionState::Reserved);
             let mut steps = stream::iter(settling)
-                .map(|(id, _)| async move { (id, self.carry_on(id).await) })
+                .map(|(id, _)| async move {
+                    (id, self.carry_on(id).instrument(trace::transaction(id)).await)
+                })
                 .buffer_unordered(PARALLEL);
             while let Some((id, step)) = steps.next().await {
                 match step {
@@ -90,6 +92,14 @@ impl Service {
 
     async fn carry_on(&self, id: TransactionId) -> Result<Step, PurchaseError> {
         let Some(_in_flight) = self.admission.take_up(id) else { return Ok(Step::Elsewhere) };
+        let step = self.next_step(id).await?;
+        if matches!(step, Step::Ended) {
+            self.admission.let_go(id);
+        }
+        Ok(step)
+    }
+
+    async fn next_step(&self, id: TransactionId) -> Result<Step, PurchaseError> {
         // Read only now: the request that had it may have ended it meanwhile.
         let Some(row) = self.parts().store.transaction(id).await? else { return Ok(Step::Ended) };
         match row.state {
@@ -117,6 +127,7 @@ impl Service {
     async fn settle_row(&self, row: &TransactionRow) -> Result<bool, PurchaseError> {
         let Reopened { receipt, digest, is_revoked } = reopen(self, row, self.parts().clock.now())?;
         let intent = intent_of(row)?;
+        self.admission.hold(row.id, &intent.terms);
         let settlement = Settlement { id: row.id, receipt: &receipt, receipt_digest: digest };
         // Nobody is charged any more for a receipt that nobody believes.
         if row.state == TransactionState::Failing || is_revoked {

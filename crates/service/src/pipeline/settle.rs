@@ -1,5 +1,7 @@
 //! After the receipt: the settlement, by the request that waits for it or in the background.
 
+use std::time::Duration;
+
 use assay_primitives::{Amount, Digest, Timestamp, TransactionId, failpoint};
 use assay_receipt::{
     Receipt, SettlementBlock, SettlementPredicate, SettlementRecord, SettlementStatus,
@@ -7,11 +9,12 @@ use assay_receipt::{
 use assay_store::{SettledBlock, SettlementState, SettlementUpdate};
 use assay_verify::{Verified, open_settlement};
 use assay_x402::{SettleError, SettleResponse, Settled, SettlementIntent};
-use tracing::error;
+use tracing::{error, info};
 
 use super::Purchase;
 use super::commit::Committed;
 use super::error::{PurchaseError, refused, written};
+use crate::metrics::SettlementOutcome;
 use crate::{Service, settled_extension};
 
 /// A receipt whose money is to be moved. Made only of a receipt that verified.
@@ -38,6 +41,10 @@ impl Committed {
             let response = settlement.extended(error.response(&self.intent.terms));
             Err((error, response))
         });
+        // Somebody still owes this, though nobody waits for it any more.
+        if !matches!(&outcome, Ok(_) | Err((SettleError::Failed { open_until: None, .. }, _))) {
+            service.admission.hold(self.id, &self.intent.terms);
+        }
         match outcome {
             Ok(response) => Ok(self.purchase(Some(response))),
             Err((SettleError::Failed { .. }, response)) => {
@@ -70,8 +77,9 @@ impl Settlement<'_> {
         service: &Service,
         intent: &SettlementIntent,
     ) -> Result<Outcome, PurchaseError> {
+        let started = service.parts().clock.monotonic();
         let outcome = service.parts().facilitator.settle(intent).await;
-        self.conclude(service, intent, outcome).await
+        self.conclude(service, intent, outcome, started).await
     }
 
     /// Settles what may be settled already: nothing is sent that would come too late.
@@ -81,14 +89,33 @@ impl Settlement<'_> {
         intent: &SettlementIntent,
     ) -> Result<Outcome, PurchaseError> {
         let facilitator = &service.parts().facilitator;
+        let started = service.parts().clock.monotonic();
         let outcome = match facilitator.reconcile(intent).await {
             known @ (Ok(_) | Err(SettleError::Failed { open_until: None, .. })) => known,
             Err(_) => facilitator.settle(intent).await,
         };
-        self.conclude(service, intent, outcome).await
+        self.conclude(service, intent, outcome, started).await
     }
 
     async fn conclude(
+        &self,
+        service: &Service,
+        intent: &SettlementIntent,
+        outcome: Result<Settled, SettleError>,
+        started: Duration,
+    ) -> Result<Outcome, PurchaseError> {
+        let stored = self.store_outcome(service, intent, outcome).await;
+        let label = match &stored {
+            Ok(Ok(_)) => SettlementOutcome::Settled,
+            Ok(Err((error, _))) => SettlementOutcome::of(error),
+            Err(_) => SettlementOutcome::Broken,
+        };
+        let took = service.parts().clock.monotonic().saturating_sub(started);
+        service.metrics.settlement(label, took);
+        stored
+    }
+
+    async fn store_outcome(
         &self,
         service: &Service,
         intent: &SettlementIntent,
@@ -254,6 +281,7 @@ impl Settlement<'_> {
         failpoint!("service.record.before");
         service.parts().store.settle(self.id, update).await?;
         failpoint!("service.record.after");
+        info!(?state, "The settlement is recorded.");
         Ok(())
     }
 

@@ -16,12 +16,13 @@ use assay_x402::{
 use futures_util::FutureExt as _;
 use serde::{Deserialize, Serialize};
 use tokio::sync::OwnedSemaphorePermit;
+use tracing::debug;
 
 use super::Order;
 use super::error::{PurchaseError, Taken, written};
 use crate::admission::Place;
 use crate::jobs::LEASE;
-use crate::{AdmissionRefusal, CatalogueEntry, Certified, CertifierError, Service};
+use crate::{AdmissionRefusal, CatalogueEntry, Certified, CertifierError, Service, trace};
 
 /// How often a job is tried.
 const MAX_ATTEMPTS: u64 = 3;
@@ -88,6 +89,7 @@ impl Admitted {
         let binding = order.binding.digest(offer, order.access_token_hash);
         let checked = check_exact(&order.payment, offer, now);
         let key = payment_key(&order, offer, &checked)?;
+        trace::note_payment(&key);
         // Asked before the chain is: there a payment that this service has settled is one that
         // cannot be used, and the answer would ask the buyer to sign again.
         refuse_taken(service, &key, binding).await?;
@@ -115,6 +117,7 @@ impl Admitted {
         let parts = service.parts();
         let now = parts.clock.now();
         let id = TransactionId::new(now, parts.randomness.as_ref())?;
+        trace::note_transaction(id);
         let secret = TransactionSecret::new(parts.randomness.as_ref())?;
         let Order { entry, request, payment, nonce, access_token_hash, location, echo, .. } =
             self.order;
@@ -150,8 +153,9 @@ impl Admitted {
         failpoint!("service.reserve.before");
         let outcome = parts.store.reserve(reservation).await?;
         failpoint!("service.reserve.after");
-        if let ReserveOutcome::Taken(holder) = outcome {
-            return Err(taken(&holder, self.binding));
+        match outcome {
+            ReserveOutcome::Reserved => debug!("The payment is this transaction's."),
+            ReserveOutcome::Taken(holder) => return Err(taken(&holder, self.binding)),
         }
         let method = self.method.clone();
         let work = slot.map(|slot| {

@@ -8,12 +8,12 @@ use assay_store::{Job, StoreError, TransactionState};
 use assay_x402::FacilitatorError;
 use futures_util::future::join_all;
 use tokio::sync::OwnedSemaphorePermit;
-use tracing::{info, warn};
+use tracing::{Instrument as _, info, warn};
 
 use super::error::PurchaseError;
 use super::steps::Work;
 use crate::jobs::{InHand, LEASE};
-use crate::{Load, Purchase, Release, Service};
+use crate::{Load, Purchase, Release, Service, trace};
 
 /// How often claims are prolonged.
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -56,12 +56,13 @@ impl Service {
 
     pub(super) fn set_to_work(self: &Arc<Self>, work: Work, slot: OwnedSemaphorePermit) {
         let (service, in_hand) = (Arc::clone(self), self.jobs.take(work.lease));
-        self.parts().tasks.spawn(async move {
+        let working = async move {
             // Keeps the background settlement away from it.
             let Some(_in_flight) = service.admission.take_up(work.lease.id) else { return };
             let outcome = service.carry_out(work, slot, &in_hand).await;
-            in_hand.end(outcome);
-        });
+            service.end(in_hand, outcome);
+        };
+        self.parts().tasks.spawn(working.in_current_span());
     }
 
     async fn work_on(self: &Arc<Self>, name: &str) {
@@ -86,17 +87,17 @@ impl Service {
         let (service, method) = (Arc::clone(self), method.clone());
         let (lease, attempts) = (job.lease, job.attempts);
         let in_hand = self.jobs.take(lease);
-        self.parts().tasks.spawn(async move {
+        let working = async move {
             let Some(_in_flight) = service.admission.take_up(lease.id) else { return };
-            info!(transaction = %lease.id, attempts, "A queued job is taken up.");
+            info!(attempts, "A queued job is taken up.");
             match Work::of_job(&service, &method, job).await {
                 Ok(work) => {
                     let outcome = service.carry_out(work, slot, &in_hand).await;
-                    in_hand.end(outcome);
+                    service.end(in_hand, outcome);
                 }
                 // Nobody can say whether the payment is good: perhaps later.
                 Err(PurchaseError::Facilitator(FacilitatorError::Unreachable { detail })) => {
-                    warn!(transaction = %lease.id, detail, "A job is put off.");
+                    warn!(detail, "A job is put off.");
                     let pause = BACKOFF.saturating_mul(u32::try_from(attempts).unwrap_or(1));
                     let not_before = service.parts().clock.now().plus(pause);
                     if service.parts().store.postpone(lease, not_before).await.is_ok() {
@@ -104,9 +105,20 @@ impl Service {
                         in_hand.leave();
                     }
                 }
-                Err(error) => in_hand.end(Err(service.give_up(lease.id, error).await)),
+                Err(error) => {
+                    let error = service.give_up(lease.id, error).await;
+                    service.end(in_hand, Err(error));
+                }
             }
-        });
+        };
+        self.parts().tasks.spawn(working.instrument(trace::transaction(lease.id)));
+    }
+
+    fn end(&self, in_hand: InHand, outcome: Result<Purchase, PurchaseError>) {
+        if let Err(error) = &outcome {
+            self.metrics.refused(error);
+        }
+        in_hand.end(outcome);
     }
 
     async fn carry_out(

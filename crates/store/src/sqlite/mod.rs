@@ -1,6 +1,8 @@
 //! SQLite, one file, write-ahead log.
 
+mod connections;
 mod erase;
+mod inspect;
 mod jobs;
 mod outgoing;
 mod prepare;
@@ -13,14 +15,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use assay_primitives::Randomness;
+use assay_primitives::{Clock, Randomness};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 
+use self::connections::{Connections, Observer};
+pub use self::inspect::StoreInspection;
 use self::writer::Writer;
 use crate::seal::Sealer;
-use crate::{StorageKey, StoreError};
+use crate::{StepKind, StepObserver, StorageKey, StoreError};
 
 const READERS: u32 = 4;
 
@@ -41,7 +45,8 @@ pub struct SqliteStore {
     /// One connection: SQLite has one writer at a time.
     writing: SqlitePool,
     writer: Writer,
-    readers: SqlitePool,
+    readers: Connections,
+    observer: Option<Arc<Observer>>,
     sealer: Sealer,
     _lock: File,
 }
@@ -82,7 +87,16 @@ impl SqliteStore {
         prepare::prepare(&writing, &path, &sealer).await?;
         let readers = pool(READERS).connect_with(options.read_only(true)).await?;
         let writer = Writer::start(writing.clone());
-        Ok(Self { writing, writer, readers, sealer, _lock: lock })
+        let readers = Connections::new(readers, StepKind::Read);
+        Ok(Self { writing, writer, readers, observer: None, sealer, _lock: lock })
+    }
+
+    /// Tells an observer how long each step takes, by this clock.
+    #[must_use]
+    pub fn observed(self, clock: Arc<dyn Clock>, told: Arc<dyn StepObserver>) -> Self {
+        let observer = Arc::new(Observer { clock, told });
+        let readers = self.readers.observed(observer.clone());
+        Self { readers, observer: Some(observer), ..self }
     }
 
     /// Finishes the steps that are under way, writes what is left in the log and closes the file.

@@ -10,7 +10,8 @@ use crate::StoreError;
 use crate::seal::Sealer;
 
 const SCHEMA: &str = include_str!("schema.sql");
-const VERSION: i64 = 2;
+/// The version of the tables.
+pub(super) const VERSION: i64 = 2;
 /// How much of a check value names a key.
 const SHOWN: usize = 16;
 

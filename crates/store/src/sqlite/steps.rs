@@ -13,8 +13,8 @@ use super::{SqliteStore, erase, jobs, rows};
 use crate::seal::{Column, Sealer};
 use crate::{
     Commitment, Holder, Job, Lease, OutboxEntry, Payment, Requeued, Reservation, ReserveOutcome,
-    SettledBlock, SettlementState, SettlementUpdate, StoreError, TransactionRow, TransactionState,
-    TransactionStore,
+    SettledBlock, SettlementState, SettlementUpdate, StepKind, StoreError, TransactionRow,
+    TransactionState, TransactionStore,
 };
 
 const RESERVE: &str = "INSERT INTO transactions (id, state, network, asset, payer, nonce, payload, \
@@ -253,6 +253,7 @@ impl SqliteStore {
         T: Send + Sync + 'static,
     {
         let input = Arc::new(input);
+        let _timer = self.observer.as_ref().map(|observer| observer.time(StepKind::Write));
         self.writer
             .write(move |connection| {
                 let input = Arc::clone(&input);
