@@ -48,7 +48,7 @@ fn what_was_paid_for_is_finished_first() {
     // The settlement was recorded: a new start has nothing to take up.
     let shop = Gateway::start(&place, &env);
     let ran = shop.stop();
-    assert!(!ran.stderr.contains("left work behind"), "{ran:#?}");
+    assert!(!ran.stderr.contains("an earlier run are carried on"), "{ran:#?}");
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn a_second_signal_stops_at_once() {
     // What was left open is taken up: the payment is settled, and once.
     rpc(&chain.url, "dev_resume", &json!([]));
     let mut shop = Gateway::start(&place, &env);
-    shop.process.wait_for("left work behind");
+    shop.process.wait_for("an earlier run are carried on");
     shop.stop();
     assert_eq!(chain.height(), 1);
 }

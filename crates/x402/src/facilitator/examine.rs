@@ -115,7 +115,7 @@ impl Examiner<'_> {
         let Expected { token, transfer, nonce } = expected;
         Ok(match transfer_under(&mined.receipt, token, transfer.from, nonce) {
             Some(found) if found == transfer => {
-                info!(%transaction, "A third party's transaction settled the payment.");
+                info!(%transaction, "The chain shows the authorisation as carried out.");
                 Ok(self.settled(&mined))
             }
             Some(found) => Err(SettleError::Failed {
