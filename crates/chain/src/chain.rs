@@ -73,6 +73,8 @@ struct Shared {
     log_range: u64,
     /// Addresses seen to have code. Contracts that tokens are do not go away.
     contracts: Mutex<BTreeSet<Address>>,
+    /// A latest block's number, and when it was asked for.
+    recent: Mutex<Option<(Duration, u64)>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -136,6 +138,7 @@ impl Chain {
             clock,
             log_range: config.log_range.max(1),
             contracts: Mutex::default(),
+            recent: Mutex::default(),
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -266,6 +269,23 @@ impl Chain {
         let detail = || "no latest block".to_owned();
         let block = block.ok_or_else(|| ChainError::Malformed { method, detail: detail() })?;
         Ok(block.into())
+    }
+
+    /// Returns the number of a block that was the latest at most so long ago: a lower bound that costs
+    /// no question each time.
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub async fn recent_number(&self, age: Duration) -> Result<u64, ChainError> {
+        let now = self.clock().monotonic();
+        let recent = &self.shared.recent;
+        let known = *recent.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, number)) = known.filter(|(seen, _)| now.saturating_sub(*seen) < age) {
+            return Ok(number);
+        }
+        let number = self.latest_block().await?.number;
+        *recent.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, number));
+        Ok(number)
     }
 
     /// Returns the block of a number, or `None` when the chain is not that long.

@@ -36,6 +36,7 @@ mod development;
 mod error;
 mod http;
 mod key;
+mod multicall;
 mod outgoing;
 mod receipt;
 mod rpc;

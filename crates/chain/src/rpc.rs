@@ -237,6 +237,12 @@ impl ErrorObject {
     }
 }
 
+/// Says what a contract reverted with.
+pub(crate) fn reverted(to: Address, data: Bytes) -> ChainError {
+    let reason = revert_reason(&data).unwrap_or_else(|| "no reason given".to_owned());
+    ChainError::Reverted { to, reason: printable(&reason, MAX_TEXT), data }
+}
+
 /// Nodes put the revert data in `error.data`, or one or two objects further down.
 fn revert_data(value: &Value) -> Option<Bytes> {
     let mut value = value;

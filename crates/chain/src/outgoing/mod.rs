@@ -15,7 +15,7 @@
 //! Calls that come while others are under way wait a moment for one another and go out together,
 //! where the chain has [`MULTICALL3`].
 
-mod batch;
+pub(crate) mod batch;
 mod carrier;
 mod dispatch;
 mod journal;

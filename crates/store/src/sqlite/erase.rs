@@ -65,7 +65,7 @@ impl SqliteStore {
     /// Writes the log back and empties it: it holds the pages as they were before. A reader in the
     /// middle of one of them puts that off to the next time.
     pub(super) async fn empty_log(&self) -> Result<(), StoreError> {
-        let mut connection = self.writing.acquire().await?;
+        let mut connection = self.checkpointing.acquire().await?;
         sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut *connection).await?;
         Ok(())
     }

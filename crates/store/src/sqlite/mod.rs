@@ -1,5 +1,6 @@
 //! SQLite, one file, write-ahead log.
 
+mod checkpoint;
 mod connections;
 mod erase;
 mod inspect;
@@ -19,6 +20,7 @@ use assay_primitives::{Clock, Randomness};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
+use tokio::task::JoinSet;
 
 use self::connections::{Connections, Observer};
 pub use self::inspect::StoreInspection;
@@ -46,6 +48,8 @@ pub struct SqliteStore {
     writing: SqlitePool,
     writer: Writer,
     readers: Connections,
+    checkpointing: SqlitePool,
+    checkpoints: tokio::sync::Mutex<JoinSet<()>>,
     observer: Option<Arc<Observer>>,
     sealer: Sealer,
     _lock: File,
@@ -83,12 +87,24 @@ impl SqliteStore {
             // What is erased is overwritten, in the pages that become free as well.
             .pragma("secure_delete", "ON")
             .busy_timeout(Duration::from_secs(5));
+        let checkpointing = pool(1).connect_lazy_with(options.clone());
+        let options = options.pragma("wal_autocheckpoint", "0");
         let writing = pool(1).connect_with(options.clone()).await?;
         prepare::prepare(&writing, &path, &sealer).await?;
         let readers = pool(READERS).connect_with(options.read_only(true)).await?;
         let writer = Writer::start(writing.clone());
+        let checkpoints = tokio::sync::Mutex::new(checkpoint::start(checkpointing.clone()));
         let readers = Connections::new(readers, StepKind::Read);
-        Ok(Self { writing, writer, readers, observer: None, sealer, _lock: lock })
+        Ok(Self {
+            writing,
+            writer,
+            readers,
+            checkpointing,
+            checkpoints,
+            observer: None,
+            sealer,
+            _lock: lock,
+        })
     }
 
     /// Tells an observer how long each step takes, by this clock.
@@ -102,6 +118,8 @@ impl SqliteStore {
     /// Finishes the steps that are under way, writes what is left in the log and closes the file.
     pub async fn close(&self) {
         self.writer.stop().await;
+        self.checkpoints.lock().await.shutdown().await;
+        self.checkpointing.close().await;
         self.readers.close().await;
         self.writing.close().await;
     }

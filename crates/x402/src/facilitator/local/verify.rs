@@ -1,6 +1,8 @@
+use std::time::Duration;
+
 use alloy_sol_types::SolCall;
 use assay_chain::bindings::Token;
-use assay_chain::{B256, Bytes, ChainError, U256};
+use assay_chain::{Address, B256, Bytes, ChainError, U256};
 use assay_primitives::Amount;
 
 use super::{LocalFacilitator, SEARCH_MARGIN};
@@ -8,6 +10,19 @@ use crate::facilitator::FacilitatorError;
 use crate::facilitator::examine::revert_meaning;
 use crate::wire::shown;
 use crate::{CheckedPayment, ErrorReason, ExactPayload, SignatureCheck};
+
+/// How old the number of a block may be from which on an authorisation's use is looked for.
+const RECENT: Duration = Duration::from_secs(5);
+
+/// What a token says of a payment.
+struct TokenState {
+    /// What the payer has.
+    balance: Result<U256, ChainError>,
+    /// Whether the authorisation is used or cancelled.
+    used: Result<bool, ChainError>,
+    /// What became of the transfer, tried out.
+    simulated: Result<Bytes, ChainError>,
+}
 
 impl LocalFacilitator {
     /// What is refused without asking the chain.
@@ -46,21 +61,18 @@ impl LocalFacilitator {
     ) -> Result<(u64, Amount), FacilitatorError> {
         let (token, authorization) = (payment.token(), payment.authorization());
         let (payer, nonce) = (authorization.from, authorization.nonce);
-        let by_wallet = payment.signature_check() == SignatureCheck::NeedsChain;
-        let data = transfer_call(payment.exact(), by_wallet);
-        let (latest, is_contract, balance, used, wallet, simulated) = tokio::join!(
-            self.chain.latest_block(),
+        let (recent, is_contract, wallet, state) = tokio::join!(
+            self.chain.recent_number(RECENT),
             self.chain.is_contract(token),
-            self.chain.balance(token, payer),
-            self.chain.authorization_state(token, payer, nonce),
             self.is_wallet_signature(payment),
-            self.chain.call(self.signer(), token, &data),
+            self.token_state(payment),
         );
-        let latest = latest?;
+        let recent = recent?;
         if !is_contract? {
             let detail = format!("asset {token} has no code on {}", self.chain.network());
             return Err(FacilitatorError::refused(ErrorReason::AssetNotDeployed, detail));
         }
+        let TokenState { balance, used, simulated } = state?;
         match used {
             Ok(false) => {}
             Ok(true) => {
@@ -81,12 +93,42 @@ impl LocalFacilitator {
         self.check_balance(payment, balance)?;
         match simulated {
             Ok(_) => {
-                let since_block = latest.number.saturating_sub(SEARCH_MARGIN);
+                let since_block = recent.saturating_sub(SEARCH_MARGIN);
                 Ok((since_block, Amount(balance.saturating_to())))
             }
             Err(ChainError::Reverted { reason, .. }) => Err(self.diagnose(payment, &reason).await),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Asks the token what it would do with a payment: in one request, where the chain can.
+    async fn token_state(&self, payment: &CheckedPayment) -> Result<TokenState, ChainError> {
+        let (token, authorization) = (payment.token(), payment.authorization());
+        let (payer, nonce) = (authorization.from, authorization.nonce);
+        let by_wallet = payment.signature_check() == SignatureCheck::NeedsChain;
+        let data = transfer_call(payment.exact(), by_wallet);
+        let balance = Token::balanceOfCall { account: payer };
+        let state = Token::authorizationStateCall { authorizer: payer, nonce };
+        let calls = [
+            (token, Bytes::from(balance.abi_encode())),
+            (token, Bytes::from(state.abi_encode())),
+            (token, data.clone()),
+        ];
+        if let Some(answers) = self.chain.call_together(&calls).await? {
+            let mut answers = answers.into_iter();
+            let mut next = || answers.next().unwrap_or(Ok(Bytes::new()));
+            return Ok(TokenState {
+                balance: decoded::<Token::balanceOfCall>(token, next()),
+                used: decoded::<Token::authorizationStateCall>(token, next()),
+                simulated: next(),
+            });
+        }
+        let (balance, used, simulated) = tokio::join!(
+            self.chain.balance(token, payer),
+            self.chain.authorization_state(token, payer, nonce),
+            self.chain.call(self.signer(), token, &data),
+        );
+        Ok(TokenState { balance, used, simulated })
     }
 
     fn check_balance(
@@ -140,6 +182,19 @@ impl LocalFacilitator {
         }
         FacilitatorError::refused(revert_meaning(revert), format!("would revert: {revert}"))
     }
+}
+
+/// Reads what a function returned.
+fn decoded<C: SolCall>(
+    to: Address,
+    answer: Result<Bytes, ChainError>,
+) -> Result<C::Return, ChainError> {
+    let answer = answer?;
+    C::abi_decode_returns(&answer).map_err(|_| ChainError::NotAsCalled {
+        to,
+        function: C::SIGNATURE,
+        length: answer.len(),
+    })
 }
 
 /// The call that carries a payment out: with `v, r, s` for a key's signature, with `bytes` for what
