@@ -96,6 +96,8 @@ pub struct OutgoingStatus {
     pub sent: u64,
     /// How many replaced another.
     pub replaced: u64,
+    /// How many were stuck at the most that the limits let a transaction cost.
+    pub capped: u64,
 }
 
 /// The calls of one account. Clones share it; with the last one its tasks end, and what is under way
