@@ -418,6 +418,25 @@ async fn batches_are_as_large_as_allowed_and_hold_no_call_that_goes_alone() {
     assert_eq!(batched, sizes.iter().filter(|size| **size > 1).sum::<usize>());
 }
 
+/// What gathers while nothing more may be under way does not go out as one.
+#[tokio::test(start_paused = true)]
+async fn a_crowd_goes_out_in_batches_of_the_size_allowed() {
+    let (miner, journal) = (Miner::start(7).await, Arc::<Journal>::default());
+    let config = OutgoingConfig { batch: 3, in_flight: 1, ..OutgoingConfig::default() };
+    let queue = queue(&miner, &journal, config).await;
+    miner.mines_at_once(false);
+    let submitted = submit(&queue, (1..=8).map(call)).await;
+    a_while().await;
+    miner.mines_at_once(true);
+    miner.mine();
+    for outcome in submitted.join_all().await {
+        mined(outcome);
+    }
+    for sent in miner.versions() {
+        assert!(journal.only(sent.nonce).await.calls.len() <= 3);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn batches_stay_below_the_gas_of_a_transaction() {
     let (miner, journal) = (Miner::start(7).await, Arc::<Journal>::default());
@@ -454,7 +473,7 @@ async fn a_chain_without_the_contract_gets_no_batches() {
 #[tokio::test(start_paused = true)]
 async fn no_more_is_under_way_than_nodes_hold() {
     let (miner, journal) = (Miner::start(7).await, Arc::<Journal>::default());
-    let config = OutgoingConfig { in_flight: 2, ..OutgoingConfig::default() };
+    let config = OutgoingConfig { in_flight: 2, batch: 1, ..OutgoingConfig::default() };
     let queue = queue(&miner, &journal, config).await;
     miner.mines_at_once(false);
     let mut submitted = submit(&queue, (1..=5).map(alone)).await;
