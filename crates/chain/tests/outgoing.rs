@@ -594,6 +594,26 @@ async fn it_counts_from_its_depth_on_and_goes_out_again_when_it_is_lost_before()
     assert_eq!(miner.versions().len(), 1);
 }
 
+/// What was in a block meanwhile has not been missing since before.
+#[tokio::test(start_paused = true)]
+async fn what_was_mined_is_not_stuck_from_before() {
+    let (miner, journal) = (Miner::start(7).await, Arc::<Journal>::default());
+    let config = OutgoingConfig { confirmations: 9, ..OutgoingConfig::default() };
+    let queue = queue(&miner, &journal, config).await;
+    miner.mines_at_once(false);
+    let mut submitted = submit(&queue, [call(1)]).await;
+    a_while().await;
+    miner.mine();
+    a_while().await;
+    miner.reorganise(1);
+    miner.mine_nothing(8);
+    a_while().await;
+    assert_eq!((miner.versions().len(), queue.status().replaced), (1, 0));
+    miner.mine();
+    miner.mine_nothing(8);
+    mined(submitted.join_next().await.unwrap().unwrap());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_reverted_transaction_is_told_as_such() {
     let (miner, _, queue) = start(7).await;
