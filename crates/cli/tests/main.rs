@@ -3,6 +3,7 @@
 #![expect(
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::print_stdout,
     clippy::unwrap_used,
     reason = "a test that cannot go on says so by panicking"
 )]
@@ -15,7 +16,9 @@ mod facilitator;
 mod faults;
 mod help;
 mod keys;
+mod machine;
 mod models;
+mod outside;
 mod real_network;
 mod restart;
 mod serving;
