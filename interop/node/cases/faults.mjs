@@ -19,6 +19,8 @@ const MULTICALL3 = "0xcA11bde05977b3631167028862bE2a173976CA11";
 const PRICE = 2345n;
 const GWEI = 1_000_000_000n;
 const DEAR = hex(50n * GWEI);
+/** More than a thousand purchases of a debug build. */
+const CROWD_MS = 300_000;
 
 /** Gateways on a chain that takes back what it had, grows dear, and stands still. */
 export async function faults(report, assay) {
@@ -33,6 +35,13 @@ export async function faults(report, assay) {
     );
     await report.test("40 buyers at a standstill are settled in few transactions, each once", () =>
       batched(place, request),
+    );
+  });
+  await on(assay, "crowd", async (place) => {
+    await report.test(
+      "64 payers at a time, 1,024 payments: each is charged once for each result",
+      () => crowded(place, request),
+      CROWD_MS,
     );
   });
   await on(assay, "expired", async (place) => {
@@ -243,6 +252,37 @@ async function batched(place, request) {
   }
   assert.ok(hashes.size <= 20, `${hashes.size} transactions for 40 payments`);
   console.log(`      40 payments in ${hashes.size} transactions`);
+}
+
+/** 1,024 payments. One that is turned away for want of room comes again, with another payment. */
+async function crowded(place, request) {
+  const payers = [];
+  for (let index = 0; index < 64; index += 1) payers.push(await buyerOf(place, 32n * PRICE));
+  let refused = 0;
+  const buys = async ({ buyer }) => {
+    for (let times = 0; times < 16; ) {
+      const response = await buyer.infer(place.gateway.url, request);
+      const isOpen = response.headers.has("Assay-Transaction");
+      if ([429, 503].includes(response.status) && !isOpen) {
+        refused += 1;
+        await response.text();
+        await sleep(250);
+        continue;
+      }
+      await bought(response);
+      times += 1;
+    }
+  };
+  await Promise.all(payers.map(buys));
+  const hashes = new Set();
+  for (const { payer } of payers) {
+    for (const hash of await place.charged(payer, 16)) hashes.add(hash);
+  }
+  await until("all have settled receipts", async () => {
+    const metrics = await (await fetch(`${place.gateway.url}/metrics`)).text();
+    return metrics.includes('assay_transactions{state="settled"} 1024\n');
+  });
+  console.log(`      1024 payments in ${hashes.size} transactions, ${refused} turned away before`);
 }
 
 /** The process ends at each of its failpoints while somebody buys, and is started again. */
