@@ -130,6 +130,12 @@ async fn a_while() {
     tokio::time::sleep(Duration::from_secs(20)).await;
 }
 
+/// Has a call carried out; an hour of the runtime's time is long enough for anything.
+async fn carry_out(queue: &OutgoingQueue, call: Call) -> Result<CallOutcome, OutgoingError> {
+    let outcome = tokio::time::timeout(Duration::from_secs(3_600), queue.carry_out(call)).await;
+    outcome.unwrap_or_else(|_| panic!("a call came to no end"))
+}
+
 /// Submits calls that go on by themselves, in order.
 async fn submit(
     queue: &OutgoingQueue,
@@ -138,7 +144,7 @@ async fn submit(
     let mut submitted = JoinSet::new();
     for call in calls {
         let queue = queue.clone();
-        submitted.spawn(async move { queue.carry_out(call).await });
+        submitted.spawn(async move { carry_out(&queue, call).await });
         yield_now().await;
     }
     submitted
@@ -170,17 +176,17 @@ async fn stored(nonce: u64, id: u8) -> OutgoingTransaction {
 async fn what_is_not_stored_takes_no_nonce_and_is_not_sent() {
     let (miner, journal, queue) = start(7).await;
     journal.full(true);
-    let error = queue.carry_out(call(1)).await.unwrap_err();
+    let error = carry_out(&queue, call(1)).await.unwrap_err();
     assert_eq!(error, OutgoingError::Journal(JournalError("the disk is full".to_owned())));
     assert_eq!(queue.transaction_of(call(1).id), None);
     a_while().await;
     assert_eq!(nonces(&miner.versions()), Vec::<u64>::new());
     journal.full(false);
-    let (hash, alone) = mined(queue.carry_out(call(2)).await);
+    let (hash, alone) = mined(carry_out(&queue, call(2)).await);
     assert_eq!((nonces(&miner.versions()), alone), (vec![7], true));
     assert_eq!(journal.only(7).await.transaction.hash, hash);
     // The call that failed is free again.
-    mined(queue.carry_out(call(1)).await);
+    mined(carry_out(&queue, call(1)).await);
     assert_eq!(nonces(&miner.versions()), [7, 8]);
 }
 
@@ -198,12 +204,12 @@ async fn a_restart_sends_what_was_stored_and_signs_nothing_anew() {
     let after = queue(&miner, &journal, OutgoingConfig::default()).await;
     after.resume().await.unwrap();
     // Who asks for the call waits for the same transaction.
-    let (hash, _) = mined(after.carry_out(call(1)).await);
+    let (hash, _) = mined(carry_out(&after, call(1)).await);
     let stored = journal.only(7).await.transaction;
     let sent = miner.versions();
     assert_eq!((sent.len(), hash, &sent[0].raw), (1, stored.hash, &stored.raw));
     // The next one does not take its nonce.
-    mined(after.carry_out(call(2)).await);
+    mined(carry_out(&after, call(2)).await);
     assert_eq!(nonces(&miner.mined()), [7, 8]);
     assert_eq!(journal.open(account()).await.unwrap(), []);
 }
@@ -219,14 +225,14 @@ async fn a_nonce_that_was_spent_elsewhere_is_made_up_for() {
     assert_eq!(outcome, Ok(CallOutcome::Superseded));
     miner.spend_elsewhere();
     miner.mines_at_once(true);
-    mined(queue.carry_out(call(1)).await);
+    mined(carry_out(&queue, call(1)).await);
     assert_eq!(nonces(&miner.mined()), [9]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_gap_is_filled_by_the_transaction_that_a_reorganisation_dropped() {
     let (miner, journal, queue) = start(7).await;
-    let (first, _) = mined(queue.carry_out(call(1)).await);
+    let (first, _) = mined(carry_out(&queue, call(1)).await);
     miner.reorganise(1);
     // A journal that cannot be read may know one: nothing takes its place.
     journal.blind(true);
@@ -262,7 +268,7 @@ async fn a_gap_that_nobody_knows_is_filled_by_transfers_of_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_gap_that_is_stuck_is_filled_at_higher_fees() {
     let (miner, journal, queue) = start(7).await;
-    let (first, _) = mined(queue.carry_out(call(1)).await);
+    let (first, _) = mined(carry_out(&queue, call(1)).await);
     miner.mines_at_once(false);
     miner.reorganise(1);
     let mut submitted = submit(&queue, [call(2)]).await;
@@ -497,7 +503,7 @@ async fn a_call_that_is_submitted_again_is_carried_out_once() {
     until("it is sent", || queue.status().sent == 1).await;
     submitted.spawn({
         let queue = queue.clone();
-        async move { queue.carry_out(call(2)).await }
+        async move { carry_out(&queue, call(2)).await }
     });
     until("both are sent", || queue.status().sent == 2).await;
     let late = submit(&queue, [call(1), call(2)]).await;
@@ -513,19 +519,19 @@ async fn a_call_that_is_submitted_again_is_carried_out_once() {
     expected.sort_unstable();
     assert_eq!((hashes, nonces(&sent)), (expected, vec![7, 8]));
     // Later, too: it is in the chain.
-    let (again, _) = mined(queue.carry_out(call(1)).await);
+    let (again, _) = mined(carry_out(&queue, call(1)).await);
     assert_eq!((again, miner.versions().len()), (sent[0].hash, 2));
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_a_reorganisation_drops_goes_out_again_as_it_was() {
     let (miner, _, queue) = start(7).await;
-    let (first, _) = mined(queue.carry_out(call(1)).await);
+    let (first, _) = mined(carry_out(&queue, call(1)).await);
     miner.reorganise(1);
     assert_eq!(nonces(&miner.mined()), Vec::<u64>::new());
     // Fees that a new signature would have.
     miner.base_fee(GWEI / 2);
-    let (again, _) = mined(queue.carry_out(call(1)).await);
+    let (again, _) = mined(carry_out(&queue, call(1)).await);
     assert_eq!((again, miner.versions().len(), miner.times_sent(first)), (first, 1, 2));
 }
 
@@ -546,11 +552,11 @@ async fn what_failed_in_a_batch_can_be_tried_alone() {
     assert_eq!(journal.only(8).await.calls.len(), 2);
     let id = journal.only(8).await.calls[0];
     let failed = Call { alone: true, ..call(id[0]) };
-    let (hash, is_alone) = mined(queue.carry_out(failed.clone()).await);
+    let (hash, is_alone) = mined(carry_out(&queue, failed.clone()).await);
     assert_ne!(hash, batch);
     assert!(is_alone);
     // From then on this is the call's transaction.
-    assert_eq!(mined(queue.carry_out(Call { alone: false, ..failed }).await), (hash, true));
+    assert_eq!(mined(carry_out(&queue, Call { alone: false, ..failed }).await), (hash, true));
     assert_eq!(nonces(&miner.mined()), [7, 8, 9]);
 }
 
@@ -559,12 +565,12 @@ async fn what_failed_in_a_batch_can_be_tried_alone() {
 async fn a_chain_far_behind_is_another_and_counts_by_itself() {
     let (miner, journal, queue) = start(3).await;
     journal.append(&stored(1_028, 1).await).await.unwrap();
-    mined(queue.carry_out(call(2)).await);
+    mined(carry_out(&queue, call(2)).await);
     assert_eq!(nonces(&miner.versions()), [3]);
     // One that is less far behind was reorganised: the account goes on where it was.
     let (miner, journal, queue) = start(3).await;
     journal.append(&stored(5, 1).await).await.unwrap();
-    mined(queue.carry_out(call(2)).await);
+    mined(carry_out(&queue, call(2)).await);
     assert_eq!(nonces(&miner.mined()), [3, 4, 5, 6]);
 }
 
@@ -618,7 +624,7 @@ async fn what_was_mined_is_not_stuck_from_before() {
 async fn a_reverted_transaction_is_told_as_such() {
     let (miner, _, queue) = start(7).await;
     miner.reverts(true);
-    let outcome = queue.carry_out(call(1)).await.unwrap();
+    let outcome = carry_out(&queue, call(1)).await.unwrap();
     assert!(matches!(&outcome, CallOutcome::Reverted(mined) if !mined.receipt.succeeded));
 }
 
