@@ -30,6 +30,9 @@ export async function faults(report, assay) {
     await report.test("a settlement that is reorganised away is settled again, charged once", () =>
       settledAgain(place, request),
     );
+    await report.test("the same when the gateway is killed and started again in between", () =>
+      settledAgain(place, request, () => place.restart()),
+    );
     await report.test("fees that jump: the settlement is replaced and mined once", () =>
       replaced(place, request),
     );
@@ -80,6 +83,12 @@ class Place {
     };
   }
 
+  /** Kills the gateway, and starts another over what it stored. */
+  async restart() {
+    await this.gateway.daemon.kill();
+    this.gateway = await this.assay.serve(this.data, this.env);
+  }
+
   async rpc(method, ...params) {
     const response = await fetch(this.rpcUrl, {
       method: "POST",
@@ -121,7 +130,8 @@ class Place {
 async function on(assay, data, body) {
   const place = await Place.open(assay);
   try {
-    place.gateway = await assay.serve(data, await place.shop());
+    Object.assign(place, { data, env: await place.shop() });
+    place.gateway = await assay.serve(data, place.env);
     await body(place);
     await place.gateway.daemon.stop();
   } finally {
@@ -157,7 +167,7 @@ async function reorganise(place, id) {
   });
 }
 
-async function settledAgain(place, request) {
+async function settledAgain(place, request, meanwhile = async () => {}) {
   const { buyer, payer } = await buyerOf(place);
   const { id, token } = await bought(await buyer.infer(place.gateway.url, request));
   await place.charged(payer, 1);
@@ -166,6 +176,7 @@ async function settledAgain(place, request) {
     await place.charged(payer, 0);
     const { settlementRecords } = await publicReceipt(place, id);
     assert.equal(settlementRecords.length, 2);
+    await meanwhile();
     await until("it is sent again", async () => (await place.waiting()).length > 0);
   } finally {
     await place.automine(true);
