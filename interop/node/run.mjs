@@ -1,6 +1,6 @@
 // Runs every case against the assay binary:
 //
-//   node run.mjs [--assay FILE]      by default target/debug/assay of this checkout
+//   node run.mjs [--assay FILE] [--only GROUP]      by default target/debug/assay of this checkout
 
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
@@ -10,15 +10,27 @@ import { parseArgs } from "node:util";
 import { anvil } from "./cases/anvil.mjs";
 import { devchain } from "./cases/devchain.mjs";
 import { facilitator } from "./cases/facilitator.mjs";
+import { faults } from "./cases/faults.mjs";
 import { foreignFacilitator } from "./cases/foreign-facilitator.mjs";
 import { Assay } from "./lib/assay.mjs";
 import { Report } from "./lib/report.mjs";
 
-const TOTAL_MS = 300_000;
+const TOTAL_MS = 900_000;
 const built = fileURLToPath(new URL("../../target/debug/assay", import.meta.url));
 
+/** What runs, by the name that `--only` takes. */
+const GROUPS = {
+  devchain: ["assay serve with its own chain, paid by @x402/fetch", devchain],
+  anvil: ["assay serve on anvil", anvil],
+  faults: ["assay serve on an anvil that reorganises, stalls and grows dear", faults],
+  facilitator: ["assay facilitator, used by @x402/core and @x402/express", facilitator],
+  foreign: ["assay serve with a facilitator of @x402/evm", foreignFacilitator],
+};
+
 async function main() {
-  const { values } = parseArgs({ options: { assay: { type: "string", default: built } } });
+  const options = { assay: { type: "string", default: built }, only: { type: "string" } };
+  const { values } = parseArgs({ options });
+  const names = values.only === undefined ? Object.keys(GROUPS) : [values.only];
   const binary = resolve(values.assay);
   if (!existsSync(binary))
     throw new Error(`${binary}: there is no such binary; build it with cargo`);
@@ -28,16 +40,11 @@ async function main() {
   }, TOTAL_MS).unref();
   const assay = await Assay.open(binary);
   const report = new Report();
-  await report.group("assay serve with its own chain, paid by @x402/fetch", () =>
-    devchain(report, assay),
-  );
-  await report.group("assay serve on anvil", () => anvil(report, assay));
-  await report.group("assay facilitator, used by @x402/core and @x402/express", () =>
-    facilitator(report, assay),
-  );
-  await report.group("assay serve with a facilitator of @x402/evm", () =>
-    foreignFacilitator(report, assay),
-  );
+  for (const name of names) {
+    if (!Object.hasOwn(GROUPS, name)) throw new Error(`${name}: there is no such group`);
+    const [title, cases] = GROUPS[name];
+    await report.group(title, () => cases(report, assay));
+  }
   return report.finish();
 }
 

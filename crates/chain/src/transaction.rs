@@ -21,6 +21,13 @@ pub struct SignedTransaction {
     pub gas_limit: u64,
 }
 
+impl SignedTransaction {
+    /// Returns the most wei per gas that it pays.
+    pub(crate) fn max_fee(&self) -> Option<u128> {
+        Some(UnsignedCall::decode(&self.raw).ok()?.fees.max_fee)
+    }
+}
+
 /// What became of a broadcast.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Broadcast {

@@ -8,6 +8,7 @@ use std::sync::mpsc;
 use std::thread::{JoinHandle, spawn};
 use std::time::Duration;
 
+use serde::Deserialize;
 use serde_json::json;
 
 use crate::support::{Devchain, Gateway, Place, Running, SELLER, rpc};
@@ -17,47 +18,24 @@ const PRICE: u128 = 1_000;
 /// `SIGABRT`, by which a failpoint ends the process.
 const ABORTED: i32 = 6;
 
-/// Where a job ends that breaks its process.
-const CERTIFY: &str = "service.certify.after";
-
 /// A failpoint, and what the buyer ends with when the process ends there.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Case {
     /// The failpoints, one for each start of the gateway before the last.
-    failpoints: &'static [&'static str],
+    failpoints: Vec<String>,
     settled: u128,
     /// Whether blocks go by without the settlement.
+    #[serde(default, rename = "stuck")]
     is_stuck: bool,
 }
 
-const fn case(failpoints: &'static [&'static str], settled: u128) -> Case {
-    Case { failpoints, settled, is_stuck: false }
+/// Returns the cases, which `interop/node` runs on another chain. The buyer keeps the access token, so
+/// what was left is run by the next process: he is charged once and has his receipt, unless nothing
+/// was stored, or the job ends its process each time.
+fn cases() -> Vec<Case> {
+    serde_json::from_str(include_str!("faults.json")).unwrap()
 }
-
-const fn stuck(failpoints: &'static [&'static str], settled: u128) -> Case {
-    Case { failpoints, settled, is_stuck: true }
-}
-
-/// The buyer keeps the access token, so what was left is run by the next process: he is charged once
-/// and has his receipt, unless nothing was stored or the job ends its process each time.
-const CASES: [Case; 17] = [
-    case(&["service.reserve.before"], 0),
-    case(&["service.reserve.after"], 1),
-    case(&["service.certify.after"], 1),
-    case(&[CERTIFY, CERTIFY, CERTIFY, "service.release.before"], 0),
-    case(&[CERTIFY, CERTIFY, CERTIFY, "service.release.after"], 0),
-    case(&["service.commit.before"], 1),
-    case(&["service.commit.after"], 1),
-    case(&["chain.append.before"], 1),
-    case(&["chain.append.after"], 1),
-    case(&["chain.broadcast.before"], 1),
-    case(&["chain.broadcast.after"], 1),
-    stuck(&["chain.replace.before"], 1),
-    stuck(&["chain.replace.after"], 1),
-    case(&["chain.close.before"], 1),
-    case(&["chain.close.after"], 1),
-    case(&["service.record.before"], 1),
-    case(&["service.record.after"], 1),
-];
 
 /// Returns every failpoint of the sources.
 fn failpoints(folder: &Path, found: &mut BTreeSet<String>) {
@@ -83,14 +61,13 @@ fn every_failpoint_has_a_case() {
             failpoints(&sources, &mut found);
         }
     }
-    let cases = CASES.iter().flat_map(|case| case.failpoints).map(|name| (*name).to_owned());
-    assert_eq!(found, cases.collect());
+    assert_eq!(found, cases().into_iter().flat_map(|case| case.failpoints).collect());
 }
 
 #[test]
 fn a_process_that_ends_anywhere_charges_once_or_not_at_all() {
     println!("{:<50} settled  charged", "the process ends at");
-    for case in &CASES {
+    for case in &cases() {
         let charged = run(case);
         println!("{:<50} {:>7} {charged:>8}", case.failpoints.join(", "), case.settled);
     }
@@ -161,7 +138,7 @@ fn run(case: &Case) -> u128 {
     shop.wait_for_ends();
     let after = [chain.balance(&buyer), chain.balance(SELLER)];
     let (charged, paid) = (before[0] - after[0], after[1] - before[1]);
-    let told = case.failpoints;
+    let told = &case.failpoints;
     assert_eq!(shop.count("settled"), case.settled, "{told:?}");
     assert_eq!([charged, paid], [PRICE * case.settled; 2], "{told:?}");
     // Nothing is in the way of the next purchase.

@@ -3,6 +3,7 @@
 #![expect(
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::print_stdout,
     clippy::unwrap_used,
     reason = "a test that cannot go on says so by panicking"
 )]
@@ -17,8 +18,10 @@ mod faults;
 mod help;
 mod keys;
 mod logging;
+mod machine;
 mod metrics;
 mod models;
+mod outside;
 mod real_network;
 mod receipts;
 mod restart;

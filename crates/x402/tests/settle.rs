@@ -9,7 +9,7 @@ use assay_chain::{AccountKey, FeeLimits, MemoryJournal, SettlementSigner};
 use assay_devchain::DEV_TOKEN;
 use assay_x402::{
     Authorization, ErrorReason, Facilitator, FacilitatorError, LocalConfig, LocalFacilitator,
-    PaymentRequirements, SettleError, check_exact, pay,
+    PaymentRequirements, SettleError, Settled, SettlementIntent, check_exact, pay,
 };
 use serde_json::{Map, json};
 
@@ -395,6 +395,18 @@ async fn a_concurrent_burst_settles_completely() {
     assert!(transactions < 12, "{transactions} transactions");
 }
 
+/// Settles the first of several, and the others when it is under way: they wait for one another, and
+/// not for it.
+async fn settle_after_first(
+    facilitator: &LocalFacilitator,
+    (index, intent): (usize, &SettlementIntent),
+) -> Result<Settled, SettleError> {
+    while index > 0 && facilitator.outgoing().status().sent == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    facilitator.settle(intent).await
+}
+
 /// In a batch one payment fails and the others do not; what fails is looked at by itself.
 #[tokio::test]
 async fn in_a_batch_each_payment_has_its_own_end() {
@@ -407,7 +419,7 @@ async fn in_a_batch_each_payment_has_its_own_end() {
         intents.push(world.intent(&facilitator).await);
     }
     let _cancelled = world.cancel(intents[2].terms.nonce);
-    let settling = intents.iter().map(|intent| facilitator.settle(intent));
+    let settling = intents.iter().enumerate().map(|at| settle_after_first(&facilitator, at));
     let resume = async {
         while facilitator.outgoing().status().sent == 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -426,6 +438,47 @@ async fn in_a_batch_each_payment_has_its_own_end() {
         }
     }
     assert!(facilitator.outgoing().status().sent < 5);
+}
+
+/// What failed in a batch for want of money is tried by itself, and told as what it is.
+#[tokio::test]
+async fn a_balance_that_is_gone_fails_in_a_batch_too() {
+    let world = World::start().await;
+    let facilitator = world.facilitator_with(|config| config.timeout = Duration::from_secs(20));
+    world.dev.pause();
+    let mut intents = Vec::new();
+    for _ in 0..5 {
+        intents.push(world.intent(&facilitator).await);
+    }
+    world.empty_buyer().await;
+    let settling = intents.iter().enumerate().map(|at| settle_after_first(&facilitator, at));
+    let resume = async {
+        while facilitator.outgoing().status().sent < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        world.dev.resume().unwrap();
+    };
+    let (outcomes, ()) = tokio::join!(futures_util::future::join_all(settling), resume);
+    for outcome in outcomes {
+        assert_eq!(failed(outcome.unwrap_err()), (ErrorReason::InsufficientBalance, true));
+    }
+}
+
+/// A transfer that is not deep enough reverts when it is estimated again, and has not failed.
+#[tokio::test]
+async fn a_third_partys_transaction_waits_for_its_confirmations() {
+    let world = World::start().await;
+    let facilitator = world.facilitator_with(|config| config.confirmations = 3);
+    let checked = world.checked();
+    let intent = facilitator.verify(&checked).await.unwrap().intent();
+    let front_run = world.send_to_token(STRANGER, &transfer_call(checked.authorization()));
+    let error = facilitator.settle(&intent).await.unwrap_err();
+    let told =
+        matches!(error, SettleError::Pending { transaction: Some(sent), .. } if sent == front_run);
+    assert!(told, "{error}");
+    world.dev.mine().unwrap();
+    world.dev.mine().unwrap();
+    assert_eq!(facilitator.settle(&intent).await.unwrap().transaction, front_run);
 }
 
 /// The rest of the world's keys may be anything; a nonce of one payer is not another's.

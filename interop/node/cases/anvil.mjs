@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
 
-import { digits, tokenArtifact } from "../lib/assay.mjs";
+import { digits, priceList, tokenArtifact } from "../lib/assay.mjs";
 import { FetchBuyer, bought, bundle } from "../lib/buyer.mjs";
 import { Token } from "../lib/chain.mjs";
 import { startAnvil } from "../lib/process.mjs";
@@ -19,7 +19,7 @@ export async function anvil(report, assay) {
     const shop = await assay.serve("anvil", {
       ASSAY_NETWORK: "eip155:31337",
       ASSAY_PAY_TO: payTo,
-      ASSAY_PRICES: await assay.file("prices.toml", prices(token.address)),
+      ASSAY_PRICES: await assay.file("prices.toml", priceList(token.address)),
       ASSAY_RPC_URL: rpcUrl,
       ASSAY_SETTLEMENT_KEY: await token.settlerKey(),
     });
@@ -90,20 +90,4 @@ export async function anvil(report, assay) {
   } finally {
     await chain.kill();
   }
-}
-
-function prices(token) {
-  return `
-[assets.development]
-id = "eip155:31337/erc20:${token}"
-decimals = 6
-name = "Assay Development Dollar"
-version = "1"
-
-[[prices]]
-model = "digits"
-method = "signed"
-asset = "development"
-amount = "0.002345"
-`;
 }

@@ -37,16 +37,7 @@ export class Assay {
 
   /** Starts a gateway; with no chain in `env` it starts one of its own. */
   async serve(data, env = {}) {
-    const folder = join(this.folder, data);
-    await mkdir(folder, { recursive: true });
     const own = env.ASSAY_RPC_URL === undefined;
-    const settings = {
-      ASSAY_DATA: folder,
-      ASSAY_DEVCHAIN_LISTEN: LOOPBACK,
-      ASSAY_LISTEN: LOOPBACK,
-      ASSAY_MODELS: join(root, "models"),
-      ...env,
-    };
     const patterns = [
       /^gateway /m,
       /^network /m,
@@ -54,8 +45,7 @@ export class Assay {
       ...(own ? [/^account 9 .*\n/m] : []),
     ];
     const daemon = await Daemon.start(this.binary, ["serve"], {
-      env: settings,
-      cwd: folder,
+      ...(await this.settings(data, env)),
       patterns,
     });
     return {
@@ -65,6 +55,26 @@ export class Assay {
       payTo: daemon.printed(/^paid to\s+(0x[0-9a-fA-F]{40})$/m),
       accounts: accounts(daemon),
     };
+  }
+
+  /** Starts a gateway that ends by itself, and returns how. */
+  async serveToItsEnd(data, env) {
+    const daemon = new Daemon(this.binary, ["serve"], await this.settings(data, env));
+    return daemon.exit;
+  }
+
+  /** Returns environment and folder of a gateway with these data. */
+  async settings(data, env) {
+    const folder = join(this.folder, data);
+    await mkdir(folder, { recursive: true });
+    const settings = {
+      ASSAY_DATA: folder,
+      ASSAY_DEVCHAIN_LISTEN: LOOPBACK,
+      ASSAY_LISTEN: LOOPBACK,
+      ASSAY_MODELS: join(root, "models"),
+      ...env,
+    };
+    return { env: settings, cwd: folder };
   }
 
   /** Starts a development chain in memory. */
@@ -149,6 +159,37 @@ export async function digits(n) {
 }
 
 /** Reads what the development token compiles to. */
-export async function tokenArtifact() {
-  return JSON.parse(await readFile(join(root, "contracts/artifacts/DevToken.json"), "utf8"));
+export function tokenArtifact() {
+  return json("contracts/artifacts/DevToken.json");
+}
+
+/** Reads what the contract for batches compiles to. */
+export function multicallArtifact() {
+  return json("contracts/artifacts/DevMulticall.json");
+}
+
+/** Reads where the process is ended, and what the buyer is left with: the CLI's own tests run it too. */
+export function failpointCases() {
+  return json("crates/cli/tests/faults.json");
+}
+
+/** A price list with one price for a digit, in a token. */
+export function priceList(token) {
+  return `
+[assets.development]
+id = "eip155:31337/erc20:${token}"
+decimals = 6
+name = "Assay Development Dollar"
+version = "1"
+
+[[prices]]
+model = "digits"
+method = "signed"
+asset = "development"
+amount = "0.002345"
+`;
+}
+
+async function json(path) {
+  return JSON.parse(await readFile(join(root, path), "utf8"));
 }

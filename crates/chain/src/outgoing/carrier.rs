@@ -34,6 +34,8 @@ pub(super) struct Carrier {
     was_spent: bool,
     refusal: Option<String>,
     slice: Duration,
+    /// Whether it was said that a replacement would cost too much.
+    is_capped: bool,
 }
 
 /// What one look at all versions showed.
@@ -42,6 +44,16 @@ enum Seen {
     /// In a block, and not deep enough.
     Shallow,
     Missing,
+    /// The node did not answer.
+    Nothing,
+}
+
+/// What the chain lacks below a nonce.
+struct Gap {
+    /// The newest transaction of the lowest nonce that is missing.
+    outgoing: OutgoingTransaction,
+    /// Whether the node took it.
+    is_taken: bool,
 }
 
 impl Carrier {
@@ -53,6 +65,7 @@ impl Carrier {
             was_spent: false,
             refusal: None,
             slice: SLICE,
+            is_capped: false,
         }
     }
 
@@ -67,7 +80,11 @@ impl Carrier {
             self.broadcast().await;
             let missing = match self.watch().await {
                 Seen::Done(outcome) => return outcome,
-                Seen::Shallow => continue,
+                Seen::Shallow => {
+                    self.missing_since = None;
+                    continue;
+                }
+                Seen::Nothing => continue,
                 Seen::Missing => self.missing().await,
             };
             match missing {
@@ -108,7 +125,7 @@ impl Carrier {
             let seen = match self.look().await {
                 Ok(Seen::Done(outcome)) => return Seen::Done(outcome),
                 Ok(seen) => seen,
-                Err(_) => Seen::Shallow,
+                Err(_) => Seen::Nothing,
             };
             if left.is_zero() {
                 return seen;
@@ -153,52 +170,97 @@ impl Carrier {
             return Ok(before && matches!(self.look().await?, Seen::Missing));
         }
         self.was_spent = false;
-        self.fill_gap(spent).await?;
-        let latest = chain.latest_block().await?.number;
-        let since = *self.missing_since.get_or_insert(latest);
-        if latest >= since.saturating_add(self.shared.config.stuck_blocks) {
-            self.replace().await?;
-            self.missing_since = Some(latest);
+        let gap = self.fill_gap(spent).await?;
+        let latest = self.shared.signer.chain().latest_block().await?;
+        let since = *self.missing_since.get_or_insert(latest.number);
+        if latest.number < since.saturating_add(self.shared.config.stuck_blocks) {
+            return Ok(false);
+        }
+        // Higher fees help what waits for its turn to be mined, and what the base fee has overtaken;
+        // not what stands behind another nonce, nor what the node refuses for another reason.
+        let is_gap = gap.is_some();
+        let (stuck, is_taken) = match gap {
+            Some(Gap { outgoing, is_taken }) => (Some(outgoing), is_taken),
+            None => (self.versions.last().cloned(), self.refusal.is_none()),
+        };
+        let Some(stuck) = stuck else { return Ok(false) };
+        let is_next = is_gap || spent == nonce;
+        let max_fee = stuck.transaction.max_fee();
+        let is_overtaken =
+            max_fee.is_some_and(|fee| latest.base_fee.is_some_and(|base| fee < base));
+        if is_next && is_taken || is_overtaken {
+            self.replace(&stuck).await?;
+            self.missing_since = Some(latest.number);
         }
         Ok(false)
     }
 
     /// Sends what the chain lacks below the lowest nonce under way: a transaction that counted as
     /// mined and was dropped by a reorganisation, or, for a nonce that nobody knows, a transfer of
-    /// nothing.
-    async fn fill_gap(&self, spent: u64) -> Result<(), SignerError> {
+    /// nothing. Returns the lowest.
+    async fn fill_gap(&self, spent: u64) -> Result<Option<Gap>, SignerError> {
         let lowest = self.shared.view().lowest;
         let own = self.versions.last().map(|newest| newest.transaction.nonce);
         if lowest != own {
-            return Ok(());
+            return Ok(None);
         }
-        let (signer, address) = (&self.shared.signer, self.shared.address());
+        let mut gap = None;
         for nonce in spent..own.unwrap_or(spent) {
-            let known = self.shared.journal.versions(address, nonce).await.unwrap_or_default();
-            let transaction = match known.into_iter().next_back() {
-                Some(known) => known.transaction,
-                None => {
-                    let fees = signer.fees().await?;
-                    let filler = signer.sign(nonce, address, Bytes::new(), FILLER_GAS, fees)?;
-                    let filler = OutgoingTransaction { transaction: filler, calls: Vec::new() };
-                    if self.shared.journal.append(&filler).await.is_err() {
-                        return Ok(());
-                    }
-                    filler.transaction
-                }
-            };
-            info!(nonce, hash = %transaction.hash, "A gap in the account's nonces is filled.");
-            let _ = signer.chain().broadcast(&transaction).await;
+            let Some(outgoing) = self.transaction_for(nonce).await? else { break };
+            info!(nonce, hash = %outgoing.transaction.hash, "A gap in the account's nonces is filled.");
+            let sent = self.shared.signer.chain().broadcast(&outgoing.transaction).await;
+            let is_taken =
+                !matches!(sent, Err(BroadcastError::NotSent(_) | BroadcastError::Rejected { .. }));
+            gap.get_or_insert(Gap { outgoing, is_taken });
         }
-        Ok(())
+        Ok(gap)
     }
 
-    /// Adds a version with higher fees, as far as the operator's cap allows.
-    async fn replace(&mut self) -> Result<(), SignerError> {
-        let Some(newest) = self.versions.last() else { return Ok(()) };
-        let transaction = self.shared.signer.replacement(&newest.transaction).await?;
-        let (nonce, hash) = (transaction.nonce, transaction.hash);
-        let version = OutgoingTransaction { transaction, calls: newest.calls.clone() };
+    /// Returns the transaction of a nonce that the chain lacks: the one that is known, or a stored
+    /// transfer of nothing; neither while the journal does not answer, as it may know one.
+    async fn transaction_for(
+        &self,
+        nonce: u64,
+    ) -> Result<Option<OutgoingTransaction>, SignerError> {
+        let Shared { signer, journal, .. } = self.shared.as_ref();
+        let address = self.shared.address();
+        let known = match journal.versions(address, nonce).await {
+            Ok(known) => known,
+            Err(error) => {
+                warn!(%error, nonce, "A gap in the account's nonces could not be filled.");
+                return Ok(None);
+            }
+        };
+        if let Some(known) = known.into_iter().next_back() {
+            return Ok(Some(known));
+        }
+        let fees = signer.fees().await?;
+        let transaction = signer.sign(nonce, address, Bytes::new(), FILLER_GAS, fees)?;
+        let filler = OutgoingTransaction { transaction, calls: Vec::new() };
+        if let Err(error) = journal.append(&filler).await {
+            warn!(%error, nonce, "A gap in the account's nonces could not be filled.");
+            return Ok(None);
+        }
+        Ok(Some(filler))
+    }
+
+    /// Adds a version with higher fees to one's own nonce, or to one below that is in the way, as far
+    /// as the operator's cap allows.
+    async fn replace(&mut self, stuck: &OutgoingTransaction) -> Result<(), SignerError> {
+        let SignedTransaction { nonce, .. } = stuck.transaction;
+        let transaction = match self.shared.signer.replacement(&stuck.transaction).await {
+            Ok(transaction) => transaction,
+            Err(error @ SignerError::FeeCap { .. }) => {
+                if !std::mem::replace(&mut self.is_capped, true) {
+                    warn!(%error, nonce, "A stuck transaction is not replaced.");
+                    self.shared.view().status.capped += 1;
+                }
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        let hash = transaction.hash;
+        let version = OutgoingTransaction { transaction, calls: stuck.calls.clone() };
         failpoint!("chain.replace.before");
         if let Err(error) = self.shared.journal.append(&version).await {
             warn!(%error, nonce, "A stuck transaction could not be replaced.");
@@ -206,9 +268,11 @@ impl Carrier {
         }
         failpoint!("chain.replace.after");
         info!(nonce, %hash, "A stuck transaction is replaced by one with higher fees.");
-        self.shared.show(&version);
         self.shared.view().status.replaced += 1;
-        self.versions.push(version);
+        if self.versions.last().is_some_and(|newest| newest.transaction.nonce == nonce) {
+            self.shared.show(&version);
+            self.versions.push(version);
+        }
         Ok(())
     }
 }

@@ -34,8 +34,17 @@ pub(super) enum Command {
 /// A call that somebody waits for.
 pub(super) struct Submission {
     pub(super) call: Call,
-    pub(super) gas: u64,
+    /// What it needs; `None` for a call that was under way when it was submitted.
+    pub(super) gas: Option<u64>,
     pub(super) done: oneshot::Sender<Result<CallOutcome, OutgoingError>>,
+}
+
+/// A call that is in no transaction yet.
+struct Waiting {
+    since: Instant,
+    call: Call,
+    gas: u64,
+    done: Waiter,
 }
 
 type Waiter = oneshot::Sender<Result<CallOutcome, OutgoingError>>;
@@ -43,7 +52,7 @@ type Waiter = oneshot::Sender<Result<CallOutcome, OutgoingError>>;
 pub(super) struct Dispatcher {
     shared: Arc<Shared>,
     commands: mpsc::Receiver<Command>,
-    waiting: VecDeque<(Instant, Submission)>,
+    waiting: VecDeque<Waiting>,
     /// The calls of each nonce that is under way.
     flights: BTreeMap<u64, Vec<B256>>,
     waiters: HashMap<B256, Vec<Waiter>>,
@@ -111,7 +120,7 @@ impl Dispatcher {
                     let _ = submission.done.send(Err(error));
                     return;
                 }
-                self.submit(submission);
+                self.submit(submission).await;
             }
         }
     }
@@ -147,25 +156,38 @@ impl Dispatcher {
         Ok(())
     }
 
-    fn submit(&mut self, submission: Submission) {
-        let id = submission.call.id;
+    async fn submit(&mut self, submission: Submission) {
+        let Submission { call, gas, done } = submission;
+        let (id, is_alone) = (call.id, call.alone);
         if let Some(waiters) = self.waiters.get_mut(&id) {
-            waiters.push(submission.done);
+            waiters.push(done);
             return;
         }
-        // It counted as mined: a reorganisation may have dropped it. The same one goes out again.
-        let again = self.mined.iter().position(|versions| carries(versions, id));
+        // It counted as mined: a reorganisation may have dropped it. The same one goes out again,
+        // unless the call failed in a batch and is to be tried alone.
+        let again = self.mined.iter().rposition(|versions| carries(versions, id, is_alone));
         if let Some(versions) = again.and_then(|place| self.mined.remove(place)) {
-            self.waiters.entry(id).or_default().push(submission.done);
+            self.waiters.entry(id).or_default().push(done);
             self.carry(versions);
             return;
         }
         if self.flights.values().any(|calls| calls.contains(&id)) {
-            self.waiters.entry(id).or_default().push(submission.done);
+            self.waiters.entry(id).or_default().push(done);
             return;
         }
-        self.waiters.insert(id, Vec::new());
-        self.waiting.push_back((Instant::now(), submission));
+        let gas = match gas {
+            Some(gas) => Ok(gas),
+            None => self.shared.signer.gas_of(call.to, &call.data, is_alone).await,
+        };
+        match gas {
+            Ok(gas) => {
+                self.waiters.insert(id, Vec::new());
+                self.waiting.push_back(Waiting { since: Instant::now(), call, gas, done });
+            }
+            Err(error) => {
+                let _ = done.send(Err(error.into()));
+            }
+        }
     }
 
     /// Returns when the oldest call has waited for others long enough.
@@ -173,8 +195,7 @@ impl Dispatcher {
         if self.flights.len() >= self.shared.config.in_flight {
             return None;
         }
-        let (since, _) = self.waiting.front()?;
-        Some(*since + self.shared.config.window)
+        Some(self.waiting.front()?.since + self.shared.config.window)
     }
 
     /// Says whether a transaction is to be made now: nothing is under way, a batch is full, or the
@@ -189,21 +210,21 @@ impl Dispatcher {
             || self.window_ends().is_some_and(|end| end <= Instant::now())
     }
 
-    async fn next_batch(&mut self) -> Vec<Submission> {
+    async fn next_batch(&mut self) -> Vec<Waiting> {
         let most = if self.waiting.len() > 1 && self.can_batch().await {
             self.shared.config.batch.max(1)
         } else {
             1
         };
-        let mut batch: Vec<Submission> = Vec::new();
+        let mut batch: Vec<Waiting> = Vec::new();
         while batch.len() < most {
-            let Some((_, next)) = self.waiting.front() else { break };
-            let total = gas(batch.iter().chain([next]).map(|submission| submission.gas));
+            let Some(next) = self.waiting.front() else { break };
+            let total = gas(batch.iter().chain([next]).map(|waiting| waiting.gas));
             if !batch.is_empty() && (next.call.alone || total > MAX_BATCH_GAS) {
                 break;
             }
             let alone = next.call.alone;
-            batch.extend(self.waiting.pop_front().map(|(_, submission)| submission));
+            batch.extend(self.waiting.pop_front());
             if alone {
                 break;
             }
@@ -226,9 +247,9 @@ impl Dispatcher {
 
     /// Signs and stores one transaction for a batch, and has it carried out. What fails before it is
     /// stored takes no nonce.
-    async fn dispatch(&mut self, batch: Vec<Submission>) {
+    async fn dispatch(&mut self, batch: Vec<Waiting>) {
         let (mut calls, mut waiters) = (Vec::new(), Vec::new());
-        for Submission { call, gas, done } in batch {
+        for Waiting { call, gas, done, .. } in batch {
             waiters.push((call.id, done));
             calls.push((call, gas));
         }
@@ -310,8 +331,10 @@ impl Dispatcher {
     }
 }
 
-fn carries(versions: &[OutgoingTransaction], id: B256) -> bool {
-    versions.last().is_some_and(|newest| newest.calls.contains(&id))
+/// Says whether a transaction carries a call out, and no other when it has to be alone.
+fn carries(versions: &[OutgoingTransaction], id: B256, is_alone: bool) -> bool {
+    let is_such = |calls: &[B256]| calls.contains(&id) && (!is_alone || calls.len() == 1);
+    versions.last().is_some_and(|newest| is_such(&newest.calls))
 }
 
 /// Notes that a nonce is spent. Nobody waits for it: at worst it is looked at again after a restart.

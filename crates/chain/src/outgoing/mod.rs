@@ -96,6 +96,8 @@ pub struct OutgoingStatus {
     pub sent: u64,
     /// How many replaced another.
     pub replaced: u64,
+    /// How many were stuck at the most that the limits let a transaction cost.
+    pub capped: u64,
 }
 
 /// The calls of one account. Clones share it; with the last one its tasks end, and what is under way
@@ -182,7 +184,11 @@ impl OutgoingQueue {
     /// # Errors
     /// When nothing was broadcast, nor will be.
     pub async fn carry_out(&self, call: Call) -> Result<CallOutcome, OutgoingError> {
-        let gas = self.shared.signer.gas_of(call.to, &call.data, call.alone).await?;
+        // What is under way has its gas. Estimated again it may revert, as it is done already.
+        let gas = match self.transaction_of(call.id) {
+            Some(_) => None,
+            None => Some(self.shared.signer.gas_of(call.to, &call.data, call.alone).await?),
+        };
         let (done, outcome) = oneshot::channel();
         self.send(Command::Submit(Submission { call, gas, done })).await?;
         outcome.await.map_err(|_| OutgoingError::Stopped)?

@@ -2,6 +2,8 @@
 
 mod http;
 mod process;
+mod proxy;
+mod scene;
 mod servers;
 
 use std::fs;
@@ -12,6 +14,8 @@ use tempfile::TempDir;
 
 pub(crate) use self::http::{get, get_with_token, rpc};
 pub(crate) use self::process::{Ran, Running};
+pub(crate) use self::proxy::{Asked, Does, Proxy};
+pub(crate) use self::scene::Scene;
 pub(crate) use self::servers::{Devchain, Facilitator, Gateway, paused_purchase};
 
 /// Listens on any free port of loopback.

@@ -38,7 +38,8 @@ impl Gateway {
     pub(crate) fn start(place: &Place, env: &ServeEnv) -> Self {
         let mut process = Running::start(&mut Self::command(place, env, &["serve", "--json"]));
         let told = process.first_json();
-        let url = told["gateway"].as_str().unwrap().to_owned();
+        let url = told["gateway"].as_str();
+        let url = url.unwrap_or_else(|| panic!("{told}: {process:?}")).to_owned();
         Self { process, told, url }
     }
 

@@ -25,7 +25,9 @@ impl Service {
         let mut lost = 0;
         for block in parts.store.settled_blocks(latest.saturating_sub(depth)).await? {
             let found = chain.block_at(block.number).await.map_err(FacilitatorError::from)?;
-            if found.is_some_and(|found| found.hash.to_string() == block.hash) {
+            // A node that does not have the block yet lags behind: only another in its place says
+            // that it is gone.
+            if found.is_none_or(|found| found.hash.to_string() == block.hash) {
                 continue;
             }
             for id in parts.store.settled_in(&block).await? {

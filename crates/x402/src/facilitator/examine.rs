@@ -49,8 +49,17 @@ impl Examiner<'_> {
 
     /// Says whether the token has the authorisation as used or cancelled; not, when nobody answers.
     pub(super) async fn is_used(&self) -> bool {
-        let Ok(Expected { token, transfer, nonce }) = self.expected() else { return false };
-        self.chain.authorization_state(token, transfer.from, nonce).await == Ok(true)
+        self.state().await == Some(true)
+    }
+
+    /// Says whether the token has the authorisation as neither; not, when nobody answers.
+    pub(super) async fn is_unused(&self) -> bool {
+        self.state().await == Some(false)
+    }
+
+    async fn state(&self) -> Option<bool> {
+        let Expected { token, transfer, nonce } = self.expected().ok()?;
+        self.chain.authorization_state(token, transfer.from, nonce).await.ok()
     }
 
     /// Says whether a mined transaction of one's own shows the transfer; `None` when it does not. One
@@ -186,10 +195,11 @@ impl Examiner<'_> {
     /// Says whether no block can carry the authorisation out any more, reorganisations as deep as
     /// the confirmations included. It goes by the chain's time: after an outage a rollup may make
     /// blocks of the past. A development chain makes none without transactions, so there the clock
-    /// decides as well.
+    /// decides as well, unless a transaction of one's own is under way that makes one.
     async fn has_expired(&self) -> Result<bool, ChainError> {
         let valid_before = self.terms.valid_before;
-        if self.chain.network().is_development() && self.chain.clock().now() >= valid_before {
+        let is_still = self.chain.network().is_development() && self.own.is_none();
+        if is_still && self.chain.clock().now() >= valid_before {
             return Ok(true);
         }
         let latest = self.chain.latest_block().await?;

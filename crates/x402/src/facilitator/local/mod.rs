@@ -173,12 +173,15 @@ impl LocalFacilitator {
             Err(OutgoingError::Signer(SignerError::Chain(ChainError::Reverted {
                 reason, ..
             }))) => Some(match examiner.examine().await {
-                Err(SettleError::Pending { .. }) => Err(SettleError::Failed {
-                    reason: revert_meaning(&reason),
-                    detail: format!("would revert: {reason}"),
-                    transaction: None,
-                    open_until: Some(intent.terms.valid_before),
-                }),
+                // What is used may be in a block that is not deep enough, or await its log.
+                Err(SettleError::Pending { .. }) if examiner.is_unused().await => {
+                    Err(SettleError::Failed {
+                        reason: revert_meaning(&reason),
+                        detail: format!("would revert: {reason}"),
+                        transaction: None,
+                        open_until: Some(intent.terms.valid_before),
+                    })
+                }
                 outcome => outcome,
             }),
             Err(error) => Some(Err(SettleError::Unreachable { detail: error.to_string() })),
