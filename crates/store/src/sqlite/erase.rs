@@ -1,11 +1,18 @@
 //! Erasing contents so that their bytes are gone from the files.
 
+use std::time::Duration;
+
 use assay_primitives::{Timestamp, TransactionId};
+use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnection;
 
 use super::steps::state_of;
 use super::{SqliteStore, rows};
 use crate::{StoreError, TransactionState};
+
+/// How often it is tried to empty the log, and the pause between.
+const ATTEMPTS: usize = 20;
+const PAUSE: Duration = Duration::from_millis(25);
 
 const ERASE: &str = "UPDATE transactions \
     SET items = iif(items IS NULL, NULL, x''), payload = x'', secret = x'', \
@@ -63,10 +70,19 @@ pub(super) async fn ended(
 
 impl SqliteStore {
     /// Writes the log back and empties it: it holds the pages as they were before. A reader in the
-    /// middle of one of them puts that off to the next time.
+    /// middle of one of them is waited for a moment, and then puts that off to the next time.
     pub(super) async fn empty_log(&self) -> Result<(), StoreError> {
-        let mut connection = self.checkpointing.acquire().await?;
-        sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut *connection).await?;
+        // Not beside the one that writes it back now and then.
+        let _alone = self.checkpointing.acquire().await?;
+        let mut connection = self.writing.acquire().await?;
+        for _ in 0..ATTEMPTS {
+            let emptied = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)");
+            let is_busy: i64 = emptied.fetch_one(&mut *connection).await?.try_get(0)?;
+            if is_busy == 0 {
+                break;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
         Ok(())
     }
 }

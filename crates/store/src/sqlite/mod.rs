@@ -87,10 +87,11 @@ impl SqliteStore {
             // What is erased is overwritten, in the pages that become free as well.
             .pragma("secure_delete", "ON")
             .busy_timeout(Duration::from_secs(5));
-        let checkpointing = pool(1).connect_lazy_with(options.clone());
+        // The log is written back by a connection of its own.
         let options = options.pragma("wal_autocheckpoint", "0");
         let writing = pool(1).connect_with(options.clone()).await?;
         prepare::prepare(&writing, &path, &sealer).await?;
+        let checkpointing = pool(1).connect_with(options.clone()).await?;
         let readers = pool(READERS).connect_with(options.read_only(true)).await?;
         let writer = Writer::start(writing.clone());
         let checkpoints = tokio::sync::Mutex::new(checkpoint::start(checkpointing.clone()));
