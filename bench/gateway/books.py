@@ -8,7 +8,6 @@ import dataclasses
 import hashlib
 import hmac
 import json
-import sqlite3
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 RECEIPT = "urn:assay:receipt:v1"
@@ -107,10 +106,3 @@ def _root(node, index, count, path):
     if last != 0:
         raise Damaged("item: the path is too short for its place")
     return node.hex()
-
-
-def open_database(path):
-    """Opens a database that no gateway has open, for reading alone."""
-    database = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
-    database.row_factory = sqlite3.Row
-    return database

@@ -4,11 +4,9 @@ import base64
 import copy
 import json
 import pathlib
-import shutil
-import sqlite3
-import tempfile
 
 import reconcile
+import seals
 
 STRANGER = "0x" + "0" * 24 + "5e" * 20
 
@@ -337,12 +335,12 @@ def _(data):
 def self_test(folder, url):
     """Returns 0 when the data agree as they are, and every change of them is found."""
     chain, begin, lines = reconcile.folder_data(folder, url)
-    with tempfile.TemporaryDirectory() as work:
-        database = _copy(pathlib.Path(folder) / "data", pathlib.Path(work))
-        try:
-            return _all(database, chain, begin, lines)
-        finally:
-            database.close()
+    data = pathlib.Path(folder) / "data"
+    database = seals.opened(data / "assay.db", data / "storage.key")
+    try:
+        return _all(database, chain, begin, lines)
+    finally:
+        database.close()
 
 
 def _all(database, chain, begin, lines):
@@ -366,15 +364,3 @@ def _all(database, chain, begin, lines):
         print(f"{'found ' if is_found else 'MISSED'}  {name}: {', '.join(by) or 'nothing differs'}")
     print(f"{len(MUTATIONS) - missed} of {len(MUTATIONS)} changes found.")
     return 1 if missed else 0
-
-
-def _copy(folder, work):
-    """Opens a copy of the database without the triggers, so that a change is one change."""
-    for file in folder.glob("assay.db*"):
-        shutil.copy(file, work)
-    database = sqlite3.connect(work / "assay.db", isolation_level=None)
-    database.row_factory = sqlite3.Row
-    triggers = database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall()
-    for (name,) in triggers:
-        database.execute(f'DROP TRIGGER "{name}"')
-    return database

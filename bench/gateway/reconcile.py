@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Holds what a gateway stored, what the chain shows and what its buyers were answered against each
-other, to the unit. Uses Python's standard library and no code of the project.
+other, to the unit. Uses no code of the project: Python's standard library, and for what is sealed
+the package `cryptography`.
 
 The gateway has to have ended. Exits 1 when anything differs, and names it."""
 
@@ -13,6 +14,7 @@ import pathlib
 import sys
 
 import books
+import seals
 from chain import Chain
 
 # keccak256 of the events' signatures, ERC-20 and EIP-3009.
@@ -417,7 +419,8 @@ def folder_data(folder, url, allow_open=False):
 
 def reconcile_folder(folder, url=None, allow_open=False):
     chain, begin, lines = folder_data(folder, url)
-    database = books.open_database(pathlib.Path(folder) / "data" / "assay.db")
+    data = pathlib.Path(folder) / "data"
+    database = seals.opened(data / "assay.db", data / "storage.key")
     try:
         return Reconciliation(database, chain, begin, lines, allow_open).run()
     finally:
