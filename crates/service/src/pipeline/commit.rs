@@ -5,7 +5,7 @@ use std::time::Duration;
 use assay_primitives::{AssetId, Digest, Method, Timestamp, TransactionId, failpoint, json};
 use assay_receipt::{
     Authorization, BundleItem, Envelope, EvidenceReference, IssuedTransaction, ItemDetails,
-    NewItem, NewTransaction, Outcome, Price, Receipt, Usage, issue,
+    NewItem, NewTransaction, Outcome, Price, Receipt, SettlementRecord, Usage, issue,
 };
 use assay_store::{Commitment, TransactionRow};
 use assay_verify::{Check, Verified, open_item, open_manifest, open_receipt};
@@ -180,6 +180,8 @@ pub(super) struct Reopened {
     pub(super) digest: Digest,
     /// The key that signed it was revoked since: nobody will believe it any more.
     pub(super) is_revoked: bool,
+    /// The time of its latest record, or its own.
+    pub(super) latest: Timestamp,
 }
 
 /// Reads a stored receipt of one's own, checking it again, under the manifest of today: it lists the
@@ -202,7 +204,13 @@ pub(super) fn reopen(
         opened
     };
     let receipt = receipt.map_err(|refusal| refused(&refusal))?;
-    Ok(Reopened { receipt, digest, is_revoked })
+    let recorded = row.records.iter().filter_map(|record| {
+        let envelope: Envelope = json::from_slice(record).ok()?;
+        let record = SettlementRecord::from_bytes(&envelope.payload).ok()?;
+        Some(record.predicate().recorded_at)
+    });
+    let latest = recorded.fold(receipt.predicate().issued_at, Timestamp::max);
+    Ok(Reopened { receipt, digest, is_revoked, latest })
 }
 
 fn stored(envelope: Option<&[u8]>) -> Result<Envelope, PurchaseError> {

@@ -45,8 +45,12 @@ impl Service {
             return Ok(());
         }
         let reopened = reopen(self, &row, self.parts().clock.now())?;
-        let settlement =
-            Settlement { id, receipt: &reopened.receipt, receipt_digest: reopened.digest };
+        let settlement = Settlement {
+            id,
+            receipt: &reopened.receipt,
+            receipt_digest: reopened.digest,
+            not_before: reopened.latest,
+        };
         let response: SettleResponse =
             serde_json::from_slice(row.response.as_deref().unwrap_or_default())
                 .map_err(|error| PurchaseError::Receipt(format!("stored response: {error}")))?;

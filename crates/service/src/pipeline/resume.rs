@@ -125,10 +125,16 @@ impl Service {
 
     /// Returns whether the outcome is known now.
     async fn settle_row(&self, row: &TransactionRow) -> Result<bool, PurchaseError> {
-        let Reopened { receipt, digest, is_revoked } = reopen(self, row, self.parts().clock.now())?;
+        let Reopened { receipt, digest, is_revoked, latest } =
+            reopen(self, row, self.parts().clock.now())?;
         let intent = intent_of(row)?;
         self.admission.hold(row.id, &intent.terms);
-        let settlement = Settlement { id: row.id, receipt: &receipt, receipt_digest: digest };
+        let settlement = Settlement {
+            id: row.id,
+            receipt: &receipt,
+            receipt_digest: digest,
+            not_before: latest,
+        };
         // Nobody is charged any more for a receipt that nobody believes.
         if row.state == TransactionState::Failing || is_revoked {
             return settlement.watch(self, &intent).await;

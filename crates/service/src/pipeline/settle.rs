@@ -22,6 +22,8 @@ pub(super) struct Settlement<'a> {
     pub(super) id: TransactionId,
     pub(super) receipt: &'a Verified<Receipt>,
     pub(super) receipt_digest: Digest,
+    /// The time of the latest record so far: the next is not dated before it, whatever the clock says.
+    pub(super) not_before: Timestamp,
 }
 
 /// What became of the money: settled and stored, or not, with what the payer is told of it.
@@ -31,8 +33,12 @@ impl Committed {
     #[expect(clippy::result_large_err, reason = "an outcome that is matched at once")]
     /// Settles, and gives what was bought.
     pub(super) async fn settle(self, service: &Service) -> Result<Purchase, PurchaseError> {
-        let settlement =
-            Settlement { id: self.id, receipt: &self.receipt, receipt_digest: self.receipt_digest };
+        let settlement = Settlement {
+            id: self.id,
+            receipt: &self.receipt,
+            receipt_digest: self.receipt_digest,
+            not_before: self.receipt.predicate().issued_at,
+        };
         let outcome = settlement.carry_out(service, &self.intent).await.unwrap_or_else(|error| {
             // The money may have moved: whatever failed here, nobody may be told that it did not.
             error!(%error, transaction = %self.id, "A settlement broke off.");
@@ -246,7 +252,7 @@ impl Settlement<'_> {
             transaction: None,
             block: None,
             reason: None,
-            recorded_at: service.parts().clock.now(),
+            recorded_at: service.parts().clock.now().max(self.not_before),
         }
     }
 
