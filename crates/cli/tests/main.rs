@@ -21,6 +21,7 @@ mod metrics;
 mod models;
 mod real_network;
 mod receipts;
+mod refunds;
 mod restart;
 mod serving;
 mod shutdown;
