@@ -42,6 +42,7 @@ mod receipt;
 mod rpc;
 mod signer;
 mod transaction;
+mod transfer;
 
 pub use alloy_primitives::{Address, B256, Bytes, U256};
 
@@ -59,3 +60,4 @@ pub use receipt::{Log, MinedTransaction, Receipt, TransactionOutcome};
 pub use rpc::RpcObserver;
 pub use signer::{FeeLimits, SettlementSigner};
 pub use transaction::{Broadcast, SignedTransaction};
+pub use transfer::{transfer_call, transfers_of};

@@ -47,6 +47,16 @@ Exit codes:
   1  not fetched, or what came does not verify
   2  unusable: an option is not what it should be, or the gateway does not give it";
 
+const REFUND_HELP: &str = "\
+Run it where the gateway runs: it signs with the operator's receipt key, keeps what it signs in the data
+folder, and hands the record to the gateway. When it breaks off, run it again: what was begun is
+carried on, and nothing is given back twice.
+
+Exit codes:
+  0  given back, and the gateway has the record
+  1  not given back, or given back and not recorded yet: it is said which
+  2  unusable: an option is not what it should be, or the receipt cannot be refunded; nothing moved";
+
 const DOCTOR_CODES: &str = "\
 Exit codes:
   0  nothing is wrong: what is told as a warning works
@@ -77,6 +87,9 @@ pub(crate) enum Command {
     /// Fetch what was bought from a gateway, or have it erased there
     #[command(subcommand)]
     Receipt(ReceiptCommand),
+    /// Give a buyer money back, as the operator who sold: a transfer and a settlement record
+    #[command(after_help = REFUND_HELP)]
+    Refund(RefundArgs),
     /// Verify a bundle offline
     #[command(after_help = VERIFY_CODES)]
     Verify(VerifyArgs),
@@ -107,6 +120,7 @@ impl Command {
             Self::Serve(args) => args.json,
             Self::Infer(args) => args.json,
             Self::Receipt(command) => command.of().json,
+            Self::Refund(args) => args.json,
             Self::Verify(args) => args.json,
             Self::Models(args) => args.json,
             Self::Key(command) => command.folder().json,
@@ -270,6 +284,32 @@ pub(crate) struct ReceiptArgs {
     /// Sign in as a development account (0 to 9)
     #[arg(long, value_name = "N", conflicts_with = "key_file")]
     pub(crate) development_account: Option<u8>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct RefundArgs {
+    /// The receipt: a bundle file, or a transaction's id
+    #[arg(value_name = "RECEIPT")]
+    pub(crate) receipt: String,
+    /// How much, as 0.0005; of an asset that is not known here, in atomic units. By default all that is
+    /// not given back yet
+    #[arg(long, value_name = "DECIMAL")]
+    pub(crate) amount: Option<String>,
+    /// The file with the secp256k1 key of the account that was paid; or set ASSAY_REFUND_KEY to the key
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// Give back from a development account (0 to 9), on a development chain alone
+    #[arg(long, value_name = "N", conflicts_with = "key_file")]
+    pub(crate) development_account: Option<u8>,
+    /// The gateway's URL; by default the configuration's
+    #[arg(long, value_name = "URL", env = "ASSAY_GATEWAY", hide_env_values = true)]
+    pub(crate) gateway: Option<String>,
+    /// The configuration file of `assay serve`
+    #[arg(long, value_name = "FILE", env = "ASSAY_CONFIG", hide_env_values = true)]
+    pub(crate) config: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,

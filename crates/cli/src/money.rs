@@ -36,6 +36,12 @@ pub(crate) fn known_assets() -> Result<Vec<(AssetId, &'static str)>, CliError> {
     Ok(known)
 }
 
+/// Returns the decimal places of an asset, if it is known.
+pub(crate) fn decimals(network: &Network, asset: &Account) -> Option<u8> {
+    let known = known_assets().unwrap_or_default();
+    known.iter().any(|(id, _)| id.is_token(network, asset)).then_some(DECIMALS)
+}
+
 /// Returns an amount with its asset: `0.001 USDC` for a known one, else in atomic units.
 pub(crate) fn shown(amount: Amount, network: &Network, asset: &Account) -> String {
     let known = known_assets().unwrap_or_default();

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use crate::support::Place;
 
-const COMMANDS: [&[&str]; 25] = [
+const COMMANDS: [&[&str]; 26] = [
     &[],
     &["demo"],
     &["serve"],
@@ -10,6 +10,7 @@ const COMMANDS: [&[&str]; 25] = [
     &["receipt"],
     &["receipt", "fetch"],
     &["receipt", "erase"],
+    &["refund"],
     &["verify"],
     &["models"],
     &["key"],

@@ -24,6 +24,7 @@ mod models;
 mod outside;
 mod real_network;
 mod receipts;
+mod refunds;
 mod restart;
 mod serving;
 mod shutdown;

@@ -1,4 +1,4 @@
-use assay_service::ReceiptError;
+use assay_service::{ReceiptError, RefundError};
 use assay_store::TransactionState;
 use assay_x402::SignInRefusal;
 use axum::Json;
@@ -103,6 +103,8 @@ error_codes! {
     NotEnded = "not_ended", CONFLICT;
     /// The contents are released when the payment is settled.
     NotSettled = "not_settled", CONFLICT;
+    /// The settlement record does not hold, or the chain does not show what it says.
+    RecordRefused = "record_refused", UNPROCESSABLE_ENTITY;
     /// Payment is required, or what came is not accepted: `reason` has x402's code.
     PaymentRequired = "payment_required", PAYMENT_REQUIRED;
     /// The payment header cannot be read.
@@ -229,6 +231,28 @@ impl From<ReceiptError> for ApiError {
             _ => return Self::internal(&error),
         };
         Self::new(code, error.to_string())
+    }
+}
+
+impl From<RefundError> for ApiError {
+    fn from(error: RefundError) -> Self {
+        let message = error.to_string();
+        match error {
+            RefundError::Receipt(error) => error.into(),
+            RefundError::NotSettled(state) => {
+                Self::new(ErrorCode::NotSettled, message).with("state", state.as_str())
+            }
+            RefundError::Refused(refusal) => {
+                let refused = Self::new(ErrorCode::RecordRefused, message);
+                refused.with("check", refusal.check.as_str())
+            }
+            RefundError::Status(_) | RefundError::Transfer { .. } | RefundError::Taken(_) => {
+                Self::new(ErrorCode::RecordRefused, message)
+            }
+            RefundError::Busy => Self::new(ErrorCode::Busy, message).retry_after(1),
+            RefundError::Chain(_) => Self::new(ErrorCode::ChainUnreachable, message),
+            error => Self::internal(&error),
+        }
     }
 }
 

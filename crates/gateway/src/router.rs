@@ -17,7 +17,7 @@ use crate::metrics::RequestLabels;
 use crate::paywall::EXPOSED;
 use crate::quota::limit;
 use crate::request_id::identify;
-use crate::routes::{catalogue, health, infer, jobs, keys, metrics, receipts};
+use crate::routes::{catalogue, health, infer, jobs, keys, metrics, receipts, refunds};
 use crate::{ApiError, ErrorCode, Gateway};
 
 /// The description that the routes fill.
@@ -50,6 +50,7 @@ fn routes() -> OpenApiRouter<Gateway> {
         .routes(routes!(catalogue::models))
         .routes(routes!(jobs::job, jobs::cancel))
         .routes(routes!(receipts::receipt, receipts::erase))
+        .routes(routes!(refunds::record))
         .routes(routes!(receipts::evidence))
         .routes(routes!(keys::keys))
         .routes(routes!(metrics::metrics))

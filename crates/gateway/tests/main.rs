@@ -23,6 +23,7 @@ mod payments;
 mod quotas;
 mod races;
 mod receipts;
+mod refunds;
 mod replay;
 mod requests;
 mod restart;

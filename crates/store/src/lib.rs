@@ -23,7 +23,7 @@ pub use outgoing::{OutgoingRow, OutgoingStore};
 pub use seal::{StorageKey, StorageKeyError};
 pub use sqlite::{Durability, SqliteStore, StoreInspection};
 pub use transactions::{
-    Commitment, Holder, Job, Lease, OutboxEntry, OutboxKind, Payment, Requeued, Reservation,
-    ReserveOutcome, SettledBlock, SettlementState, SettlementUpdate, StoreError, TransactionRow,
-    TransactionState, TransactionStore,
+    Commitment, Holder, Job, Lease, OutboxEntry, OutboxKind, Payment, Refund, Requeued,
+    Reservation, ReserveOutcome, SettledBlock, SettlementState, SettlementUpdate, StoreError,
+    TransactionRow, TransactionState, TransactionStore,
 };

@@ -87,6 +87,14 @@ pub trait TransactionStore: Debug + Send + Sync {
     /// reorganisation, not in the state `settled`, or the store fails.
     async fn settle(&self, id: TransactionId, update: SettlementUpdate) -> Result<(), StoreError>;
 
+    /// Stores the record of a refund, with an outbox entry; the transaction stays settled. Returns
+    /// whether it was added: not when a record names the chain's transaction already, of whichever
+    /// receipt.
+    ///
+    /// # Errors
+    /// When the transaction is not in the state `settled`, or the store fails.
+    async fn add_record(&self, id: TransactionId, refund: Refund) -> Result<bool, StoreError>;
+
     /// Returns a transaction.
     ///
     /// # Errors
@@ -284,6 +292,21 @@ pub struct SettlementUpdate {
     pub response: Vec<u8>,
     /// The block that holds the settlement.
     pub block: Option<SettledBlock>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Money that was given back.
+#[derive(Clone, Debug)]
+pub struct Refund {
+    /// The settlement record's envelope.
+    pub record: Vec<u8>,
+    /// Its digest.
+    pub record_digest: Digest,
+    /// The key manifest's envelope under which receipt and records verify from now on.
+    pub key_manifest: Vec<u8>,
+    /// The chain's transaction.
+    pub transaction: String,
     /// When.
     pub at: Timestamp,
 }

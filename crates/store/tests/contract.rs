@@ -3,8 +3,8 @@
 use assay_primitives::{Digest, Timestamp, TransactionId};
 use assay_store::{
     Commitment, Holder, Lease, OutboxEntry, OutboxKind, OutgoingRow, OutgoingStore, Payment,
-    Reservation, ReserveOutcome, SettledBlock, SettlementState, SettlementUpdate, StoreError,
-    TransactionState, TransactionStore,
+    Refund, Reservation, ReserveOutcome, SettledBlock, SettlementState, SettlementUpdate,
+    StoreError, TransactionState, TransactionStore,
 };
 
 /// Runs a test of the contract over a backend: `contract_tests!(open)` where `open` gives a store
@@ -27,6 +27,7 @@ macro_rules! contract_tests {
             the_outbox_has_no_gaps,
             what_is_not_there,
             a_reorganisation_opens_what_was_settled,
+            a_refund_is_recorded_once_and_stays_settled,
             own_transactions_are_kept_until_they_are_closed,
             jobs_are_claimed_by_one,
             a_claim_that_was_lost_changes_nothing,
@@ -564,3 +565,51 @@ pub(crate) async fn a_new_process_finds_what_was_left(store: &dyn Store) {
 pub(crate) trait Store: TransactionStore + OutgoingStore {}
 
 impl<S: TransactionStore + OutgoingStore> Store for S {}
+
+pub(crate) async fn a_refund_is_recorded_once_and_stays_settled(store: &dyn Store) {
+    let refund = |n: u8, transaction: &str| Refund {
+        record: format!("refund {n}").into_bytes(),
+        record_digest: Digest::of(&[n, n, n]),
+        key_manifest: b"manifest of later".to_vec(),
+        transaction: transaction.to_owned(),
+        at: at(300),
+    };
+    for n in [1, 2, 3] {
+        committed(store, n).await;
+    }
+    let early = store.add_record(id(1), refund(1, "0xa")).await.map(drop);
+    is_misuse(early, "settled", "committed");
+    let block = SettledBlock { number: 7, hash: "0x7".to_owned() };
+    for n in [1, 2] {
+        let settled = update(n, SettlementState::Settled);
+        store
+            .settle(id(n), SettlementUpdate { block: Some(block.clone()), ..settled })
+            .await
+            .unwrap();
+    }
+    assert_eq!(store.settled_in(&block).await.unwrap(), [id(1), id(2)]);
+    let before = store.outbox(0, 100).await.unwrap().len();
+
+    assert!(store.add_record(id(1), refund(1, "0xa")).await.unwrap());
+    // The same again, and the same money for another receipt.
+    assert!(!store.add_record(id(1), refund(1, "0xa")).await.unwrap());
+    assert!(!store.add_record(id(2), refund(2, "0xa")).await.unwrap());
+    assert!(store.add_record(id(1), refund(3, "0xb")).await.unwrap());
+
+    let row = store.transaction(id(1)).await.unwrap().unwrap();
+    assert_eq!(row.state, TransactionState::Settled);
+    assert_eq!(row.response.as_deref(), Some(b"response 1".as_slice()));
+    assert_eq!(row.key_manifest.as_deref(), Some(b"manifest of later".as_slice()));
+    assert_eq!(row.records, [b"record 1".to_vec(), b"refund 1".to_vec(), b"refund 3".to_vec()]);
+    let other = store.transaction(id(2)).await.unwrap().unwrap();
+    assert_eq!(other.records, [b"record 2"]);
+    assert_eq!(other.key_manifest.as_deref(), Some(b"manifest".as_slice()));
+    let outbox = store.outbox(0, 100).await.unwrap();
+    let added: Vec<_> =
+        outbox[before..].iter().map(|e| (e.kind, e.transaction, e.digest)).collect();
+    let entry = |n: u8| (OutboxKind::Settlement, id(1), Digest::of(&[n, n, n]));
+    assert_eq!(added, [entry(1), entry(3)]);
+    is_misuse(store.add_record(id(3), refund(4, "0xc")).await.map(drop), "settled", "committed");
+    let nothing = store.add_record(id(9), refund(4, "0xc")).await.map(drop);
+    is_misuse(nothing, "settled", "no such transaction");
+}

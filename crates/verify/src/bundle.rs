@@ -133,7 +133,8 @@ impl Verifier {
         now: Timestamp,
     ) -> Result<PaymentReport, Refusal> {
         check_prices(receipt, items)?;
-        let payment = open_payment(bundle, manifest, receipt, bundle.receipt.digest(), now)?;
+        let digest = bundle.receipt.digest();
+        let payment = open_payment(&bundle.settlement_records, manifest, receipt, digest, now)?;
         report.time_basis = Some(payment.time_basis());
         report.payment = Some(payment.clone());
         report.notes = self.notes(receipt, &payment, items.len());

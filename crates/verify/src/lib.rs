@@ -5,7 +5,8 @@
 //!
 //! - [`Verifier::verify`] checks a whole bundle and gives a [`Report`];
 //! - [`open_manifest`], [`open_receipt`], [`open_item`] and [`open_settlement`] check one part each
-//!   and give a [`Verified`] part, which cannot be had in another way;
+//!   and give a [`Verified`] part, which cannot be had in another way; [`open_payment`] checks all
+//!   settlement records of a receipt;
 //! - [`Policy`] says what a verifier accepts; [`Methods`] holds one [`MethodVerifier`] a method, and
 //!   is where a new method is added.
 //!
@@ -28,7 +29,7 @@ pub use bundle::Verifier;
 pub use expectation::Expectation;
 pub use methods::{Certification, ItemEvidence, MethodContext, MethodVerifier, Methods, Signed};
 pub use parts::{open_item, open_manifest, open_receipt};
-pub use payment::{PaymentReport, PaymentState};
+pub use payment::{PaymentReport, PaymentState, open_payment};
 pub use policy::{Announcement, PinnedPrice, Policy, PolicyError, TimeBasis};
 pub use refusal::{Check, Refusal, Unusable};
 pub use report::{ItemReport, ModelReport, Report, Verdict};

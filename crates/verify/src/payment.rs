@@ -2,7 +2,7 @@ use std::fmt;
 
 use assay_primitives::{Account, Amount, Digest, Network, Timestamp, printable};
 use assay_receipt::{
-    Authorization, Bundle, KeyManifest, Receipt, SettlementPredicate, SettlementStatus,
+    Authorization, Envelope, KeyManifest, Receipt, SettlementPredicate, SettlementStatus,
 };
 use serde::{Deserialize, Serialize};
 
@@ -102,24 +102,27 @@ impl fmt::Display for PaymentState {
     }
 }
 
-/// Checks every settlement record of a bundle, and sums up what they say.
-pub(crate) fn open_payment(
-    bundle: &Bundle,
+/// Checks every settlement record of a receipt, oldest first, and sums up what they say.
+/// `receipt_digest` is the digest of the envelope that `receipt` was opened from.
+///
+/// # Errors
+/// One of the `settlement.*` checks.
+pub fn open_payment(
+    records: &[Envelope],
     manifest: &Verified<KeyManifest>,
     receipt: &Verified<Receipt>,
     receipt_digest: Digest,
     now: Timestamp,
 ) -> Result<PaymentReport, Refusal> {
-    let records = Refusal::all_or_first(
-        bundle
-            .settlement_records
+    let opened = Refusal::all_or_first(
+        records
             .iter()
             .map(|envelope| open_settlement(envelope, manifest, receipt, receipt_digest, now)),
     )?;
-    check_each_once(bundle)?;
+    check_each_once(records)?;
     let mut report = PaymentReport::of(&receipt.predicate().authorization);
     let mut before = None;
-    for record in records.iter().map(|record| record.predicate()) {
+    for record in opened.iter().map(|record| record.predicate()) {
         if before.is_some_and(|before| record.recorded_at < before) {
             let expected = "the settlement records oldest first";
             return Err(Refusal::new(Check::SettlementOrder, expected, record.recorded_at));
@@ -130,8 +133,8 @@ pub(crate) fn open_payment(
     Ok(report)
 }
 
-fn check_each_once(bundle: &Bundle) -> Result<(), Refusal> {
-    let mut digests: Vec<Digest> = bundle.settlement_records.iter().map(|e| e.digest()).collect();
+fn check_each_once(records: &[Envelope]) -> Result<(), Refusal> {
+    let mut digests: Vec<Digest> = records.iter().map(|e| e.digest()).collect();
     digests.sort_unstable();
     match digests.windows(2).find(|pair| pair.first() == pair.last()) {
         Some(pair) => {

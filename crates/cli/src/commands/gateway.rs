@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use assay_primitives::printable;
 use reqwest::StatusCode;
+use reqwest::header::CONTENT_TYPE;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use url::Url;
@@ -20,15 +21,32 @@ const ANSWER: Duration = Duration::from_secs(10);
 
 /// Gets JSON from a gateway.
 pub(super) async fn get<T: DeserializeOwned>(gateway: &str, path: &[&str]) -> Result<T, CliError> {
-    output::patiently(&format!("Asking {gateway}"), fetch(gateway, path)).await
+    output::patiently(&format!("Asking {gateway}"), exchange(gateway, path, None)).await
 }
 
-async fn fetch<T: DeserializeOwned>(gateway: &str, path: &[&str]) -> Result<T, CliError> {
+/// Posts JSON to a gateway, and returns its answer.
+pub(super) async fn post<T: DeserializeOwned>(
+    gateway: &str,
+    path: &[&str],
+    body: Vec<u8>,
+) -> Result<T, CliError> {
+    output::patiently(&format!("Telling {gateway}"), exchange(gateway, path, Some(body))).await
+}
+
+async fn exchange<T: DeserializeOwned>(
+    gateway: &str,
+    path: &[&str],
+    body: Option<Vec<u8>>,
+) -> Result<T, CliError> {
     let failed = |error: String| CliError::Failed(format!("gateway {gateway}: {error}"));
     let broken = |error: reqwest::Error| failed(described(&error.without_url()));
     let url = url(gateway, path)?;
     let http = assay_chain::http_client(&url, CONNECT, ANSWER).map_err(broken)?;
-    let mut response = http.get(url).send().await.map_err(broken)?;
+    let request = match body {
+        None => http.get(url),
+        Some(body) => http.post(url).header(CONTENT_TYPE, "application/json").body(body),
+    };
+    let mut response = request.send().await.map_err(broken)?;
     let status = response.status();
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(broken)? {
@@ -43,7 +61,9 @@ async fn fetch<T: DeserializeOwned>(gateway: &str, path: &[&str]) -> Result<T, C
         let error = error.map_or_else(|| format!("answered {status}"), |e| printable(e, 512));
         let message = format!("gateway {gateway}: {error}");
         return Err(match status {
-            StatusCode::NOT_FOUND => CliError::Input(format!("{message}; see `assay models`")),
+            StatusCode::NOT_FOUND if path.contains(&"models") => {
+                CliError::Input(format!("{message}; see `assay models`"))
+            }
             status if status.is_client_error() => CliError::Input(message),
             _ => CliError::Failed(message),
         });

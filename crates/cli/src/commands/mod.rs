@@ -12,6 +12,7 @@ mod key;
 mod models;
 mod picture;
 mod receipt;
+mod refund;
 mod serve;
 mod show;
 #[cfg(debug_assertions)]
@@ -33,6 +34,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, CliError> {
         Command::Serve(args) => serve::run(&args).await,
         Command::Infer(args) => infer::run(args).await,
         Command::Receipt(command) => receipt::run(&command).await,
+        Command::Refund(args) => refund::run(&args).await,
         Command::Verify(args) => verify::run(&args),
         Command::Models(args) => models::run(&args).await,
         Command::Key(command) => key::run(&command),

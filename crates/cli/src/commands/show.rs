@@ -81,8 +81,8 @@ fn payment(payment: &PaymentReport) {
             detail("paid", format_args!("{} on {network}", amount(payment.settled)));
         }
         PaymentState::Refunded => {
-            let refunded = amount(payment.refunded);
-            detail("refunded", format_args!("{refunded} of {authorized} on {network}"));
+            detail("paid", format_args!("{} on {network}", amount(payment.settled)));
+            detail("refunded", format_args!("{} of it", amount(payment.refunded)));
         }
         PaymentState::Failed => detail("not paid", format_args!("{authorized}: it failed")),
         PaymentState::Reorged => {
@@ -121,7 +121,7 @@ fn reason(report: &Report) -> &'static str {
             Some(paid) if !paid.network.is_development() => {
                 "every check held, but under development roots"
             }
-            Some(paid) if paid.state == PaymentState::Settled => {
+            Some(paid) if matches!(paid.state, PaymentState::Settled | PaymentState::Refunded) => {
                 "every check held, but it was paid with play money"
             }
             Some(_) => "every check held, but on a development chain, and it is not paid",

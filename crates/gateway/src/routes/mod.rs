@@ -7,3 +7,4 @@ pub(crate) mod jobs;
 pub(crate) mod keys;
 pub(crate) mod metrics;
 pub(crate) mod receipts;
+pub(crate) mod refunds;

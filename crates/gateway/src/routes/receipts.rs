@@ -134,7 +134,7 @@ impl Credential {
     }
 }
 
-fn transaction(id: &str) -> Result<TransactionId, ApiError> {
+pub(super) fn transaction(id: &str) -> Result<TransactionId, ApiError> {
     id.parse().map_err(|error: assay_primitives::TransactionIdError| {
         ApiError::new(ErrorCode::UnknownReceipt, error.to_string())
     })

@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex};
 
 use assay_primitives::{Digest, Timestamp, TransactionId};
 use assay_store::{
-    Commitment, Holder, Job, Lease, OutboxEntry, Payment, Requeued, Reservation, ReserveOutcome,
-    SettledBlock, SettlementUpdate, SqliteStore, StoreError, TransactionRow, TransactionState,
-    TransactionStore,
+    Commitment, Holder, Job, Lease, OutboxEntry, Payment, Refund, Requeued, Reservation,
+    ReserveOutcome, SettledBlock, SettlementUpdate, SqliteStore, StoreError, TransactionRow,
+    TransactionState, TransactionStore,
 };
 use async_trait::async_trait;
 
@@ -97,6 +97,11 @@ impl TransactionStore for Disk {
     async fn settle(&self, id: TransactionId, update: SettlementUpdate) -> Result<(), StoreError> {
         self.check(Step::Settle)?;
         self.inner.settle(id, update).await
+    }
+
+    async fn add_record(&self, id: TransactionId, refund: Refund) -> Result<bool, StoreError> {
+        self.check(Step::Settle)?;
+        self.inner.add_record(id, refund).await
     }
 
     async fn transaction(&self, id: TransactionId) -> Result<Option<TransactionRow>, StoreError> {

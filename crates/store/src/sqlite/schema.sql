@@ -97,15 +97,23 @@ CREATE TABLE key_manifests (
 CREATE TABLE settlement_records (
     sequence       INTEGER PRIMARY KEY,
     transaction_id TEXT NOT NULL REFERENCES transactions (id),
-    state          TEXT NOT NULL CHECK (state IN ('settled', 'reorged', 'failed')),
+    state          TEXT NOT NULL CHECK (state IN ('settled', 'reorged', 'failed', 'refunded')),
     envelope       BLOB NOT NULL,
     digest         BLOB NOT NULL,
     key_manifest   BLOB NOT NULL REFERENCES key_manifests (digest),
-    response       BLOB NOT NULL,
+    response       BLOB,
     block_number   INTEGER,
     block_hash     TEXT,
-    at             INTEGER NOT NULL
+    -- The chain's transaction that gave money back.
+    refund         TEXT,
+    at             INTEGER NOT NULL,
+    CHECK ((state = 'refunded') = (refund IS NOT NULL)),
+    CHECK ((state = 'refunded') = (response IS NULL))
 ) STRICT;
+
+-- What gave money back once is no refund of another receipt.
+CREATE UNIQUE INDEX settlement_records_by_refund ON settlement_records (refund)
+    WHERE refund IS NOT NULL;
 
 CREATE INDEX settlement_records_by_transaction ON settlement_records (transaction_id);
 
@@ -143,11 +151,20 @@ WHEN OLD.state = 'reserved' AND NEW.state = 'committed' BEGIN
     VALUES ('receipt', NEW.id, NEW.receipt_digest, NEW.committed_at);
 END;
 
-CREATE TRIGGER transactions_settled AFTER INSERT ON settlement_records BEGIN
+CREATE TRIGGER transactions_settled AFTER INSERT ON settlement_records
+WHEN NEW.state <> 'refunded' BEGIN
     UPDATE transactions
     SET state = NEW.state, key_manifest = NEW.key_manifest, response = NEW.response,
         settled_at = NEW.at
     WHERE id = NEW.transaction_id;
+    INSERT INTO outbox (kind, transaction_id, digest, at)
+    VALUES ('settlement', NEW.transaction_id, NEW.digest, NEW.at);
+END;
+
+-- What was refunded stays settled.
+CREATE TRIGGER transactions_refunded AFTER INSERT ON settlement_records
+WHEN NEW.state = 'refunded' BEGIN
+    UPDATE transactions SET key_manifest = NEW.key_manifest WHERE id = NEW.transaction_id;
     INSERT INTO outbox (kind, transaction_id, digest, at)
     VALUES ('settlement', NEW.transaction_id, NEW.digest, NEW.at);
 END;

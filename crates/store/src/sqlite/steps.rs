@@ -12,9 +12,9 @@ use sqlx::{Connection as _, Row as _};
 use super::{SqliteStore, erase, jobs, rows};
 use crate::seal::{Column, Sealer};
 use crate::{
-    Commitment, Holder, Job, Lease, OutboxEntry, Payment, Requeued, Reservation, ReserveOutcome,
-    SettledBlock, SettlementState, SettlementUpdate, StepKind, StoreError, TransactionRow,
-    TransactionState, TransactionStore,
+    Commitment, Holder, Job, Lease, OutboxEntry, Payment, Refund, Requeued, Reservation,
+    ReserveOutcome, SettledBlock, SettlementState, SettlementUpdate, StepKind, StoreError,
+    TransactionRow, TransactionState, TransactionStore,
 };
 
 const RESERVE: &str = "INSERT INTO transactions (id, state, network, asset, payer, nonce, payload, \
@@ -36,6 +36,11 @@ const SETTLE: &str = "INSERT INTO settlement_records \
 const REORG: &str = "INSERT INTO settlement_records \
     (transaction_id, state, envelope, digest, key_manifest, response, block_number, block_hash, at) \
     SELECT id, ?, ?, ?, ?, ?, ?, ?, ? FROM transactions WHERE id = ? AND state = 'settled'";
+
+const REFUND: &str = "INSERT INTO settlement_records \
+    (transaction_id, state, envelope, digest, key_manifest, refund, at) \
+    SELECT id, 'refunded', ?, ?, ?, ?, ? FROM transactions WHERE id = ? AND state = 'settled' \
+    ON CONFLICT (refund) WHERE refund IS NOT NULL DO NOTHING";
 
 pub(super) const SETTLED_BLOCKS: &str = "SELECT DISTINCT block_number, block_hash \
     FROM settlement_records WHERE block_number >= ? ORDER BY block_number LIMIT 4096";
@@ -118,6 +123,10 @@ impl TransactionStore for SqliteStore {
 
     async fn settle(&self, id: TransactionId, update: SettlementUpdate) -> Result<(), StoreError> {
         self.write((id, update), |writer, step| Box::pin(settle(writer, step.0, &step.1))).await
+    }
+
+    async fn add_record(&self, id: TransactionId, refund: Refund) -> Result<bool, StoreError> {
+        self.write((id, refund), |writer, step| Box::pin(add_record(writer, step.0, &step.1))).await
     }
 
     async fn transaction(&self, id: TransactionId) -> Result<Option<TransactionRow>, StoreError> {
@@ -396,6 +405,29 @@ async fn settle(
         _ => TransactionState::Committed,
     };
     expect_changed(writer, id, expected, changed).await
+}
+
+async fn add_record(
+    writer: &mut SqliteConnection,
+    id: TransactionId,
+    refund: &Refund,
+) -> Result<bool, StoreError> {
+    let manifest = keep_manifest(writer, &refund.key_manifest).await?;
+    let changed = sqlx::query(REFUND)
+        .bind(refund.record.as_slice())
+        .bind(refund.record_digest.as_bytes().as_slice())
+        .bind(manifest.as_bytes().as_slice())
+        .bind(refund.transaction.as_str())
+        .bind(rows::millis(refund.at))
+        .bind(id.to_string())
+        .execute(&mut *writer)
+        .await?
+        .rows_affected();
+    let settled = TransactionState::Settled;
+    if changed == 0 && state_of(writer, id).await?.as_deref() == Some(settled.as_str()) {
+        return Ok(false);
+    }
+    expect_changed(writer, id, settled, changed).await.map(|()| true)
 }
 
 /// Keeps a key manifest, before the step that refers to it.
