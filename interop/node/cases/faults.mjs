@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
@@ -328,7 +329,10 @@ async function ended(place, data, request, { failpoints, stuck }) {
     }
     place.gateway = await assay.serve(data, armed);
     if (stuck) await place.automine(false);
-    const buying = buyer.infer(place.gateway.url, request).catch(() => undefined);
+    // The buyer keeps the token, so the next process runs what this one leaves.
+    const token = createHash("sha256").update(`token ${data}`).digest("hex");
+    const headers = { "assay-access-token-hash": token };
+    const buying = buyer.infer(place.gateway.url, request, headers).catch(() => undefined);
     const { daemon } = place.gateway;
     if (stuck) await until("it is sent", async () => (await place.waiting()).length > 0);
     // Blocks without the settlement: it pays too little for each of them.
