@@ -14,7 +14,7 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::{Value, json};
 
 use crate::support::{
-    ANY, Devchain, Facilitator, Gateway, NOBODY, POOR_KEY, Place, Ran, Running, SELLER,
+    ANY, Devchain, Facilitator, Gateway, NOBODY, POOR_KEY, Place, Ran, Running, SELLER, Served,
 };
 
 const USDC: &str = "0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913";
@@ -39,20 +39,12 @@ impl Default for Says {
 }
 
 struct Node {
-    url: String,
     says: Arc<Mutex<Says>>,
-    _runtime: tokio::runtime::Runtime,
+    server: Served,
 }
 
 impl Node {
     fn start() -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
-        let listener = runtime.block_on(tokio::net::TcpListener::bind(ANY)).unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
         let says = Arc::new(Mutex::new(Says::default()));
         let shared = says.clone();
         let answer = move |Json(request): Json<Value>| {
@@ -60,8 +52,7 @@ impl Node {
             async move { Json(json!({ "jsonrpc": "2.0", "id": request["id"], "result": result })) }
         };
         let router = axum::Router::new().route("/", post(answer));
-        runtime.spawn(async move { axum::serve(listener, router).await });
-        Self { url, says, _runtime: runtime }
+        Self { says, server: Served::start(router) }
     }
 
     fn say(&self, change: impl FnOnce(&mut Says)) {
@@ -130,7 +121,7 @@ fn set_mode(path: &Path, mode: u32) {
 /// What an operator on Base sets.
 fn settings(node: &Node) -> [(&str, &str); 6] {
     [
-        ("ASSAY_RPC_URL", node.url.as_str()),
+        ("ASSAY_RPC_URL", node.server.url.as_str()),
         ("ASSAY_NETWORK", "eip155:8453"),
         ("ASSAY_KEYS", "keys"),
         ("ASSAY_PAY_TO", NOBODY),
@@ -255,7 +246,7 @@ fn golden_with_real_money() {
 #[test]
 fn golden_with_nothing_set_for_real_money() {
     let (place, node) = (Place::new(), Node::start());
-    golden("nothing", &doctor(&place, &[("ASSAY_RPC_URL", &node.url)], &[]).expect(1));
+    golden("nothing", &doctor(&place, &[("ASSAY_RPC_URL", &node.server.url)], &[]).expect(1));
     assert_eq!(place.entries("."), [""; 0]);
 }
 

@@ -6,38 +6,22 @@ use axum::Json;
 use axum::routing::post;
 use serde_json::{Value, json};
 
-use crate::support::{Gateway, NOBODY, POOR_KEY, Place, Ran, Running, SELLER};
+use crate::support::{Gateway, NOBODY, POOR_KEY, Place, Ran, Running, SELLER, Served};
 
 const USDC: &str = "eip155:8453/erc20:0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913";
 /// Development account 0, by its key: Keccak-256 of a sentence in the source.
 const PUBLIC_KEY: &str = "0xe0b24828ef98c0a8ddf142175d9a139ad2881225a8986d284508ac78134f66d0";
 
 /// A node of Base that knows its id, and of every balance that it is nothing.
-struct Node {
-    url: String,
-    _runtime: tokio::runtime::Runtime,
-}
-
-impl Node {
-    fn start() -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
-        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let answer = |Json(request): Json<Value>| async move {
-            let result = match request["method"].as_str() {
-                Some("eth_chainId") => "0x2105",
-                _ => "0x0",
-            };
-            Json(json!({ "jsonrpc": "2.0", "id": request["id"], "result": result }))
+fn node() -> Served {
+    let answer = |Json(request): Json<Value>| async move {
+        let result = match request["method"].as_str() {
+            Some("eth_chainId") => "0x2105",
+            _ => "0x0",
         };
-        let router = axum::Router::new().route("/", post(answer));
-        runtime.spawn(async move { axum::serve(listener, router).await });
-        Self { url, _runtime: runtime }
-    }
+        Json(json!({ "jsonrpc": "2.0", "id": request["id"], "result": result }))
+    };
+    Served::start(axum::Router::new().route("/", post(answer)))
 }
 
 /// A place with everything that an operator on Base needs.
@@ -68,7 +52,7 @@ const SETTINGS: [(&str, &str); 4] = [
 ];
 
 /// Starts a gateway on Base that is expected to end by itself.
-fn serve(place: &Place, node: &Node, env: &[(&str, &str)]) -> Ran {
+fn serve(place: &Place, node: &Served, env: &[(&str, &str)]) -> Ran {
     let url = [("ASSAY_RPC_URL", node.url.as_str())];
     let all = [&url[..], env].concat();
     let ran = Running::start(&mut Gateway::command(place, &all, &["serve"])).finish();
@@ -78,7 +62,7 @@ fn serve(place: &Place, node: &Node, env: &[(&str, &str)]) -> Ran {
 
 #[test]
 fn everything_that_is_missing_is_named_at_once() {
-    let (place, node) = (Place::new(), Node::start());
+    let (place, node) = (Place::new(), node());
     let all = [
         "payment.pay_to (ASSAY_PAY_TO): the account that is paid.",
         "keys.folder (ASSAY_KEYS): the operator's keys, made by `assay key new --settlement eip155:8453:",
@@ -109,7 +93,7 @@ fn everything_that_is_missing_is_named_at_once() {
 
 #[test]
 fn development_keys_are_refused() {
-    let (place, node) = (place(), Node::start());
+    let (place, node) = (place(), node());
     let with = |name: &str, value: &str| -> Ran {
         let settings = SETTINGS.iter().map(|(n, v)| (*n, if *n == name { value } else { *v }));
         serve(&place, &node, &settings.collect::<Vec<_>>())
@@ -131,7 +115,7 @@ fn development_keys_are_refused() {
 
 #[test]
 fn what_does_not_fit_together_is_refused() {
-    let (place, node) = (place(), Node::start());
+    let (place, node) = (place(), node());
     let with = |name: &str, value: &str| -> Ran {
         let settings = SETTINGS.iter().map(|(n, v)| (*n, if *n == name { value } else { *v }));
         serve(&place, &node, &settings.collect::<Vec<_>>())
@@ -151,7 +135,7 @@ fn what_does_not_fit_together_is_refused() {
 
 #[test]
 fn nobody_pays_real_money_with_a_public_key() {
-    let (place, node) = (place(), Node::start());
+    let (place, node) = (place(), node());
     let env = [&SETTINGS[..], &[("ASSAY_RPC_URL", &node.url)]].concat();
     let mut shop = Gateway::start(&place, &env);
     assert_eq!(shop.told["network"], "eip155:8453");

@@ -5,7 +5,7 @@ use std::fs;
 use assay_receipt::Bundle;
 use serde_json::Value;
 
-use crate::support::{Gateway, POOR_KEY, Place, Ran};
+use crate::support::{Gateway, POOR_KEY, Place, Ran, Served};
 
 /// A gateway, and what was bought from it with development account 2.
 struct Sold {
@@ -147,7 +147,7 @@ fn what_does_not_verify_is_not_taken() {
         (&*sold.id, text.chars().take(text.len() / 2).collect(), "what came cannot be used"),
         (&*sold.id, "{}".to_owned(), "what came cannot be used"),
     ] {
-        let liar = Liar::start(body.clone());
+        let liar = liar(body.clone());
         let of = ["receipt", "fetch", id, "--gateway", &liar.url, "--token-file", "token"];
         let told = sold.place.run(&[&of[..], &["--out", "liar.assay"]].concat());
         told.expect_told(1, expected);
@@ -159,22 +159,6 @@ fn what_does_not_verify_is_not_taken() {
 }
 
 /// A gateway that answers everything with the same.
-struct Liar {
-    url: String,
-    _runtime: tokio::runtime::Runtime,
-}
-
-impl Liar {
-    fn start(body: String) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
-        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let router = axum::Router::new().fallback(move || async move { body });
-        runtime.spawn(async move { axum::serve(listener, router).await });
-        Self { url, _runtime: runtime }
-    }
+fn liar(body: String) -> Served {
+    Served::start(axum::Router::new().fallback(move || async move { body }))
 }

@@ -12,23 +12,15 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
 
-use crate::support::{ANY, Gateway, Place};
+use crate::support::{ANY, Gateway, Place, Served};
 
 struct Collector {
-    url: String,
     taken: Arc<Mutex<Vec<Bytes>>>,
-    _runtime: tokio::runtime::Runtime,
+    server: Served,
 }
 
 impl Collector {
     fn start() -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
-        let listener = runtime.block_on(tokio::net::TcpListener::bind(ANY)).unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
         let taken: Arc<Mutex<Vec<Bytes>>> = Arc::default();
         let shared = taken.clone();
         let take = move |headers: axum::http::HeaderMap, body: Bytes| {
@@ -37,8 +29,7 @@ impl Collector {
             async { StatusCode::OK }
         };
         let router = axum::Router::new().route("/v1/traces", post(take));
-        runtime.spawn(async move { axum::serve(listener, router).await });
-        Self { url, taken, _runtime: runtime }
+        Self { taken, server: Served::start(router) }
     }
 
     fn exports(&self) -> Vec<ExportTraceServiceRequest> {
@@ -63,7 +54,7 @@ fn text<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a str> {
 #[test]
 fn the_spans_of_a_purchase_are_one_trace() {
     let (place, collector) = (Place::new(), Collector::start());
-    let shop = Gateway::start(&place, &[("ASSAY_OTLP_ENDPOINT", &collector.url)]);
+    let shop = Gateway::start(&place, &[("ASSAY_OTLP_ENDPOINT", &collector.server.url)]);
     let bought = place.buy(&shop.url, "one.assay");
     place.buy(&shop.url, "two.assay");
     // What was not sent yet is sent at the end.

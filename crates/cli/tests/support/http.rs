@@ -3,7 +3,28 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
+use axum::Router;
 use serde_json::{Value, json};
+use tokio::runtime::{Builder, Runtime};
+
+use super::ANY;
+
+/// A server in the test's own process, until it is dropped.
+pub(crate) struct Served {
+    pub(crate) url: String,
+    _runtime: Runtime,
+}
+
+impl Served {
+    /// Serves routes on any free port of loopback.
+    pub(crate) fn start(router: Router) -> Self {
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let listener = runtime.block_on(tokio::net::TcpListener::bind(ANY)).unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        runtime.spawn(async move { axum::serve(listener, router).await });
+        Self { url, _runtime: runtime }
+    }
+}
 
 /// Gets a path and returns the status and the body.
 pub(crate) fn get(url: &str, path: &str) -> (u16, Vec<u8>) {

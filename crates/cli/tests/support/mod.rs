@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tempfile::TempDir;
 
-pub(crate) use self::http::{get, get_with_token, rpc};
+pub(crate) use self::http::{Served, get, get_with_token, rpc};
 pub(crate) use self::process::{Ran, Running};
 pub(crate) use self::proxy::{Asked, Does, Proxy};
 pub(crate) use self::scene::Scene;
