@@ -1,10 +1,8 @@
 //! What became of an authorisation, read from the chain.
 
-use alloy_sol_types::SolEvent;
-use assay_chain::bindings::Token;
 use assay_chain::{
     Address, AuthorizationFate, B256, Chain, ChainError, MinedTransaction, Receipt,
-    TransactionOutcome, Transfer, U256, transfer_under,
+    TransactionOutcome, Transfer, U256, transfer_under, transfers_of,
 };
 use tracing::info;
 
@@ -70,8 +68,9 @@ impl Examiner<'_> {
         alone: bool,
     ) -> Result<Option<Settled>, SettleError> {
         let expected = self.expected()?;
-        let shows =
-            pays(&mined.receipt, expected) || alone && has_transfer(&mined.receipt, expected);
+        let receipt = &mined.receipt;
+        let is_logged = || transfers_of(receipt, expected.token).contains(&expected.transfer);
+        let shows = pays(receipt, expected) || alone && is_logged();
         Ok(shows.then(|| self.settled(mined)))
     }
 
@@ -255,17 +254,6 @@ impl Examiner<'_> {
 fn pays(receipt: &Receipt, expected: Expected) -> bool {
     let Expected { token, transfer, nonce } = expected;
     transfer_under(receipt, token, transfer.from, nonce) == Some(transfer)
-}
-
-/// Says whether a receipt shows the authorised transfer anywhere. Enough for one's own transaction,
-/// which does nothing but that, under a token that logs in another order.
-fn has_transfer(receipt: &Receipt, expected: Expected) -> bool {
-    let Expected { token, transfer, .. } = expected;
-    receipt.logs.iter().filter(|log| log.address == token).any(|log| {
-        Token::Transfer::decode_raw_log(log.topics.iter().copied(), &log.data).is_ok_and(|event| {
-            event.from == transfer.from && event.to == transfer.to && event.value == transfer.value
-        })
-    })
 }
 
 /// What a token means by a revert, as far as implementations in use can be told apart.
