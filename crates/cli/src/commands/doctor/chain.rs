@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use assay_chain::{Address, Chain, ChainError};
+use assay_chain::{Address, Chain, ChainError, MULTICALL3};
 use assay_devchain::CHAIN_ID;
 use assay_primitives::Network;
 use assay_service::AssetTerms;
@@ -14,8 +14,6 @@ use super::report::Report;
 use crate::money;
 use crate::node::connect;
 
-/// Where Multicall3 is on every chain that has it.
-const MULTICALL3: &str = "0xcA11bde05977b3631167028862bE2a173976CA11";
 /// How old the latest block of a chain with real money may be, and at the most.
 const OLD: Duration = Duration::from_secs(60);
 const STOOD_STILL: Duration = Duration::from_secs(600);
@@ -116,12 +114,11 @@ async fn token(chain: &Chain, asset: &AssetTerms) -> Result<String, String> {
 
 pub(super) async fn multicall(patient: &Patient, report: &mut Report) {
     let Some(chain) = &patient.chain else { return };
-    let Ok(address) = MULTICALL3.parse() else { return };
-    match chain.is_contract(address).await {
-        Ok(true) => report.ok("multicall", format!("Multicall3 is at {address}")),
+    match chain.is_contract(MULTICALL3).await {
+        Ok(true) => report.ok("multicall", format!("Multicall3 is at {MULTICALL3}")),
         Ok(false) => report.ok(
             "multicall",
-            format!("no Multicall3 at {address}: every settlement is a transaction of its own"),
+            format!("no Multicall3 at {MULTICALL3}: every settlement is a transaction of its own"),
         ),
         Err(error) => report.warning("multicall", error.to_string(), "another chain.rpc_url"),
     }
