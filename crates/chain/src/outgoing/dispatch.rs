@@ -1,6 +1,6 @@
 //! From calls that wait to stored transactions, one nonce after the other.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use alloy_primitives::B256;
@@ -11,6 +11,8 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
 use super::batch::{Call, MULTICALL3, gas, target};
+use super::carrier::Carrier;
+use super::mined::MinedNonces;
 use super::{CallOutcome, OutgoingError, OutgoingTransaction, Shared};
 use crate::SignerError;
 
@@ -20,10 +22,6 @@ const MAX_BATCH_GAS: u64 = 12_000_000;
 /// How far behind one's own count the chain's may be: a reorganisation or a slow node. A count
 /// further behind is that of a development chain that was started anew.
 const MAX_BEHIND: u64 = 1_024;
-
-/// How many of the latest mined transactions are remembered, to be sent again when a reorganisation
-/// drops them.
-const REMEMBERED: usize = 1_024;
 
 /// What the dispatcher is told.
 pub(super) enum Command {
@@ -53,13 +51,13 @@ pub(super) struct Dispatcher {
     shared: Arc<Shared>,
     commands: mpsc::Receiver<Command>,
     waiting: VecDeque<Waiting>,
-    /// The calls of each nonce that is under way.
-    flights: BTreeMap<u64, Vec<B256>>,
+    /// The nonces that are under way.
+    flights: BTreeSet<u64>,
     waiters: HashMap<B256, Vec<Waiter>>,
     carriers: JoinSet<(Vec<OutgoingTransaction>, CallOutcome)>,
     /// Notes of spent nonces that are being stored.
     closings: JoinSet<()>,
-    mined: VecDeque<Vec<OutgoingTransaction>>,
+    mined: MinedNonces,
     /// The next nonce; `None` until journal and chain were asked.
     next: Option<u64>,
     can_batch: Option<bool>,
@@ -71,11 +69,11 @@ impl Dispatcher {
             shared,
             commands,
             waiting: VecDeque::new(),
-            flights: BTreeMap::new(),
+            flights: BTreeSet::new(),
             waiters: HashMap::new(),
             carriers: JoinSet::new(),
             closings: JoinSet::new(),
-            mined: VecDeque::new(),
+            mined: MinedNonces::default(),
             next: None,
             can_batch: None,
         }
@@ -106,7 +104,7 @@ impl Dispatcher {
             let mut view = self.shared.view();
             view.status.waiting = self.waiting.len();
             view.status.in_flight = self.flights.len();
-            view.lowest = self.flights.keys().next().copied();
+            view.lowest = self.flights.first().copied();
         }
     }
 
@@ -165,14 +163,9 @@ impl Dispatcher {
         }
         // It counted as mined: a reorganisation may have dropped it. The same one goes out again,
         // unless the call failed in a batch and is to be tried alone.
-        let again = self.mined.iter().rposition(|versions| carries(versions, id, is_alone));
-        if let Some(versions) = again.and_then(|place| self.mined.remove(place)) {
+        if let Some(versions) = self.mined.take(id, is_alone) {
             self.waiters.entry(id).or_default().push(done);
             self.carry(versions);
-            return;
-        }
-        if self.flights.values().any(|calls| calls.contains(&id)) {
-            self.waiters.entry(id).or_default().push(done);
             return;
         }
         let gas = match gas {
@@ -294,8 +287,8 @@ impl Dispatcher {
         for call in &newest.calls {
             self.waiters.entry(*call).or_default();
         }
-        self.flights.insert(newest.transaction.nonce, newest.calls.clone());
-        self.carriers.spawn(self.shared.carrier(versions).run());
+        self.flights.insert(newest.transaction.nonce);
+        self.carriers.spawn(Carrier::new(Arc::clone(&self.shared), versions).run());
     }
 
     /// Tells everybody who waits what became of a transaction.
@@ -315,10 +308,7 @@ impl Dispatcher {
             // Somebody else sends from this account: the chain knows how far it is.
             self.resync().await;
         } else {
-            self.mined.push_back(versions);
-            if self.mined.len() > REMEMBERED {
-                self.mined.pop_front();
-            }
+            self.mined.remember(versions);
         }
     }
 
@@ -329,12 +319,6 @@ impl Dispatcher {
             Err(error) => warn!(%error, "The account's nonces could not be asked for."),
         }
     }
-}
-
-/// Says whether a transaction carries a call out, and no other when it has to be alone.
-fn carries(versions: &[OutgoingTransaction], id: B256, is_alone: bool) -> bool {
-    let is_such = |calls: &[B256]| calls.contains(&id) && (!is_alone || calls.len() == 1);
-    versions.last().is_some_and(|newest| is_such(&newest.calls))
 }
 
 /// Notes that a nonce is spent. Nobody waits for it: at worst it is looked at again after a restart.

@@ -19,6 +19,7 @@ pub(crate) mod batch;
 mod carrier;
 mod dispatch;
 mod journal;
+mod mined;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -30,7 +31,6 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 pub use self::batch::{Call, MULTICALL3};
-use self::carrier::Carrier;
 use self::dispatch::{Command, Dispatcher, Submission};
 pub use self::journal::{JournalError, MemoryJournal, OutgoingTransaction, TransactionJournal};
 use crate::{MinedTransaction, SettlementSigner, SignerError};
@@ -210,9 +210,7 @@ impl OutgoingQueue {
         self.start();
         self.commands.send(command).await.map_err(|_| OutgoingError::Stopped)
     }
-}
 
-impl OutgoingQueue {
     fn start(&self) {
         let mut dispatcher = self.dispatcher.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(commands) = dispatcher.commands.take() {
@@ -236,9 +234,5 @@ impl Shared {
         for call in &outgoing.calls {
             view.transactions.insert(*call, outgoing.transaction.hash);
         }
-    }
-
-    fn carrier(self: &Arc<Self>, versions: Vec<OutgoingTransaction>) -> Carrier {
-        Carrier::new(Arc::clone(self), versions)
     }
 }
