@@ -10,16 +10,13 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::bindings::{ContractWallet, Token};
+use crate::pace::{Lately, pauses};
 use crate::receipt::{RpcLog, RpcReceipt};
 use crate::rpc::{Rpc, RpcObserver};
 use crate::{
     AuthorizationFate, Broadcast, BroadcastError, ChainError, MinedTransaction, Receipt,
     SignedTransaction, TransactionOutcome,
 };
-
-/// The first and the longest pause between two looks at a transaction.
-const FIRST_POLL: Duration = Duration::from_millis(25);
-const LONGEST_POLL: Duration = Duration::from_secs(1);
 
 /// The most `eth_getLogs` requests that one search makes.
 const MAX_LOG_REQUESTS: u32 = 256;
@@ -73,8 +70,8 @@ struct Shared {
     log_range: u64,
     /// Addresses seen to have code. Contracts that tokens are do not go away.
     contracts: Mutex<BTreeSet<Address>>,
-    /// A latest block's number, and when it was asked for.
-    recent: Mutex<Option<(Duration, u64)>>,
+    /// The latest block's number.
+    number: Lately<(), u64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -138,7 +135,7 @@ impl Chain {
             clock,
             log_range: config.log_range.max(1),
             contracts: Mutex::default(),
-            recent: Mutex::default(),
+            number: Lately::default(),
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -278,13 +275,11 @@ impl Chain {
     /// When the node does not answer.
     pub async fn recent_number(&self, age: Duration) -> Result<u64, ChainError> {
         let now = self.clock().monotonic();
-        let recent = &self.shared.recent;
-        let known = *recent.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, number)) = known.filter(|(seen, _)| now.saturating_sub(*seen) < age) {
+        if let Some(number) = self.shared.number.get(&(), now, age) {
             return Ok(number);
         }
         let number = self.latest_block().await?.number;
-        *recent.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, number));
+        self.shared.number.keep((), now, number);
         Ok(number)
     }
 
@@ -404,7 +399,7 @@ impl Chain {
     ) -> TransactionOutcome {
         let mut unknown = TransactionOutcome::Unknown { confirmations: 0, error: None };
         let polled = tokio::time::timeout(timeout, async {
-            let mut pause = FIRST_POLL;
+            let mut pauses = pauses();
             loop {
                 match self.look_at(transaction, confirmations).await {
                     Ok(TransactionOutcome::Unknown { confirmations, error }) => {
@@ -416,8 +411,7 @@ impl Chain {
                             TransactionOutcome::Unknown { confirmations: 0, error: Some(error) };
                     }
                 }
-                tokio::time::sleep(pause).await;
-                pause = (pause * 3 / 2).min(LONGEST_POLL);
+                tokio::time::sleep(pauses.next().unwrap_or_default()).await;
             }
         })
         .await;

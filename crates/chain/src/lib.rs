@@ -38,6 +38,7 @@ mod http;
 mod key;
 mod multicall;
 mod outgoing;
+mod pace;
 mod receipt;
 mod rpc;
 mod signer;

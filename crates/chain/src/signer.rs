@@ -1,10 +1,10 @@
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use alloy_primitives::{Address, Bytes, U256};
 use serde_json::json;
 
+use crate::pace::Lately;
 use crate::transaction::{Fees, UnsignedCall};
 use crate::{
     AccountKey, Chain, ChainError, SignedTransaction, SignerError, is_development_address,
@@ -49,10 +49,9 @@ struct Shared {
     chain: Chain,
     key: AccountKey,
     limits: FeeLimits,
-    /// The fees last seen, and when by the monotonic clock.
-    fees: Mutex<Option<(Duration, Fees)>>,
-    /// The gas that calls of a contract's functions needed lately, and when.
-    gas: Mutex<HashMap<Function, (Duration, u64)>>,
+    fees: Lately<(), Fees>,
+    /// The gas that calls of a contract's functions needed.
+    gas: Lately<Function, u64>,
 }
 
 impl SettlementSigner {
@@ -66,7 +65,7 @@ impl SettlementSigner {
             let network = chain.network().clone();
             return Err(SignerError::DevelopmentKey { address, network });
         }
-        let (fees, gas) = (Mutex::default(), Mutex::default());
+        let (fees, gas) = (Lately::default(), Lately::default());
         Ok(Self { shared: Arc::new(Shared { chain, key, limits, fees, gas }) })
     }
 
@@ -99,13 +98,12 @@ impl SettlementSigner {
         }
         let function = (to, data.get(..4).map(<[u8]>::to_vec).unwrap_or_default());
         let now = self.chain().clock().monotonic();
-        let known = self.gas().get(&function).copied();
-        if let Some((_, gas)) = known.filter(|(seen, _)| now.saturating_sub(*seen) < GAS_LASTS) {
+        if let Some(gas) = self.shared.gas.get(&function, now, GAS_LASTS) {
             return Ok(gas);
         }
         let limit = self.shared.limits.gas;
         let gas = self.estimate_gas(to, data).await?.saturating_add(FIRST_STORE_GAS).min(limit);
-        self.gas().insert(function, (now, gas));
+        self.shared.gas.keep(function, now, gas);
         Ok(gas)
     }
 
@@ -149,10 +147,6 @@ impl SettlementSigner {
         Ok(call.sign(&self.shared.key)?)
     }
 
-    fn gas(&self) -> MutexGuard<'_, HashMap<Function, (Duration, u64)>> {
-        self.shared.gas.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Estimates gas, adds the margin, and holds it against the cap.
     async fn estimate_gas(&self, to: Address, data: &Bytes) -> Result<u64, SignerError> {
         let call = json!({ "from": self.address(), "to": to, "data": data, "input": data });
@@ -172,8 +166,7 @@ impl SettlementSigner {
     /// Returns the fees that a transaction is given now.
     pub(crate) async fn fees(&self) -> Result<Fees, SignerError> {
         let now = self.chain().clock().monotonic();
-        let known = *self.shared.fees.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, fees)) = known.filter(|(seen, _)| now.saturating_sub(*seen) < FEES_LAST) {
+        if let Some(fees) = self.shared.fees.get(&(), now, FEES_LAST) {
             return Ok(fees);
         }
         let rpc = self.chain().rpc();
@@ -185,7 +178,7 @@ impl SettlementSigner {
             Err(error) => return Err(error.into()),
         };
         let fees = fees_within(self.shared.limits, block?.base_fee.unwrap_or(0), priority_fee)?;
-        *self.shared.fees.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, fees));
+        self.shared.fees.keep((), now, fees);
         Ok(fees)
     }
 }

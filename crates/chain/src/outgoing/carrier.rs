@@ -7,14 +7,11 @@ use assay_primitives::failpoint;
 use tracing::{debug, info, warn};
 
 use super::{CallOutcome, OutgoingTransaction, Shared};
+use crate::pace::pauses;
 use crate::{
     Broadcast, BroadcastError, Bytes, ChainError, SignedTransaction, SignerError,
     TransactionOutcome,
 };
-
-/// The first and the longest pause between two looks at a transaction.
-const FIRST_POLL: Duration = Duration::from_millis(25);
-const LONGEST_POLL: Duration = Duration::from_secs(1);
 
 /// How long a transaction is waited for before something is done about it, and at first where it was
 /// not taken.
@@ -120,7 +117,7 @@ impl Carrier {
     }
 
     async fn watch(&self) -> Seen {
-        let (mut pause, mut left) = (FIRST_POLL, self.slice);
+        let (mut pauses, mut left) = (pauses(), self.slice);
         loop {
             let seen = match self.look().await {
                 Ok(Seen::Done(outcome)) => return Seen::Done(outcome),
@@ -130,10 +127,9 @@ impl Carrier {
             if left.is_zero() {
                 return seen;
             }
-            let wait = pause.min(left);
+            let wait = pauses.next().unwrap_or_default().min(left);
             tokio::time::sleep(wait).await;
             left = left.saturating_sub(wait);
-            pause = (pause * 3 / 2).min(LONGEST_POLL);
         }
     }
 
