@@ -167,6 +167,16 @@ pub enum SignerError {
         /// The configured cap.
         cap: u128,
     },
+    /// The account has no gas money left for another call.
+    #[error("{address} has gas for {calls} calls, and {under_way} are under way")]
+    OutOfGas {
+        /// The account.
+        address: Address,
+        /// How many calls it can pay for.
+        calls: u64,
+        /// How many have not been paid for.
+        under_way: u64,
+    },
     /// The chain could not be asked, or says that the call would revert.
     #[error(transparent)]
     Chain(#[from] ChainError),

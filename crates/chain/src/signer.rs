@@ -23,6 +23,10 @@ const FIRST_STORE_GAS: u64 = 20_000;
 /// A contract and the selector of one of its functions.
 type Function = (Address, Vec<u8>);
 
+/// The gas of a settlement that is alone in its transaction, with the tokens in use; on a rollup the
+/// fee for its data comes on top.
+const SETTLEMENT_GAS: u64 = 100_000;
+
 /// The tip where the node suggests none: 0.001 gwei, enough on the rollups that lack the method.
 const DEFAULT_PRIORITY_FEE: u128 = 1_000_000;
 
@@ -50,6 +54,8 @@ struct Shared {
     key: AccountKey,
     limits: FeeLimits,
     fees: Lately<(), Fees>,
+    /// The wei that the account had.
+    balance: Lately<(), U256>,
     /// The gas that calls of a contract's functions needed.
     gas: Lately<Function, u64>,
 }
@@ -65,8 +71,8 @@ impl SettlementSigner {
             let network = chain.network().clone();
             return Err(SignerError::DevelopmentKey { address, network });
         }
-        let (fees, gas) = (Lately::default(), Lately::default());
-        Ok(Self { shared: Arc::new(Shared { chain, key, limits, fees, gas }) })
+        let (fees, balance, gas) = (Lately::default(), Lately::default(), Lately::default());
+        Ok(Self { shared: Arc::new(Shared { chain, key, limits, fees, balance, gas }) })
     }
 
     /// Returns the account's address.
@@ -105,6 +111,26 @@ impl SettlementSigner {
         let gas = self.estimate_gas(to, data).await?.saturating_add(FIRST_STORE_GAS).min(limit);
         self.shared.gas.keep(function, now, gas);
         Ok(gas)
+    }
+
+    /// Returns how many settlements the account can pay for, each alone in its transaction, at the
+    /// fees that it is given now. What it had is asked for every two seconds at most.
+    ///
+    /// # Errors
+    /// When one would cost more than the limits allow, or the node does not answer.
+    pub async fn affordable(&self) -> Result<u64, SignerError> {
+        let now = self.chain().clock().monotonic();
+        let fees = self.fees().await?;
+        let balance = match self.shared.balance.get(&(), now, FEES_LAST) {
+            Some(balance) => balance,
+            None => {
+                let balance = self.chain().gas_balance(self.address()).await?;
+                self.shared.balance.keep((), now, balance);
+                balance
+            }
+        };
+        let each = U256::from(fees.max_fee).saturating_mul(U256::from(SETTLEMENT_GAS));
+        Ok(balance.checked_div(each).unwrap_or(U256::MAX).saturating_to())
     }
 
     /// Signs a call of a contract under an account nonce. Sends nothing.

@@ -125,6 +125,8 @@ error_codes! {
     TooManyRequests = "too_many_requests", TOO_MANY_REQUESTS;
     /// The chain or the facilitator does not answer; nothing was charged.
     ChainUnreachable = "chain_unreachable", BAD_GATEWAY;
+    /// The account that settles has no gas money, or gas is too dear; nothing was charged.
+    SettlementUnavailable = "settlement_unavailable", SERVICE_UNAVAILABLE;
     /// The model failed to run; nothing was charged.
     InferenceFailed = "inference_failed", INTERNAL_SERVER_ERROR;
     /// Something here is broken.

@@ -145,6 +145,11 @@ pub(crate) fn outcome_error(error: &PurchaseError, access_token: Option<&AccessT
         PurchaseError::Facilitator(FacilitatorError::Unreachable { detail }) => {
             unreachable_chain(detail)
         }
+        PurchaseError::Facilitator(FacilitatorError::Operator { detail }) => {
+            tracing::error!(%detail, "Nothing can be settled.");
+            let message = "nothing can be settled here for now; nothing was charged, send the same payment again later";
+            ApiError::new(ErrorCode::SettlementUnavailable, message).retry_after(30)
+        }
         PurchaseError::Admission(refusal) => not_admitted(refusal),
         PurchaseError::Taken(taken) => taken_error(*taken),
         PurchaseError::NotSettled(response) => not_settled(response),

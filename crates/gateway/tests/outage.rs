@@ -171,6 +171,18 @@ async fn the_facilitator_does_not_know() {
     market.not_charged().await;
 }
 
+#[tokio::test]
+async fn nothing_is_sold_without_gas_for_its_settlement() {
+    let (market, _) = Market::with(Twist::OutOfGas).await;
+    let payment = market.buyer.payment(DIGITS, "signed").await.header;
+    for _ in 0..2 {
+        let answer = market.buyer.buy(DIGITS, &digit(0), &payment).await;
+        assert_eq!(answer.is(503, "settlement_unavailable").header("retry-after"), Some("30"));
+    }
+    market.not_charged().await;
+    assert_eq!(market.shop.count(TransactionState::Released).await, 0, "it was taken on");
+}
+
 /// Once the payer was told that the settlement failed, he may have paid by another payment: this one
 /// is never sent again.
 #[tokio::test]

@@ -5,10 +5,10 @@
 //! and `_total` for what is counted. No label has a value that a stranger can choose.
 
 use std::fmt;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use assay_chain::{ChainError, RpcObserver};
+use assay_chain::{ChainError, OutgoingStatus, RpcObserver};
 use assay_store::{StepKind, StepObserver};
 use assay_x402::{ErrorReason, FacilitatorError, SettleError};
 use prometheus_client::encoding::EncodeLabelSet;
@@ -101,6 +101,9 @@ pub struct ServiceMetrics {
     rpc_errors: Family<RpcErrorLabels, Counter>,
     rpc_seconds: Seconds<MethodLabels>,
     gas_balance: Gauge<f64, AtomicU64>,
+    calls_waiting: Gauge,
+    in_flight: Gauge,
+    transactions: Family<KindLabels, Counter>,
     step_seconds: Seconds<KindLabels>,
 }
 
@@ -151,6 +154,9 @@ impl Default for ServiceMetrics {
             rpc_errors: Family::default(),
             rpc_seconds: Family::new_with_constructor(Buckets(&REMOTE)),
             gas_balance: Gauge::default(),
+            calls_waiting: Gauge::default(),
+            in_flight: Gauge::default(),
+            transactions: Family::default(),
             step_seconds: Family::new_with_constructor(Buckets(&LOCAL)),
         };
         for limit in AdmissionRefusal::LIMITS {
@@ -176,6 +182,7 @@ impl Default for ServiceMetrics {
 impl ServiceMetrics {
     /// Adds the figures to a registry.
     pub fn register(&self, registry: &mut Registry) {
+        self.register_settlement(registry);
         registry.register(
             "refusals",
             "Payments that bought nothing, by x402's reason or by what stood in the way",
@@ -191,16 +198,6 @@ impl ServiceMetrics {
             "Purchases between their admission and their answer",
             self.under_way.clone(),
         );
-        registry.register(
-            "settlements",
-            "Attempts to settle, by what became of them",
-            self.settlements.clone(),
-        );
-        registry.register(
-            "settlement_seconds",
-            "Seconds that an attempt to settle took",
-            self.settlement_seconds.clone(),
-        );
         registry.register("rpc_calls", "JSON-RPC requests to the chain", self.rpc_calls.clone());
         registry.register(
             "rpc_errors",
@@ -213,14 +210,42 @@ impl ServiceMetrics {
             self.rpc_seconds.clone(),
         );
         registry.register(
+            "database_step_seconds",
+            "Seconds that a step in the database took, the wait for its turn included",
+            self.step_seconds.clone(),
+        );
+    }
+
+    fn register_settlement(&self, registry: &mut Registry) {
+        registry.register(
+            "settlements",
+            "Attempts to settle, by what became of them",
+            self.settlements.clone(),
+        );
+        registry.register(
+            "settlement_seconds",
+            "Seconds that an attempt to settle took",
+            self.settlement_seconds.clone(),
+        );
+        registry.register(
             "gas_balance_coins",
             "Coins of the chain that the settlement account has for gas; 0 where a facilitator settles",
             self.gas_balance.clone(),
         );
         registry.register(
-            "database_step_seconds",
-            "Seconds that a step in the database took, the wait for its turn included",
-            self.step_seconds.clone(),
+            "settlements_waiting",
+            "Settlements that wait for a transaction of one's own",
+            self.calls_waiting.clone(),
+        );
+        registry.register(
+            "settlement_transactions_in_flight",
+            "Transactions of one's own that are not mined as deep as asked",
+            self.in_flight.clone(),
+        );
+        registry.register(
+            "settlement_transactions",
+            "Transactions of one's own: sent, those that replaced a stuck one, and those stuck at the highest fee allowed",
+            self.transactions.clone(),
         );
     }
 
@@ -228,6 +253,18 @@ impl ServiceMetrics {
     /// there are 10^18.
     pub fn gas_balance(&self, wei: u128) {
         self.gas_balance.set(wei as f64 / 1e18);
+    }
+
+    /// Notes what becomes of one's own transactions.
+    pub(crate) fn outgoing(&self, status: OutgoingStatus) {
+        self.calls_waiting.set(i64::try_from(status.waiting).unwrap_or(i64::MAX));
+        self.in_flight.set(i64::try_from(status.in_flight).unwrap_or(i64::MAX));
+        for (kind, count) in
+            [("sent", status.sent), ("replaced", status.replaced), ("capped", status.capped)]
+        {
+            let counted = self.transactions.get_or_create(&KindLabels { kind });
+            counted.inner().store(count, Ordering::Relaxed);
+        }
     }
 
     /// Notes how many purchases are under way.

@@ -102,6 +102,9 @@ impl Service {
     #[must_use]
     pub fn metrics(&self) -> &ServiceMetrics {
         self.metrics.under_way(self.admission.under_way());
+        if let Some(outgoing) = self.parts.facilitator.outgoing() {
+            self.metrics.outgoing(outgoing.status());
+        }
         &self.metrics
     }
 

@@ -1,9 +1,12 @@
 //! A chain that does not answer: before, while and after a transaction is sent.
 
+use std::time::Duration;
+
 use alloy_primitives::U256;
 use assay_x402::{
     ErrorReason, Facilitator, FacilitatorError, LocalFacilitator, SettleError, SettlementIntent,
 };
+use serde_json::json;
 
 use crate::support::{Fault, OPERATOR, PRICE, SELLER, World, address};
 
@@ -26,6 +29,44 @@ async fn nothing_is_sent_to_a_chain_that_is_away() {
     let error = facilitator.reconcile(&intent).await.unwrap_err();
     assert!(matches!(error, SettleError::Pending { .. }), "{error}");
     assert_eq!(world.dev.head().number, 0);
+}
+
+#[tokio::test]
+async fn nothing_more_is_promised_than_the_gas_pays_for() {
+    let world = World::start().await;
+    let facilitator = world.facilitator();
+    facilitator.check_gas().await.unwrap();
+    let affordable = facilitator.outgoing().unwrap().signer().affordable().await.unwrap();
+    let coins = world.chain.gas_balance(address(OPERATOR)).await.unwrap();
+    let three = coins / U256::from(affordable) * U256::from(3) + U256::from(1_000);
+    world.break_line("eth_getBalance", Fault::Say(json!(three)));
+    world.clock.advance(2);
+
+    // What is under way has been promised already.
+    world.dev.pause();
+    let mut settling = Vec::new();
+    let mut checks = Vec::new();
+    for under_way in 1..=3 {
+        let intent = world.intent(&facilitator).await;
+        let settler = facilitator.clone();
+        settling.push(world.tasks.spawn(async move { settler.settle(&intent).await }));
+        while facilitator.outgoing().unwrap().status().in_flight < under_way {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        checks.push(facilitator.check_gas().await);
+    }
+    let error = checks.pop().unwrap().unwrap_err();
+    let account = address(OPERATOR);
+    let expected = format!("not settled here: {account} has gas for 3 calls, and 3 are under way");
+    assert_eq!((error.to_string(), error.status()), (expected, 503));
+    assert_eq!(checks, [Ok(()), Ok(())]);
+    // What was taken on is looked at again without it: it is settled when there is gas.
+    facilitator.verify(&world.checked()).await.unwrap();
+    world.dev.resume().unwrap();
+    for settling in settling {
+        settling.await.unwrap().unwrap();
+    }
+    facilitator.check_gas().await.unwrap();
 }
 
 #[tokio::test]

@@ -285,7 +285,7 @@ async fn stored_intents_survive_a_restart() {
     drop(before);
     let after = world.facilitator_over(journal, |_| {});
     after.resume().await.unwrap();
-    assert_eq!(after.outgoing().status().in_flight, 1);
+    assert_eq!(after.outgoing().unwrap().status().in_flight, 1);
     world.dev.resume().unwrap();
     assert_eq!(after.settle(&first).await.unwrap().transaction, sent);
     let third = world.intent(&after).await;
@@ -391,7 +391,7 @@ async fn a_concurrent_burst_settles_completely() {
     assert_eq!(settled.len(), 12);
     let earned = U256::from(12 * PRICE);
     assert_eq!(world.tokens_of(address(SELLER)).await, before + earned);
-    let transactions = facilitator.outgoing().status().sent;
+    let transactions = facilitator.outgoing().unwrap().status().sent;
     assert!(transactions < 12, "{transactions} transactions");
 }
 
@@ -401,7 +401,7 @@ async fn settle_after_first(
     facilitator: &LocalFacilitator,
     (index, intent): (usize, &SettlementIntent),
 ) -> Result<Settled, SettleError> {
-    while index > 0 && facilitator.outgoing().status().sent == 0 {
+    while index > 0 && facilitator.outgoing().unwrap().status().sent == 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     facilitator.settle(intent).await
@@ -421,7 +421,7 @@ async fn in_a_batch_each_payment_has_its_own_end() {
     let _cancelled = world.cancel(intents[2].terms.nonce);
     let settling = intents.iter().enumerate().map(|at| settle_after_first(&facilitator, at));
     let resume = async {
-        while facilitator.outgoing().status().sent == 0 {
+        while facilitator.outgoing().unwrap().status().sent == 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         tokio::time::sleep(Duration::from_millis(300)).await;
@@ -437,7 +437,7 @@ async fn in_a_batch_each_payment_has_its_own_end() {
             }
         }
     }
-    assert!(facilitator.outgoing().status().sent < 5);
+    assert!(facilitator.outgoing().unwrap().status().sent < 5);
 }
 
 /// What failed in a batch for want of money is tried by itself, and told as what it is.
@@ -453,7 +453,7 @@ async fn a_balance_that_is_gone_fails_in_a_batch_too() {
     world.empty_buyer().await;
     let settling = intents.iter().enumerate().map(|at| settle_after_first(&facilitator, at));
     let resume = async {
-        while facilitator.outgoing().status().sent < 2 {
+        while facilitator.outgoing().unwrap().status().sent < 2 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         world.dev.resume().unwrap();

@@ -194,6 +194,22 @@ impl OutgoingQueue {
         outcome.await.map_err(|_| OutgoingError::Stopped)?
     }
 
+    /// Checks that the account can pay for a settlement more than those that are under way.
+    ///
+    /// # Errors
+    /// [`SignerError::OutOfGas`] when it cannot, and as [`SettlementSigner::affordable`].
+    pub async fn check_gas(&self) -> Result<(), SignerError> {
+        let calls = self.shared.signer.affordable().await?;
+        let under_way = {
+            let view = self.shared.view();
+            view.transactions.len().saturating_add(view.status.waiting) as u64
+        };
+        if calls > under_way {
+            return Ok(());
+        }
+        Err(SignerError::OutOfGas { address: self.shared.address(), calls, under_way })
+    }
+
     /// Returns the newest transaction of a call that is under way.
     #[must_use]
     pub fn transaction_of(&self, call: B256) -> Option<B256> {

@@ -19,6 +19,8 @@ pub(crate) enum Twist {
     SlowFirstCheck(Arc<Semaphore>),
     /// Checking says that it cannot tell.
     VagueCheck,
+    /// There is no gas for another settlement.
+    OutOfGas,
     /// Settling says that it is done, and names no block.
     SettledByWord,
     /// The first settlement is refused without anything being sent.
@@ -97,6 +99,13 @@ impl Facilitator for Rail {
                 std::future::pending().await
             }
             _ => self.inner.settle(intent).await,
+        }
+    }
+
+    async fn check_gas(&self) -> Result<(), FacilitatorError> {
+        match self.twist {
+            Twist::OutOfGas => Err(FacilitatorError::Operator { detail: "no gas".to_owned() }),
+            _ => self.inner.check_gas().await,
         }
     }
 

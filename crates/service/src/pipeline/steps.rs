@@ -110,6 +110,7 @@ impl Admitted {
         if let Some(balance) = payment.balance() {
             place.check_balance(balance)?;
         }
+        parts.facilitator.check_gas().await?;
         Ok(Self { order, method, payment, key, binding, place, deadline, started })
     }
 

@@ -9,7 +9,9 @@ mod settlement;
 
 use std::fmt;
 
-use assay_chain::{Address, B256, Bytes, Chain, ChainError, OutgoingError, SignerError};
+use assay_chain::{
+    Address, B256, Bytes, Chain, ChainError, OutgoingError, OutgoingQueue, SignerError,
+};
 use assay_primitives::Network;
 use async_trait::async_trait;
 use thiserror::Error;
@@ -58,6 +60,23 @@ pub trait Facilitator: fmt::Debug + Send + Sync {
     /// Returns the chain that is asked, if there is one.
     fn chain(&self) -> Option<&Chain> {
         None
+    }
+
+    /// Returns the queue of the transactions that it sends, if it sends any itself.
+    fn outgoing(&self) -> Option<&OutgoingQueue> {
+        None
+    }
+
+    /// Checks that one more payment can be settled, as far as the gas of one's own account goes.
+    /// [`verify`](Self::verify) does not: what is promised already is verified again without it.
+    ///
+    /// # Errors
+    /// [`FacilitatorError::Operator`] when it cannot; otherwise when the chain does not answer.
+    async fn check_gas(&self) -> Result<(), FacilitatorError> {
+        match self.outgoing() {
+            Some(outgoing) => Ok(outgoing.check_gas().await?),
+            None => Ok(()),
+        }
     }
 
     /// Takes up what was sent before a restart.
@@ -120,11 +139,11 @@ pub enum FacilitatorError {
 
 impl FacilitatorError {
     /// Returns the HTTP status of the answer to the buyer: that of the reason, 502 when nobody
-    /// could say, 500 for one's own limits.
+    /// could say, 503 for one's own limits.
     #[must_use]
     pub const fn status(&self) -> u16 {
         match self {
-            Self::Operator { .. } => 500,
+            Self::Operator { .. } => 503,
             Self::Refused { reason, .. } => reason.status(),
             Self::Unreachable { .. } => 502,
         }

@@ -107,8 +107,12 @@ async fn verify(State(service): State<Arc<Service>>, body: Bytes) -> Response {
         }
     };
     let payer = Some(checked.terms().payer.to_string());
-    match service.facilitator.verify(&checked).await {
-        Ok(_) => Json(VerifyResponse { is_valid: true, payer, ..VerifyResponse::default() })
+    let verified = match service.facilitator.verify(&checked).await {
+        Ok(_) => service.facilitator.check_gas().await,
+        Err(error) => Err(error),
+    };
+    match verified {
+        Ok(()) => Json(VerifyResponse { is_valid: true, payer, ..VerifyResponse::default() })
             .into_response(),
         Err(error) => invalid(status_of(&error), payer, error.reason(), &error.to_string()),
     }
@@ -251,7 +255,7 @@ impl Versioned for SettleRequest {
 fn status_of(error: &FacilitatorError) -> StatusCode {
     match error {
         FacilitatorError::Refused { .. } => StatusCode::OK,
-        FacilitatorError::Operator { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+        FacilitatorError::Operator { .. } => StatusCode::SERVICE_UNAVAILABLE,
         FacilitatorError::Unreachable { .. } => StatusCode::BAD_GATEWAY,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use assay_chain::{Chain, U256};
+use assay_chain::{AccountKey, Chain, FeeLimits, SettlementSigner, SignerError};
 use assay_primitives::{Account, Network};
 use assay_receipt::KeyManifest;
 use assay_x402::{EXACT, Facilitator as _, HttpConfig, HttpFacilitator, X402_VERSION};
@@ -12,11 +12,6 @@ use super::report::Report;
 use crate::error::{CliError, without_number};
 use crate::node::{facilitator_token, pay_to as configured_pay_to, settlement_key};
 
-/// What a settlement of an EIP-3009 token takes, rounded up; on a rollup the fee for its data comes
-/// on top.
-const SETTLEMENT_GAS: u64 = 100_000;
-/// The tip where a node suggests none, in wei per gas.
-const TIP: u128 = 1_000_000;
 /// For fewer settlements than these the gas is soon spent.
 const FEW_SETTLEMENTS: u64 = 1_000;
 /// How long a facilitator may take to say what it supports.
@@ -123,7 +118,7 @@ async fn account(patient: &Patient, report: &mut Report) {
     let Some(chain) = &patient.chain else {
         return report.ok("settlement", format!("by {address}"));
     };
-    match settlements(chain, address).await {
+    match settlements(chain, key).await {
         Err(error) => {
             report.wrong("settlement", format!("by {address}: {error}"), "another chain.rpc_url");
         }
@@ -141,12 +136,7 @@ async fn account(patient: &Patient, report: &mut Report) {
     }
 }
 
-/// Says how many settlements an account can pay for, each alone in its transaction, at twice the
-/// present base fee.
-async fn settlements(chain: &Chain, address: assay_chain::Address) -> Result<u64, CliError> {
-    let (balance, block) = tokio::try_join!(chain.gas_balance(address), chain.latest_block())
-        .map_err(CliError::failed)?;
-    let price = block.base_fee.unwrap_or(0).saturating_mul(2).saturating_add(TIP);
-    let each = U256::from(price) * U256::from(SETTLEMENT_GAS);
-    Ok((balance / each).saturating_to())
+/// Says how many settlements a key's account can pay for.
+async fn settlements(chain: &Chain, key: AccountKey) -> Result<u64, SignerError> {
+    SettlementSigner::new(chain.clone(), key, FeeLimits::default())?.affordable().await
 }

@@ -90,12 +90,6 @@ impl LocalFacilitator {
         Self { chain, queue, config: Arc::new(config) }
     }
 
-    /// Returns the queue of its transactions.
-    #[must_use]
-    pub const fn outgoing(&self) -> &OutgoingQueue {
-        &self.queue
-    }
-
     /// Returns the account that sends.
     #[must_use]
     pub fn signer(&self) -> Address {
@@ -238,6 +232,10 @@ impl Facilitator for LocalFacilitator {
 
     fn chain(&self) -> Option<&Chain> {
         Some(&self.chain)
+    }
+
+    fn outgoing(&self) -> Option<&OutgoingQueue> {
+        Some(&self.queue)
     }
 
     async fn resume(&self) -> Result<(), FacilitatorError> {
