@@ -435,6 +435,40 @@ async fn a_step_that_fails_takes_no_other_along() {
     assert!(counts.contains(&(TransactionState::Reserved, 19)), "{counts:?}");
 }
 
+/// A manifest is written once, and only one that is on the disk counts as written.
+#[tokio::test]
+async fn a_manifest_that_was_taken_back_is_kept_anew() {
+    let (store, folder) = open().await;
+    for n in 1..=3 {
+        store.reserve(reservation(n)).await.unwrap();
+    }
+    sql(
+        folder.path(),
+        "CREATE TRIGGER broken BEFORE UPDATE OF receipt ON transactions \
+         BEGIN SELECT RAISE(ROLLBACK, 'a broken disk'); END",
+    )
+    .await;
+    let error = store.commit(lease(1), commitment(1)).await.unwrap_err();
+    assert!(error.to_string().contains("a broken disk"), "{error}");
+
+    sql(folder.path(), "DROP TRIGGER broken").await;
+    store.commit(lease(1), commitment(1)).await.unwrap();
+    let row = store.transaction(id(1)).await.unwrap().unwrap();
+    assert_eq!(row.key_manifest, Some(commitment(1).key_manifest));
+
+    sql(
+        folder.path(),
+        "CREATE TRIGGER once BEFORE INSERT ON key_manifests \
+         BEGIN SELECT RAISE(ROLLBACK, 'another manifest'); END",
+    )
+    .await;
+    store.commit(lease(2), commitment(2)).await.unwrap();
+    store.settle(id(2), update(2, SettlementState::Settled)).await.unwrap();
+    let other = Commitment { key_manifest: b"another".to_vec(), ..commitment(3) };
+    let error = store.commit(lease(3), other).await.unwrap_err();
+    assert!(error.to_string().contains("another manifest"), "{error}");
+}
+
 fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let mut found: Vec<_> = std::fs::read_dir(folder)
         .unwrap()

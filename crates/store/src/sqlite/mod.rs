@@ -5,6 +5,7 @@ mod connections;
 mod erase;
 mod inspect;
 mod jobs;
+mod manifests;
 mod outgoing;
 mod prepare;
 mod rows;
@@ -24,6 +25,7 @@ use tokio::task::JoinSet;
 
 use self::connections::{Connections, Observer};
 pub use self::inspect::StoreInspection;
+use self::manifests::KeptManifest;
 use self::writer::Writer;
 use crate::seal::Sealer;
 use crate::{StepKind, StepObserver, StorageKey, StoreError};
@@ -48,6 +50,7 @@ pub struct SqliteStore {
     writing: SqlitePool,
     writer: Writer,
     readers: Connections,
+    kept_manifest: KeptManifest,
     checkpointing: SqlitePool,
     checkpoints: tokio::sync::Mutex<JoinSet<()>>,
     observer: Option<Arc<Observer>>,
@@ -100,6 +103,7 @@ impl SqliteStore {
             writing,
             writer,
             readers,
+            kept_manifest: KeptManifest::default(),
             checkpointing,
             checkpoints,
             observer: None,

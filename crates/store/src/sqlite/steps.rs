@@ -113,20 +113,35 @@ impl TransactionStore for SqliteStore {
     async fn commit(&self, lease: Lease, mut commitment: Commitment) -> Result<(), StoreError> {
         commitment.items = self.sealer.seal(lease.id, Column::Items, &commitment.items)?;
         commitment.intent = self.sealer.seal(lease.id, Column::Intent, &commitment.intent)?;
-        let step = (lease, commitment);
-        self.write(step, |writer, step| Box::pin(commit(writer, step.0, &step.1))).await
+        let manifest = std::mem::take(&mut commitment.key_manifest);
+        self.write_under(manifest, (lease, commitment), |writer, step, manifest| {
+            Box::pin(commit(writer, step.0, &step.1, manifest))
+        })
+        .await
     }
 
     async fn fail(&self, id: TransactionId, response: Vec<u8>) -> Result<(), StoreError> {
         self.write((id, response), |writer, step| Box::pin(fail(writer, step.0, &step.1))).await
     }
 
-    async fn settle(&self, id: TransactionId, update: SettlementUpdate) -> Result<(), StoreError> {
-        self.write((id, update), |writer, step| Box::pin(settle(writer, step.0, &step.1))).await
+    async fn settle(
+        &self,
+        id: TransactionId,
+        mut update: SettlementUpdate,
+    ) -> Result<(), StoreError> {
+        let manifest = std::mem::take(&mut update.key_manifest);
+        self.write_under(manifest, (id, update), |writer, step, manifest| {
+            Box::pin(settle(writer, step.0, &step.1, manifest))
+        })
+        .await
     }
 
-    async fn add_record(&self, id: TransactionId, refund: Refund) -> Result<bool, StoreError> {
-        self.write((id, refund), |writer, step| Box::pin(add_record(writer, step.0, &step.1))).await
+    async fn add_record(&self, id: TransactionId, mut refund: Refund) -> Result<bool, StoreError> {
+        let manifest = std::mem::take(&mut refund.key_manifest);
+        self.write_under(manifest, (id, refund), |writer, step, manifest| {
+            Box::pin(add_record(writer, step.0, &step.1, manifest))
+        })
+        .await
     }
 
     async fn transaction(&self, id: TransactionId) -> Result<Option<TransactionRow>, StoreError> {
@@ -329,9 +344,9 @@ async fn commit(
     writer: &mut SqliteConnection,
     lease: Lease,
     commitment: &Commitment,
+    manifest: Digest,
 ) -> Result<(), StoreError> {
     let Lease { id, number } = lease;
-    let manifest = keep_manifest(writer, &commitment.key_manifest).await?;
     let changed = sqlx::query(COMMIT)
         .bind(commitment.receipt.as_slice())
         .bind(commitment.receipt_digest.as_bytes().as_slice())
@@ -376,8 +391,8 @@ async fn settle(
     writer: &mut SqliteConnection,
     id: TransactionId,
     update: &SettlementUpdate,
+    manifest: Digest,
 ) -> Result<(), StoreError> {
-    let manifest = keep_manifest(writer, &update.key_manifest).await?;
     let (state, from) = match update.state {
         SettlementState::Failed => (TransactionState::Failed, SETTLE),
         SettlementState::Settled => (TransactionState::Settled, SETTLE),
@@ -411,8 +426,8 @@ async fn add_record(
     writer: &mut SqliteConnection,
     id: TransactionId,
     refund: &Refund,
+    manifest: Digest,
 ) -> Result<bool, StoreError> {
-    let manifest = keep_manifest(writer, &refund.key_manifest).await?;
     let changed = sqlx::query(REFUND)
         .bind(refund.record.as_slice())
         .bind(refund.record_digest.as_bytes().as_slice())
@@ -428,22 +443,6 @@ async fn add_record(
         return Ok(false);
     }
     expect_changed(writer, id, settled, changed).await.map(|()| true)
-}
-
-/// Keeps a key manifest, before the step that refers to it.
-async fn keep_manifest(
-    writer: &mut SqliteConnection,
-    envelope: &[u8],
-) -> Result<Digest, StoreError> {
-    let digest = Digest::of(envelope);
-    sqlx::query(
-        "INSERT INTO key_manifests (digest, envelope) VALUES (?, ?) ON CONFLICT DO NOTHING",
-    )
-    .bind(digest.as_bytes().as_slice())
-    .bind(envelope)
-    .execute(writer)
-    .await?;
-    Ok(digest)
 }
 
 async fn holder(
