@@ -234,8 +234,6 @@ pub struct Job {
     pub secret: [u8; 32],
     /// What is run.
     pub request: Vec<u8>,
-    /// Whether it is run again after a restart.
-    pub is_resumable: bool,
     /// The last moment at which it may be committed.
     pub deadline: Timestamp,
 }
@@ -394,8 +392,6 @@ pub struct TransactionRow {
     pub binding: Digest,
     /// The hash of the token that opens its contents.
     pub access_token_hash: Digest,
-    /// By which method it is certified.
-    pub method: String,
     /// What the caller wants back with the result.
     pub echo: Option<Vec<u8>>,
     /// Why it was released.

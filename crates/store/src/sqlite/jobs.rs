@@ -14,7 +14,7 @@ pub(super) const NEXT: &str = "SELECT id FROM transactions WHERE state = 'reserv
 
 const CLAIM: &str = "UPDATE transactions SET lease = lease + 1, attempts = attempts + 1, \
     leased_until = ? WHERE id = ? RETURNING id, lease, attempts, payload, secret, request, \
-    is_resumable, deadline";
+    deadline";
 
 const RENEW: &str = "UPDATE transactions SET leased_until = ? \
     WHERE id = ? AND lease = ? AND state = 'reserved' AND leased_until IS NOT NULL";
@@ -36,7 +36,6 @@ pub(super) struct SealedJob {
     payload: Vec<u8>,
     secret: Vec<u8>,
     request: Vec<u8>,
-    is_resumable: bool,
     deadline: Timestamp,
 }
 
@@ -113,7 +112,6 @@ fn sealed(row: &SqliteRow) -> Result<SealedJob, StoreError> {
         payload: row.try_get("payload")?,
         secret: row.try_get("secret")?,
         request: request.ok_or_else(|| StoreError::Damaged("a job without request".to_owned()))?,
-        is_resumable: row.try_get("is_resumable")?,
         deadline: Timestamp::from_millis(rows::unsigned(row.try_get("deadline")?)?),
     })
 }
@@ -129,7 +127,6 @@ pub(super) fn open(sealed: &SealedJob, sealer: &Sealer) -> Result<Job, StoreErro
             StoreError::Damaged(format!("a transaction secret of {} bytes", secret.len()))
         })?,
         request: sealer.open(id, Column::Request, &sealed.request)?,
-        is_resumable: sealed.is_resumable,
         deadline: sealed.deadline,
     })
 }

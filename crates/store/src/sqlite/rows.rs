@@ -12,7 +12,7 @@ use crate::{OutboxEntry, OutboxKind, StoreError, TransactionRow, TransactionStat
 
 /// The columns [`transaction`] reads.
 pub(super) const TRANSACTION: &str = "SELECT t.id, t.state, t.network, t.payer, t.payload, \
-    t.binding, t.access_token_hash, t.method, t.echo, t.failure, t.receipt, \
+    t.binding, t.access_token_hash, t.echo, t.failure, t.receipt, \
     m.envelope AS key_manifest, t.items, t.intent, t.response, t.erased_at FROM transactions t \
     LEFT JOIN key_manifests m ON m.digest = t.key_manifest WHERE t.id = ?";
 
@@ -38,7 +38,6 @@ pub(super) fn transaction(
         payload: opened(Column::Payload)?.unwrap_or_default(),
         binding: digest(row.try_get("binding")?)?,
         access_token_hash: digest(row.try_get("access_token_hash")?)?,
-        method: row.try_get("method")?,
         echo: opened(Column::Echo)?,
         failure: row.try_get("failure")?,
         receipt: row.try_get("receipt")?,
