@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use assay_primitives::{AccessToken, TransactionId};
+use assay_primitives::{AccessToken, Amount, TransactionId};
+use assay_service::Limits;
 use assay_store::TransactionState;
 use assay_verify::{Check, Expectation, Methods, Policy, Verifier};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::harness::{
-    Buyer, DIGITS, Keys, Mood, Rail, SIGNED_PRICE, Setup, Shop, TOY, TOY_PRICE, Twist, World,
-    digit, now,
+    Buyer, DIGITS, Keys, Mood, PATIENCE, Rail, SIGNED_PRICE, Setup, Shop, TOY, TOY_PRICE, Twist,
+    World, digit, now, send,
 };
 
 /// How a process ends at its settlement: before anything is sent, or after it was mined.
@@ -147,12 +148,15 @@ fn with_the_receipt_key_revoked_since() {
     }
 }
 
-/// Keys of another operator cannot vouch for what this one sold: nothing is settled under them.
+/// Keys of another operator cannot vouch for what this one sold: nothing is settled under them, and
+/// its payer owes it all the while.
 #[test]
 fn with_the_keys_of_another_operator() {
     let ended = end_at_the_settlement(Twist::StuckBefore);
     let Ended { outside, world, folder, setup, token, id, .. } = ended;
     outside.block_on(async {
+        let mut setup = setup;
+        setup.limits.exposure = Some(Amount(SIGNED_PRICE));
         let stranger = Setup { keys: Keys::new(), ..setup.clone() };
         let facilitator = Arc::new(world.facilitator());
         let shop = Shop::open(&world, folder.path(), facilitator, stranger).await;
@@ -160,6 +164,9 @@ fn with_the_keys_of_another_operator() {
             shop.service.settle_pending().await.unwrap();
         }
         assert_eq!(shop.state(id).await, Some(TransactionState::Committed));
+        let buyer = Buyer::of(&shop.url);
+        let next = buyer.payment(DIGITS, "signed").await.header;
+        buyer.buy(DIGITS, &digit(1), &next).await.is(429, "too_many_payments");
         assert_eq!(world.charges().await, (0, 0));
         shop.close().await;
         // With the right keys it goes on.
@@ -169,6 +176,67 @@ fn with_the_keys_of_another_operator() {
         Buyer::of(&shop.url).bundle(id, &token).await;
         assert_eq!(world.charges().await, (1, SIGNED_PRICE));
     });
+}
+
+/// What a killed process had in hand and in its queue counts as its payer's in the next one, until it
+/// ends there.
+#[test]
+fn with_as_much_open_as_a_payer_may_have() {
+    let per_payer: fn(&mut Limits) = |limits| limits.per_payer = 2;
+    let exposure: fn(&mut Limits) = |limits| limits.exposure = Some(Amount(2 * TOY_PRICE));
+    for limit in [per_payer, exposure] {
+        let gate = Arc::new(Semaphore::new(0));
+        let toy_mood = Mood::Wait(gate.clone());
+        let mut setup = Setup { toy_slots: 1, toy_mood, ..Setup::default() };
+        limit(&mut setup.limits);
+        let (outside, process) = (runtime(), runtime());
+        let (world, folder) = (outside.block_on(World::start()), tempfile::tempdir().unwrap());
+        let open = || {
+            let facilitator = Arc::new(world.facilitator());
+            Shop::open(&world, folder.path(), facilitator, setup.clone())
+        };
+        let shop = process.block_on(open());
+        outside.block_on(async {
+            let buyer = Buyer::of(&shop.url);
+            for _ in 0..2 {
+                let payment = buyer.payment(DIGITS, TOY).await.header;
+                let order = buyer.paid(DIGITS, &digit(0), &payment);
+                assert_eq!(send(order.header("prefer", "respond-async")).await.status, 202);
+            }
+            shop.toy.wait_for_runs(1).await;
+        });
+        process.shutdown_timeout(std::time::Duration::from_secs(5));
+        drop(shop);
+        outside.block_on(async {
+            let shop = open().await;
+            let buyer = Buyer::of(&shop.url);
+            let payment = buyer.payment(DIGITS, "signed").await.header;
+            buyer.buy(DIGITS, &digit(1), &payment).await.is(429, "too_many_payments");
+            assert_eq!(shop.count(TransactionState::Reserved).await, 2);
+            are_under_way(&buyer, 2).await;
+            gate.add_permits(2);
+            are_under_way(&buyer, 0).await;
+            assert_eq!(shop.count(TransactionState::Settled).await, 2);
+            buyer.buy(DIGITS, &digit(1), &payment).await.is_served();
+            assert_eq!(world.charges().await, (3, 2 * TOY_PRICE + SIGNED_PRICE));
+            shop.close().await;
+        });
+    }
+}
+
+/// Waits until so many purchases are under way.
+async fn are_under_way(buyer: &Buyer, purchases: usize) {
+    let wanted = format!("assay_purchases_under_way {purchases}");
+    let arrives = async {
+        loop {
+            let figures = String::from_utf8(buyer.get("/metrics").await.body).unwrap();
+            if figures.lines().any(|line| line == wanted) {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, arrives).await.expect(&wanted);
 }
 
 /// What was only reserved when the process ended was never charged, and pays again.

@@ -4,9 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use assay_primitives::{Account, Amount, TransactionId};
+use assay_primitives::{Account, Amount, Network, TransactionId};
 use assay_store::Payment;
-use assay_x402::PaymentTerms;
+use assay_x402::{PaymentRequirements, PaymentTerms};
 use thiserror::Error;
 
 /// How much is taken on at a time.
@@ -136,8 +136,8 @@ impl Admission {
         amount: Amount,
     ) -> Result<Place, AdmissionRefusal> {
         let Limits { purchases, per_payer, exposure } = self.limits;
-        let payer = payer_key(payment);
-        let mut state = self.lock();
+        let payer = payer_key(&payment.network, &payment.asset, &payment.payer);
+        let state = self.lock();
         if state.purchases >= purchases {
             return Err(AdmissionRefusal::Busy { limit: purchases });
         }
@@ -150,19 +150,33 @@ impl Admission {
         if let Some(limit) = exposure.filter(|limit| open > *limit) {
             return Err(AdmissionRefusal::Exposure { open, limit });
         }
+        Ok(self.place(state, payer, amount))
+    }
+
+    /// Counts a purchase that an earlier process took on, whatever the limits are now.
+    pub(crate) fn readmit(self: &Arc<Self>, offer: &PaymentRequirements, payer: &Account) -> Place {
+        let payer = payer_key(&offer.network, &offer.asset, payer);
+        self.place(self.lock(), payer, offer.amount)
+    }
+
+    fn place(
+        self: &Arc<Self>,
+        mut state: MutexGuard<'_, State>,
+        payer: PayerKey,
+        amount: Amount,
+    ) -> Place {
         let (count, sum) = state.payers.entry(payer.clone()).or_default();
         *count += 1;
         *sum = Amount(sum.0.saturating_add(amount.0));
         state.purchases += 1;
-        drop(state);
-        Ok(Place { admission: self.clone(), payer, amount })
+        Place { admission: self.clone(), payer, amount }
     }
 
     /// Counts a payment as outstanding, though no purchase is under way for it any more: its
     /// settlement is not known.
     pub(crate) fn hold(&self, id: TransactionId, payment: &PaymentTerms) {
         let mut state = self.lock();
-        let payer = terms_key(payment);
+        let payer = payer_key(&payment.network, &payment.asset, &payment.payer);
         if state.outstanding.insert(id, (payer.clone(), payment.amount)).is_none() {
             let sum = state.outstanding_sums.entry(payer).or_default();
             *sum = Amount(sum.0.saturating_add(payment.amount.0));
@@ -227,14 +241,8 @@ impl Drop for InFlight {
     }
 }
 
-fn payer_key(payment: &Payment) -> PayerKey {
-    let Payment { network, asset, payer, .. } = payment;
-    [network.as_str().to_owned(), asset.as_str().to_owned(), payer.as_str().to_owned()]
-}
-
-/// The same for the terms of a settlement, whose accounts may be spelt otherwise.
-fn terms_key(terms: &PaymentTerms) -> PayerKey {
-    let PaymentTerms { network, asset, payer, .. } = terms;
+/// One key however the accounts are spelt.
+fn payer_key(network: &Network, asset: &Account, payer: &Account) -> PayerKey {
     let lower = |account: &Account| account.as_str().to_ascii_lowercase();
     [network.as_str().to_owned(), lower(asset), lower(payer)]
 }

@@ -207,7 +207,7 @@ impl Jobs {
         summary.p50.saturating_mul(u32::try_from(ahead).unwrap_or(u32::MAX)) + summary.p99
     }
 
-    /// Enters a job that somebody waits for.
+    /// Enters a job that somebody waits for, or may come back for.
     pub(crate) fn enter(
         &self,
         id: TransactionId,

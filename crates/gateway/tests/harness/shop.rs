@@ -27,7 +27,7 @@ use assay_x402::Facilitator;
 use tokio_util::task::TaskTracker;
 
 use super::disk::Disk;
-use super::toy::{TOY, ToyCertifier};
+use super::toy::{Mood, TOY, ToyCertifier};
 use super::world::{SELLER, TOKEN_NAME, World, address};
 
 pub(crate) const SIGNED_PRICE: u128 = 1_000;
@@ -59,6 +59,8 @@ pub(crate) struct Setup {
     pub(crate) max_timeout_seconds: u64,
     /// How many jobs of the toy method are in hand at a time.
     pub(crate) toy_slots: usize,
+    /// What happens while the toy method runs, until it is told otherwise.
+    pub(crate) toy_mood: Mood,
     pub(crate) release: Release,
     pub(crate) retention: Duration,
     pub(crate) clients: ClientLimits,
@@ -81,7 +83,7 @@ impl Shop {
         facilitator: Arc<dyn Facilitator>,
         setup: Setup,
     ) -> Self {
-        let toy = ToyCertifier::new(setup.toy_slots);
+        let toy = ToyCertifier::new(setup.toy_slots, setup.toy_mood);
         let certifiers = Certifiers::standard(2).with(toy.clone());
         let catalogue =
             Catalogue::new(packages().to_vec(), &prices(), &Preloaded, &certifiers).unwrap();
@@ -160,6 +162,7 @@ impl Default for Setup {
             body_timeout: Duration::from_secs(10),
             max_timeout_seconds: 60,
             toy_slots: 256,
+            toy_mood: Mood::default(),
             release: Release::Settlement,
             retention: Duration::from_secs(86_400),
             clients: ClientLimits::default(),

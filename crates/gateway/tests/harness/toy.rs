@@ -47,8 +47,8 @@ pub(crate) struct ToyCertifier {
 pub(crate) struct ToyVerifier;
 
 impl ToyCertifier {
-    pub(crate) fn new(slots: usize) -> Self {
-        Self { slots, mood: Arc::default(), runs: watch::Sender::new(0) }
+    pub(crate) fn new(slots: usize, mood: Mood) -> Self {
+        Self { slots, mood: Arc::new(Mutex::new(mood)), runs: watch::Sender::new(0) }
     }
 
     pub(crate) fn set(&self, mood: Mood) {

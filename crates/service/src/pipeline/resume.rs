@@ -11,6 +11,7 @@ use tracing::{Instrument as _, info, warn};
 use super::PurchaseError;
 use super::commit::{Reopened, reopen};
 use super::settle::Settlement;
+use super::steps::stored_payment;
 use crate::{Service, trace};
 
 /// How many ids are read at a time.
@@ -38,19 +39,49 @@ enum Step {
 
 impl Service {
     /// Takes up what an earlier process left: its jobs are queued again, those are released whose
-    /// buyers could not come back for the result, and the facilitator carries on what it had sent.
+    /// buyers could not come back for the result, what is open counts as its payers', and the
+    /// facilitator carries on what it had sent.
     /// Call it once, before the first purchase.
     ///
     /// # Errors
     /// When the store or the chain fails.
     pub async fn resume(&self) -> Result<(), PurchaseError> {
         let Requeued { queued, released } = self.parts().store.requeue().await?;
+        self.count_open().await?;
         for method in queued {
             self.jobs.queue(&method);
         }
         self.parts().facilitator.resume().await?;
         if released > 0 {
             info!(released, "Payments of an earlier run were released.");
+        }
+        Ok(())
+    }
+
+    /// Counts every open transaction towards its payer's limits, until it ends. One that cannot be
+    /// read is logged: it stops no others from being sold.
+    async fn count_open(&self) -> Result<(), PurchaseError> {
+        let mut after = None;
+        loop {
+            let page = self.parts().store.open_after(after, PAGE).await?;
+            let Some((last, _)) = page.last() else { return Ok(()) };
+            after = Some(*last);
+            for (id, _) in page {
+                if let Err(error) = self.count(id).await {
+                    warn!(%error, transaction = %id, "An open transaction is not counted.");
+                }
+            }
+        }
+    }
+
+    /// What is reserved has a place until its job ends, what is committed is owed until it is settled.
+    async fn count(&self, id: TransactionId) -> Result<(), PurchaseError> {
+        let Some(row) = self.parts().store.transaction(id).await? else { return Ok(()) };
+        if row.state == TransactionState::Reserved {
+            let offer = stored_payment(&row.payload)?.accepted;
+            self.jobs.enter(id, None, self.admission.readmit(&offer, &row.payer));
+        } else {
+            self.admission.hold(id, &intent_of(&row)?.terms);
         }
         Ok(())
     }

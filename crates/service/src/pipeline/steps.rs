@@ -196,8 +196,7 @@ impl Work {
         let damaged = |error: String| PurchaseError::Receipt(format!("stored order: {error}"));
         let stored: StoredOrder =
             serde_json::from_slice(&job.request).map_err(|error| damaged(error.to_string()))?;
-        let payment: PaymentPayload =
-            serde_json::from_slice(&job.payload).map_err(|error| damaged(error.to_string()))?;
+        let payment = stored_payment(&job.payload)?;
         let entry = parts.catalogue.find(&stored.model);
         let entry = entry.filter(|entry| entry.used().id() == stored.package);
         let entry = entry.cloned().ok_or(PurchaseError::ModelGone(stored.model))?;
@@ -232,6 +231,12 @@ impl Work {
         failpoint!("service.certify.after");
         Ok(Certificated { work: self, certified })
     }
+}
+
+/// Reads the payment of a job back.
+pub(super) fn stored_payment(payload: &[u8]) -> Result<PaymentPayload, PurchaseError> {
+    serde_json::from_slice(payload)
+        .map_err(|error| PurchaseError::Receipt(format!("stored payment: {error}")))
 }
 
 /// Returns the last moment at which a payment may be committed, if its turn comes before it.
