@@ -1,10 +1,11 @@
 //! What Assay sells and how: the catalogue, the prices, the certifiers, and the pipeline from a
 //! payment to a released result. It knows no HTTP.
 //!
-//! A [`Service`] makes [offers](Service::offers) for a model and carries out an [`Order`] with
-//! [`Service::purchase`]. The steps of a purchase are types (`pipeline`): a step can only be made
-//! from the one before, and what a step needs to be safe is in its type. Settling takes a receipt
-//! that was [verified](assay_verify::Verified), never one that was only signed.
+//! A [`Service`] makes [offers](Service::offers) for a model and [begins](Service::start) an
+//! [`Order`], which it carries to its [outcome](Service::outcome_of). The steps of a purchase are
+//! types (`pipeline`): a step can only be made from the one before, and what a step needs to be safe
+//! is in its type. Settling takes a receipt that was [verified](assay_verify::Verified), never one
+//! that was only signed.
 //!
 //! A new method of verification is one [`Certifier`] in `methods/` and one line in
 //! [`Certifiers::standard`].

@@ -107,11 +107,7 @@ impl Service {
         if let Some(at) = row.erased_at {
             return Err(ReceiptError::Erased { id, at });
         }
-        let is_settled = row.state == TransactionState::Settled;
-        let is_released = is_settled
-            || row.state == TransactionState::Committed
-                && self.parts().settings.release == Release::Verification;
-        if !is_released {
+        if !self.is_released(row.state) {
             return Err(ReceiptError::NotSettled(row.state));
         }
         let public = public(&row)?;
@@ -125,10 +121,16 @@ impl Service {
             items,
             evidence,
         };
-        let settlement = row.response.as_deref().filter(|_| is_settled).map(serde_json::from_slice);
-        let settlement =
-            settlement.transpose().map_err(|error| ReceiptError::Damaged(error.to_string()))?;
-        Ok(ReleasedBundle { bundle, settlement })
+        Ok(ReleasedBundle { bundle, settlement: settlement(&row)? })
+    }
+
+    /// Says whether the contents of transactions in a state are released to their buyers.
+    pub(crate) fn is_released(&self, state: TransactionState) -> bool {
+        match state {
+            TransactionState::Settled => true,
+            TransactionState::Committed => self.parts().settings.release == Release::Verification,
+            _ => false,
+        }
     }
 
     /// Erases a transaction's contents for who holds its access token or paid for it, once it is settled
@@ -228,6 +230,17 @@ pub(crate) fn public(row: &TransactionRow) -> Result<PublicReceipt, ReceiptError
         settlement_records: row.records.iter().map(|r| read(r)).collect::<Result<_, _>>()?,
         key_manifest: read(row.key_manifest.as_deref().unwrap_or_default())?,
     })
+}
+
+/// Returns what the payer is told of the payment, once its settlement is known.
+pub(crate) fn response(row: &TransactionRow) -> Result<SettleResponse, ReceiptError> {
+    serde_json::from_slice(row.response.as_deref().unwrap_or_default())
+        .map_err(|error| ReceiptError::Damaged(error.to_string()))
+}
+
+/// The same, where it is settled.
+pub(crate) fn settlement(row: &TransactionRow) -> Result<Option<SettleResponse>, ReceiptError> {
+    (row.state == TransactionState::Settled).then(|| response(row)).transpose()
 }
 
 pub(crate) fn read<T: serde::de::DeserializeOwned + serde::Serialize>(

@@ -6,8 +6,8 @@ use assay_store::{TransactionRow, TransactionState};
 use assay_x402::SettleResponse;
 use tokio::sync::watch;
 
-use crate::receipts::{public, read};
-use crate::{Progress, Purchase, ReceiptError, Release, Service};
+use crate::receipts::{public, read, response, settlement};
+use crate::{Progress, Purchase, ReceiptError, Service};
 
 /// A purchase that is asked for at its location.
 #[derive(Debug)]
@@ -56,12 +56,7 @@ impl Service {
 
     fn status(&self, row: &TransactionRow) -> Result<Status, ReceiptError> {
         Ok(match row.state {
-            TransactionState::Settled => Status::Released(Box::new(purchase(row)?)),
-            TransactionState::Committed
-                if self.parts().settings.release == Release::Verification =>
-            {
-                Status::Released(Box::new(purchase(row)?))
-            }
+            state if self.is_released(state) => Status::Released(Box::new(purchase(row)?)),
             TransactionState::Failed | TransactionState::Failing => {
                 Status::NotSettled(Box::new(response(row)?))
             }
@@ -85,18 +80,12 @@ fn purchase(row: &TransactionRow) -> Result<Purchase, ReceiptError> {
         ItemStatement::from_bytes(&item.statement).map_err(|error| damaged(error.to_string()))?;
     let output = item.output.as_deref().unwrap_or_default();
     let output = InferenceOutput::from_bytes(output).map_err(|error| damaged(error.to_string()))?;
-    let settled = row.state == TransactionState::Settled;
     Ok(Purchase {
         transaction: row.id,
         model: statement.details.model,
         method: statement.details.method,
         output,
         receipt,
-        settlement: settled.then(|| response(row)).transpose()?,
+        settlement: settlement(row)?,
     })
-}
-
-fn response(row: &TransactionRow) -> Result<SettleResponse, ReceiptError> {
-    serde_json::from_slice(row.response.as_deref().unwrap_or_default())
-        .map_err(|error| ReceiptError::Damaged(error.to_string()))
 }

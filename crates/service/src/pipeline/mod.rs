@@ -114,16 +114,8 @@ pub struct Purchase {
 }
 
 impl Service {
-    /// Carries out an order to its end, also when the caller stops waiting for it.
-    ///
-    /// # Errors
-    /// Says what failed and whether anything was charged.
-    pub async fn purchase(self: &Arc<Self>, order: Order) -> Result<Outcome, PurchaseError> {
-        let started = self.start(order).await?;
-        Ok(self.outcome_of(started.progress).await)
-    }
-
-    /// Begins an order: its payment is good, and this transaction's. What follows goes on by itself.
+    /// Begins an order: its payment is good, and this transaction's. What follows goes on by itself,
+    /// also when the caller does not wait for [what becomes of it](Self::outcome_of).
     ///
     /// # Errors
     /// Says what failed; nothing was charged.

@@ -3,13 +3,14 @@
 
 use assay_primitives::TransactionId;
 use assay_store::{SettledBlock, TransactionState};
-use assay_x402::{FacilitatorError, SettleResponse};
+use assay_x402::FacilitatorError;
 use tracing::warn;
 
 use super::PurchaseError;
 use super::commit::reopen;
 use super::settle::Settlement;
 use crate::Service;
+use crate::receipts::response;
 
 impl Service {
     /// Looks whether the blocks of the latest settlements are still in the chain, and takes up again
@@ -51,9 +52,7 @@ impl Service {
             receipt_digest: reopened.digest,
             not_before: reopened.latest,
         };
-        let response: SettleResponse =
-            serde_json::from_slice(row.response.as_deref().unwrap_or_default())
-                .map_err(|error| PurchaseError::Receipt(format!("stored response: {error}")))?;
+        let response = response(&row).map_err(|error| PurchaseError::Receipt(error.to_string()))?;
         settlement.reorged(self, &response).await?;
         let SettledBlock { number, hash } = block;
         warn!(transaction = %id, number, hash, "A settlement's block is no longer in the chain.");
