@@ -226,35 +226,38 @@ fn pending(
     response: &SettleResponse,
     access_token: Option<&AccessToken>,
 ) -> ApiError {
-    let message = "the payment is on its way; fetch the result from `location` with the access \
-                   token, and do not pay again";
-    let mut error = ApiError::new(ErrorCode::SettlementPending, message)
-        .with("transactionId", transaction.to_string())
-        .with("location", location(transaction))
-        .with_header(TRANSACTION, &transaction.to_string())
-        .retry_after(2);
+    let mut error = later(transaction, access_token, "the payment is on its way", 2);
     if let Some(reason) = &response.error_reason {
         error = error.with("reason", reason.as_str());
-    }
-    if let Some(token) = access_token {
-        error = error.with_header(ACCESS_TOKEN, &token.reveal());
     }
     with_settlement(error, response)
 }
 
 /// The gateway stops, and the next process carries the purchase out.
 fn queued(transaction: TransactionId, access_token: Option<&AccessToken>) -> ApiError {
-    let message = "the gateway stops, and carries the purchase out when it is back; fetch the result \
-                   from `location` with the access token, and do not pay again";
-    let mut error = ApiError::new(ErrorCode::SettlementPending, message)
+    let why = "the gateway stops, and carries the purchase out when it is back";
+    later(transaction, access_token, why, 5)
+}
+
+/// The purchase goes on by itself: its result is fetched later, in so many seconds or more.
+fn later(
+    transaction: TransactionId,
+    access_token: Option<&AccessToken>,
+    why: &str,
+    seconds: u32,
+) -> ApiError {
+    let message = format!(
+        "{why}; fetch the result from `location` with the access token, and do not pay again"
+    );
+    let error = ApiError::new(ErrorCode::SettlementPending, message)
         .with("transactionId", transaction.to_string())
         .with("location", location(transaction))
         .with_header(TRANSACTION, &transaction.to_string())
-        .retry_after(5);
-    if let Some(token) = access_token {
-        error = error.with_header(ACCESS_TOKEN, &token.reveal());
+        .retry_after(seconds);
+    match access_token {
+        Some(token) => error.with_header(ACCESS_TOKEN, &token.reveal()),
+        None => error,
     }
-    error
 }
 
 fn location(transaction: TransactionId) -> String {
