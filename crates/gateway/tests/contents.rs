@@ -213,10 +213,8 @@ async fn a_contract_wallet_opens_what_it_paid_for() {
 async fn a_payer_waits_for_the_settlement() {
     let market = Market::open().await;
     let buyer = &market.buyer;
-    let payment = buyer.payment(DIGITS, "signed").await.header;
-    market.world.dev.pause();
-    let answer = buyer.buy(DIGITS, &digit(0), &payment).await;
-    let (id, token) = (answer.is(503, "settlement_pending").transaction_id(), answer.token());
+    let answer = market.buy_pending().await;
+    let (id, token) = (answer.transaction_id(), answer.token());
     let signed = || Words::of(id).signed_by(&buyer.key);
     ask(buyer, Method::GET, id, &signed()).await.is(409, "not_settled");
     // Nothing is erased before the money is known to have moved, or not to.

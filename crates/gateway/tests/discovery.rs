@@ -188,10 +188,7 @@ async fn the_figures_count() {
 #[tokio::test]
 async fn the_figures_go_down() {
     let market = Market::open().await;
-    let payment = market.buyer.payment(DIGITS, "signed").await.header;
-    market.world.dev.pause();
-    let answer = market.buyer.buy(DIGITS, &digit(0), &payment).await;
-    let id = answer.is(503, "settlement_pending").transaction_id();
+    let id = market.buy_pending().await.transaction_id();
     let committed = async || {
         let text = String::from_utf8(market.buyer.get("/metrics").await.body).unwrap();
         figure(&text, r#"assay_transactions{state="committed"}"#)

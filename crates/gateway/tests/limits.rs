@@ -220,7 +220,9 @@ async fn a_payer_that_owes_is_not_served_more() {
         setup.limits.exposure = Some(assay_primitives::Amount(2 * SIGNED_PRICE));
     };
     let market = Market::open_with(limit).await;
-    let market = pending_purchases(market, 2).await;
+    for _ in 0..2 {
+        market.buy_pending().await;
+    }
     let payment = market.buyer.payment(DIGITS, "signed").await.header;
     let refused = market.buyer.buy(DIGITS, &digit(0), &payment).await;
     let told = refused.is(429, "too_many_payments");
@@ -243,16 +245,6 @@ async fn a_payer_that_owes_is_not_served_more() {
     }
     market.buyer.buy(DIGITS, &digit(0), &payment).await.is_served();
     market.charged(4, 4 * SIGNED_PRICE).await;
-}
-
-/// Buys while the chain makes no blocks.
-async fn pending_purchases(market: Market, count: usize) -> Market {
-    market.world.dev.pause();
-    for _ in 0..count {
-        let payment = market.buyer.payment(DIGITS, "signed").await.header;
-        market.buyer.buy(DIGITS, &digit(0), &payment).await.is(503, "settlement_pending");
-    }
-    market
 }
 
 #[test]

@@ -86,10 +86,8 @@ async fn the_chain_dies_for_good_at_the_settlement() {
 #[tokio::test]
 async fn the_answer_to_the_settlement_is_lost() {
     let market = Market::open().await;
-    let payment = market.buyer.payment(DIGITS, "signed").await.header;
-    market.world.dev.pause();
-    let answer = market.buyer.buy(DIGITS, &digit(0), &payment).await;
-    answer.is(503, "settlement_pending").because("settlement_pending");
+    let answer = market.buy_pending().await;
+    answer.because("settlement_pending");
     assert!(answer.settlement().transaction.starts_with("0x"));
     market.world.dev.resume().unwrap();
     let id = answer.transaction_id();

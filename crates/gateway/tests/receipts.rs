@@ -108,10 +108,8 @@ async fn a_receipt_that_is_not_there() {
 async fn a_token_before_the_settlement() {
     let market = Market::open().await;
     let buyer = &market.buyer;
-    let payment = buyer.payment(DIGITS, "signed").await.header;
-    market.world.dev.pause();
-    let answer = buyer.buy(DIGITS, &digit(0), &payment).await;
-    let (id, token) = (answer.is(503, "settlement_pending").transaction_id(), answer.token());
+    let answer = market.buy_pending().await;
+    let (id, token) = (answer.transaction_id(), answer.token());
     assert_eq!(buyer.fetch(id, &token).await.is(409, "not_settled").json()["state"], "committed");
     buyer.fetch(id, &new_token()).await.is(403, "wrong_token");
     let public = buyer.get(&format!("/v1/receipts/{id}")).await.json();

@@ -395,6 +395,19 @@ async fn a_concurrent_burst_settles_completely() {
     assert!(transactions < 12, "{transactions} transactions");
 }
 
+/// Returns intents that will wait for one another: the chain makes no blocks until it is resumed.
+async fn five_intents_on_a_paused_chain(
+    world: &World,
+    facilitator: &LocalFacilitator,
+) -> Vec<SettlementIntent> {
+    world.dev.pause();
+    let mut intents = Vec::new();
+    for _ in 0..5 {
+        intents.push(world.intent(facilitator).await);
+    }
+    intents
+}
+
 /// Settles the first of several, and the others when it is under way: they wait for one another, and
 /// not for it.
 async fn settle_after_first(
@@ -413,11 +426,7 @@ async fn in_a_batch_each_payment_has_its_own_end() {
     let world = World::start().await;
     let facilitator = world.facilitator_with(|config| config.timeout = Duration::from_secs(20));
     // The first goes alone, and the others wait for one another meanwhile.
-    world.dev.pause();
-    let mut intents = Vec::new();
-    for _ in 0..5 {
-        intents.push(world.intent(&facilitator).await);
-    }
+    let intents = five_intents_on_a_paused_chain(&world, &facilitator).await;
     let _cancelled = world.cancel(intents[2].terms.nonce);
     let settling = intents.iter().enumerate().map(|at| settle_after_first(&facilitator, at));
     let resume = async {
@@ -445,11 +454,7 @@ async fn in_a_batch_each_payment_has_its_own_end() {
 async fn a_balance_that_is_gone_fails_in_a_batch_too() {
     let world = World::start().await;
     let facilitator = world.facilitator_with(|config| config.timeout = Duration::from_secs(20));
-    world.dev.pause();
-    let mut intents = Vec::new();
-    for _ in 0..5 {
-        intents.push(world.intent(&facilitator).await);
-    }
+    let intents = five_intents_on_a_paused_chain(&world, &facilitator).await;
     world.empty_buyer().await;
     let settling = intents.iter().enumerate().map(|at| settle_after_first(&facilitator, at));
     let resume = async {

@@ -74,6 +74,16 @@ impl Market {
         (Self { shop, buyer, world, _folder: folder }, rail)
     }
 
+    /// Buys on a chain that makes no blocks until it is resumed: the purchase is committed, and not
+    /// settled.
+    pub(crate) async fn buy_pending(&self) -> Answer {
+        let payment = self.buyer.payment(DIGITS, "signed").await.header;
+        self.world.dev.pause();
+        let answer = self.buyer.buy(DIGITS, &digit(0), &payment).await;
+        answer.is(503, "settlement_pending");
+        answer
+    }
+
     /// Checks how often, and how much in all, the seller was paid.
     pub(crate) async fn charged(&self, count: usize, amount: u128) {
         assert_eq!(self.world.charges().await, (count, amount));
