@@ -46,11 +46,11 @@ pub trait TransactionStore: Debug + Send + Sync {
     async fn postpone(&self, lease: Lease, not_before: Timestamp) -> Result<(), StoreError>;
 
     /// Ends every claim: those of the process before. What was in hand and is not to be run again is
-    /// released.
+    /// released, and what is certified by none of these methods: nobody would claim it.
     ///
     /// # Errors
     /// When the store fails.
-    async fn requeue(&self) -> Result<Requeued, StoreError>;
+    async fn requeue(&self, methods: Vec<String>) -> Result<Requeued, StoreError>;
 
     /// Returns the transaction of a job's location, by its hash.
     ///

@@ -552,9 +552,13 @@ pub(crate) async fn a_new_process_finds_what_was_left(store: &dyn Store) {
     store.reserve(Reservation { is_resumable: false, ..reservation(2) }).await.unwrap();
     store.reserve(Reservation { leased_until: None, ..reservation(3) }).await.unwrap();
     committed(store, 4).await;
-    let found = store.requeue().await.unwrap();
-    assert_eq!((found.queued.len(), found.released), (2, 1));
-    assert_eq!(state(store, 2).await, TransactionState::Released);
+    store.reserve(Reservation { method: "toy".to_owned(), ..reservation(5) }).await.unwrap();
+    let methods = ["signed", "zk\"ml"].map(str::to_owned).to_vec();
+    let found = store.requeue(methods).await.unwrap();
+    assert_eq!((found.queued.len(), found.released), (2, 2));
+    for n in [2, 5] {
+        assert_eq!(state(store, n).await, TransactionState::Released);
+    }
     let claimed = store.claim("signed", at(1), at(2)).await.unwrap().unwrap();
     assert_eq!((claimed.lease.id, claimed.lease.number), (id(1), 2));
     let row = store.transaction(id(2)).await.unwrap().unwrap();

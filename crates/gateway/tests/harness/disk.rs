@@ -71,8 +71,8 @@ impl TransactionStore for Disk {
         self.inner.postpone(lease, not_before).await
     }
 
-    async fn requeue(&self) -> Result<Requeued, StoreError> {
-        self.inner.requeue().await
+    async fn requeue(&self, methods: Vec<String>) -> Result<Requeued, StoreError> {
+        self.inner.requeue(methods).await
     }
 
     async fn at_location(&self, location: Digest) -> Result<Option<TransactionId>, StoreError> {

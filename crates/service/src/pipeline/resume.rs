@@ -39,14 +39,15 @@ enum Step {
 
 impl Service {
     /// Takes up what an earlier process left: its jobs are queued again, those are released whose
-    /// buyers could not come back for the result, what is open counts as its payers', and the
-    /// facilitator carries on what it had sent.
+    /// buyers could not come back for the result or whose method is no longer certified here, what is
+    /// open counts as its payers', and the facilitator carries on what it had sent.
     /// Call it once, before the first purchase.
     ///
     /// # Errors
     /// When the store or the chain fails.
     pub async fn resume(&self) -> Result<(), PurchaseError> {
-        let Requeued { queued, released } = self.parts().store.requeue().await?;
+        let methods = self.jobs.methods().map(str::to_owned).collect();
+        let Requeued { queued, released } = self.parts().store.requeue(methods).await?;
         self.count_open().await?;
         for method in queued {
             self.jobs.queue(&method);

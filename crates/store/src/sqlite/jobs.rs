@@ -1,8 +1,8 @@
 //! Who works on what: claims on transactions that are reserved.
 
 use assay_primitives::{Digest, Timestamp, TransactionId};
-use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::{QueryBuilder, Row as _};
 
 use super::rows;
 use crate::seal::{Column, Sealer};
@@ -24,7 +24,7 @@ const POSTPONE: &str = "UPDATE transactions SET leased_until = NULL, not_before 
 
 const RELEASE: &str = "UPDATE transactions SET state = 'released', request = NULL, \
     leased_until = NULL, failure = 'the gateway was started anew' \
-    WHERE state = 'reserved' AND is_resumable = 0";
+    WHERE state = 'reserved' AND (is_resumable = 0 OR method NOT IN (";
 
 const REQUEUE: &str = "UPDATE transactions SET leased_until = NULL \
     WHERE state = 'reserved' RETURNING method";
@@ -83,8 +83,17 @@ pub(super) async fn postpone(
     if changed == 1 { Ok(()) } else { Err(StoreError::LeaseLost(lease)) }
 }
 
-pub(super) async fn requeue(writer: &mut SqliteConnection) -> Result<Requeued, StoreError> {
-    let released = sqlx::query(RELEASE).execute(&mut *writer).await?.rows_affected();
+pub(super) async fn requeue(
+    writer: &mut SqliteConnection,
+    methods: &[String],
+) -> Result<Requeued, StoreError> {
+    let mut release = QueryBuilder::new(RELEASE);
+    let mut known = release.separated(", ");
+    for method in methods {
+        known.push_bind(method.as_str());
+    }
+    release.push("))");
+    let released = release.build().execute(&mut *writer).await?.rows_affected();
     let queued = sqlx::query(REQUEUE).fetch_all(writer).await?;
     let queued = queued.iter().map(|row| row.try_get("method")).collect::<Result<_, _>>()?;
     Ok(Requeued { queued, released })

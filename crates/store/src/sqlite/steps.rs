@@ -94,8 +94,8 @@ impl TransactionStore for SqliteStore {
         self.write(step, |writer, step| Box::pin(jobs::postpone(writer, step.0, step.1))).await
     }
 
-    async fn requeue(&self) -> Result<Requeued, StoreError> {
-        self.write((), |writer, ()| Box::pin(jobs::requeue(writer))).await
+    async fn requeue(&self, methods: Vec<String>) -> Result<Requeued, StoreError> {
+        self.write(methods, |writer, methods| Box::pin(jobs::requeue(writer, methods))).await
     }
 
     async fn at_location(&self, location: Digest) -> Result<Option<TransactionId>, StoreError> {
