@@ -109,9 +109,9 @@ error_codes! {
     PaymentRequired = "payment_required", PAYMENT_REQUIRED;
     /// The payment header cannot be read.
     MalformedPayment = "malformed_payment", BAD_REQUEST;
-    /// The payment was used before, by the same request.
+    /// The payment was used before, by the same request as far as is said.
     PaymentAlreadyUsed = "payment_already_used", CONFLICT;
-    /// The payment was used before, by another request.
+    /// The payment was used before, by another request. Said to who shows the hash of an access token.
     PaymentBoundToOtherRequest = "payment_bound_to_other_request", CONFLICT;
     /// The settlement failed; nothing was charged.
     SettlementFailed = "settlement_failed", PAYMENT_REQUIRED;

@@ -309,18 +309,17 @@ fn with_settlement(error: ApiError, settlement: &SettleResponse) -> ApiError {
 }
 
 fn taken_error(taken: Taken) -> ApiError {
-    if !taken.same_request {
+    if taken.other_request {
         let message = "this payment was used by another request: sign a new one";
         return ApiError::new(ErrorCode::PaymentBoundToOtherRequest, message);
     }
     let message = match taken.state {
         TransactionState::Failed | TransactionState::Failing => {
-            "this payment was used by this same request before, and its settlement failed: see \
-             `location`"
+            "this payment was used before, and its settlement failed: see `location`"
         }
         _ => {
-            "this payment was used by this same request before: fetch the result from `location` \
-             with the access token, and do not pay again"
+            "this payment was used before: `location` has the result for who holds the access token \
+             or paid; do not pay for the same request again"
         }
     };
     ApiError::new(ErrorCode::PaymentAlreadyUsed, message)

@@ -78,7 +78,7 @@ impl Ended {
             assert_eq!(report.payment.unwrap().settled.0, SIGNED_PRICE);
             assert_eq!(bundle.key_manifest, *shop.service.parts().operator.manifest_envelope());
             assert_eq!(world.charges().await, (1, SIGNED_PRICE));
-            buyer.buy(DIGITS, &digit(0), &payment).await.is(409, "payment_bound_to_other_request");
+            buyer.buy(DIGITS, &digit(0), &payment).await.is(409, "payment_already_used");
             // New work goes on beside it.
             let next = buyer.payment(DIGITS, "signed").await.header;
             buyer.buy(DIGITS, &digit(1), &next).await.is_served();

@@ -133,12 +133,16 @@ export async function devchain(report, assay) {
         assert.deepEqual([again.status, (await again.json()).code], [409, "payment_already_used"]);
         assert.match(again.headers.get("Assay-Transaction"), /^[0-9a-f-]{36}$/);
         assert.equal(again.headers.get("PAYMENT-REQUIRED"), null);
+        // Without a token nobody is told whether it was for this request.
         const other = await send(shop.url, second, paid);
+        assert.deepEqual([other.status, (await other.json()).code], [409, "payment_already_used"]);
+        const token = { ...paid, "Assay-Access-Token-Hash": "00".repeat(32) };
+        const third = await send(shop.url, second, token);
         assert.deepEqual(
-          [other.status, (await other.json()).code],
+          [third.status, (await third.json()).code],
           [409, "payment_bound_to_other_request"],
         );
-        assert.equal(other.headers.get("Assay-Transaction"), null);
+        assert.equal(third.headers.get("Assay-Transaction"), null);
       });
     },
   );

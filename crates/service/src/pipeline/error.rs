@@ -90,8 +90,9 @@ pub struct Taken {
     pub transaction: TransactionId,
     /// How far that is.
     pub state: TransactionState,
-    /// Whether it is the same request for the same offer, sent again.
-    pub same_request: bool,
+    /// Whether it was for another request or offer. Said only to who shows the hash of an access token:
+    /// a settled payment is public, and anybody could learn by it whether a guessed request is right.
+    pub other_request: bool,
 }
 
 /// Writes what is stored.

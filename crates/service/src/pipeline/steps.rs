@@ -34,7 +34,7 @@ pub(super) struct Admitted {
     method: Method,
     payment: VerifiedPayment,
     key: Payment,
-    binding: Digest,
+    asker: Asker,
     place: Place,
     deadline: Timestamp,
     started: Duration,
@@ -57,6 +57,13 @@ pub(super) struct Reserved {
     pub(super) method: Method,
     /// What is run at once; without it the job is queued.
     pub(super) work: Option<(Work, OwnedSemaphorePermit)>,
+}
+
+/// Who comes with a payment, as far as a request tells.
+#[derive(Clone, Copy)]
+struct Asker {
+    binding: Digest,
+    shows_token: bool,
 }
 
 /// A claimed job.
@@ -86,13 +93,16 @@ impl Admitted {
         let (now, started) = (parts.clock.now(), parts.clock.monotonic());
         let offer = match_offer(&order.offers, &order.payment)?;
         let method = offered_method(service, offer)?;
-        let binding = order.binding.digest(offer, order.access_token_hash);
+        let asker = Asker {
+            binding: order.binding.digest(offer, order.access_token_hash),
+            shows_token: order.access_token_hash.is_some(),
+        };
         let checked = check_exact(&order.payment, offer, now);
         let key = payment_key(&order, offer, &checked)?;
         trace::note_payment(&key);
         // Asked before the chain is: there a payment that this service has settled is one that
         // cannot be used, and the answer would ask the buyer to sign again.
-        refuse_taken(service, &key, binding).await?;
+        refuse_taken(service, &key, asker).await?;
         let checked = checked?;
         // One that is about to expire would be settled too late, at the cost of gas. Clients sign for
         // the whole time that an offer asks for.
@@ -103,7 +113,7 @@ impl Admitted {
             Ok(payment) => payment,
             Err(error) => {
                 // Another request with this payment may have been faster.
-                refuse_taken(service, &key, binding).await?;
+                refuse_taken(service, &key, asker).await?;
                 return Err(error.into());
             }
         };
@@ -111,7 +121,7 @@ impl Admitted {
             place.check_balance(balance)?;
         }
         parts.facilitator.check_gas().await?;
-        Ok(Self { order, method, payment, key, binding, place, deadline, started })
+        Ok(Self { order, method, payment, key, asker, place, deadline, started })
     }
 
     pub(super) async fn reserve(self, service: &Service) -> Result<Reserved, PurchaseError> {
@@ -123,7 +133,7 @@ impl Admitted {
         let Order { entry, request, payment, nonce, access_token_hash, location, echo, .. } =
             self.order;
         // Who keeps a token, or is told a location, can come back for the result.
-        let is_resumable = access_token_hash.is_some() || location.is_some();
+        let is_resumable = self.asker.shows_token || location.is_some();
         let (access_token, access_token_hash) = match access_token_hash {
             Some(hash) => (None, hash),
             None => {
@@ -139,7 +149,7 @@ impl Admitted {
             id,
             payment: self.key,
             payload: written(&payment)?,
-            binding: self.binding,
+            binding: self.asker.binding,
             access_token_hash,
             secret: *secret.as_bytes(),
             method: self.method.to_string(),
@@ -156,7 +166,7 @@ impl Admitted {
         failpoint!("service.reserve.after");
         match outcome {
             ReserveOutcome::Reserved => debug!("The payment is this transaction's."),
-            ReserveOutcome::Taken(holder) => return Err(taken(&holder, self.binding)),
+            ReserveOutcome::Taken(holder) => return Err(self.asker.taken(&holder)),
         }
         let method = self.method.clone();
         let work = slot.map(|slot| {
@@ -294,18 +304,20 @@ fn payment_key(
 async fn refuse_taken(
     service: &Service,
     payment: &Payment,
-    binding: Digest,
+    asker: Asker,
 ) -> Result<(), PurchaseError> {
     match service.parts().store.holder(payment).await? {
-        Some(holder) => Err(taken(&holder, binding)),
+        Some(holder) => Err(asker.taken(&holder)),
         None => Ok(()),
     }
 }
 
-fn taken(holder: &Holder, binding: Digest) -> PurchaseError {
-    PurchaseError::Taken(Taken {
-        transaction: holder.id,
-        state: holder.state,
-        same_request: holder.binding == binding,
-    })
+impl Asker {
+    fn taken(self, holder: &Holder) -> PurchaseError {
+        PurchaseError::Taken(Taken {
+            transaction: holder.id,
+            state: holder.state,
+            other_request: self.shows_token && holder.binding != self.binding,
+        })
+    }
 }
