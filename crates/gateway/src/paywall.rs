@@ -208,6 +208,10 @@ fn not_admitted(refusal: &AdmissionRefusal) -> ApiError {
             let over = expected.saturating_sub(*left).as_secs().saturating_add(1);
             (ErrorCode::Busy, u32::try_from(over).unwrap_or(u32::MAX))
         }
+        AdmissionRefusal::Unfinished { wait, .. } => {
+            let seconds = u32::try_from(wait.as_secs().saturating_add(1)).unwrap_or(u32::MAX);
+            (ErrorCode::TooManyPayments, seconds)
+        }
         _ => (ErrorCode::TooManyPayments, 1),
     };
     let message = format!("{refusal}; nothing was charged, send the same payment again later");

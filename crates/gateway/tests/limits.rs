@@ -1,15 +1,18 @@
 //! What is refused because it is too much.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use assay_service::Limits;
+use assay_service::{Limits, Release};
+use assay_store::TransactionState;
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
 use crate::harness::{
-    BODY_LIMIT, DIGITS, Market, Mood, PATIENCE, SIGNED_PRICE, TOY, TOY_PRICE, digit, send,
+    BODY_LIMIT, BUYER, DIGITS, Fault, Market, Mood, PATIENCE, SIGNED_PRICE, Setup, TOY, TOY_PRICE,
+    Twist, digit, forge, header, send,
 };
 
 /// Writes to the gateway and returns what it answers until it closes the connection.
@@ -245,6 +248,91 @@ async fn a_payer_that_owes_is_not_served_more() {
     }
     market.buyer.buy(DIGITS, &digit(0), &payment).await.is_served();
     market.charged(4, 4 * SIGNED_PRICE).await;
+}
+
+/// What was given away for a payment that can never be settled is not given away again.
+#[tokio::test]
+async fn a_payer_that_got_something_for_nothing_is_not_served_more() {
+    let market = Market::open_with(|setup| {
+        setup.release = Release::Verification;
+        setup.limits.exposure = Some(assay_primitives::Amount(SIGNED_PRICE * 3 / 2));
+    })
+    .await;
+    let buyer = &market.buyer;
+    market.world.break_line("eth_sendRawTransaction", Fault::Drop);
+    let offer = buyer.offers(DIGITS).await.accepts.remove(0);
+    let payment = forge(&offer, &buyer.key, |_| {});
+    let served = buyer.buy(DIGITS, &digit(0), &header(&payment)).await;
+    assert_eq!(served.status, 200);
+    let exact = assay_x402::ExactPayload::from_json(&payment.payload).unwrap();
+    crate::harness::cancel(&market.world.dev, BUYER, exact.authorization.nonce);
+    market.world.mend_line();
+    market.shop.wait_for(served.transaction(), TransactionState::Failed).await;
+    for _ in 0..2 {
+        let payment = buyer.payment(DIGITS, "signed").await.header;
+        let answer = buyer.buy(DIGITS, &digit(0), &payment).await;
+        let told = answer.is(429, "too_many_payments").json();
+        assert!(told["error"].as_str().unwrap().contains("payments of 2000 are outstanding"));
+    }
+    market.not_charged().await;
+}
+
+/// Whose signature is not known yet counts against nobody.
+#[tokio::test]
+async fn forged_payments_do_not_keep_a_payer_out() {
+    let gate = Arc::new(Semaphore::new(0));
+    let setup = Setup {
+        limits: {
+            let mut limits = Limits::default();
+            limits.per_payer = 1;
+            limits
+        },
+        ..Setup::default()
+    };
+    let (market, rail) = Market::with_setup(Twist::SlowFirstCheck(gate.clone()), setup).await;
+    let (buyer, stranger) = (&market.buyer, crate::harness::key(crate::harness::STRANGER));
+    let offer = buyer.offers(DIGITS).await.accepts.remove(0);
+    let payer = buyer.key.address();
+    let forged = header(&forge(&offer, &stranger, |a| a.from = payer));
+    let forging = buyer.buy(DIGITS, &digit(0), &forged);
+    let buying = async {
+        while rail.checks() == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let payment = buyer.payment(DIGITS, "signed").await.header;
+        buyer.buy(DIGITS, &digit(0), &payment).await.is_served();
+        gate.add_permits(1);
+    };
+    let (refused, ()) = tokio::join!(forging, buying);
+    refused.is_refused("invalid_exact_evm_signature");
+    market.charged(1, SIGNED_PRICE).await;
+}
+
+/// Work that comes to nothing costs its payer nothing, so there is an end to it.
+#[tokio::test]
+async fn purchases_that_come_to_nothing_come_to_an_end() {
+    let market = Market::open().await;
+    market.shop.toy.set(Mood::Fail);
+    let payment = market.buyer.payment(DIGITS, TOY).await.header;
+    let mut failed = 0;
+    let refused = loop {
+        let answer = market.buyer.buy(DIGITS, &digit(0), &payment).await;
+        if answer.status == 429 {
+            break answer;
+        }
+        answer.is(500, "inference_failed");
+        failed += 1;
+    };
+    assert_eq!((failed, market.shop.toy.runs()), (32, 32));
+    let seconds: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((30..=61).contains(&seconds), "{seconds}");
+    // Somebody else is served meanwhile.
+    market.shop.toy.set(Mood::Good);
+    let mut other = market.buyer.clone();
+    other.key = crate::harness::key(crate::harness::STRANGER).into();
+    let others = other.payment(DIGITS, TOY).await.header;
+    other.buy(DIGITS, &digit(1), &others).await.is_served();
+    market.charged(1, TOY_PRICE).await;
 }
 
 #[test]

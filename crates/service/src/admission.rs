@@ -9,6 +9,14 @@ use assay_store::Payment;
 use assay_x402::{PaymentRequirements, PaymentTerms};
 use thiserror::Error;
 
+/// The most purchases of a payer within a minute that come to nothing: cancelled, or the model did not
+/// run. What was released may be sent again, and costs its payer nothing.
+const UNFINISHED: u32 = 32;
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// From how many payers on those are forgotten whose minute is over.
+const MANY_PAYERS: usize = 1_024;
+
 /// How much is taken on at a time.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
@@ -39,6 +47,14 @@ pub enum AdmissionRefusal {
         /// The limit.
         limit: usize,
     },
+    /// Too many purchases of this payer came to nothing within a minute.
+    #[error("{limit} purchases of this payer came to nothing within a minute")]
+    Unfinished {
+        /// The limit.
+        limit: u32,
+        /// When the minute is over.
+        wait: Duration,
+    },
     /// So much waits that the payment would expire before its turn came.
     #[error("a purchase takes {expected:?} now, and the payment lasts for {left:?}")]
     Late {
@@ -67,13 +83,15 @@ pub enum AdmissionRefusal {
 
 impl AdmissionRefusal {
     /// The names of the limits.
-    pub(crate) const LIMITS: [&str; 5] = ["busy", "late", "payer", "exposure", "balance"];
+    pub(crate) const LIMITS: [&str; 6] =
+        ["busy", "late", "payer", "unfinished", "exposure", "balance"];
 
     /// Returns the name of the limit that was reached.
     pub(crate) const fn limit(&self) -> &'static str {
         match self {
             Self::Busy { .. } => "busy",
             Self::Late { .. } => "late",
+            Self::Unfinished { .. } => "unfinished",
             Self::Payer { .. } => "payer",
             Self::Exposure { .. } => "exposure",
             Self::Balance { .. } => "balance",
@@ -101,18 +119,26 @@ struct State {
     payers: HashMap<PayerKey, (usize, Amount)>,
     /// What is not settled though no purchase is under way for it.
     outstanding: HashMap<TransactionId, (PayerKey, Amount)>,
-    /// The sum of that by payer.
-    outstanding_sums: HashMap<PayerKey, Amount>,
+    /// The sum of that by payer, and of what was given away for payments that failed.
+    owed: HashMap<PayerKey, Amount>,
+    /// How many purchases of a payer came to nothing, and since when by the monotonic clock.
+    unfinished: HashMap<PayerKey, (u32, Duration)>,
     transactions: HashSet<TransactionId>,
 }
 
 /// Network, asset and payer.
 type PayerKey = [String; 3];
 
+/// Room for a purchase, whoever pays: until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Room {
+    admission: Arc<Admission>,
+}
+
 /// A purchase that is under way until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Place {
-    admission: Arc<Admission>,
+    room: Room,
     payer: PayerKey,
     amount: Amount,
 }
@@ -129,47 +155,23 @@ impl Admission {
         Self { limits, state: Mutex::default() }
     }
 
-    /// Takes a purchase on, if the limits allow it.
-    pub(crate) fn admit(
-        self: &Arc<Self>,
-        payment: &Payment,
-        amount: Amount,
-    ) -> Result<Place, AdmissionRefusal> {
-        let Limits { purchases, per_payer, exposure } = self.limits;
-        let payer = payer_key(&payment.network, &payment.asset, &payment.payer);
-        let state = self.lock();
-        if state.purchases >= purchases {
-            return Err(AdmissionRefusal::Busy { limit: purchases });
+    /// Makes room for a purchase, if there is any.
+    pub(crate) fn enter(self: &Arc<Self>) -> Result<Room, AdmissionRefusal> {
+        let limit = self.limits.purchases;
+        let mut state = self.lock();
+        if state.purchases >= limit {
+            return Err(AdmissionRefusal::Busy { limit });
         }
-        let outstanding = state.outstanding_sums.get(&payer).copied().unwrap_or_default();
-        let (count, sum) = state.payers.get(&payer).copied().unwrap_or_default();
-        if count >= per_payer {
-            return Err(AdmissionRefusal::Payer { limit: per_payer });
-        }
-        let open = Amount(sum.0.saturating_add(outstanding.0).saturating_add(amount.0));
-        if let Some(limit) = exposure.filter(|limit| open > *limit) {
-            return Err(AdmissionRefusal::Exposure { open, limit });
-        }
-        Ok(self.place(state, payer, amount))
+        state.purchases += 1;
+        Ok(Room { admission: self.clone() })
     }
 
     /// Counts a purchase that an earlier process took on, whatever the limits are now.
     pub(crate) fn readmit(self: &Arc<Self>, offer: &PaymentRequirements, payer: &Account) -> Place {
-        let payer = payer_key(&offer.network, &offer.asset, payer);
-        self.place(self.lock(), payer, offer.amount)
-    }
-
-    fn place(
-        self: &Arc<Self>,
-        mut state: MutexGuard<'_, State>,
-        payer: PayerKey,
-        amount: Amount,
-    ) -> Place {
-        let (count, sum) = state.payers.entry(payer.clone()).or_default();
-        *count += 1;
-        *sum = Amount(sum.0.saturating_add(amount.0));
+        let mut state = self.lock();
         state.purchases += 1;
-        Place { admission: self.clone(), payer, amount }
+        let room = Room { admission: self.clone() };
+        room.place(state, payer_key(&offer.network, &offer.asset, payer), offer.amount)
     }
 
     /// Counts a payment as outstanding, though no purchase is under way for it any more: its
@@ -178,19 +180,28 @@ impl Admission {
         let mut state = self.lock();
         let payer = payer_key(&payment.network, &payment.asset, &payment.payer);
         if state.outstanding.insert(id, (payer.clone(), payment.amount)).is_none() {
-            let sum = state.outstanding_sums.entry(payer).or_default();
+            let sum = state.owed.entry(payer).or_default();
             *sum = Amount(sum.0.saturating_add(payment.amount.0));
         }
     }
 
-    /// Counts a transaction's payment no longer: it is settled, or never will be.
+    /// Counts a transaction's payment no longer: it is settled, or bought nothing.
     pub(crate) fn let_go(&self, id: TransactionId) {
         let mut state = self.lock();
         let Some((payer, amount)) = state.outstanding.remove(&id) else { return };
-        let Some(sum) = state.outstanding_sums.get_mut(&payer) else { return };
+        let Some(sum) = state.owed.get_mut(&payer) else { return };
         *sum = Amount(sum.0.saturating_sub(amount.0));
         if *sum == Amount::ZERO {
-            state.outstanding_sums.remove(&payer);
+            state.owed.remove(&payer);
+        }
+    }
+
+    /// Counts a transaction's payment as owed for as long as this process runs: its contents were
+    /// released, and it never will be settled.
+    pub(crate) fn write_off(&self, id: TransactionId, payment: &PaymentTerms) {
+        if self.limits.exposure.is_some() {
+            self.hold(id, payment);
+            self.lock().outstanding.remove(&id);
         }
     }
 
@@ -205,8 +216,61 @@ impl Admission {
         self.lock().transactions.insert(id).then(|| InFlight { admission: self.clone(), id })
     }
 
+    /// Counts a purchase of a payer that came to nothing.
+    fn count_unfinished(&self, payer: &PayerKey, now: Duration) {
+        let mut state = self.lock();
+        let is_over = |since: Duration| now.saturating_sub(since) >= MINUTE;
+        if state.unfinished.len() >= MANY_PAYERS {
+            state.unfinished.retain(|_, (_, since)| !is_over(*since));
+        }
+        let (count, since) = state.unfinished.entry(payer.clone()).or_insert((0, now));
+        if is_over(*since) {
+            (*count, *since) = (0, now);
+        }
+        *count = count.saturating_add(1);
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Room {
+    /// Takes a purchase on, if the limits allow it: of who is known to have signed the payment.
+    /// Otherwise anybody could use up what another may have.
+    pub(crate) fn admit(
+        self,
+        payment: &Payment,
+        amount: Amount,
+        now: Duration,
+    ) -> Result<Place, AdmissionRefusal> {
+        let admission = self.admission.clone();
+        let Limits { per_payer, exposure, .. } = admission.limits;
+        let payer = payer_key(&payment.network, &payment.asset, &payment.payer);
+        let state = admission.lock();
+        let (count, sum) = state.payers.get(&payer).copied().unwrap_or_default();
+        if count >= per_payer {
+            return Err(AdmissionRefusal::Payer { limit: per_payer });
+        }
+        if let Some((count, since)) = state.unfinished.get(&payer) {
+            let wait = MINUTE.saturating_sub(now.saturating_sub(*since));
+            if *count >= UNFINISHED && !wait.is_zero() {
+                return Err(AdmissionRefusal::Unfinished { limit: UNFINISHED, wait });
+            }
+        }
+        let owed = state.owed.get(&payer).copied().unwrap_or_default();
+        let open = Amount(sum.0.saturating_add(owed.0).saturating_add(amount.0));
+        if let Some(limit) = exposure.filter(|limit| open > *limit) {
+            return Err(AdmissionRefusal::Exposure { open, limit });
+        }
+        Ok(self.place(state, payer, amount))
+    }
+
+    fn place(self, mut state: MutexGuard<'_, State>, payer: PayerKey, amount: Amount) -> Place {
+        let (count, sum) = state.payers.entry(payer.clone()).or_default();
+        *count += 1;
+        *sum = Amount(sum.0.saturating_add(amount.0));
+        Place { room: self, payer, amount }
     }
 }
 
@@ -214,18 +278,30 @@ impl Place {
     /// Checks that the payer's balance covers all of its payments under way. What was settled a
     /// moment ago may count twice, so this refuses too early rather than too late.
     pub(crate) fn check_balance(&self, balance: Amount) -> Result<(), AdmissionRefusal> {
-        let open = self.admission.lock().payers.get(&self.payer).map(|(_, sum)| *sum);
+        let open = self.room.admission.lock().payers.get(&self.payer).map(|(_, sum)| *sum);
         match open {
             Some(open) if open > balance => Err(AdmissionRefusal::Balance { open, balance }),
             _ => Ok(()),
         }
     }
+
+    /// Counts the purchase as one that came to nothing: its work was for nothing, and its payer may
+    /// send the same payment again.
+    pub(crate) fn count_unfinished(&self, now: Duration) {
+        self.room.admission.count_unfinished(&self.payer, now);
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        let mut state = self.admission.lock();
+        state.purchases = state.purchases.saturating_sub(1);
+    }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut state = self.admission.lock();
-        state.purchases = state.purchases.saturating_sub(1);
+        let mut state = self.room.admission.lock();
         let Some((count, sum)) = state.payers.get_mut(&self.payer) else { return };
         *count = count.saturating_sub(1);
         *sum = Amount(sum.0.saturating_sub(self.amount.0));
@@ -260,20 +336,28 @@ mod tests {
         }
     }
 
+    fn admit(
+        admission: &Arc<Admission>,
+        payment: &Payment,
+        amount: u128,
+    ) -> Result<Place, AdmissionRefusal> {
+        admission.enter()?.admit(payment, Amount(amount), Duration::ZERO)
+    }
+
     #[test]
     fn limits_hold_and_places_come_back() {
         let admission =
             Arc::new(Admission::new(Limits { purchases: 3, per_payer: 2, exposure: None }));
         let (one, two) = (payment("0x0a"), payment("0x0b"));
-        let first = admission.admit(&one, Amount(5)).unwrap();
-        let second = admission.admit(&one, Amount(5)).unwrap();
-        let refusal = admission.admit(&one, Amount(5)).unwrap_err();
+        let first = admit(&admission, &one, 5).unwrap();
+        let second = admit(&admission, &one, 5).unwrap();
+        let refusal = admit(&admission, &one, 5).unwrap_err();
         assert_eq!(refusal, AdmissionRefusal::Payer { limit: 2 });
-        let third = admission.admit(&two, Amount(1)).unwrap();
-        let refusal = admission.admit(&two, Amount(1)).unwrap_err();
+        let third = admit(&admission, &two, 1).unwrap();
+        let refusal = admit(&admission, &two, 1).unwrap_err();
         assert_eq!(refusal, AdmissionRefusal::Busy { limit: 3 });
         drop(first);
-        let again = admission.admit(&one, Amount(7)).unwrap();
+        let again = admit(&admission, &one, 7).unwrap();
         drop((second, third, again));
         let state = admission.lock();
         assert_eq!((state.purchases, state.payers.len()), (0, 0));
@@ -283,9 +367,9 @@ mod tests {
     fn a_balance_covers_all_payments_under_way() {
         let admission = Arc::new(Admission::new(Limits::default()));
         let one = payment("0x0a");
-        let first = admission.admit(&one, Amount(60)).unwrap();
+        let first = admit(&admission, &one, 60).unwrap();
         first.check_balance(Amount(60)).unwrap();
-        let second = admission.admit(&one, Amount(60)).unwrap();
+        let second = admit(&admission, &one, 60).unwrap();
         let (open, balance) = (Amount(120), Amount(119));
         assert_eq!(second.check_balance(balance), Err(AdmissionRefusal::Balance { open, balance }));
         second.check_balance(Amount(120)).unwrap();
@@ -317,21 +401,52 @@ mod tests {
         admission.hold(id(1), &terms("0x0A", 60));
         admission.hold(id(1), &terms("0x0a", 60));
         let one = payment("0x0a");
-        let place = admission.admit(&one, Amount(40)).unwrap();
-        assert_eq!(admission.admit(&one, Amount(1)).err(), refused(101));
+        let place = admit(&admission, &one, 40).unwrap();
+        assert_eq!(admit(&admission, &one, 1).err(), refused(101));
         // Another payer owes nothing.
-        drop(admission.admit(&payment("0x0b"), Amount(100)).unwrap());
+        drop(admit(&admission, &payment("0x0b"), 100).unwrap());
         drop(place);
-        assert_eq!(admission.admit(&one, Amount(41)).err(), refused(101));
+        assert_eq!(admit(&admission, &one, 41).err(), refused(101));
         admission.let_go(id(2));
-        assert_eq!(admission.admit(&one, Amount(41)).err(), refused(101));
+        assert_eq!(admit(&admission, &one, 41).err(), refused(101));
         admission.let_go(id(1));
         admission.let_go(id(1));
-        drop(admission.admit(&one, Amount(100)).unwrap());
-        assert_eq!(admission.admit(&one, Amount(u128::MAX)).err(), refused(u128::MAX));
+        drop(admit(&admission, &one, 100).unwrap());
+        assert_eq!(admit(&admission, &one, u128::MAX).err(), refused(u128::MAX));
+        // What was given away for nothing is owed for good, once.
+        admission.hold(id(3), &terms("0x0a", 30));
+        admission.write_off(id(3), &terms("0x0a", 30));
+        admission.let_go(id(3));
+        admission.write_off(id(4), &terms("0x0a", 20));
+        assert_eq!(admit(&admission, &one, 51).err(), refused(101));
+        drop(admit(&admission, &one, 50).unwrap());
         let state = admission.lock();
-        let left = (state.payers.len(), state.outstanding.len(), state.outstanding_sums.len());
-        assert_eq!(left, (0, 0, 0));
+        let left = (state.payers.len(), state.outstanding.len(), state.owed.len());
+        assert_eq!(left, (0, 0, 1));
+    }
+
+    #[test]
+    fn what_comes_to_nothing_is_counted_for_a_minute() {
+        let admission = Arc::new(Admission::default());
+        let at = |seconds| Duration::from_secs(seconds);
+        let enters = |payer: &str, now| {
+            let place = admission.enter().unwrap().admit(&payment(payer), Amount(1), at(now));
+            place.inspect(|place| place.count_unfinished(at(now)))
+        };
+        for second in 0..u64::from(UNFINISHED) {
+            drop(enters("0x0a", 100 + second).unwrap());
+        }
+        let refusal = enters("0x0a", 150).unwrap_err();
+        assert_eq!(refusal, AdmissionRefusal::Unfinished { limit: UNFINISHED, wait: at(10) });
+        drop(enters("0x0b", 150).unwrap());
+        drop(enters("0x0a", 160).unwrap());
+        drop(enters("0x0a", 161).unwrap());
+        // Those of long ago are forgotten when there are many.
+        for payer in 0..2 * MANY_PAYERS {
+            drop(enters(&format!("0x{payer:x}"), 1_000 + payer as u64).unwrap());
+        }
+        assert!(admission.lock().unfinished.len() <= MANY_PAYERS);
+        assert_eq!(admission.under_way(), 0);
     }
 
     #[test]

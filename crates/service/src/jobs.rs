@@ -77,7 +77,7 @@ struct Entry {
     progress: watch::Sender<Progress>,
     cancel: CancellationToken,
     lease: Option<Lease>,
-    _place: Option<Place>,
+    place: Option<Place>,
 }
 
 /// A job in hand. Dropped, whoever waits for it learns that it broke off.
@@ -217,7 +217,7 @@ impl Jobs {
         let progress = if lease.is_some() { Progress::Running } else { Progress::Queued };
         let (progress, receiver) = watch::channel(progress);
         let cancel = CancellationToken::new();
-        let entry = Entry { progress, cancel, lease, _place: Some(place) };
+        let entry = Entry { progress, cancel, lease, place: Some(place) };
         self.entries().insert(id, entry);
         receiver
     }
@@ -229,7 +229,7 @@ impl Jobs {
             progress: watch::Sender::new(Progress::Queued),
             cancel: CancellationToken::new(),
             lease: None,
-            _place: None,
+            place: None,
         });
         entry.lease = Some(lease);
         entry.progress.send_replace(Progress::Running);
@@ -244,6 +244,13 @@ impl Jobs {
 
     pub(crate) fn leases(&self) -> Vec<Lease> {
         self.entries().values().filter_map(|entry| entry.lease).collect()
+    }
+
+    /// Counts a job as one that came to nothing, against its payer.
+    pub(crate) fn count_unfinished(&self, id: TransactionId, now: Duration) {
+        if let Some(place) = self.entries().get(&id).and_then(|entry| entry.place.as_ref()) {
+            place.count_unfinished(now);
+        }
     }
 
     /// Ends a job that was cancelled, whoever works on it.

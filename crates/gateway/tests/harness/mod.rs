@@ -67,9 +67,13 @@ impl Market {
 
     /// Opens a seller whose facilitator has a twist.
     pub(crate) async fn with(twist: Twist) -> (Self, Arc<Rail>) {
+        Self::with_setup(twist, Setup::default()).await
+    }
+
+    pub(crate) async fn with_setup(twist: Twist, setup: Setup) -> (Self, Arc<Rail>) {
         let (world, folder) = (World::start().await, tempfile::tempdir().unwrap());
         let rail = Arc::new(Rail::new(world.facilitator(), twist));
-        let shop = Shop::open(&world, folder.path(), rail.clone(), Setup::default()).await;
+        let shop = Shop::open(&world, folder.path(), rail.clone(), setup).await;
         let buyer = Buyer::of(&shop.url);
         (Self { shop, buyer, world, _folder: folder }, rail)
     }

@@ -15,7 +15,7 @@ use super::Purchase;
 use super::commit::Committed;
 use super::error::{PurchaseError, refused, written};
 use crate::metrics::SettlementOutcome;
-use crate::{Service, settled_extension};
+use crate::{Release, Service, settled_extension};
 
 /// A receipt whose money is to be moved. Made only of a receipt that verified.
 pub(super) struct Settlement<'a> {
@@ -132,7 +132,7 @@ impl Settlement<'_> {
             Err(error) => {
                 let response = self.extended(error.response(&intent.terms));
                 if let SettleError::Failed { reason, open_until, .. } = &error {
-                    self.failed(service, reason.as_str(), *open_until, &response).await?;
+                    self.failed(service, intent, reason.as_str(), *open_until, &response).await?;
                 }
                 Ok(Err((error, response)))
             }
@@ -154,7 +154,7 @@ impl Settlement<'_> {
             }
             Err(error @ SettleError::Failed { open_until: None, .. }) => {
                 let response = self.extended(error.response(&intent.terms));
-                self.failed(service, error.reason().as_str(), None, &response).await?;
+                self.failed(service, intent, error.reason().as_str(), None, &response).await?;
                 Ok(true)
             }
             Err(_) => Ok(false),
@@ -211,6 +211,7 @@ impl Settlement<'_> {
     async fn failed(
         &self,
         service: &Service,
+        intent: &SettlementIntent,
         reason: &str,
         open_until: Option<Timestamp>,
         response: &SettleResponse,
@@ -223,7 +224,11 @@ impl Settlement<'_> {
             reason: Some(reason.to_owned()),
             ..self.blank_record(service)
         };
-        self.store(service, SettlementState::Failed, record, response).await
+        self.store(service, SettlementState::Failed, record, response).await?;
+        if service.parts().settings.release == Release::Verification {
+            service.admission.write_off(self.id, &intent.terms);
+        }
+        Ok(())
     }
 
     /// Stores that the block of a settlement is no longer in the chain.

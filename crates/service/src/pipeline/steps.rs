@@ -108,7 +108,7 @@ impl Admitted {
         // the whole time that an offer asks for.
         checked.check_time_left(offer.max_timeout_seconds / 2, now)?;
         let deadline = deadline(service, &checked, &order.entry, &method, now)?;
-        let place = service.admission.admit(&key, offer.amount)?;
+        let room = service.admission.enter()?;
         let payment = match parts.facilitator.verify(&checked).await {
             Ok(payment) => payment,
             Err(error) => {
@@ -117,6 +117,7 @@ impl Admitted {
                 return Err(error.into());
             }
         };
+        let place = room.admit(&key, offer.amount, started)?;
         if let Some(balance) = payment.balance() {
             place.check_balance(balance)?;
         }

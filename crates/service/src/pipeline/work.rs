@@ -44,6 +44,7 @@ impl Service {
     /// When it is committed, or over, or the store fails.
     pub async fn cancel(&self, id: TransactionId) -> Result<(), PurchaseError> {
         self.release(id, &PurchaseError::Cancelled).await?;
+        self.jobs.count_unfinished(id, self.parts().clock.monotonic());
         self.jobs.cancel(id);
         Ok(())
     }
@@ -133,6 +134,9 @@ impl Service {
             () = in_hand.cancel.cancelled() => return Err(PurchaseError::Cancelled),
             certified = work.certify(self) => certified,
         };
+        if let Err(PurchaseError::Certifier(_)) = &certified {
+            self.jobs.count_unfinished(id, self.parts().clock.monotonic());
+        }
         let committed = match certified {
             Ok(certificated) => certificated.commit(self).await,
             Err(error) => Err(error),
