@@ -272,6 +272,18 @@ fn golden_with_everything_broken() {
 }
 
 #[test]
+fn a_credit_without_a_limit_is_told() {
+    let (place, node) = (place(), Node::start());
+    let says = |exposure| {
+        let more = [("ASSAY_RELEASE", "verification"), ("ASSAY_EXPOSURE", exposure)];
+        doctor(&place, &[&settings(&node)[..], &more].concat(), &[]).expect(0).stdout
+    };
+    let told = says("0");
+    assert!(told.contains("warning  release        at verification, and a payer may owe any sum"));
+    assert!(says("5000").contains("ok       release        at verification; a payer may owe 5000"));
+}
+
+#[test]
 fn golden_with_nobody_there() {
     let place = place();
     let env = [

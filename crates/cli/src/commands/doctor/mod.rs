@@ -82,6 +82,7 @@ impl Patient {
         chain::multicall(self, report).await;
         keys::operator(self, report);
         payment::pay_to(self, report);
+        payment::release(self, report);
         payment::settlement(self, report).await;
         certificates::all(self, report).await;
         clock::dates(self, report).await;

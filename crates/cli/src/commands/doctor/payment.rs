@@ -5,6 +5,7 @@ use std::time::Duration;
 use assay_chain::{AccountKey, Chain, FeeLimits, SettlementSigner, SignerError};
 use assay_primitives::{Account, Network};
 use assay_receipt::KeyManifest;
+use assay_service::Release;
 use assay_x402::{EXACT, Facilitator as _, HttpConfig, HttpFacilitator, X402_VERSION};
 
 use super::Patient;
@@ -37,6 +38,21 @@ pub(super) fn pay_to(patient: &Patient, report: &mut Report) {
             mend,
         ),
         _ => report.ok("paid to", format!("{account} on {network}")),
+    }
+}
+
+/// What is released before it is paid is a credit, which should have a limit.
+pub(super) fn release(patient: &Patient, report: &mut Report) {
+    if patient.config.release() != Ok(Release::Verification) {
+        return;
+    }
+    match patient.config.payment.exposure {
+        0 => report.warning(
+            "release",
+            "at verification, and a payer may owe any sum",
+            "payment.exposure (ASSAY_EXPOSURE): the most that a payer may owe",
+        ),
+        sum => report.ok("release", format!("at verification; a payer may owe {sum}")),
     }
 }
 
