@@ -9,11 +9,11 @@ use assay_store::TransactionState;
 use reqwest::Method;
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::harness::{
-    Answer, Buyer, DIGITS, Market, Mood, SIGNED_PRICE, Setup, Shop, TOY, TOY_PRICE, World, digit,
-    empty, send,
+    Answer, Buyer, DIGITS, Market, Mood, SIGNED_PRICE, Setup, Shop, TOY, TOY_PRICE, Twist, World,
+    digit, empty, send,
 };
 
 /// Orders an inference that nobody waits for.
@@ -220,6 +220,29 @@ async fn a_result_may_be_released_at_verification() {
     let (_, report) = buyer.bundle(id, &token).await;
     assert_eq!(report.payment.unwrap().settled.0, SIGNED_PRICE);
     market.charged(1, SIGNED_PRICE).await;
+}
+
+/// A result that is released is given at its location, however long its settlement takes.
+#[tokio::test]
+async fn a_released_result_is_at_its_location_before_it_is_settled() {
+    let setup = Setup { release: Release::Verification, ..Setup::default() };
+    let begun = Arc::new(Notify::new());
+    let (market, _) = Market::with_setup(Twist::StuckBefore(begun.clone()), setup).await;
+    let (buyer, gate) = (&market.buyer, Arc::new(Semaphore::new(0)));
+    market.shop.toy.set(Mood::Wait(gate.clone()));
+    let accepted = order(buyer, &buyer.payment(DIGITS, TOY).await.header).await;
+    let (location, token) = (location(&accepted), accepted.token());
+    gate.add_permits(1);
+    begun.notified().await;
+    assert_eq!(market.shop.count(TransactionState::Committed).await, 1);
+    let answer = buyer.get(&location).await;
+    assert_eq!((answer.status.as_u16(), answer.header("payment-response")), (200, None));
+    assert!(answer.json()["outputs"].is_array());
+    buyer.bundle(accepted.transaction(), &token).await;
+    // Who listens is told at once, too.
+    let listening = buyer.request(Method::GET, &location).header("accept", "text/event-stream");
+    assert_eq!(send(listening).await.status.as_u16(), 200);
+    market.not_charged().await;
 }
 
 /// What runs and what waits when the gateway ends is run by the next one.

@@ -98,8 +98,10 @@ impl Progress {
             Self::Running => "running",
             Self::Settling => "settling",
             Self::Ended(outcome) => match outcome.as_ref() {
-                Ok(_) => "settled",
+                Ok(Purchase { settlement: Some(_), .. }) => "settled",
+                Ok(Purchase { settlement: None, .. }) => "released",
                 Err(PurchaseError::Pending { .. }) => "settling",
+                Err(PurchaseError::Queued(_)) => "queued",
                 Err(PurchaseError::NotSettled(_)) => "failed",
                 Err(_) => "released",
             },

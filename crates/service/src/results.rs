@@ -44,7 +44,9 @@ impl Service {
     pub async fn purchase_at(&self, secret: &AccessToken) -> Result<Option<Asked>, ReceiptError> {
         let store = &self.parts().store;
         let Some(id) = store.at_location(secret.hash()).await? else { return Ok(None) };
-        let under_way = self.jobs.progress(id);
+        // What has an outcome is told as it is stored, also while its settlement goes on.
+        let is_open = |p: &watch::Receiver<Progress>| !matches!(*p.borrow(), Progress::Ended(_));
+        let under_way = self.jobs.progress(id).filter(is_open);
         let Some(row) = store.transaction(id).await? else { return Ok(None) };
         let echo = row.echo.clone().unwrap_or_default();
         let status = match under_way {
