@@ -12,8 +12,8 @@ use tempfile::TempDir;
 use tokio::sync::{Notify, Semaphore};
 
 use crate::harness::{
-    Answer, Buyer, DIGITS, Market, Mood, SIGNED_PRICE, Setup, Shop, TOY, TOY_PRICE, Twist, World,
-    digit, empty, send,
+    Answer, Buyer, DIGITS, Fault, Market, Mood, SIGNED_PRICE, Setup, Shop, TOY, TOY_PRICE, Twist,
+    World, cancel, digit, empty, now, send,
 };
 
 /// Orders an inference that nobody waits for.
@@ -243,6 +243,43 @@ async fn a_released_result_is_at_its_location_before_it_is_settled() {
     let listening = buyer.request(Method::GET, &location).header("accept", "text/event-stream");
     assert_eq!(send(listening).await.status.as_u16(), 200);
     market.not_charged().await;
+}
+
+/// What is erased is said to be, and what was never charged goes on to be said why.
+#[tokio::test]
+async fn what_is_erased_is_told_at_its_location() {
+    let market = Market::open().await;
+    let buyer = &market.buyer;
+    let gate = Arc::new(Semaphore::new(0));
+    market.shop.toy.set(Mood::Wait(gate.clone()));
+    let payment = buyer.payment(DIGITS, TOY).await;
+    let given_up = location(&order(buyer, &payment.header).await);
+    send(buyer.request(Method::DELETE, &given_up)).await.json();
+    buyer.get(&given_up).await.is(409, "given_up");
+    let settled = location(&order(buyer, &buyer.payment(DIGITS, TOY).await.header).await);
+    gate.add_permits(1);
+    finished(buyer, &settled).await.is_served();
+
+    let failed = location(&order(buyer, &payment.header).await);
+    // What the payer cancels once it is committed fails.
+    market.world.break_line("eth_sendRawTransaction", Fault::Drop);
+    gate.add_permits(1);
+    while market.shop.count(TransactionState::Committed).await < 1 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    cancel(&market.world.dev, crate::harness::BUYER, payment.authorization.nonce);
+    market.world.mend_line();
+    while market.shop.count(TransactionState::Failed).await < 1 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    finished(buyer, &failed).await.is(402, "settlement_failed");
+
+    let store = &market.shop.service.parts().store;
+    assert_eq!(store.erase_ended(now(), now(), 64).await.unwrap(), 3);
+    buyer.get(&given_up).await.is(409, "given_up");
+    buyer.get(&settled).await.is(410, "erased");
+    buyer.get(&failed).await.is(402, "settlement_failed");
+    market.charged(1, TOY_PRICE).await;
 }
 
 /// What runs and what waits when the gateway ends is run by the next one.

@@ -22,7 +22,8 @@ use crate::{ApiError, ErrorCode, Gateway};
         (status = 202, description = "under way; with `Accept: text/event-stream` its events"),
         (status = 402, body = crate::error::ErrorBody),
         (status = 404, body = crate::error::ErrorBody),
-        (status = 409, body = crate::error::ErrorBody)))]
+        (status = 409, body = crate::error::ErrorBody),
+        (status = 410, body = crate::error::ErrorBody)))]
 pub(crate) async fn job(
     State(gateway): State<Gateway>,
     PathText(location): PathText,
@@ -31,13 +32,15 @@ pub(crate) async fn job(
     let secret: AccessToken = location.parse().map_err(|_| unknown_job())?;
     let asked = gateway.service.purchase_at(&secret).await?.ok_or_else(unknown_job)?;
     let Asked { transaction, status, echo } = asked;
-    let wanted: InferenceHeader =
-        serde_json::from_slice(&echo).map_err(|error| ApiError::internal(&error))?;
+    // Of what is over and erased it is empty: nothing that is still told needs it.
+    let wanted = || -> Result<InferenceHeader, ApiError> {
+        serde_json::from_slice(&echo).map_err(|error| ApiError::internal(&error))
+    };
     match status {
         Status::UnderWay(progress) => match Wanted::of(&headers)? {
             Wanted::Events => {
                 let started = Started { transaction, access_token: None, progress };
-                Ok(events(started, wanted, Some(&secret)))
+                Ok(events(started, wanted()?, Some(&secret)))
             }
             Wanted::Answer | Wanted::Location(_) => {
                 let state = progress.borrow().name();
@@ -48,7 +51,7 @@ pub(crate) async fn job(
             Ok(accepted(transaction, "queued", &secret, None))
         }
         Status::Open(_) => Ok(accepted(transaction, "settling", &secret, None)),
-        Status::Released(purchase) => delivery::result(&purchase, &wanted, None),
+        Status::Released(purchase) => delivery::result(&purchase, &wanted()?, None),
         Status::NotSettled(response) => Err(paywall::not_settled(&response)),
         Status::GivenUp(why) => {
             Err(ApiError::new(ErrorCode::GivenUp, why)
