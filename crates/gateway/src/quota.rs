@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use assay_primitives::{Clock, Randomness};
 use assay_x402::PAYMENT_SIGNATURE;
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::Response;
 use governor::clock::{Clock as GovernorClock, Reference};
@@ -22,6 +23,7 @@ use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota as Rate, RateLimiter};
 
 use crate::client::{Client, Peer};
+use crate::routes::infer::TAKE_PAYMENTS;
 use crate::{ApiError, ClientLimits, ErrorCode, Gateway};
 
 /// How many places a table has: 65 536, of at most 80 bytes.
@@ -61,7 +63,7 @@ pub(crate) async fn limit(
         return Ok(next.run(request).await);
     };
     let client = gateway.config.clients.proxies.client(peer.ip(), request.headers());
-    let pays = request.headers().contains_key(PAYMENT_SIGNATURE);
+    let pays = brings_payment(&request);
     let quotas = &gateway.quotas;
     let (quota, kind) =
         if pays { (&quotas.payments, "payment") } else { (&quotas.questions, "question") };
@@ -73,6 +75,15 @@ pub(crate) async fn limit(
         return Err(ApiError::new(ErrorCode::TooManyRequests, message).retry_after(seconds));
     }
     Ok(next.run(request).await)
+}
+
+/// Says whether a request pays for something: anywhere else the header means nothing, and would be a
+/// way to ask more.
+fn brings_payment(request: &Request) -> bool {
+    let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    request.method() == Method::POST
+        && TAKE_PAYMENTS.contains(&route)
+        && request.headers().contains_key(PAYMENT_SIGNATURE)
 }
 
 /// A quota for each address.

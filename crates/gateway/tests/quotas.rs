@@ -67,6 +67,19 @@ async fn an_address_that_asks_too_much() {
         figures.lines().find_map(|line| line.strip_prefix(&start)).unwrap().parse().unwrap()
     };
     assert_eq!((count("question"), count("payment")), (3, 0));
+    // A payment's header makes a payment only where one is taken.
+    for (method, path) in [
+        (Method::GET, "/v1/models"),
+        (Method::GET, DIGITS),
+        (Method::POST, "/v1/models"),
+        (Method::POST, "/v2/models/digits/other"),
+    ] {
+        let request = market.buyer.request(method, path).header("payment-signature", &payment);
+        expect_quota(&send(request.header("x-forwarded-for", ONE)).await);
+    }
+    let version = "/v2/models/digits/versions/1/infer";
+    let request = market.buyer.request(Method::POST, version).header("payment-signature", "x");
+    send(request.header("x-forwarded-for", ONE)).await.is(400, "malformed_payment");
     // Who pays is served all the same.
     market.not_charged().await;
     buy_from(&market, ONE, &payment).await.is_served();

@@ -15,6 +15,9 @@ use crate::path::ModelPath;
 use crate::paywall::{self, Paywall};
 use crate::{ApiError, ErrorCode, Gateway};
 
+/// The routes here: what is posted to them may bring a payment.
+pub(crate) const TAKE_PAYMENTS: [&str; 2] =
+    ["/v2/models/{model}/infer", "/v2/models/{model}/versions/{version}/infer"];
 /// The longest path and query, in bytes.
 const MAX_TARGET: usize = 512;
 
