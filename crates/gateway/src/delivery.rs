@@ -16,7 +16,7 @@ use futures_util::stream::{self, Stream, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::headers::{ACCESS_TOKEN, TRANSACTION, single};
+use crate::headers::{ACCESS_TOKEN, TRANSACTION, members, parameter, split};
 use crate::oip::{self, InferenceHeader};
 use crate::paywall::{outcome_error, settlement_header};
 use crate::{ApiError, ErrorCode};
@@ -42,34 +42,47 @@ pub(crate) enum Wanted {
 
 impl Wanted {
     /// Reads `Prefer: respond-async, wait=10` and `Accept: text/event-stream`.
-    pub(crate) fn of(headers: &HeaderMap) -> Result<Self, ApiError> {
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
         if accepts_events(headers) {
-            return Ok(Self::Events);
+            return Self::Events;
         }
-        let Some(prefer) = single(headers, PREFER)? else { return Ok(Self::Answer) };
-        let (mut is_async, mut wait) = (false, Duration::ZERO);
-        for preference in prefer.split(',').map(str::trim) {
-            match preference.split_once('=') {
-                None if preference.eq_ignore_ascii_case("respond-async") => is_async = true,
-                Some((name, seconds)) if name.trim().eq_ignore_ascii_case("wait") => {
-                    let seconds = seconds.trim().trim_matches('"').parse().unwrap_or(0);
-                    wait = Duration::from_secs(seconds).min(LONGEST_WAIT);
-                }
-                // A preference that is not known here is passed over (RFC 7240, section 2).
-                _ => {}
+        let (mut is_async, mut wait) = (None, None);
+        for preference in members(headers, PREFER) {
+            // Parameters after it, and preferences that are not known here, are passed over; of one
+            // that is given twice the first counts (RFC 7240, section 2).
+            let (name, value) = parameter(split(preference, ';').next().unwrap_or_default());
+            if name.eq_ignore_ascii_case("respond-async") {
+                is_async.get_or_insert(value.is_empty());
+            } else if name.eq_ignore_ascii_case("wait") {
+                wait.get_or_insert(seconds(value));
             }
         }
-        Ok(if is_async { Self::Location(wait) } else { Self::Answer })
+        match is_async {
+            Some(true) => Self::Location(wait.unwrap_or_default().min(LONGEST_WAIT)),
+            _ => Self::Answer,
+        }
     }
 }
 
-pub(crate) fn accepts_events(headers: &HeaderMap) -> bool {
-    let accepted = headers.get("accept").and_then(|accept| accept.to_str().ok());
-    accepted.is_some_and(|accept| {
-        accept
-            .split(',')
-            .any(|kind| kind.trim().to_ascii_lowercase().starts_with("text/event-stream"))
-    })
+/// Reads a number of seconds: more than can be counted is very long, anything else is none.
+fn seconds(text: &str) -> Duration {
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if is_number { Duration::from_secs(text.parse().unwrap_or(u64::MAX)) } else { Duration::ZERO }
+}
+
+/// Says whether a client takes events, and does not like JSON better (RFC 9110, section 12.5.1).
+fn accepts_events(headers: &HeaderMap) -> bool {
+    let weight = |kind: &str| {
+        let asked = members(headers, "accept").filter_map(|range| {
+            let mut parts = split(range, ';');
+            let is_kind = parts.next()?.eq_ignore_ascii_case(kind);
+            let weight = parts.map(parameter).find(|(name, _)| name.eq_ignore_ascii_case("q"));
+            is_kind.then(|| weight.map_or(1.0, |(_, weight)| weight.parse::<f32>().unwrap_or(0.0)))
+        });
+        asked.fold(0.0, f32::max)
+    };
+    let events = weight("text/event-stream");
+    events > 0.0 && events >= weight("application/json")
 }
 
 /// Answers with what became of a purchase.
@@ -200,4 +213,65 @@ fn event(kind: &str, data: &Value) -> Event {
 /// What is said at a location that nobody was told of.
 pub(crate) fn unknown_job() -> ApiError {
     ApiError::new(ErrorCode::UnknownJob, "there is no such job")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(name: &'static str, lines: &[&str]) -> Wanted {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(name, HeaderValue::from_bytes(line.as_bytes()).unwrap());
+        }
+        Wanted::of(&headers)
+    }
+
+    #[test]
+    fn preferences_are_read_as_the_standard_has_them() {
+        let after = |seconds| Wanted::Location(Duration::from_secs(seconds));
+        for (lines, expected) in [
+            (&["respond-async"][..], after(0)),
+            (&["Respond-ASYNC"], after(0)),
+            (&["respond-async; foo=bar"], after(0)),
+            (&["respond-async ;foo ; bar=\"a, b\", wait=10"], after(10)),
+            (&["respond-async=\"\""], after(0)),
+            (&["wait = 10 ; x=1 ,,respond-async"], after(10)),
+            (&["WAIT=\"10\"", "handling=lenient", "respond-async"], after(10)),
+            (&["respond-async, wait=10, wait=20"], after(10)),
+            (&["respond-async, wait=99999999999999999999"], after(60)),
+            (&["respond-async, wait=-1"], after(0)),
+            (&["respond-async, wait=+5"], after(0)),
+            (&["respond-async, wait=soon"], after(0)),
+            (&["grüße", "respond-async"], after(0)),
+            (&[], Wanted::Answer),
+            (&[""], Wanted::Answer),
+            (&["wait=10"], Wanted::Answer),
+            (&["respond-async=no, respond-async"], Wanted::Answer),
+            (&["foo; respond-async"], Wanted::Answer),
+            (&["foo=\"a, respond-async\""], Wanted::Answer),
+            (&["respond-asynchronously"], Wanted::Answer),
+        ] {
+            assert_eq!(wanted(PREFER, lines), expected, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn events_are_for_who_takes_them() {
+        for (lines, expected) in [
+            (&["text/event-stream"][..], Wanted::Events),
+            (&["Text/Event-Stream; charset=utf-8"], Wanted::Events),
+            (&["application/json, text/event-stream"], Wanted::Events),
+            (&["application/json; q=0.5", "text/event-stream; q=0.9"], Wanted::Events),
+            (&["text/event-stream; Q=0.001"], Wanted::Events),
+            (&["text/event-stream;q=0"], Wanted::Answer),
+            (&["text/event-stream;q=no"], Wanted::Answer),
+            (&["application/json, text/event-stream;q=0.5"], Wanted::Answer),
+            (&["text/event-streams"], Wanted::Answer),
+            (&["text/plain; x=\", text/event-stream\""], Wanted::Answer),
+            (&["*/*"], Wanted::Answer),
+        ] {
+            assert_eq!(wanted("accept", lines), expected, "{lines:?}");
+        }
+    }
 }

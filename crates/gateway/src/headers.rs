@@ -28,6 +28,35 @@ pub(crate) fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'
     })
 }
 
+/// Returns the members of a header that is a list, over all its lines. A line that is not visible
+/// ASCII has none.
+pub(crate) fn members<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a str> {
+    let lines = headers.get_all(name).into_iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| split(line, ','))
+}
+
+/// Splits at a separator that is not within a quoted string (RFC 9110, section 5.6).
+pub(crate) fn split(text: &str, separator: char) -> impl Iterator<Item = &str> {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    let parts = text.split(move |c| {
+        let was_escaped = is_escaped;
+        is_escaped = is_quoted && c == '\\' && !was_escaped;
+        if c == '"' && !was_escaped {
+            is_quoted = !is_quoted;
+        }
+        c == separator && !is_quoted
+    });
+    parts.map(str::trim)
+}
+
+/// Reads `name`, `name=value` or `name="value"`. No value is an empty one (RFC 7240, section 2).
+pub(crate) fn parameter(text: &str) -> (&str, &str) {
+    let (name, value) = text.split_once('=').unwrap_or((text, ""));
+    let value = value.trim();
+    let quoted = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
+    (name.trim(), quoted.unwrap_or(value))
+}
+
 pub(crate) fn nonce(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     let Some(nonce) = single(headers, NONCE)? else { return Ok(None) };
     let fits = (1..=64).contains(&nonce.len())
@@ -45,4 +74,26 @@ pub(crate) fn access_token_hash(headers: &HeaderMap) -> Result<Option<Digest>, A
     hash.parse().map(Some).map_err(|error| {
         ApiError::new(ErrorCode::InvalidHeader, format!("{ACCESS_TOKEN_HASH}: {error}"))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_quoted_is_not_split() {
+        let parts: Vec<&str> = split(r#"a=1 , b="x, \", y" ,, c, d="e"#, ',').collect();
+        assert_eq!(parts, ["a=1", r#"b="x, \", y""#, "", "c", r#"d="e"#]);
+        for (text, expected) in [
+            ("wait", ("wait", "")),
+            ("wait=", ("wait", "")),
+            (r#"wait="""#, ("wait", "")),
+            (" wait = 10 ", ("wait", "10")),
+            (r#"wait="10""#, ("wait", "10")),
+            (r#"wait="10"#, ("wait", "\"10")),
+            ("a=b=c", ("a", "b=c")),
+        ] {
+            assert_eq!(parameter(text), expected, "{text}");
+        }
+    }
 }

@@ -92,7 +92,7 @@ pub(crate) async fn infer(
         body: Digest::of(&received.bytes),
     };
     drop(received);
-    let wanted = Wanted::of(&headers)?;
+    let wanted = Wanted::of(&headers);
     let order = Order {
         entry: entry.clone(),
         request,

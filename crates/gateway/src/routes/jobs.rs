@@ -37,7 +37,7 @@ pub(crate) async fn job(
         serde_json::from_slice(&echo).map_err(|error| ApiError::internal(&error))
     };
     match status {
-        Status::UnderWay(progress) => match Wanted::of(&headers)? {
+        Status::UnderWay(progress) => match Wanted::of(&headers) {
             Wanted::Events => {
                 let started = Started { transaction, access_token: None, progress };
                 Ok(events(started, wanted()?, Some(&secret)))
