@@ -47,6 +47,10 @@ Exit codes:
   1  not fetched, or what came does not verify
   2  unusable: an option is not what it should be, or the gateway does not give it";
 
+const ERASE_HELP: &str = "\
+While another program reads the gateway's database, the database's log keeps an old copy, sealed
+with the operator's storage key. The gateway removes it when that program is done.";
+
 const REFUND_HELP: &str = "\
 Run it where the gateway runs: it signs with the operator's receipt key, keeps what it signs in the data
 folder, and hands the record to the gateway. When it breaks off, run it again: what was begun is
@@ -233,6 +237,7 @@ pub(crate) enum ReceiptCommand {
     #[command(after_help = FETCH_CODES)]
     Fetch(ReceiptFetchArgs),
     /// Have the contents of a receipt erased at the gateway; its public part stays
+    #[command(after_help = ERASE_HELP)]
     Erase(ReceiptEraseArgs),
 }
 

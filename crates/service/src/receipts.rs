@@ -7,7 +7,7 @@ use assay_receipt::{
 use assay_store::{BlobError, StoreError, TransactionRow, TransactionState};
 use assay_x402::{FacilitatorError, SettleResponse, SignInRefusal};
 use thiserror::Error;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::{Access, Release, Service};
 
@@ -155,6 +155,7 @@ impl Service {
         let now = self.parts().clock.now();
         self.parts().store.erase(id, now).await?;
         info!(transaction = %id, "Contents were erased for their buyer.");
+        self.forget_erased().await?;
         Ok(now)
     }
 
@@ -178,7 +179,19 @@ impl Service {
         if erased > 0 {
             info!(erased, "Contents were erased as their time was over.");
         }
+        self.forget_erased().await?;
         Ok(erased)
+    }
+
+    /// Says so while the store's log still holds what was erased.
+    async fn forget_erased(&self) -> Result<(), StoreError> {
+        if !self.parts().store.forget_erased().await? {
+            warn!(
+                "Another program reads the database: its log still holds contents that were erased, \
+                 sealed, until that program is done."
+            );
+        }
+        Ok(())
     }
 
     /// Returns a transaction to who may see its contents.

@@ -120,6 +120,14 @@ pub trait TransactionStore: Debug + Send + Sync {
         limit: u32,
     ) -> Result<u64, StoreError>;
 
+    /// Removes what the store's own files still hold of erased contents, as they were before. Returns
+    /// whether nothing is left: while another program is in the middle of reading it stays, sealed, and
+    /// is removed by and by.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn forget_erased(&self) -> Result<bool, StoreError>;
+
     /// Returns the ids of transactions that still have a step before them (`reserved`, `committed`,
     /// `failing` or `reorged`), by id and so by age, after the given one.
     ///

@@ -9,4 +9,5 @@
 
 mod blobs;
 mod contract;
+mod erasing;
 mod sqlite;

@@ -13,18 +13,18 @@ use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 use tempfile::TempDir;
 
 use crate::contract::{
-    at, commitment, committed, contract_tests, id, lease, payment, reservation, update,
+    commitment, committed, contract_tests, id, lease, payment, reservation, update,
 };
 
 contract_tests!(open);
 
-async fn open() -> (SqliteStore, TempDir) {
+pub(crate) async fn open() -> (SqliteStore, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     (open_in(folder.path()).await.unwrap(), folder)
 }
 
 /// Opens a folder with the key of all these tests.
-async fn open_in(folder: &Path) -> Result<SqliteStore, StoreError> {
+pub(crate) async fn open_in(folder: &Path) -> Result<SqliteStore, StoreError> {
     open_with(folder, Durability::Normal, 7).await
 }
 
@@ -43,12 +43,12 @@ fn contains(folder: &Path, text: &[u8]) -> bool {
 }
 
 /// Returns what all files of a folder hold.
-fn bytes_of(folder: &Path) -> Vec<u8> {
+pub(crate) fn bytes_of(folder: &Path) -> Vec<u8> {
     let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
     files.flat_map(|file| std::fs::read(file).unwrap()).collect()
 }
 
-fn has(bytes: &[u8], text: &[u8]) -> bool {
+pub(crate) fn has(bytes: &[u8], text: &[u8]) -> bool {
     let mut starts = bytes.iter().enumerate().filter(|(_, byte)| **byte == text[0]);
     starts.any(|(at, _)| bytes[at..].starts_with(text))
 }
@@ -272,7 +272,7 @@ fn long(n: u8, length: usize) -> (Reservation, Commitment) {
     )
 }
 
-async fn stored(store: &SqliteStore, n: u8, length: usize) {
+pub(crate) async fn stored(store: &SqliteStore, n: u8, length: usize) {
     let (reservation, commitment) = long(n, length);
     store.reserve(reservation.clone()).await.unwrap();
     store.commit(lease(n), commitment.clone()).await.unwrap();
@@ -351,42 +351,6 @@ async fn another_key_is_refused() {
     assert!(error.to_string().contains("was sealed with another storage key"), "{error}");
     let store = open_in(folder.path()).await.unwrap();
     assert!(store.transaction(id(1)).await.unwrap().is_some());
-}
-
-/// The sealed bytes are gone, too: whoever gets files and key later finds nothing.
-#[tokio::test]
-async fn what_is_erased_is_gone_from_the_files() {
-    for length in [8, 400, 20_000] {
-        let (store, folder) = open().await;
-        for n in 1..=4 {
-            stored(&store, n, length).await;
-            store.settle(id(n), update(n, SettlementState::Settled)).await.unwrap();
-        }
-        let options = SqliteConnectOptions::new().filename(folder.path().join("assay.db"));
-        let mut connection = options.read_only(true).connect().await.unwrap();
-        let rows = sqlx::query("SELECT items, payload, secret FROM transactions ORDER BY id")
-            .fetch_all(&mut connection)
-            .await
-            .unwrap();
-        let sealed: Vec<Vec<Vec<u8>>> =
-            rows.iter().map(|row| (0..3).map(|column| row.get(column)).collect()).collect();
-        // Of each value its beginning and its end.
-        let count = |n: usize| {
-            let bytes = bytes_of(folder.path());
-            let values = sealed[n - 1].iter();
-            let pieces = values.flat_map(|value| [&value[..24], &value[value.len() - 24..]]);
-            pieces.filter(|piece| has(&bytes, piece)).count()
-        };
-        assert!(count(1) > 0 && count(2) > 0 && count(3) > 0 && count(4) > 0);
-        store.erase(id(1), at(300)).await.unwrap();
-        assert_eq!(count(1), 0, "{length}: erased by its buyer");
-        assert_eq!(store.erase_ended(at(300), at(300), 2).await.unwrap(), 2);
-        assert_eq!((count(2), count(3)), (0, 0), "{length}: erased by its age");
-        assert!(count(4) > 0, "{length}");
-        connection.close().await.unwrap();
-        store.close().await;
-        assert_eq!((count(1), count(2), count(3)), (0, 0, 0), "{length}: closed");
-    }
 }
 
 /// Secrets and contents do not show themselves.

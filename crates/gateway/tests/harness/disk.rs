@@ -121,6 +121,10 @@ impl TransactionStore for Disk {
         self.inner.erase_ended(until, at, limit).await
     }
 
+    async fn forget_erased(&self) -> Result<bool, StoreError> {
+        self.inner.forget_erased().await
+    }
+
     async fn open_after(
         &self,
         after: Option<TransactionId>,

@@ -1,6 +1,10 @@
-//! Writing the log back into the file, beside the steps: left to the writer, it would hold one of them
-//! up every now and then.
+//! The write-ahead log. It is written back into the file beside the steps: left to the writer, it would
+//! hold one of them up every now and then. And it is emptied where it has grown, or holds what was
+//! erased as it was before. No step waits for another program that reads: what such a one keeps from
+//! being emptied is emptied later.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sqlx::Row as _;
@@ -10,35 +14,106 @@ use tokio::task::JoinSet;
 /// How often the log is written back.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// From how many pages on the writer is made to wait until the log can begin anew: 64 MiB.
+/// From how many pages on the log is to begin anew: 64 MiB.
 const MAX_PAGES: i64 = 16_384;
+
+/// How often it is tried at a time to empty the log, and the pause between: this program's own readers
+/// are done by then.
+const ATTEMPTS: usize = 10;
+const BETWEEN: Duration = Duration::from_millis(10);
 
 /// As far as nobody has to wait, and to the end.
 const PASSIVE: &str = "PRAGMA wal_checkpoint(PASSIVE)";
-const RESTART: &str = "PRAGMA wal_checkpoint(RESTART)";
+const TRUNCATE: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
+
+/// The log of a database.
+#[derive(Debug)]
+pub(super) struct Log {
+    /// One connection, which waits for no lock.
+    pool: SqlitePool,
+    writing: SqlitePool,
+    /// Whether it may hold what was erased. Nobody knows what the process before left in it.
+    holds_erased: AtomicBool,
+}
+
+/// What a checkpoint came to.
+struct Checkpoint {
+    /// Whether others kept it from its end.
+    is_held_up: bool,
+    /// How many pages the log had.
+    pages: i64,
+}
+
+impl Log {
+    /// Makes the log of a connection that waits for no lock, and of the one that writes.
+    pub(super) const fn new(pool: SqlitePool, writing: SqlitePool) -> Self {
+        Self { pool, writing, holds_erased: AtomicBool::new(true) }
+    }
+
+    /// Notes, within the step, that it erases: until the log is emptied it holds the pages as they
+    /// were before.
+    pub(super) fn note_erasure(&self) {
+        self.holds_erased.store(true, Ordering::SeqCst);
+    }
+
+    /// Empties the log of what was erased. Returns whether nothing of it is left.
+    pub(super) async fn forget_erased(&self) -> Result<bool, sqlx::Error> {
+        Ok(!self.holds_erased.load(Ordering::SeqCst) || self.empty().await?)
+    }
+
+    /// Writes the log back and empties it. Returns whether it could be: not while another program is
+    /// in the middle of reading.
+    async fn empty(&self) -> Result<bool, sqlx::Error> {
+        for attempt in 0..ATTEMPTS {
+            if attempt > 0 {
+                tokio::time::sleep(BETWEEN).await;
+            }
+            let mut connection = self.pool.acquire().await?;
+            // Most of it while the steps go on, and the rest between two of them.
+            checkpoint(&mut connection, PASSIVE).await?;
+            let _between = self.writing.acquire().await?;
+            if !checkpoint(&mut connection, TRUNCATE).await?.is_held_up {
+                self.holds_erased.store(false, Ordering::SeqCst);
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Writes the log back as far as nobody has to wait, and empties it where that is due.
+    async fn write_back(&self) -> Result<(), sqlx::Error> {
+        let mut connection = self.pool.acquire().await?;
+        let Checkpoint { pages, .. } = checkpoint(&mut connection, PASSIVE).await?;
+        drop(connection);
+        if pages > MAX_PAGES {
+            self.empty().await?;
+        }
+        self.forget_erased().await?;
+        Ok(())
+    }
+
+    pub(super) async fn close(&self) {
+        self.pool.close().await;
+    }
+}
 
 /// Writes the log back until it is dropped.
-pub(super) fn start(pool: SqlitePool) -> JoinSet<()> {
+pub(super) fn start(log: Arc<Log>) -> JoinSet<()> {
     let mut task = JoinSet::new();
     task.spawn(async move {
         loop {
             tokio::time::sleep(PAUSE).await;
-            // What fails is done the next time, and at the latest when the file is closed.
-            let Ok(mut connection) = pool.acquire().await else { continue };
-            if let Ok(pages) = write_back(&mut connection, PASSIVE).await
-                && pages > MAX_PAGES
-            {
-                let _ = write_back(&mut connection, RESTART).await;
-            }
+            // What fails is done the next time, and at the latest when the file is opened again.
+            let _ = log.write_back().await;
         }
     });
     task
 }
 
-/// Returns how many pages the log had.
-async fn write_back(
+async fn checkpoint(
     connection: &mut SqliteConnection,
     how: &'static str,
-) -> Result<i64, sqlx::Error> {
-    sqlx::query(how).fetch_one(connection).await?.try_get(1)
+) -> Result<Checkpoint, sqlx::Error> {
+    let row = sqlx::query(how).fetch_one(connection).await?;
+    Ok(Checkpoint { is_held_up: row.try_get::<i64, _>(0)? != 0, pages: row.try_get(1)? })
 }

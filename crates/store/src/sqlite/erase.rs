@@ -1,18 +1,12 @@
 //! Erasing contents so that their bytes are gone from the files.
 
-use std::time::Duration;
-
 use assay_primitives::{Timestamp, TransactionId};
-use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnection;
 
+use super::checkpoint::Log;
+use super::rows;
 use super::steps::state_of;
-use super::{SqliteStore, rows};
 use crate::{StoreError, TransactionState};
-
-/// How often it is tried to empty the log, and the pause between.
-const ATTEMPTS: usize = 20;
-const PAUSE: Duration = Duration::from_millis(25);
 
 const ERASE: &str = "UPDATE transactions \
     SET items = iif(items IS NULL, NULL, x''), payload = x'', secret = x'', \
@@ -27,12 +21,12 @@ pub(super) const ERASE_ENDED: &str = "UPDATE transactions \
     AND coalesce(settled_at, reserved_at) <= ? \
     ORDER BY coalesce(settled_at, reserved_at) LIMIT ?)";
 
-/// Returns whether there was something to erase.
 pub(super) async fn one(
     writer: &mut SqliteConnection,
+    log: &Log,
     id: TransactionId,
     at: Timestamp,
-) -> Result<bool, StoreError> {
+) -> Result<(), StoreError> {
     let erased = sqlx::query(ERASE)
         .bind(rows::millis(at))
         .bind(id.to_string())
@@ -40,11 +34,12 @@ pub(super) async fn one(
         .await?
         .rows_affected();
     if erased == 1 {
-        return Ok(true);
+        log.note_erasure();
+        return Ok(());
     }
     let found = state_of(writer, id).await?;
     match found.as_deref() {
-        Some("settled" | "failed" | "released") => Ok(false),
+        Some("settled" | "failed" | "released") => Ok(()),
         found => Err(StoreError::State {
             id,
             expected: TransactionState::Settled.as_str(),
@@ -55,6 +50,7 @@ pub(super) async fn one(
 
 pub(super) async fn ended(
     writer: &mut SqliteConnection,
+    log: &Log,
     until: Timestamp,
     at: Timestamp,
     limit: u32,
@@ -64,25 +60,10 @@ pub(super) async fn ended(
         .bind(rows::millis(until))
         .bind(limit)
         .execute(writer)
-        .await?;
-    Ok(erased.rows_affected())
-}
-
-impl SqliteStore {
-    /// Writes the log back and empties it: it holds the pages as they were before. A reader in the
-    /// middle of one of them is waited for a moment, and then puts that off to the next time.
-    pub(super) async fn empty_log(&self) -> Result<(), StoreError> {
-        // Not beside the one that writes it back now and then.
-        let _alone = self.checkpointing.acquire().await?;
-        let mut connection = self.writing.acquire().await?;
-        for _ in 0..ATTEMPTS {
-            let emptied = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)");
-            let is_busy: i64 = emptied.fetch_one(&mut *connection).await?.try_get(0)?;
-            if is_busy == 0 {
-                break;
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
-        Ok(())
+        .await?
+        .rows_affected();
+    if erased > 0 {
+        log.note_erasure();
     }
+    Ok(erased)
 }

@@ -23,6 +23,7 @@ use sqlx::sqlite::{
 };
 use tokio::task::JoinSet;
 
+use self::checkpoint::Log;
 use self::connections::{Connections, Observer};
 pub use self::inspect::StoreInspection;
 use self::manifests::KeptManifest;
@@ -51,7 +52,7 @@ pub struct SqliteStore {
     writer: Writer,
     readers: Connections,
     kept_manifest: KeptManifest,
-    checkpointing: SqlitePool,
+    log: Arc<Log>,
     checkpoints: tokio::sync::Mutex<JoinSet<()>>,
     observer: Option<Arc<Observer>>,
     sealer: Sealer,
@@ -94,17 +95,21 @@ impl SqliteStore {
         let options = options.pragma("wal_autocheckpoint", "0");
         let writing = pool(1).connect_with(options.clone()).await?;
         prepare::prepare(&writing, &path, &sealer).await?;
-        let checkpointing = pool(1).connect_with(options.clone()).await?;
+        let checkpointing = options.clone().pragma("busy_timeout", "0");
+        let checkpointing = pool(1).connect_with(checkpointing).await?;
+        let log = Arc::new(Log::new(checkpointing, writing.clone()));
+        // What the process before erased and could not empty it of. What fails is tried again.
+        let _ = log.forget_erased().await;
         let readers = pool(READERS).connect_with(options.read_only(true)).await?;
         let writer = Writer::start(writing.clone());
-        let checkpoints = tokio::sync::Mutex::new(checkpoint::start(checkpointing.clone()));
+        let checkpoints = tokio::sync::Mutex::new(checkpoint::start(Arc::clone(&log)));
         let readers = Connections::new(readers, StepKind::Read);
         Ok(Self {
             writing,
             writer,
             readers,
             kept_manifest: KeptManifest::default(),
-            checkpointing,
+            log,
             checkpoints,
             observer: None,
             sealer,
@@ -124,7 +129,7 @@ impl SqliteStore {
     pub async fn close(&self) {
         self.writer.stop().await;
         self.checkpoints.lock().await.shutdown().await;
-        self.checkpointing.close().await;
+        self.log.close().await;
         self.readers.close().await;
         self.writing.close().await;
     }

@@ -150,11 +150,8 @@ impl TransactionStore for SqliteStore {
     }
 
     async fn erase(&self, id: TransactionId, at: Timestamp) -> Result<(), StoreError> {
-        if self.write((id, at), |writer, step| Box::pin(erase::one(writer, step.0, step.1))).await?
-        {
-            self.empty_log().await?;
-        }
-        Ok(())
+        let step = (Arc::clone(&self.log), id, at);
+        self.write(step, |writer, step| Box::pin(erase::one(writer, &step.0, step.1, step.2))).await
     }
 
     async fn erase_ended(
@@ -163,14 +160,15 @@ impl TransactionStore for SqliteStore {
         at: Timestamp,
         limit: u32,
     ) -> Result<u64, StoreError> {
-        let step = (until, at, limit);
-        let erased = self
-            .write(step, |writer, step| Box::pin(erase::ended(writer, step.0, step.1, step.2)))
-            .await?;
-        if erased > 0 {
-            self.empty_log().await?;
-        }
-        Ok(erased)
+        let step = (Arc::clone(&self.log), until, at, limit);
+        self.write(step, |writer, step| {
+            Box::pin(erase::ended(writer, &step.0, step.1, step.2, step.3))
+        })
+        .await
+    }
+
+    async fn forget_erased(&self) -> Result<bool, StoreError> {
+        Ok(self.log.forget_erased().await?)
     }
 
     async fn open_after(
