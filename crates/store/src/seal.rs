@@ -4,14 +4,18 @@
 //! A sealed value is `version (1) || nonce (12) || ciphertext || tag (16)`, AES-256-GCM. Its key is
 //! derived from the storage key for one transaction (HKDF-SHA256, RFC 5869), and its associated data
 //! name column and transaction: a value that was moved to another place does not open there.
+//!
+//! What a payment is bound to is a digest that others could compute of a guess. It is stored as its
+//! HMAC-SHA256, under a key derived for the transaction as well.
 
 use std::fmt;
 use std::sync::Arc;
 
-use assay_primitives::{Randomness, RandomnessError, TransactionId, encoding};
+use assay_primitives::{Digest, Randomness, RandomnessError, TransactionId, encoding};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::error::Unspecified;
 use ring::hkdf::{HKDF_SHA256, Prk, Salt};
+use ring::hmac::{self, HMAC_SHA256};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -23,6 +27,7 @@ const VERSION: u8 = 1;
 const SALT: &[u8] = b"assay storage";
 const CONTENTS: &[u8] = b"contents";
 const CHECK: &[u8] = b"check value";
+const BINDING: &[u8] = b"binding";
 
 /// The operator's key for contents at rest: 32 bytes, erased when dropped, never printed.
 pub struct StorageKey(Zeroizing<[u8; 32]>);
@@ -168,6 +173,28 @@ impl Sealer {
         Ok(value)
     }
 
+    /// Returns what is stored of a transaction's binding: it tells nothing without the key.
+    pub(crate) fn bind(&self, id: TransactionId, binding: Digest) -> Result<Vec<u8>, StoreError> {
+        Ok(hmac::sign(&self.binding_key(id)?, binding.as_bytes()).as_ref().to_vec())
+    }
+
+    /// Says whether a transaction has this binding.
+    pub(crate) fn is_bound(
+        &self,
+        id: TransactionId,
+        binding: Digest,
+        stored: Digest,
+    ) -> Result<bool, StoreError> {
+        let key = self.binding_key(id)?;
+        Ok(hmac::verify(&key, binding.as_bytes(), stored.as_bytes()).is_ok())
+    }
+
+    fn binding_key(&self, id: TransactionId) -> Result<hmac::Key, StoreError> {
+        let id = id.to_string();
+        let info = [BINDING, id.as_bytes()];
+        Ok(self.root.expand(&info, HMAC_SHA256).map_err(not_derived)?.into())
+    }
+
     fn key(&self, id: TransactionId) -> Result<LessSafeKey, StoreError> {
         let id = id.to_string();
         let info = [CONTENTS, id.as_bytes()];
@@ -247,6 +274,22 @@ mod tests {
             encoding::hex(&sealer.check_value().unwrap()),
             "a47d91a77dace81e25bcbdb5936d458023951f30812cef147a4ba01ddefb9bfd"
         );
+        assert_eq!(
+            encoding::hex(&sealer.bind(id(1), Digest([9; 32])).unwrap()),
+            "e3cbeb95c0a2582ada89dacbe108910b17c40805d43d77ae1c57256f12c0cc4f"
+        );
+    }
+
+    #[test]
+    fn a_binding_is_told_with_the_key_alone() {
+        let (sealer, binding) = (sealer(7), Digest([9; 32]));
+        let stored = |id| Digest(sealer.bind(id, binding).unwrap().try_into().unwrap());
+        assert!(sealer.is_bound(id(1), binding, stored(id(1))).unwrap());
+        assert!(!sealer.is_bound(id(1), Digest([8; 32]), stored(id(1))).unwrap());
+        assert!(!self::sealer(8).is_bound(id(1), binding, stored(id(1))).unwrap());
+        // Two transactions do not show that they are bound to the same.
+        assert!(!sealer.is_bound(id(2), binding, stored(id(1))).unwrap());
+        assert_ne!(stored(id(1)), stored(id(2)));
     }
 
     #[test]

@@ -15,11 +15,15 @@ pub trait TransactionStore: Debug + Send + Sync {
     async fn reserve(&self, reservation: Reservation) -> Result<ReserveOutcome, StoreError>;
 
     /// Returns which transaction has a payment, if any has: the one that reserved it and did not
-    /// release it.
+    /// release it. Says whether it is bound to the same.
     ///
     /// # Errors
     /// When the store fails.
-    async fn holder(&self, payment: &Payment) -> Result<Option<Holder>, StoreError>;
+    async fn holder(
+        &self,
+        payment: &Payment,
+        binding: Digest,
+    ) -> Result<Option<Holder>, StoreError>;
 
     /// Claims the oldest job of a method that nobody works on, until a time: one that is queued, or
     /// whose claim has ended.
@@ -101,8 +105,8 @@ pub trait TransactionStore: Debug + Send + Sync {
     /// When the store fails.
     async fn transaction(&self, id: TransactionId) -> Result<Option<TransactionRow>, StoreError>;
 
-    /// Erases the contents of a transaction that has ended: what was asked, answered and paid with, and
-    /// the secret of its salts. Receipt, records and digests stay. Erasing again changes nothing.
+    /// Erases the contents of a transaction that has ended: what was asked, answered and paid with, what
+    /// the payment is bound to, and the secret of its salts. Receipt, records and digests stay. Erasing again changes nothing.
     ///
     /// # Errors
     /// When the transaction has not ended, or the store fails.
@@ -262,8 +266,9 @@ pub struct Holder {
     pub id: TransactionId,
     /// How far it is.
     pub state: TransactionState,
-    /// What its payment is bound to.
-    pub binding: Digest,
+    /// Whether its payment is bound to what was asked about; `None` once its contents are erased, when
+    /// nobody can tell.
+    pub same_binding: Option<bool>,
 }
 
 /// What a certified transaction stores before anything is broadcast.
@@ -396,8 +401,6 @@ pub struct TransactionRow {
     pub payer: Account,
     /// Its payment, as it came; empty once erased.
     pub payload: Vec<u8>,
-    /// What its payment is bound to.
-    pub binding: Digest,
     /// The hash of the token that opens its contents.
     pub access_token_hash: Digest,
     /// What the caller wants back with the result.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use assay_primitives::SystemRandomness;
+use assay_primitives::{Digest, SystemRandomness};
 use assay_store::{
     Commitment, Durability, Reservation, ReserveOutcome, SettlementState, SqliteStore, StorageKey,
     StoreError, TransactionState, TransactionStore as _,
@@ -143,9 +143,13 @@ async fn another_schema_is_refused() {
     drop(store);
     sql(folder.path(), "PRAGMA user_version = 7").await;
     let newer = open_in(folder.path()).await;
-    assert!(matches!(newer, Err(StoreError::Version { known: 2, got: 7 })), "{newer:?}");
-    // It was not touched, and goes on with the program that knows it.
+    assert!(matches!(newer, Err(StoreError::Version { known: 3, got: 7 })), "{newer:?}");
     sql(folder.path(), "PRAGMA user_version = 2").await;
+    let older = open_in(folder.path()).await.unwrap_err().to_string();
+    let told = "store has schema version 2, this program knows 3: start with a new data folder";
+    assert_eq!(older, told);
+    // It was not touched, and goes on with the program that knows it.
+    sql(folder.path(), "PRAGMA user_version = 3").await;
     let store = open_in(folder.path()).await.unwrap();
     assert!(store.transaction(id(1)).await.unwrap().is_some());
 }
@@ -167,11 +171,14 @@ async fn damage_is_named() {
     committed(&store, 1).await;
     store.close().await;
     drop(store);
-    sql(folder.path(), "UPDATE transactions SET binding = x'00'").await;
+    sql(folder.path(), "UPDATE transactions SET binding = x'00', access_token_hash = x'00'").await;
     let store = open_in(folder.path()).await.unwrap();
     let error = store.transaction(id(1)).await.unwrap_err();
     assert_eq!(error.to_string(), "store is damaged: a digest of 1 bytes");
-    assert!(matches!(store.holder(&payment(1)).await, Err(StoreError::Damaged(_))));
+    assert!(matches!(
+        store.holder(&payment(1), Digest([1; 32])).await,
+        Err(StoreError::Damaged(_))
+    ));
 }
 
 /// What is committed cannot lack what a settlement and a bundle need, whoever writes it.
@@ -298,6 +305,8 @@ async fn contents_are_nowhere_in_the_files() {
                 assert!(!contains(folder.path(), plain), "{length}, {when}: {plain:?}");
             }
             assert!(!contains(folder.path(), &[7; 16]), "{length}, {when}: the key is stored");
+            // Whoever has the file tries guesses on what the payment is bound to.
+            assert!(!contains(folder.path(), &[1; 16]), "{length}, {when}: the binding is stored");
             // What is public shows that this looks in the right place.
             assert!(contains(folder.path(), b"receipt 1"), "{length}, {when}");
         };

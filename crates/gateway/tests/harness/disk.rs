@@ -50,8 +50,12 @@ impl TransactionStore for Disk {
         self.inner.reserve(reservation).await
     }
 
-    async fn holder(&self, payment: &Payment) -> Result<Option<Holder>, StoreError> {
-        self.inner.holder(payment).await
+    async fn holder(
+        &self,
+        payment: &Payment,
+        binding: Digest,
+    ) -> Result<Option<Holder>, StoreError> {
+        self.inner.holder(payment, binding).await
     }
 
     async fn claim(

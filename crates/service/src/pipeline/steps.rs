@@ -307,7 +307,7 @@ async fn refuse_taken(
     payment: &Payment,
     asker: Asker,
 ) -> Result<(), PurchaseError> {
-    match service.parts().store.holder(payment).await? {
+    match service.parts().store.holder(payment, asker.binding).await? {
         Some(holder) => Err(asker.taken(&holder)),
         None => Ok(()),
     }
@@ -318,7 +318,7 @@ impl Asker {
         PurchaseError::Taken(Taken {
             transaction: holder.id,
             state: holder.state,
-            other_request: self.shows_token && holder.binding != self.binding,
+            other_request: self.shows_token && holder.same_binding == Some(false),
         })
     }
 }

@@ -10,12 +10,12 @@ use crate::{StoreError, TransactionState};
 
 const ERASE: &str = "UPDATE transactions \
     SET items = iif(items IS NULL, NULL, x''), payload = x'', secret = x'', \
-    echo = x'', request = NULL, erased_at = ? \
+    binding = x'', echo = x'', request = NULL, erased_at = ? \
     WHERE id = ? AND erased_at IS NULL AND state IN ('settled', 'failed', 'released')";
 
 pub(super) const ERASE_ENDED: &str = "UPDATE transactions \
     SET items = iif(items IS NULL, NULL, x''), payload = x'', secret = x'', \
-    echo = x'', request = NULL, erased_at = ? \
+    binding = x'', echo = x'', request = NULL, erased_at = ? \
     WHERE id IN (SELECT id FROM transactions \
     WHERE erased_at IS NULL AND state IN ('settled', 'failed', 'released') \
     AND coalesce(settled_at, reserved_at) <= ? \

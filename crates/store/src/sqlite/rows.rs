@@ -12,7 +12,7 @@ use crate::{OutboxEntry, OutboxKind, StoreError, TransactionRow, TransactionStat
 
 /// The columns [`transaction`] reads.
 pub(super) const TRANSACTION: &str = "SELECT t.id, t.state, t.network, t.payer, t.payload, \
-    t.binding, t.access_token_hash, t.echo, t.failure, t.receipt, \
+    t.access_token_hash, t.echo, t.failure, t.receipt, \
     m.envelope AS key_manifest, t.items, t.intent, t.response, t.erased_at FROM transactions t \
     LEFT JOIN key_manifests m ON m.digest = t.key_manifest WHERE t.id = ?";
 
@@ -36,7 +36,6 @@ pub(super) fn transaction(
         network: named(row.try_get("network")?)?,
         payer: named(row.try_get("payer")?)?,
         payload: opened(Column::Payload)?.unwrap_or_default(),
-        binding: digest(row.try_get("binding")?)?,
         access_token_hash: digest(row.try_get("access_token_hash")?)?,
         echo: opened(Column::Echo)?,
         failure: row.try_get("failure")?,

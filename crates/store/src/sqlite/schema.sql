@@ -1,4 +1,4 @@
--- Version 2.
+-- Version 3.
 
 CREATE TABLE transactions (
     id                TEXT PRIMARY KEY,
@@ -11,6 +11,7 @@ CREATE TABLE transactions (
     payer             TEXT NOT NULL,
     nonce             TEXT NOT NULL,
     payload           BLOB NOT NULL,
+    -- An HMAC under the storage key, so that nobody tries guesses of the request on it.
     binding           BLOB NOT NULL,
     access_token_hash BLOB NOT NULL,
     secret            BLOB NOT NULL,

@@ -60,13 +60,22 @@ pub(super) const OPEN_AFTER: &str = "SELECT id, state FROM transactions \
 #[async_trait]
 impl TransactionStore for SqliteStore {
     async fn reserve(&self, reservation: Reservation) -> Result<ReserveOutcome, StoreError> {
-        let sealed = self.seal(reservation)?;
-        self.write(sealed, |writer, sealed| Box::pin(reserve(writer, sealed))).await
+        let (binding, sealed) = (reservation.binding, self.seal(reservation)?);
+        let taken = self.write(sealed, |writer, sealed| Box::pin(reserve(writer, sealed))).await?;
+        Ok(match taken {
+            None => ReserveOutcome::Reserved,
+            Some(holder) => ReserveOutcome::Taken(holder.open(&self.sealer, binding)?),
+        })
     }
 
-    async fn holder(&self, payment: &Payment) -> Result<Option<Holder>, StoreError> {
+    async fn holder(
+        &self,
+        payment: &Payment,
+        binding: Digest,
+    ) -> Result<Option<Holder>, StoreError> {
         let mut reader = self.readers.acquire().await?;
-        holder(&mut reader, payment).await
+        let found = holder(&mut reader, payment).await?;
+        found.map(|holder| holder.open(&self.sealer, binding)).transpose()
     }
 
     async fn claim(
@@ -243,9 +252,26 @@ impl TransactionStore for SqliteStore {
 struct SealedReservation {
     reservation: Reservation,
     payload: Vec<u8>,
+    binding: Vec<u8>,
     secret: Vec<u8>,
     request: Vec<u8>,
     echo: Vec<u8>,
+}
+
+/// Who has a payment, as it is stored.
+struct StoredHolder {
+    id: TransactionId,
+    state: TransactionState,
+    /// Until its contents are erased.
+    binding: Option<Digest>,
+}
+
+impl StoredHolder {
+    fn open(&self, sealer: &Sealer, binding: Digest) -> Result<Holder, StoreError> {
+        let same_binding =
+            self.binding.map(|stored| sealer.is_bound(self.id, binding, stored)).transpose()?;
+        Ok(Holder { id: self.id, state: self.state, same_binding })
+    }
 }
 
 impl SqliteStore {
@@ -253,6 +279,7 @@ impl SqliteStore {
         let seal = |column, value: &[u8]| self.sealer.seal(reservation.id, column, value);
         Ok(SealedReservation {
             payload: seal(Column::Payload, &reservation.payload)?,
+            binding: self.sealer.bind(reservation.id, reservation.binding)?,
             secret: seal(Column::Secret, &reservation.secret)?,
             request: seal(Column::Request, &reservation.request)?,
             echo: seal(Column::Echo, &reservation.echo)?,
@@ -285,10 +312,11 @@ impl SqliteStore {
     }
 }
 
+/// Returns who has the payment already, if anybody has.
 async fn reserve(
     writer: &mut SqliteConnection,
     sealed: &SealedReservation,
-) -> Result<ReserveOutcome, StoreError> {
+) -> Result<Option<StoredHolder>, StoreError> {
     let reservation = &sealed.reservation;
     let payment = &reservation.payment;
     let inserted = sqlx::query(RESERVE)
@@ -298,7 +326,7 @@ async fn reserve(
         .bind(payment.payer.as_str())
         .bind(payment.nonce.as_str())
         .bind(sealed.payload.as_slice())
-        .bind(reservation.binding.as_bytes().as_slice())
+        .bind(sealed.binding.as_slice())
         .bind(reservation.access_token_hash.as_bytes().as_slice())
         .bind(sealed.secret.as_slice())
         .bind(reservation.method.as_str())
@@ -313,12 +341,10 @@ async fn reserve(
         .await?
         .rows_affected();
     if inserted == 1 {
-        return Ok(ReserveOutcome::Reserved);
+        return Ok(None);
     }
-    let holder = holder(writer, payment).await?;
-    holder
-        .map(ReserveOutcome::Taken)
-        .ok_or_else(|| StoreError::Damaged(format!("transaction id {} is taken", reservation.id)))
+    let taken = || StoreError::Damaged(format!("transaction id {} is taken", reservation.id));
+    holder(writer, payment).await?.ok_or_else(taken).map(Some)
 }
 
 async fn release(
@@ -446,7 +472,7 @@ async fn add_record(
 async fn holder(
     connection: &mut SqliteConnection,
     payment: &Payment,
-) -> Result<Option<Holder>, StoreError> {
+) -> Result<Option<StoredHolder>, StoreError> {
     let row = sqlx::query(HOLDER)
         .bind(payment.network.as_str())
         .bind(payment.asset.as_str())
@@ -455,10 +481,11 @@ async fn holder(
         .fetch_optional(connection)
         .await?;
     let Some(row) = row else { return Ok(None) };
-    Ok(Some(Holder {
+    let binding: &[u8] = row.try_get("binding")?;
+    Ok(Some(StoredHolder {
         id: rows::id(row.try_get("id")?)?,
         state: rows::state(row.try_get("state")?)?,
-        binding: rows::digest(row.try_get("binding")?)?,
+        binding: (!binding.is_empty()).then(|| rows::digest(binding)).transpose()?,
     }))
 }
 
