@@ -11,7 +11,7 @@ use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use futures_util::StreamExt as _;
 use futures_util::stream::try_unfold;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use thiserror::Error;
@@ -28,6 +28,7 @@ use crate::ClientLimits;
 use crate::client::Peer;
 use crate::connections::{ClientConnection, ClientConnections, Impatient, OpenConnection};
 use crate::metrics::ConnectionMetrics;
+use crate::streams::{PIECE, Streams, in_pieces};
 
 /// The most connections at a time; further ones wait.
 const MAX_CONNECTIONS: usize = 4096;
@@ -36,10 +37,8 @@ const MAX_CONNECTIONS: usize = 4096;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// The most bytes of a request's head: a payment takes up to 16 KiB of it.
 const MAX_HEAD: usize = 64 * 1024;
-/// The most requests at a time on a connection of HTTP/2, and the bytes of each answer that wait to be
-/// read: what a client that lets answers flow no further makes the gateway hold.
-const MAX_STREAMS: u32 = 64;
-const MAX_UNREAD: usize = 64 * 1024;
+/// The most requests at a time on a connection of HTTP/2.
+const MAX_STREAMS: u32 = 32;
 /// What a client begins HTTP/2 with (RFC 9113, section 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// What is added to the time a body may take, before a connection is given up on at the end.
@@ -123,7 +122,7 @@ pub(crate) async fn listen(
     let patience = limits.body_timeout + FAREWELL;
     let tasks = TaskTracker::new();
     let connections = Arc::new(Connections {
-        routes,
+        routes: routes.layer(from_fn(in_pieces)),
         metrics,
         clients: Arc::default(),
         tasks: tasks.clone(),
@@ -271,10 +270,10 @@ impl Connections {
                 _ => return,
             },
         };
-        let unread = self.metrics.unread.clone();
-        let writing = Impatient::new(writing, self.limits.clients.read_timeout, unread);
+        let (unread, patience) = (&self.metrics.unread, self.limits.clients.read_timeout);
+        let writing = Impatient::new(writing, patience, unread.clone());
         let stream = tokio::io::join(Cursor::new(first).chain(reading), writing);
-        let mut builder = Builder::new(TokioExecutor::new());
+        let mut builder = Builder::new(Streams::new(patience, unread.clone()));
         builder
             .http1()
             .timer(TokioTimer::new())
@@ -284,7 +283,7 @@ impl Connections {
             .timer(TokioTimer::new())
             .keep_alive_interval(HEAD_TIMEOUT)
             .max_concurrent_streams(MAX_STREAMS)
-            .max_send_buf_size(MAX_UNREAD)
+            .max_send_buf_size(PIECE)
             .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX));
         let service = AddExtension::new(self.routes.clone(), Peer(peer));
         let service = TowerToHyperService::new(service);

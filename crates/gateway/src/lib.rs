@@ -34,6 +34,7 @@ mod router;
 mod routes;
 mod server;
 mod state;
+mod streams;
 
 pub use client::{ForwardedHeader, IpNetwork, IpNetworkError, TrustedProxies};
 pub use error::{ApiError, ErrorCode};

@@ -180,7 +180,7 @@ fn limits(registry: &mut Registry) -> (Family<KindLabels, Counter>, ConnectionMe
     );
     registry.register(
         "unread_answers",
-        "Connections given up because nobody read the answer",
+        "Answers given up because nobody read them",
         connections.unread.clone(),
     );
     (over_quota, connections)

@@ -1,4 +1,5 @@
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, Method};
 use axum::middleware::{Next, from_fn_with_state};
@@ -67,7 +68,8 @@ pub fn openapi() -> Result<String, serde_json::Error> {
 /// Returns the routes of a gateway.
 pub fn router(gateway: Gateway) -> Router {
     let (router, description) = routes().split_for_parts();
-    let description = description.to_json().unwrap_or_default();
+    // Once for all who ask.
+    let description = Bytes::from(description.to_json().unwrap_or_default());
     let description = move || async move {
         ([("content-type", "application/json")], description).into_response()
     };

@@ -15,6 +15,7 @@ mod discovery;
 mod disk;
 mod harness;
 mod http;
+mod http2;
 mod jobs;
 mod limits;
 mod methods;
