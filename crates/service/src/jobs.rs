@@ -99,7 +99,7 @@ impl Progress {
             Self::Settling => "settling",
             Self::Ended(outcome) => match outcome.as_ref() {
                 Ok(Purchase { settlement: Some(_), .. }) => "settled",
-                Ok(Purchase { settlement: None, .. }) => "released",
+                Ok(Purchase { settlement: None, .. }) => "settling",
                 Err(PurchaseError::Pending { .. }) => "settling",
                 Err(PurchaseError::Queued(_)) => "queued",
                 Err(PurchaseError::NotSettled(_)) => "failed",
