@@ -63,7 +63,8 @@ pub(crate) struct Config {
     pub(crate) durability: String,
 
     /// How long inputs, outputs and payments are kept once a transaction is settled or has failed:
-    /// from 1h to 3650d. Then they are erased; receipts and settlement records stay.
+    /// from 1h to 3650d. Then they are erased, a payment not before `chain.reorg_depth` has passed;
+    /// receipts and settlement records stay.
     #[config(env = "ASSAY_RETENTION", default = "7d")]
     pub(crate) retention: String,
 

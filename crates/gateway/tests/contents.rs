@@ -322,6 +322,33 @@ async fn contents_are_erased_when_their_time_is_over() {
     }
 }
 
+/// What was paid with goes, too, but not while a reorganisation may ask for it again.
+#[tokio::test]
+async fn a_payment_is_erased_when_nothing_needs_it() {
+    let market = Market::open().await;
+    let (buyer, service) = (&market.buyer, &market.shop.service);
+    let (id, token, _) = bought(&market, 0).await;
+    let (kept, ..) = bought(&market, 1).await;
+    let path = format!("/v1/receipts/{id}");
+    let erased = send(buyer.request(Method::DELETE, &path).bearer_auth(token.reveal())).await;
+    assert_eq!(erased.status, 200, "{erased:?}");
+    let has_payment = async |id| {
+        service.erase_expired().await.unwrap();
+        let row = service.parts().store.transaction(id).await.unwrap().unwrap();
+        row.intent.is_some()
+    };
+    assert!(has_payment(id).await, "its block may still be taken back");
+    let call = Token::transferCall { to: address(BUYER), value: U256::from(1) };
+    for _ in 0..=service.parts().settings.reorg_depth {
+        market.world.send(STRANGER, &call);
+    }
+    assert!(!has_payment(id).await);
+    assert!(has_payment(kept).await, "its contents are kept");
+    assert_eq!(service.watch_reorganisations().await.unwrap(), 0);
+    assert_eq!(buyer.get(&path).await.json()["state"], "settled");
+    market.charged(2, 2 * SIGNED_PRICE).await;
+}
+
 /// More than one step of the pass erases.
 #[tokio::test]
 async fn many_are_erased_in_small_steps() {

@@ -179,8 +179,25 @@ impl Service {
         if erased > 0 {
             info!(erased, "Contents were erased as their time was over.");
         }
+        self.erase_payments().await?;
         self.forget_erased().await?;
         Ok(erased)
+    }
+
+    /// Erases what was paid with, once no reorganisation that is looked for can ask for it again.
+    async fn erase_payments(&self) -> Result<(), StoreError> {
+        let parts = self.parts();
+        let depth = parts.settings.reorg_depth;
+        let before_block = match parts.facilitator.chain().filter(|_| depth > 0) {
+            // Where the chain does not answer, what needs no answer goes, and the rest the next time.
+            Some(chain) => {
+                let latest = chain.latest_block().await;
+                latest.map_or(0, |latest| latest.number.saturating_sub(depth))
+            }
+            None => u64::MAX,
+        };
+        while parts.store.erase_intents(before_block, ERASED_AT_A_TIME).await? > 0 {}
+        Ok(())
     }
 
     /// Says so while the store's log still holds what was erased.

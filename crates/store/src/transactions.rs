@@ -106,7 +106,8 @@ pub trait TransactionStore: Debug + Send + Sync {
     async fn transaction(&self, id: TransactionId) -> Result<Option<TransactionRow>, StoreError>;
 
     /// Erases the contents of a transaction that has ended: what was asked, answered and paid with, what
-    /// the payment is bound to, and the secret of its salts. Receipt, records and digests stay. Erasing again changes nothing.
+    /// the payment is bound to, and the secret of its salts. The settlement intent stays until
+    /// [`TransactionStore::erase_intents`] erases it. Receipt, records and digests stay. Erasing again changes nothing.
     ///
     /// # Errors
     /// When the transaction has not ended, or the store fails.
@@ -123,6 +124,14 @@ pub trait TransactionStore: Debug + Send + Sync {
         at: Timestamp,
         limit: u32,
     ) -> Result<u64, StoreError>;
+
+    /// Erases the settlement intents of erased transactions that nothing opens again: those that failed,
+    /// and those whose settlements are in blocks before this one. At most `limit` of them. Returns how
+    /// many there were.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn erase_intents(&self, before_block: u64, limit: u32) -> Result<u64, StoreError>;
 
     /// Removes what the store's own files still hold of erased contents, as they were before. Returns
     /// whether nothing is left: while another program is in the middle of reading it stays, sealed, and
@@ -415,7 +424,7 @@ pub struct TransactionRow {
     pub items: Option<Vec<u8>>,
     /// When its contents were erased.
     pub erased_at: Option<Timestamp>,
-    /// The settlement intent, once committed.
+    /// The settlement intent, once committed and until it is erased.
     pub intent: Option<Vec<u8>>,
     /// The response to the payer, once the settlement is known.
     pub response: Option<Vec<u8>>,

@@ -24,6 +24,7 @@ macro_rules! contract_tests {
             states_are_counted,
             contents_are_erased_once_it_has_ended,
             what_ended_is_erased_by_its_age,
+            an_intent_is_erased_when_nothing_needs_it,
             the_outbox_has_no_gaps,
             what_is_not_there,
             a_reorganisation_opens_what_was_settled,
@@ -433,6 +434,47 @@ pub(crate) async fn what_ended_is_erased_by_its_age(store: &dyn Store) {
     for (n, expected) in [(1, false), (2, true), (3, true), (4, false), (5, false), (6, true)] {
         assert_eq!(is_erased(n).await, expected, "{n}");
     }
+}
+
+/// A settlement that may still be taken back is carried out by its intent again.
+pub(crate) async fn an_intent_is_erased_when_nothing_needs_it(store: &dyn Store) {
+    let block = |number: u64| Some(SettledBlock { number, hash: number.to_string() });
+    let settled = |n, number| SettlementUpdate {
+        block: block(number),
+        ..update(n, SettlementState::Settled)
+    };
+    for n in 1..=6 {
+        committed(store, n).await;
+    }
+    for (n, number) in [(1, 10), (2, 11), (3, 10), (6, 10)] {
+        store.settle(id(n), settled(n, number)).await.unwrap();
+    }
+    // Taken back, and settled again in a later block.
+    store.settle(id(6), update(7, SettlementState::Reorged)).await.unwrap();
+    store.settle(id(6), SettlementUpdate { at: at(201), ..settled(8, 12) }).await.unwrap();
+    store.settle(id(4), update(4, SettlementState::Failed)).await.unwrap();
+    let has_intent = async |n| store.transaction(id(n)).await.unwrap().unwrap().intent.is_some();
+    // Not before the contents are.
+    assert_eq!(store.erase_intents(u64::MAX, 10).await.unwrap(), 0);
+    for n in [1, 2, 4, 6] {
+        store.erase(id(n), at(300)).await.unwrap();
+        assert!(has_intent(n).await, "{n}");
+    }
+    assert_eq!(store.erase_intents(11, 1).await.unwrap(), 1);
+    assert_eq!(store.erase_intents(11, 10).await.unwrap(), 1);
+    assert_eq!(store.erase_intents(11, 10).await.unwrap(), 0);
+    for (n, expected) in [(1, false), (2, true), (3, true), (4, false), (5, true), (6, true)] {
+        assert_eq!(has_intent(n).await, expected, "{n}");
+    }
+    // What is taken back meanwhile keeps it, and what fails then needs it no more.
+    store.settle(id(2), update(9, SettlementState::Reorged)).await.unwrap();
+    assert_eq!(store.erase_intents(12, 10).await.unwrap(), 0);
+    store.settle(id(2), update(10, SettlementState::Failed)).await.unwrap();
+    assert_eq!(store.erase_intents(12, 10).await.unwrap(), 1);
+    assert_eq!(store.erase_intents(13, 10).await.unwrap(), 1);
+    assert!(!has_intent(2).await && !has_intent(6).await);
+    let row = store.transaction(id(1)).await.unwrap().unwrap();
+    assert_eq!((row.state, row.receipt.unwrap()), (TransactionState::Settled, b"receipt 1".into()));
 }
 
 pub(crate) async fn the_outbox_has_no_gaps(store: &dyn Store) {

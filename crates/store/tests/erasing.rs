@@ -21,9 +21,10 @@ async fn reader(folder: &Path) -> SqliteConnection {
 
 /// Returns the sealed values of each transaction, by id.
 async fn sealed(reader: &mut SqliteConnection) -> Vec<Vec<Vec<u8>>> {
-    let rows = sqlx::query("SELECT items, payload, secret FROM transactions ORDER BY id");
+    let rows =
+        sqlx::query("SELECT items, payload, secret, binding, intent FROM transactions ORDER BY id");
     let rows = rows.fetch_all(reader).await.unwrap();
-    rows.iter().map(|row| (0..3).map(|column| row.get(column)).collect()).collect()
+    rows.iter().map(|row| (0..5).map(|column| row.get(column)).collect()).collect()
 }
 
 /// Returns how many of the values a folder's files hold the beginning or the end of.
@@ -51,9 +52,11 @@ async fn what_is_erased_is_gone_from_the_files() {
         let count = |n: usize| count(folder.path(), &sealed[n - 1]);
         assert!(count(1) > 0 && count(2) > 0 && count(3) > 0 && count(4) > 0);
         store.erase(id(1), at(300)).await.unwrap();
+        assert_eq!(store.erase_intents(u64::MAX, 9).await.unwrap(), 1);
         assert!(store.forget_erased().await.unwrap());
         assert_eq!(count(1), 0, "{length}: erased by its buyer");
         assert_eq!(store.erase_ended(at(300), at(300), 2).await.unwrap(), 2);
+        assert_eq!(store.erase_intents(u64::MAX, 9).await.unwrap(), 2);
         assert!(store.forget_erased().await.unwrap());
         assert_eq!((count(2), count(3)), (0, 0), "{length}: erased by its age");
         assert!(count(4) > 0, "{length}");
@@ -75,6 +78,7 @@ async fn a_reader_holds_up_neither_an_erasure_nor_a_step() {
     let erase = async {
         store.erase(id(1), at(300)).await.unwrap();
         store.erase_ended(at(300), at(300), 9).await.unwrap();
+        store.erase_intents(u64::MAX, 9).await.unwrap();
         store.forget_erased().await.unwrap()
     };
     let (is_forgotten, ()) =
@@ -104,6 +108,7 @@ async fn the_log_is_emptied_by_and_by() {
     let mut inside = reader.begin().await.unwrap();
     let sealed = sealed(&mut inside).await;
     store.erase(id(1), at(300)).await.unwrap();
+    store.erase_intents(u64::MAX, 9).await.unwrap();
     assert!(!store.forget_erased().await.unwrap());
     inside.rollback().await.unwrap();
     let emptied = async {
@@ -124,6 +129,7 @@ async fn opening_empties_the_log() {
     let mut inside = reader.begin().await.unwrap();
     let sealed = sealed(&mut inside).await;
     store.erase(id(1), at(300)).await.unwrap();
+    store.erase_intents(u64::MAX, 9).await.unwrap();
     store.close().await;
     drop(store);
     assert!(count(folder.path(), &sealed[0]) > 0);

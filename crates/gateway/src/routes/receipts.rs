@@ -94,10 +94,11 @@ pub(crate) async fn receipt(
 }
 
 /// Erases a receipt's contents, once it is settled or has failed: what was asked, answered and paid
-/// with. The public part stays. Takes the access token, or the payer's sign-in with the statement
-/// `Erase the contents of this receipt for good.` Where another program reads the gateway's database at that
-/// moment, the database's log keeps an old copy, sealed with the operator's key, until that program is
-/// done.
+/// with, the signed payment as soon as no reorganisation can ask for it again. The public part stays.
+/// Takes the access token, or the payer's sign-in with the statement
+/// `Erase the contents of this receipt for good.` Where another program reads the gateway's database
+/// at that moment, the database's log keeps an old copy, sealed with the operator's key, until that
+/// program is done.
 #[utoipa::path(delete, path = "/v1/receipts/{id}", tag = "assay",
     params(
         ("id", description = "the transaction's id"),

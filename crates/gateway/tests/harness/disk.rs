@@ -125,6 +125,10 @@ impl TransactionStore for Disk {
         self.inner.erase_ended(until, at, limit).await
     }
 
+    async fn erase_intents(&self, before_block: u64, limit: u32) -> Result<u64, StoreError> {
+        self.inner.erase_intents(before_block, limit).await
+    }
+
     async fn forget_erased(&self) -> Result<bool, StoreError> {
         self.inner.forget_erased().await
     }

@@ -42,7 +42,8 @@ impl Service {
     async fn lost(&self, id: TransactionId, block: &SettledBlock) -> Result<(), PurchaseError> {
         let Some(_in_flight) = self.admission.take_up(id) else { return Ok(()) };
         let Some(row) = self.parts().store.transaction(id).await? else { return Ok(()) };
-        if row.state != TransactionState::Settled {
+        // One without its intent was deeper in the chain than is looked for when that was erased.
+        if row.state != TransactionState::Settled || row.intent.is_none() {
             return Ok(());
         }
         let reopened = reopen(self, &row, self.parts().clock.now())?;

@@ -21,6 +21,12 @@ pub(super) const ERASE_ENDED: &str = "UPDATE transactions \
     AND coalesce(settled_at, reserved_at) <= ? \
     ORDER BY coalesce(settled_at, reserved_at) LIMIT ?)";
 
+const ERASE_INTENTS: &str = "UPDATE transactions SET intent = x'' \
+    WHERE id IN (SELECT id FROM transactions \
+    WHERE erased_at IS NOT NULL AND state IN ('settled', 'failed') AND intent <> x'' \
+    AND (state = 'failed' OR NOT EXISTS (SELECT 1 FROM settlement_records \
+    WHERE transaction_id = transactions.id AND block_number >= ?)) LIMIT ?)";
+
 pub(super) async fn one(
     writer: &mut SqliteConnection,
     log: &Log,
@@ -62,6 +68,20 @@ pub(super) async fn ended(
         .execute(writer)
         .await?
         .rows_affected();
+    if erased > 0 {
+        log.note_erasure();
+    }
+    Ok(erased)
+}
+
+pub(super) async fn intents(
+    writer: &mut SqliteConnection,
+    log: &Log,
+    before_block: i64,
+    limit: u32,
+) -> Result<u64, StoreError> {
+    let erased = sqlx::query(ERASE_INTENTS).bind(before_block).bind(limit);
+    let erased = erased.execute(writer).await?.rows_affected();
     if erased > 0 {
         log.note_erasure();
     }

@@ -38,7 +38,8 @@ CREATE TABLE transactions (
     reserved_at       INTEGER NOT NULL,
     committed_at      INTEGER,
     settled_at        INTEGER,
-    -- When the contents were replaced by empty values: what is sealed is never empty.
+    -- When the contents were replaced by empty values: what is sealed is never empty. The intent follows
+    -- when no reorganisation that is looked for can need it.
     erased_at         INTEGER,
     -- What is committed has everything that a settlement and a bundle need.
     CHECK (state IN ('reserved', 'released')
@@ -56,6 +57,10 @@ CREATE TABLE storage_key (
 -- so its time is its beginning.
 CREATE INDEX transactions_to_erase ON transactions (coalesce(settled_at, reserved_at))
     WHERE erased_at IS NULL AND state IN ('settled', 'failed', 'released');
+
+-- What was erased but for its intent.
+CREATE INDEX transactions_with_intent ON transactions (id)
+    WHERE erased_at IS NOT NULL AND state IN ('settled', 'failed') AND intent <> x'';
 
 -- One payment, one transaction. A released payment is free for another try.
 CREATE UNIQUE INDEX transactions_by_payment

@@ -176,6 +176,13 @@ impl TransactionStore for SqliteStore {
         .await
     }
 
+    async fn erase_intents(&self, before_block: u64, limit: u32) -> Result<u64, StoreError> {
+        let before = i64::try_from(before_block).unwrap_or(i64::MAX);
+        let step = (Arc::clone(&self.log), before, limit);
+        self.write(step, |writer, step| Box::pin(erase::intents(writer, &step.0, step.1, step.2)))
+            .await
+    }
+
     async fn forget_erased(&self) -> Result<bool, StoreError> {
         Ok(self.log.forget_erased().await?)
     }
