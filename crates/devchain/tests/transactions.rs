@@ -118,6 +118,12 @@ async fn transactions_wait_for_the_gap_before_them_to_close() {
     }
     assert_eq!(served.result("eth_getTransactionCount", count("latest")).await, "0x3");
     assert_eq!(served.result("eth_getTransactionCount", count("pending")).await, "0x3");
+    // Of blocks before, too.
+    for (block, sent) in [("earliest", "0x0"), ("0x0", "0x0"), ("0x1", "0x1"), ("0x3", "0x3")] {
+        assert_eq!(served.result("eth_getTransactionCount", count(block)).await, sent, "{block}");
+    }
+    let error = served.error("eth_getTransactionCount", count("0x4")).await;
+    assert_eq!(error, (-32000, "unknown block".to_owned()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

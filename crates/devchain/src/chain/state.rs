@@ -132,6 +132,14 @@ impl State {
         value
     }
 
+    /// Returns the nonce that an account had after a block: what it sent since is taken off.
+    pub(crate) fn nonce_at(&self, address: Address, number: u64) -> u64 {
+        let first = usize::try_from(number).map_or(usize::MAX, |number| number.saturating_add(1));
+        let later = self.blocks.iter().skip(first).filter_map(|block| block.mined());
+        let sent = later.filter(|mined| mined.transaction.signer() == address).count();
+        self.account(address).nonce.saturating_sub(sent as u64)
+    }
+
     /// Returns the nonce after the sender's mined and waiting transactions.
     pub(crate) fn pending_nonce(&self, address: Address) -> u64 {
         self.pool.nonce_after(address, self.account(address).nonce)

@@ -36,11 +36,12 @@ pub(super) fn transaction_count(chain: &DevChain, mut params: Params) -> Result<
     let block: Option<BlockId> = params.optional("block")?;
     params.end()?;
     let state = chain.state();
-    require_latest(&state, block)?;
-    let nonce = if block == Some(BlockId::Number(BlockNumberOrTag::Pending)) {
-        state.pending_nonce(address)
-    } else {
-        state.account(address).nonce
+    let nonce = match block_number(&state, block)? {
+        _ if block == Some(BlockId::Number(BlockNumberOrTag::Pending)) => {
+            state.pending_nonce(address)
+        }
+        Some(number) => state.nonce_at(address, number),
+        None => state.account(address).nonce,
     };
     value(quantity(nonce))
 }
@@ -84,24 +85,29 @@ fn simulation(mut params: Params, state: &State) -> Result<TransactionRequest, R
 
 /// Refuses a block other than the latest, of which the state is not kept.
 fn require_latest(state: &State, block: Option<BlockId>) -> Result<(), RpcError> {
-    let head = state.head();
+    let latest = state.head().number;
+    match block_number(state, block)? {
+        Some(number) if number < latest => {
+            let reason = format!("only the latest state is kept: block {number} of {latest}");
+            Err(RpcError::refused(reason))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Returns the number of a block that is named; `None` for the latest, by whichever word.
+fn block_number(state: &State, block: Option<BlockId>) -> Result<Option<u64>, RpcError> {
     let number = match block {
-        None => return Ok(()),
         Some(BlockId::Number(BlockNumberOrTag::Number(number))) => number,
         Some(BlockId::Number(BlockNumberOrTag::Earliest)) => 0,
-        Some(BlockId::Number(_)) => return Ok(()),
+        None | Some(BlockId::Number(_)) => return Ok(None),
         Some(BlockId::Hash(hash)) => match state.block_by_hash(&hash.block_hash) {
             Some(block) => block.head().number,
             None => return Err(RpcError::refused("unknown block")),
         },
     };
-    if number > head.number {
+    if number > state.head().number {
         return Err(RpcError::refused("unknown block"));
     }
-    if number < head.number {
-        let latest = head.number;
-        let reason = format!("only the latest state is kept: block {number} of {latest}");
-        return Err(RpcError::refused(reason));
-    }
-    Ok(())
+    Ok(Some(number))
 }
