@@ -76,7 +76,7 @@ struct Shared {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct RpcBlock {
+pub(crate) struct RpcBlock {
     number: U64,
     hash: B256,
     timestamp: U64,

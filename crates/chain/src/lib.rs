@@ -37,6 +37,7 @@ mod error;
 mod http;
 mod key;
 mod multicall;
+mod nonces;
 mod outgoing;
 mod pace;
 mod receipt;
@@ -53,6 +54,7 @@ pub use development::{development_key, is_development_address};
 pub use error::{BroadcastError, ChainError, SignerError};
 pub use http::{http_client, install_tls_provider};
 pub use key::{AccountKey, KeyError, recover};
+pub use nonces::SpentNonce;
 pub use outgoing::{
     Call, CallOutcome, JournalError, MULTICALL3, MemoryJournal, OutgoingConfig, OutgoingError,
     OutgoingQueue, OutgoingStatus, OutgoingTransaction, TransactionJournal,

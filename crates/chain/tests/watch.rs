@@ -5,7 +5,7 @@ use std::time::Duration;
 use assay_chain::{Address, AuthorizationFate, B256, TransactionOutcome};
 use serde_json::{Value, json};
 
-use crate::node::{Node, Says, hash};
+use crate::node::{Node, Says, block, hash};
 
 const TRANSACTION: B256 = B256::repeat_byte(0xaa);
 const WAIT: Duration = Duration::from_millis(250);
@@ -142,4 +142,65 @@ async fn the_search_narrows_until_the_node_answers() {
     }
     node.always("eth_call", json!(hash(0)));
     assert_eq!(find().await.unwrap(), AuthorizationFate::Unused);
+}
+
+/// A node of which an account spends a nonce in each of these blocks, and which knows no state below
+/// a block, nor any above the latest.
+async fn spends_in(blocks: &'static [u64], oldest: u64, latest: u64) -> Node {
+    let node = Node::start().await;
+    node.on("eth_getTransactionCount", move |params, _| {
+        let at = params[1].as_str().unwrap().trim_start_matches("0x");
+        let at = u64::from_str_radix(at, 16).unwrap();
+        if !(oldest..=latest).contains(&at) {
+            return Says::Error(-32_000, "missing trie node");
+        }
+        let count = blocks.iter().filter(|block| **block <= at).count();
+        Says::Result(json!(format!("{count:#x}")))
+    });
+    node.on("eth_getBlockByNumber", move |params, _| {
+        let hex = params[0].as_str().unwrap().trim_start_matches("0x");
+        let number = u64::from_str_radix(hex, 16).unwrap();
+        let mut block = block(number);
+        block["transactions"] = json!([hash(number + 1_000)]);
+        Says::Result(if number > latest { Value::Null } else { block })
+    });
+    node
+}
+
+#[tokio::test]
+async fn the_block_that_spent_a_nonce_is_found() {
+    let account = Address::repeat_byte(7);
+    let node = spends_in(&[0, 3, 4, 900, 1_000], 0, 1_000).await;
+    let chain = node.connect().await.unwrap();
+    for (nonce, until, block) in [
+        (0, 1_000, Some(0)),
+        (1, 1_000, Some(3)),
+        (2, 1_000, Some(4)),
+        (2, 4, Some(4)),
+        (2, 3, None),
+        (3, 1_000, Some(900)),
+        (3, 900, Some(900)),
+        (3, 899, None),
+        (4, 1_000, Some(1_000)),
+        (4, 999, None),
+        (5, 1_000, None),
+    ] {
+        let found = chain.nonce_spent(account, nonce, until).await.unwrap();
+        let found = found.map(|spent| (spent.block.number, spent.transactions));
+        let expected = block.map(|block| (block, vec![hash(block + 1_000).parse().unwrap()]));
+        assert_eq!(found, expected, "{nonce} {until}");
+    }
+    // A node that is behind says nothing, in the place of an older count.
+    chain.nonce_spent(account, 4, 1_001).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn a_node_that_forgets_is_asked_for_what_is_near() {
+    let account = Address::repeat_byte(7);
+    let node = spends_in(&[5, 940], 873, 1_000).await;
+    let chain = node.connect().await.unwrap();
+    let found = chain.nonce_spent(account, 1, 1_000).await.unwrap().unwrap();
+    assert_eq!(found.block.number, 940);
+    assert!(node.seen("eth_getTransactionCount").len() < 16);
+    chain.nonce_spent(account, 0, 1_000).await.unwrap_err();
 }
