@@ -5,11 +5,13 @@ use crate::bindings::Token;
 use crate::{Call, Receipt, Transfer};
 
 /// Returns the call by which an account gives tokens of its own. It goes out as a transaction of its
-/// own: from another contract's account it would give that contract's.
+/// own: from another contract's account it would give that contract's. Its id stands behind the
+/// arguments, where no token reads: so the transactions of two calls are never the same one, though all
+/// else is, the account's nonce included.
 #[must_use]
 pub fn transfer_call(id: B256, token: Address, to: Address, value: U256) -> Call {
-    let data = Token::transferCall { to, value }.abi_encode().into();
-    Call { id, to: token, data, alone: true }
+    let data = [Token::transferCall { to, value }.abi_encode(), id.to_vec()].concat();
+    Call { id, to: token, data: data.into(), alone: true }
 }
 
 /// Returns every transfer of a token in a transaction, in order; none in one that was reverted.
@@ -27,6 +29,15 @@ pub fn transfers_of(receipt: &Receipt, token: Address) -> Vec<Transfer> {
 mod tests {
     use super::*;
     use crate::Log;
+
+    #[test]
+    fn no_two_calls_are_the_same() {
+        let [token, to] = [1, 2].map(Address::repeat_byte);
+        let call = |id| transfer_call(B256::repeat_byte(id), token, to, U256::from(7));
+        assert_ne!(call(3).data, call(4).data);
+        let transfer = Token::transferCall::abi_decode(&call(3).data).unwrap();
+        assert_eq!((transfer.to, transfer.value), (to, U256::from(7)));
+    }
 
     #[test]
     fn transfers_are_the_tokens_own_and_in_a_transaction_that_succeeded() {
