@@ -1,14 +1,18 @@
 //! Giving money back: once, whatever ends the process.
 
+use std::collections::HashSet;
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
+use std::sync::{Arc, Mutex};
 use std::thread::sleep;
 use std::time::Duration;
 
 use assay_receipt::Bundle;
 use serde_json::{Value, json};
 
-use crate::support::{Devchain, Gateway, POOR_KEY, Place, Ran, Running, SELLER, mode, rpc};
+use crate::support::{
+    Asked, Devchain, Does, Gateway, POOR_KEY, Place, Proxy, Ran, Running, SELLER, mode, rpc,
+};
 
 /// What an inference costs, in atomic units.
 const PRICE: u128 = 1_000;
@@ -41,9 +45,14 @@ struct Sold {
 
 impl Sold {
     fn new() -> Self {
+        Self::over(|chain| chain.url.clone())
+    }
+
+    /// With the gateway on a line of its own to the chain.
+    fn over(line: impl FnOnce(&Devchain) -> String) -> Self {
         let place = Place::new();
         let chain = Devchain::start(&place, &[]);
-        let shop = Gateway::start(&place, &[("ASSAY_RPC_URL", &chain.url)]);
+        let shop = Gateway::start(&place, &[("ASSAY_RPC_URL", &line(&chain))]);
         let bought = place.buy(&shop.url, "bought.assay");
         let id = bought["report"]["transaction"].as_str().unwrap().to_owned();
         let buyer = chain.told["accounts"][2]["address"].as_str().unwrap().to_owned();
@@ -67,6 +76,24 @@ impl Sold {
     fn gave_back(&self, amount: u128) {
         let now = [self.chain.balance(&self.buyer), self.chain.balance(SELLER)];
         assert_eq!(now, [self.before[0] + amount, self.before[1] - amount]);
+    }
+
+    /// Waits until the chain shows that so much was given back.
+    fn wait_for(&self, amount: u128) {
+        for _ in 0..6_000 {
+            if self.chain.balance(SELLER) == self.before[1] - amount {
+                return;
+            }
+            sleep(Duration::from_millis(5));
+        }
+        panic!("{amount} were not given back");
+    }
+
+    /// Returns the refunds as they are stored.
+    fn stored(&self) -> Vec<Value> {
+        let path = self.place.path(&format!("assay-data/refunds/{}.json", self.id));
+        let ledger: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+        ledger["refunds"].as_array().unwrap().clone()
     }
 
     /// Fetches the bundle and returns what it says of the payment.
@@ -312,4 +339,315 @@ fn a_process_that_ends_anywhere_gives_back_once() {
         sold.shop.stop();
         println!("{name:<30} gave back {PRICE}");
     }
+}
+
+/// What one of two nodes behind one URL does not know yet, and what it is asked.
+#[derive(Clone, Copy, Debug)]
+enum Behind {
+    /// The block that makes the transfer deep enough: asked for the latest block, once the other has
+    /// told of it. A reorganisation of that block looks the same.
+    Depth,
+    /// The transfer's block: asked for receipts.
+    Receipt,
+    /// The transfer's block: asked for receipts and blocks.
+    Block,
+    /// The transfer's block: asked every third question.
+    InTurn,
+}
+
+/// Two nodes behind one URL, of which one falls behind when a transfer is sent. The chain grows when
+/// it is looked at.
+struct TwoNodes {
+    node: String,
+    confirmations: u64,
+    behind: Behind,
+    /// The transfers, and the block of the last.
+    sent: HashSet<String>,
+    block: Option<u64>,
+    was_deep: bool,
+    asked: u64,
+}
+
+impl TwoNodes {
+    fn does(&mut self, asked: &Asked) -> Does {
+        let (method, params) = (asked.method(), asked.json()["params"].clone());
+        if method == "eth_sendRawTransaction" && self.sent.insert(params.to_string()) {
+            let sent = rpc(&self.node, &method, &params);
+            let receipt = rpc(&self.node, "eth_getTransactionReceipt", &json!([sent]));
+            (self.block, self.was_deep) = (Some(number(&receipt["blockNumber"])), false);
+            return answer(&json!({ "result": sent }));
+        }
+        let Some(block) = self.block else { return Does::Pass };
+        self.asked += 1;
+        let (is_latest, deep) = (params[0] == "latest", block + self.confirmations - 1);
+        let is_receipt = method == "eth_getTransactionReceipt";
+        let is_block = method == "eth_getBlockByNumber";
+        let height = match self.behind {
+            Behind::Depth if is_block && is_latest && self.was_deep => deep - 1,
+            Behind::Receipt if is_receipt => block - 1,
+            Behind::Block if is_receipt || is_block => block - 1,
+            Behind::InTurn if self.asked.is_multiple_of(3) => block - 1,
+            _ => {
+                if is_block && is_latest {
+                    let height = number(&rpc(&self.node, "dev_mine", &json!([])));
+                    self.was_deep |= height >= deep;
+                }
+                return Does::Pass;
+            }
+        };
+        self.behind_at(height, &method, &params)
+    }
+
+    /// Answers as a node that knows no block after a height.
+    fn behind_at(&self, height: u64, method: &str, params: &Value) -> Does {
+        let known = |params: &Value| rpc(&self.node, method, params);
+        let at = |block: &Value| {
+            block.as_str().filter(|text| text.starts_with("0x")).map(|_| number(block))
+        };
+        let height_told = format!("{height:#x}");
+        let result = match method {
+            "eth_getTransactionReceipt" => {
+                let found = known(params);
+                let is_old =
+                    found["blockNumber"].is_string() && number(&found["blockNumber"]) <= height;
+                if is_old { found } else { Value::Null }
+            }
+            "eth_getBlockByNumber" => match at(&params[0]) {
+                Some(block) if block > height => Value::Null,
+                Some(_) => return Does::Pass,
+                None => known(&json!([height_told, false])),
+            },
+            "eth_getTransactionCount" => match at(&params[1]) {
+                Some(block) if block > height => {
+                    return answer(
+                        &json!({ "error": { "code": -32000, "message": "header not found" } }),
+                    );
+                }
+                Some(_) => return Does::Pass,
+                None => known(&json!([params[0], height_told])),
+            },
+            _ => return Does::Pass,
+        };
+        answer(&json!({ "result": result }))
+    }
+}
+
+fn answer(told: &Value) -> Does {
+    let mut told = told.clone();
+    told["jsonrpc"] = json!("2.0");
+    told["id"] = json!(1);
+    Does::Say(200, told.to_string())
+}
+
+fn number(quantity: &Value) -> u64 {
+    u64::from_str_radix(quantity.as_str().unwrap().strip_prefix("0x").unwrap(), 16).unwrap()
+}
+
+/// What counts as undone on the word of a node that is behind would be paid a second time.
+fn gives_back_once_behind(behind: Behind, confirmations: u64) {
+    let sold = Sold::new();
+    let line = Proxy::to(&sold.chain.url);
+    let nodes = Mutex::new(TwoNodes {
+        node: sold.chain.url.clone(),
+        confirmations,
+        behind,
+        sent: HashSet::new(),
+        block: None,
+        was_deep: false,
+        asked: 0,
+    });
+    line.does(move |asked| nodes.lock().unwrap().does(asked));
+    let depth = confirmations.to_string();
+    let env = [("ASSAY_RPC_URL", &*line.url), ("ASSAY_CONFIRMATIONS", &*depth)];
+    let args = ["bought.assay", "--development-account", "1"];
+    let mut told = Vec::new();
+    for _ in 0..2 {
+        told.push(sold.refund_with(&env, &args));
+        // The transfer is in the chain from the first time on.
+        sold.gave_back(PRICE);
+    }
+    line.mend();
+    rpc(&sold.chain.url, "dev_mine", &json!([format!("{confirmations:#x}")]));
+    told.push(sold.refund_with(&env, &args));
+    sold.gave_back(PRICE);
+    sold.has_records("refunded", PRICE);
+    sold.refund_with(&env, &args).expect_told(2, "nothing more to refund");
+    sold.gave_back(PRICE);
+    assert!(told.iter().all(|ran| !ran.stderr.contains("nothing was given back")), "{told:#?}");
+    sold.shop.stop();
+    let ends: Vec<_> = told.iter().map(|ran| ran.status.code().unwrap()).collect();
+    println!("{behind:<8?} {confirmations} confirmations: ended {ends:?}, gave back {PRICE}");
+}
+
+#[test]
+fn a_node_that_is_behind_gives_back_once() {
+    for (behind, confirmations) in [
+        (Behind::Depth, 2),
+        (Behind::Depth, 3),
+        (Behind::Receipt, 1),
+        (Behind::Receipt, 3),
+        (Behind::Block, 1),
+        (Behind::Block, 3),
+        (Behind::InTurn, 1),
+        (Behind::InTurn, 3),
+    ] {
+        gives_back_once_behind(behind, confirmations);
+    }
+}
+
+/// A chain that can be reorganised: what goes over the line is sent to another chain again, as far as
+/// the test says, and the line leads there.
+struct Fork {
+    line: Proxy,
+    /// Every transaction that went over the line.
+    sent: Arc<Mutex<Vec<Value>>>,
+}
+
+impl Fork {
+    fn sold() -> (Self, Sold) {
+        let mut line = None;
+        let sold = Sold::over(|chain| {
+            let fork = Self { line: Proxy::to(&chain.url), sent: Arc::default() };
+            fork.passes();
+            line.insert(fork).line.url.clone()
+        });
+        (line.unwrap(), sold)
+    }
+
+    /// Passes everything on, and remembers the transactions.
+    fn passes(&self) {
+        let sent = self.sent.clone();
+        self.line.does(move |asked| {
+            if asked.method() == "eth_sendRawTransaction" {
+                sent.lock().unwrap().push(asked.json()["params"].clone());
+            }
+            Does::Pass
+        });
+    }
+
+    /// Takes the chain back to its first `kept` transactions, and makes it longer than it was.
+    fn reorganise(&self, sold: Sold, kept: usize) -> Sold {
+        let chain = Devchain::start(&sold.place, &[]);
+        for sent in &self.sent.lock().unwrap()[..kept] {
+            rpc(&chain.url, "eth_sendRawTransaction", sent);
+        }
+        rpc(&chain.url, "dev_mine", &json!([format!("{:#x}", sold.chain.height())]));
+        self.line.now_to(&chain.url);
+        Sold { chain, ..sold }
+    }
+}
+
+/// The name of a gateway that is away.
+const AWAY: &str = "http://127.0.0.1:9";
+
+/// What was in the chain and is not any more goes out again as it was signed.
+#[test]
+fn a_reorganisation_between_two_runs_gives_back_once() {
+    let (fork, mut sold) = Fork::sold();
+    sold.shop.process.signal("KILL");
+    let settled = fork.sent.lock().unwrap().len();
+    let start = |sold: &Sold, confirmations: &str| {
+        let env = [("ASSAY_RPC_URL", &*fork.line.url), ("ASSAY_GATEWAY", AWAY)];
+        let args = ["refund", "bought.assay", "--development-account", "1"];
+        let mut command = sold.place.command(&args);
+        Running::start(command.envs(env).env("ASSAY_CONFIRMATIONS", confirmations))
+    };
+    let unrecorded = "the gateway has no record of it yet";
+    // In a block, as deep as asked, and out of the chain again; twice.
+    for _ in 0..2 {
+        start(&sold, "1").finish().expect_told(1, unrecorded);
+        sold.gave_back(PRICE);
+        assert_eq!(sold.stored()[0]["state"]["is"], "mined");
+        sold = fork.reorganise(sold, settled);
+        sold.gave_back(0);
+    }
+    // In a block that is not deep enough, and out of the chain again.
+    let killed = start(&sold, "3");
+    sold.wait_for(PRICE);
+    killed.stop("KILL");
+    sold = fork.reorganise(sold, settled);
+    sold.gave_back(0);
+    let last = start(&sold, "3");
+    sold.wait_for(PRICE);
+    rpc(&sold.chain.url, "dev_mine", &json!(["0x2"]));
+    last.finish().expect_told(1, unrecorded);
+    sold.gave_back(PRICE);
+    let stored = sold.stored();
+    assert_eq!(stored.len(), 1, "{stored:#?}");
+    assert_eq!(stored[0]["versions"].as_array().unwrap().len(), 1, "{stored:#?}");
+}
+
+/// A refund that never went out, and another machine's refund of another receipt in its place, after
+/// so many settlements.
+fn taken() -> (Fork, Sold, usize) {
+    let (fork, mut sold) = Fork::sold();
+    sold.place.buy(&sold.shop.url, "second.assay");
+    sold.before = [sold.chain.balance(&sold.buyer), sold.chain.balance(SELLER)];
+    let settled = fork.sent.lock().unwrap().len();
+    let env = [("ASSAY_RPC_URL", &*fork.line.url), ("ASSAY_GATEWAY", &*sold.shop.url)];
+    fork.line.does(|asked| match asked.method().as_str() {
+        "eth_sendRawTransaction" => Does::Drop,
+        _ => Does::Pass,
+    });
+    let args = ["refund", "bought.assay", "--development-account", "1"];
+    let first = Running::start(sold.place.command(&args).envs(env));
+    fork.line.wait_for_hits(1);
+    first.stop("KILL");
+    fork.passes();
+    assert_eq!(fork.sent.lock().unwrap().len(), settled);
+    let other = [env[0], env[1], ("ASSAY_DATA", "others"), ("ASSAY_KEYS", "assay-data/keys")];
+    let args = ["refund", "second.assay", "--development-account", "1"];
+    sold.place.run_with(&other, &args).expect(0);
+    sold.gave_back(PRICE);
+    (fork, sold, settled)
+}
+
+/// That nothing was given back takes a block that shows it.
+#[test]
+fn a_nonce_that_another_took_is_shown_by_its_block() {
+    let (fork, sold, _) = taken();
+    let env = [("ASSAY_RPC_URL", &*fork.line.url)];
+    let args = ["bought.assay", "--development-account", "1"];
+    // A node that keeps no old states cannot show it.
+    fork.line.does(|asked| {
+        let is_count = asked.method() == "eth_getTransactionCount";
+        match asked.json()["params"][1].as_str() {
+            Some(block) if is_count && block.starts_with("0x") => {
+                answer(&json!({ "error": { "code": -32000, "message": "missing trie node" } }))
+            }
+            _ => Does::Pass,
+        }
+    });
+    for _ in 0..2 {
+        let told = sold.refund_with(&env, &args).expect_told(1, "missing trie node");
+        assert!(told.stderr.contains("nothing new is signed"), "{told:#?}");
+    }
+    fork.passes();
+    let told = sold.refund_with(&env, &args);
+    told.expect_told(1, "another transaction of the account took its nonce");
+    assert_eq!(sold.stored()[0]["state"]["is"], "undone");
+    let told = sold.refund_with(&env, &args).expect(0);
+    assert!(!told.stderr.contains("is carried on"), "{told:#?}");
+    sold.gave_back(2 * PRICE);
+    sold.has_records("refunded", PRICE);
+    sold.refund_with(&env, &args).expect_told(2, "nothing more to refund");
+    assert_eq!(sold.stored().len(), 2);
+    sold.shop.stop();
+}
+
+/// When the block that took the nonce leaves the chain, the refund is as good as before.
+#[test]
+fn a_nonce_that_comes_back_is_the_refunds_again() {
+    let (fork, sold, settled) = taken();
+    let env = [("ASSAY_RPC_URL", &*fork.line.url), ("ASSAY_GATEWAY", AWAY)];
+    let args = ["bought.assay", "--development-account", "1"];
+    let told = sold.refund_with(&env, &args);
+    told.expect_told(1, "another transaction of the account took its nonce");
+    sold.shop.process.signal("KILL");
+    let sold = fork.reorganise(sold, settled);
+    sold.gave_back(0);
+    let told = sold.refund_with(&env, &args).expect_told(1, "is carried on; nothing new is signed");
+    assert!(told.stderr.contains("the gateway has no record of it yet"), "{told:#?}");
+    sold.gave_back(PRICE);
+    assert_eq!(sold.stored().len(), 1);
 }

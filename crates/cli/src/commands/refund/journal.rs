@@ -64,7 +64,11 @@ pub(super) enum State {
     /// In the chain, and the gateway has its record.
     Recorded(Mined),
     /// It did nothing: another transaction had its nonce, or it reverted.
-    Undone,
+    Undone {
+        /// The block that shows it; it counts as long as it is in the chain.
+        #[serde(default)]
+        block: Option<SettlementBlock>,
+    },
 }
 
 /// Where a refund is in the chain.
@@ -220,7 +224,7 @@ impl Entry {
     pub(super) const fn mined(&self) -> Option<&Mined> {
         match &self.state {
             State::Mined(mined) | State::Recorded(mined) => Some(mined),
-            State::Open | State::Undone => None,
+            State::Open | State::Undone { .. } => None,
         }
     }
 }
@@ -246,7 +250,7 @@ impl TransactionJournal for Refunds {
 
     async fn open(&self, signer: Address) -> Result<Vec<OutgoingTransaction>, JournalError> {
         let mut open: Vec<Entry> = self.signed_by(signer).into_iter().map(|(_, e)| e).collect();
-        open.retain(|entry| !entry.is_closed);
+        open.retain(|entry| entry.state == State::Open && !entry.is_closed);
         open.sort_by_key(Entry::place);
         Ok(open.into_iter().flat_map(|entry| entry.versions).collect())
     }
@@ -257,7 +261,10 @@ impl TransactionJournal for Refunds {
         nonce: u64,
     ) -> Result<Vec<OutgoingTransaction>, JournalError> {
         let found = self.signed_by(signer).into_iter().map(|(_, entry)| entry);
-        let found = found.filter(|entry| entry.place() == Some((signer, nonce)));
+        // One that was undone is not sent again: another may have been made in its place.
+        let found = found.filter(|entry| {
+            entry.place() == Some((signer, nonce)) && !matches!(entry.state, State::Undone { .. })
+        });
         Ok(found.flat_map(|entry| entry.versions).collect())
     }
 

@@ -19,7 +19,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use self::journal::{Entry, Ledger, Mined, Refunds, State};
-use self::transfer::Payer;
+use self::transfer::{Payer, Seen, not_shown};
 use super::{gateway, system_clock};
 use crate::args::RefundArgs;
 use crate::config::Config;
@@ -170,8 +170,7 @@ struct Refund<'a> {
 }
 
 impl Refund<'_> {
-    /// Returns a refund of this receipt that was begun before and has a step before it. One that was
-    /// taken for undone and is in the chain all the same is one of them.
+    /// Returns a refund of this receipt that was begun before and has a step before it.
     async fn unfinished(&self, payer: &Payer) -> Result<Option<Entry>, CliError> {
         for entry in self.refunds.of(self.sale.id()) {
             match &entry.state {
@@ -179,16 +178,38 @@ impl Refund<'_> {
                 State::Mined(mined) if self.sale.tells_of(mined) => {
                     self.set(&entry, State::Recorded(mined.clone()))?;
                 }
+                // The same transfer goes into another block.
+                State::Mined(mined) if !payer.holds(&mined.block).await? => {
+                    return self.set(&entry, State::Open).map(Some);
+                }
                 State::Mined(_) => return Ok(Some(entry)),
                 State::Recorded(_) => {}
-                State::Undone => {
-                    if let Some(mined) = payer.find(&entry).await? {
-                        return self.set(&entry, State::Mined(mined)).map(Some);
+                State::Undone { block: Some(block) } if payer.holds(block).await? => {}
+                State::Undone { .. } => {
+                    if let Some(entry) = self.look_again(&entry, payer).await? {
+                        return Ok(Some(entry));
                     }
                 }
             }
         }
         Ok(None)
+    }
+
+    /// Looks again at a refund that was taken for undone by a block that is not in the chain; returns
+    /// it if it has a step before it.
+    async fn look_again(&self, entry: &Entry, payer: &Payer) -> Result<Option<Entry>, CliError> {
+        let newest = self.refunds.of(self.sale.id()).last().map(|newest| newest.sequence);
+        match payer.conclude(entry).await? {
+            Seen::Mined(mined) => self.set(entry, State::Mined(mined)).map(Some),
+            Seen::Undone(block, _) => {
+                self.set(entry, State::Undone { block: Some(block) })?;
+                Ok(None)
+            }
+            Seen::Open(_) if newest == Some(entry.sequence) => {
+                self.set(entry, State::Open).map(Some)
+            }
+            Seen::Open(_) => Err(not_shown("another was made in its place, and it may come back")),
+        }
     }
 
     /// Plans a refund of what is asked for, or of all that is left.
@@ -297,7 +318,11 @@ impl Refund<'_> {
 
     /// Returns the record of a refund: the one that was signed before, if it still holds.
     fn record(&self, entry: &Entry, mined: &Mined) -> Result<Envelope, CliError> {
-        let holds = |record: &Envelope| self.check(record).is_ok();
+        let is_of = |record: &Envelope| {
+            let record = SettlementRecord::from_bytes(&record.payload);
+            record.is_ok_and(|record| record.predicate().block.as_ref() == Some(&mined.block))
+        };
+        let holds = |record: &Envelope| is_of(record) && self.check(record).is_ok();
         if let Some(record) = entry.record.clone().filter(holds) {
             return Ok(record);
         }

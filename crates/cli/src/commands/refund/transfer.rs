@@ -1,7 +1,34 @@
 //! The transfer of a refund: signed once, and carried on until it is in the chain.
+//!
+//! ```text
+//! planned --signed and stored--> open --> mined --> recorded
+//!                                 ^ |
+//!                                 | `---> undone
+//!                                 |         |
+//!                                 `---------'  its block has left the chain
+//! ```
+//!
+//! Why nothing is given back twice, though each answer may be another node's, and old:
+//!
+//! - Another refund is planned only when each before it is recorded or undone. One that is open is
+//!   sent again as it was signed, or with higher fees: all versions have one nonce, so the chain
+//!   takes one of them.
+//! - It is undone only by a block, as deep as `confirmations`: the one with the version that moved
+//!   nothing, or the one that brought the account past the nonce and holds no version. The latter is
+//!   found by questions about blocks by their number, which a node that is behind cannot answer with
+//!   an older state. That there is no receipt, or what the latest block is, may be old and decides
+//!   nothing alone.
+//! - That block is stored, and has to be in the chain each time before more is planned. When another
+//!   is in its place, the refund is open again; but never when a newer one was made instead.
+//! - Whatever else is seen (a block that is not deep enough, a receipt that comes and goes, a node
+//!   that knows no such block) leaves it open, for the next run to look at.
+//!
+//! What is left is a reorganisation deeper than `confirmations`, after a newer refund was made.
+
+use std::time::Duration;
 
 use assay_chain::{
-    AccountKey, Address, CallOutcome, Chain, FeeLimits, MinedTransaction, OutgoingConfig,
+    AccountKey, Address, Block, Chain, ChainError, FeeLimits, MinedTransaction, OutgoingConfig,
     OutgoingQueue, SettlementSigner, TransactionOutcome, Transfer, U256, transfer_call,
     transfers_of,
 };
@@ -21,13 +48,22 @@ pub(super) struct Payer {
     to: Address,
 }
 
-/// What the chain knows of a refund's transactions.
-enum Seen {
+/// The pauses between looks at what became of a refund.
+const PAUSES: [Duration; 4] = [
+    Duration::from_millis(100),
+    Duration::from_millis(400),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+];
+
+/// What the chain shows of a refund's transactions.
+pub(super) enum Seen {
+    /// As deep as asked.
     Mined(Mined),
-    /// It reverted, or moved nothing.
-    Undone(String),
-    /// None of them is in the chain.
-    Nothing,
+    /// It moved nothing, nor will it, by this block, which is as deep as asked.
+    Undone(SettlementBlock, &'static str),
+    /// Nothing that lasts: why, where the node said why.
+    Open(Option<ChainError>),
 }
 
 impl Payer {
@@ -57,11 +93,14 @@ impl Payer {
             CliError::Failed(format!("nothing was given back: {why}; run this again to try anew"))
         };
         let id = refund.sale.id();
+        let find = || refund.refunds.of(id).into_iter().find(|e| e.sequence == entry.sequence);
         if entry.versions.is_empty() {
             let call = transfer_call(entry.call, self.token, self.to, U256::from(entry.amount.0));
-            let outcome = self.queue.carry_out(call).await;
-            match outcome.map_err(|error| undone(error.to_string()))? {
-                CallOutcome::Mined { .. } | CallOutcome::Reverted(_) | CallOutcome::Superseded => {}
+            match self.queue.carry_out(call).await {
+                Ok(_) => {}
+                Err(error) if find().is_none() => return Err(undone(error.to_string())),
+                // It was signed, so it may have been sent.
+                Err(error) => return Err(not_shown(&error.to_string())),
             }
         } else {
             self.reopen(entry, refund).await?;
@@ -70,62 +109,119 @@ impl Payer {
         }
         failpoint!("cli.refund.after_broadcast");
         // With its replacements.
-        let entries = refund.refunds.of(id);
-        let entry = entries.iter().find(|found| found.sequence == entry.sequence).unwrap_or(entry);
-        let why = match self.look(entry).await? {
-            Seen::Mined(mined) => return Ok(mined),
-            Seen::Undone(why) => why,
-            Seen::Nothing if self.is_spent(entry).await? => {
-                "another transaction of the account took its nonce".to_owned()
+        let entry = find().unwrap_or_else(|| entry.clone());
+        match self.conclude(&entry).await? {
+            Seen::Mined(mined) => Ok(mined),
+            Seen::Undone(block, why) => {
+                refund.set(&entry, State::Undone { block: Some(block) })?;
+                Err(undone(why.to_owned()))
             }
-            Seen::Nothing => {
-                let message = "the chain does not show yet what became of it: run this again";
-                return Err(CliError::failed(message));
-            }
-        };
-        refund.set(entry, State::Undone)?;
-        Err(undone(why))
+            Seen::Open(None) => Err(not_shown("it is not deep enough in the chain, or not there")),
+            Seen::Open(Some(error)) => Err(not_shown(&error.to_string())),
+        }
     }
 
-    /// Returns where a refund that was taken for undone is in the chain, if it is.
-    pub(super) async fn find(&self, entry: &Entry) -> Result<Option<Mined>, CliError> {
-        Ok(match self.look(entry).await? {
-            Seen::Mined(mined) => Some(mined),
-            Seen::Undone(_) | Seen::Nothing => None,
-        })
+    /// Looks a few times at what became of a refund. Nobody's nonce is taken by one look alone.
+    pub(super) async fn conclude(&self, entry: &Entry) -> Result<Seen, CliError> {
+        let (mut last, mut error) = (None, None);
+        for pause in PAUSES {
+            match self.look(entry).await {
+                Ok(Seen::Open(_)) => {}
+                Ok(seen) => return Ok(seen),
+                Err(error) => return Err(CliError::failed(error)),
+            }
+            let taken = match self.taken(entry).await {
+                Ok(taken) => taken,
+                Err(why) => {
+                    error = Some(why);
+                    None
+                }
+            };
+            if let Some(block) = taken.clone().filter(|_| taken == last) {
+                return Ok(Seen::Undone(
+                    block,
+                    "another transaction of the account took its nonce",
+                ));
+            }
+            last = taken;
+            tokio::time::sleep(pause).await;
+        }
+        Ok(Seen::Open(error))
+    }
+
+    /// Says whether a block is in the chain.
+    ///
+    /// # Errors
+    /// When the node does not answer, or does not know a block of that number.
+    pub(super) async fn holds(&self, block: &SettlementBlock) -> Result<bool, CliError> {
+        let found = self.chain().block_at(block.number).await.map_err(CliError::failed)?;
+        let Some(found) = found else {
+            return Err(not_shown(&format!("the node does not know block {} yet", block.number)));
+        };
+        Ok(found.hash.to_string() == block.hash)
+    }
+
+    fn chain(&self) -> &Chain {
+        self.queue.signer().chain()
     }
 
     /// Takes up again what was in the chain and is not any more.
     async fn reopen(&self, entry: &Entry, refund: &Refund<'_>) -> Result<(), CliError> {
-        let is_lost = entry.is_closed
-            && matches!(self.look(entry).await?, Seen::Nothing)
-            && !self.is_spent(entry).await?;
-        if is_lost {
+        let is_lost = async || {
+            let Some(first) = entry.versions.first() else { return Ok(false) };
+            if self.is_in_block(entry).await? {
+                return Ok(false);
+            }
+            let (signer, nonce) = (first.transaction.signer, first.transaction.nonce);
+            Ok(self.chain().transaction_count(signer, false).await? <= nonce)
+        };
+        if entry.is_closed
+            && is_lost().await.map_err(|error: ChainError| CliError::failed(error))?
+        {
             refund.refunds.change(refund.sale.id(), entry.sequence, |e| e.is_closed = false)?;
         }
         Ok(())
     }
 
-    async fn is_spent(&self, entry: &Entry) -> Result<bool, CliError> {
-        let Some(first) = entry.versions.first() else { return Ok(true) };
-        let (signer, chain) = (first.transaction.signer, self.queue.signer().chain());
-        let count = chain.transaction_count(signer, false).await.map_err(CliError::failed)?;
-        Ok(count > first.transaction.nonce)
+    /// Returns the block that spent the refund's nonce, if that is as deep as asked and holds none of
+    /// its versions.
+    async fn taken(&self, entry: &Entry) -> Result<Option<SettlementBlock>, ChainError> {
+        let Some(first) = entry.versions.first() else { return Ok(None) };
+        let (signer, nonce) = (first.transaction.signer, first.transaction.nonce);
+        let latest = self.chain().latest_block().await?.number;
+        let above = self.confirmations.saturating_sub(1);
+        let Some(deep) = latest.checked_sub(above) else { return Ok(None) };
+        let spent = self.chain().nonce_spent(signer, nonce, deep).await?;
+        let hashes = || entry.versions.iter().map(|version| version.transaction.hash);
+        let spent = spent.filter(|spent| hashes().all(|hash| !spent.transactions.contains(&hash)));
+        match spent {
+            Some(spent) if !self.is_in_block(entry).await? => Ok(Some(told(&spent.block))),
+            _ => Ok(None),
+        }
     }
 
-    async fn look(&self, entry: &Entry) -> Result<Seen, CliError> {
-        let chain = self.queue.signer().chain();
+    /// Says whether a version has a receipt.
+    async fn is_in_block(&self, entry: &Entry) -> Result<bool, ChainError> {
+        for version in &entry.versions {
+            if self.chain().receipt(version.transaction.hash).await?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn look(&self, entry: &Entry) -> Result<Seen, ChainError> {
         for version in entry.versions.iter().rev() {
-            let looking = chain.look_at(version.transaction.hash, self.confirmations).await;
-            match looking.map_err(CliError::failed)? {
+            let hash = version.transaction.hash;
+            match self.chain().look_at(hash, self.confirmations).await? {
                 TransactionOutcome::Mined(mined) => return Ok(self.judge(entry, &mined)),
-                TransactionOutcome::Reverted(_) => {
-                    return Ok(Seen::Undone("the transfer reverted".to_owned()));
+                TransactionOutcome::Reverted(mined) => {
+                    return Ok(Seen::Undone(told(&mined.block), "the transfer reverted"));
                 }
                 TransactionOutcome::Unknown { .. } => {}
             }
         }
-        Ok(Seen::Nothing)
+        Ok(Seen::Open(None))
     }
 
     /// A token may refuse a transfer without reverting: its log says what moved.
@@ -133,10 +229,21 @@ impl Payer {
         let from = self.queue.signer().address();
         let wanted = Transfer { from, to: self.to, value: U256::from(entry.amount.0) };
         if !transfers_of(&mined.receipt, self.token).contains(&wanted) {
-            return Seen::Undone("the token did not move the money".to_owned());
+            return Seen::Undone(told(&mined.block), "the token did not move the money");
         }
-        let (number, time) = (mined.block.number, mined.block.time);
-        let block = SettlementBlock { number, hash: mined.block.hash.to_string(), time };
+        let block = told(&mined.block);
         Seen::Mined(Mined { transaction: mined.receipt.transaction, block })
     }
+}
+
+fn told(block: &Block) -> SettlementBlock {
+    SettlementBlock { number: block.number, hash: block.hash.to_string(), time: block.time }
+}
+
+/// Tells that a refund is open.
+pub(super) fn not_shown(why: &str) -> CliError {
+    CliError::Failed(format!(
+        "the chain does not show yet what became of the refund: {why}; run this again, nothing new \
+         is signed until it does"
+    ))
 }
