@@ -135,6 +135,35 @@ async fn a_second_process_is_refused() {
     open_in(folder.path()).await.unwrap();
 }
 
+/// A file that looks left over may be deleted, or another put in its place.
+#[tokio::test]
+async fn a_second_process_is_refused_without_the_lock_file() {
+    let (store, folder) = open().await;
+    committed(&store, 1).await;
+    let is_held = async || SqliteStore::inspect(folder.path()).await.unwrap().is_held;
+    let lock = folder.path().join("assay.lock");
+    for replaced in [false, true, false] {
+        std::fs::remove_file(&lock).unwrap();
+        if replaced {
+            std::fs::write(&lock, "").unwrap();
+        }
+        assert!(is_held().await);
+        let second = open_in(folder.path()).await;
+        assert!(matches!(&second, Err(StoreError::InUse(path)) if path.ends_with("assay.db")));
+    }
+    // Nor by another name of the folder.
+    let other = tempfile::tempdir().unwrap();
+    let name = other.path().join("data");
+    std::os::unix::fs::symlink(folder.path(), &name).unwrap();
+    assert!(matches!(open_in(&name).await, Err(StoreError::InUse(_))));
+    committed(&store, 2).await;
+    store.close().await;
+    drop(store);
+    assert!(!is_held().await);
+    let store = open_in(folder.path()).await.unwrap();
+    assert!(store.transaction(id(2)).await.unwrap().is_some());
+}
+
 #[tokio::test]
 async fn another_schema_is_refused() {
     let (store, folder) = open().await;

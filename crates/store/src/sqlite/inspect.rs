@@ -1,12 +1,12 @@
 //! Looking at a database without changing it.
 
-use std::fs::{File, TryLockError};
 use std::path::Path;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{Connection as _, Row as _};
 
 use super::SqliteStore;
+use super::locks::is_held;
 use super::prepare::VERSION;
 use crate::StoreError;
 
@@ -44,19 +44,5 @@ impl SqliteStore {
         let version = Some(row.try_get(0)?);
         connection.close().await?;
         Ok(StoreInspection { is_held, version, known: VERSION })
-    }
-}
-
-fn is_held(folder: &Path) -> Result<bool, StoreError> {
-    let path = folder.join("assay.lock");
-    let file = match File::open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(StoreError::Folder { path, error }),
-    };
-    match file.try_lock_shared() {
-        Ok(()) => Ok(false),
-        Err(TryLockError::WouldBlock) => Ok(true),
-        Err(TryLockError::Error(error)) => Err(StoreError::Folder { path, error }),
     }
 }

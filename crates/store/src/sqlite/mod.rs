@@ -5,6 +5,7 @@ mod connections;
 mod erase;
 mod inspect;
 mod jobs;
+mod locks;
 mod manifests;
 mod outgoing;
 mod prepare;
@@ -12,7 +13,7 @@ mod rows;
 mod steps;
 mod writer;
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,7 @@ use tokio::task::JoinSet;
 use self::checkpoint::Log;
 use self::connections::{Connections, Observer};
 pub use self::inspect::StoreInspection;
+use self::locks::Locks;
 use self::manifests::KeptManifest;
 use self::writer::Writer;
 use crate::seal::Sealer;
@@ -56,7 +58,7 @@ pub struct SqliteStore {
     checkpoints: tokio::sync::Mutex<JoinSet<()>>,
     observer: Option<Arc<Observer>>,
     sealer: Sealer,
-    _lock: File,
+    _locks: Locks,
 }
 
 impl SqliteStore {
@@ -76,7 +78,7 @@ impl SqliteStore {
         let sealer = Sealer::new(key, randomness);
         let folder_error = |error| StoreError::Folder { path: folder.to_path_buf(), error };
         std::fs::create_dir_all(folder).map_err(folder_error)?;
-        let lock = lock(folder)?;
+        let locks = Locks::take(folder)?;
         let path = folder.join("assay.db");
         // SQLite gives its log and its shared memory the mode of the database.
         private_file(&path).map_err(|error| StoreError::Folder { path: path.clone(), error })?;
@@ -113,7 +115,7 @@ impl SqliteStore {
             checkpoints,
             observer: None,
             sealer,
-            _lock: lock,
+            _locks: locks,
         })
     }
 
@@ -153,15 +155,4 @@ fn private_file(path: &Path) -> std::io::Result<File> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)
-}
-
-fn lock(folder: &Path) -> Result<File, StoreError> {
-    let path = folder.join("assay.lock");
-    let error = |error| StoreError::Folder { path: path.clone(), error };
-    let file = private_file(&path).map_err(error)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(folder.join("assay.db"))),
-        Err(TryLockError::Error(cause)) => Err(error(cause)),
-    }
 }
