@@ -130,9 +130,14 @@ fn a_second_gateway_on_one_database_is_refused() {
     let env = [("ASSAY_RPC_URL", scene.chain.url.as_str())];
     let shop = Gateway::start(&scene.place, &env);
     let order = paused_purchase(&scene.place, &scene.chain, &shop);
-    let mut second = Gateway::command(&scene.place, &env, &["serve"]);
-    let ran = Running::start(&mut second).finish();
-    ran.expect_told(1, "another gateway uses the data folder assay-data");
+    let refused = || {
+        let mut second = Gateway::command(&scene.place, &env, &["serve"]);
+        let ran = Running::start(&mut second).finish();
+        ran.expect_told(1, "another gateway uses the data folder assay-data");
+    };
+    refused();
+    std::fs::remove_file(scene.place.path("assay-data/assay.lock")).unwrap();
+    refused();
     rpc(&scene.chain.url, "dev_resume", &json!([]));
     order.finish().expect(0);
     Scene::table("fault of the operator");

@@ -85,7 +85,7 @@ pub(super) struct Refunds {
     state: Mutex<Held>,
     /// Told when a nonce is spent.
     closed: watch::Sender<u64>,
-    _lock: File,
+    _locks: Vec<File>,
 }
 
 #[derive(Debug, Default)]
@@ -100,7 +100,7 @@ impl Refunds {
     pub(super) fn open(data: &Path, network: &Network) -> Result<Self, CliError> {
         let folder = data.join("refunds");
         files::private_folder(&folder).map_err(CliError::io(&folder))?;
-        let lock = lock(&folder)?;
+        let locks = lock(&folder)?;
         let mut ledgers = BTreeMap::new();
         for entry in fs::read_dir(&folder).map_err(CliError::io(&folder))? {
             let path = entry.map_err(CliError::io(&folder))?.path();
@@ -114,7 +114,7 @@ impl Refunds {
             }
         }
         let state = Mutex::new(Held { ledgers, planned: None });
-        Ok(Self { folder, state, closed: watch::Sender::new(0), _lock: lock })
+        Ok(Self { folder, state, closed: watch::Sender::new(0), _locks: locks })
     }
 
     /// Returns the refunds of a receipt.
@@ -275,15 +275,21 @@ impl TransactionJournal for Refunds {
     }
 }
 
-/// Keeps other processes from giving back at the same time.
-fn lock(folder: &Path) -> Result<File, CliError> {
+/// Keeps other processes from giving back at the same time: by a file, and by the folder itself, as
+/// somebody may delete the file and make it anew.
+fn lock(folder: &Path) -> Result<Vec<File>, CliError> {
     let path = folder.join("lock");
-    let file = File::create(&path).map_err(CliError::io(&path))?;
-    file.try_lock().map_err(|error| match error {
-        fs::TryLockError::WouldBlock => {
-            CliError::Failed(format!("{}: another refund is under way", folder.display()))
-        }
-        fs::TryLockError::Error(error) => CliError::Io(path, error),
-    })?;
-    Ok(file)
+    let mut locks = vec![File::create(&path).map_err(CliError::io(&path))?];
+    if cfg!(unix) {
+        locks.push(File::open(folder).map_err(CliError::io(folder))?);
+    }
+    for file in &locks {
+        file.try_lock().map_err(|error| match error {
+            fs::TryLockError::WouldBlock => {
+                CliError::Failed(format!("{}: another refund is under way", folder.display()))
+            }
+            fs::TryLockError::Error(error) => CliError::Io(path.clone(), error),
+        })?;
+    }
+    Ok(locks)
 }
