@@ -22,8 +22,10 @@ const MAX_PAGES: i64 = 16_384;
 const ATTEMPTS: usize = 10;
 const BETWEEN: Duration = Duration::from_millis(10);
 
-/// As far as nobody has to wait, and to the end.
+/// As far as nobody has to wait; to the end, so that the log begins anew in its file; and with nothing left
+/// of that file.
 const PASSIVE: &str = "PRAGMA wal_checkpoint(PASSIVE)";
+const RESTART: &str = "PRAGMA wal_checkpoint(RESTART)";
 const TRUNCATE: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 
 /// The log of a database.
@@ -34,6 +36,15 @@ pub(super) struct Log {
     writing: SqlitePool,
     /// Whether it may hold what was erased. Nobody knows what the process before left in it.
     holds_erased: AtomicBool,
+}
+
+/// How the log begins anew.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Begin {
+    /// Over what its file holds. Writing to a file that has its size is faster than to one that grows.
+    InPlace,
+    /// With nothing left of what its file held.
+    Empty,
 }
 
 /// What a checkpoint came to.
@@ -58,12 +69,16 @@ impl Log {
 
     /// Empties the log of what was erased. Returns whether nothing of it is left.
     pub(super) async fn forget_erased(&self) -> Result<bool, sqlx::Error> {
-        Ok(!self.holds_erased.load(Ordering::SeqCst) || self.empty().await?)
+        Ok(!self.holds_erased.load(Ordering::SeqCst) || self.begin_anew(Begin::Empty).await?)
     }
 
-    /// Writes the log back and empties it. Returns whether it could be: not while another program is
-    /// in the middle of reading.
-    async fn empty(&self) -> Result<bool, sqlx::Error> {
+    /// Writes all of the log back. Returns whether it could be: not while another program is in the
+    /// middle of reading.
+    async fn begin_anew(&self, begin: Begin) -> Result<bool, sqlx::Error> {
+        let how = match begin {
+            Begin::InPlace => RESTART,
+            Begin::Empty => TRUNCATE,
+        };
         for attempt in 0..ATTEMPTS {
             if attempt > 0 {
                 tokio::time::sleep(BETWEEN).await;
@@ -72,21 +87,23 @@ impl Log {
             // Most of it while the steps go on, and the rest between two of them.
             checkpoint(&mut connection, PASSIVE).await?;
             let _between = self.writing.acquire().await?;
-            if !checkpoint(&mut connection, TRUNCATE).await?.is_held_up {
-                self.holds_erased.store(false, Ordering::SeqCst);
+            if !checkpoint(&mut connection, how).await?.is_held_up {
+                if begin == Begin::Empty {
+                    self.holds_erased.store(false, Ordering::SeqCst);
+                }
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    /// Writes the log back as far as nobody has to wait, and empties it where that is due.
+    /// Writes the log back as far as nobody has to wait, and all of it where that is due.
     async fn write_back(&self) -> Result<(), sqlx::Error> {
         let mut connection = self.pool.acquire().await?;
         let Checkpoint { pages, .. } = checkpoint(&mut connection, PASSIVE).await?;
         drop(connection);
         if pages > MAX_PAGES {
-            self.empty().await?;
+            self.begin_anew(Begin::InPlace).await?;
         }
         self.forget_erased().await?;
         Ok(())
