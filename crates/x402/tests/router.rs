@@ -9,7 +9,7 @@ use assay_x402::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{Fault, OPERATOR, PRICE, SELLER, World, address, offer};
+use crate::support::{OPERATOR, PRICE, SELLER, World, address, offer};
 
 struct Served {
     world: World,
@@ -160,15 +160,4 @@ async fn worthless_payments_crowd_out_nothing() {
     let (status, refused) = served.settle(&served.request()).await;
     assert_eq!((status, refused.success), (502, false));
     assert!(served.settle(&request).await.1.success);
-}
-
-/// Another seller is told before the work that nothing can be settled.
-#[tokio::test]
-async fn nothing_is_verified_without_gas_for_its_settlement() {
-    let served = Served::start(None).await;
-    served.world.break_line("eth_getBalance", Fault::Say(json!("0x0")));
-    let (status, answer) = served.post::<VerifyResponse>("verify", &served.request()).await;
-    assert_eq!((status, answer.is_valid), (503, false));
-    let message = answer.invalid_message.unwrap();
-    assert!(message.contains("has gas for 0 calls, and 0 are under way"), "{message}");
 }

@@ -68,7 +68,7 @@ pub trait Facilitator: fmt::Debug + Send + Sync {
     }
 
     /// Checks that one more payment can be settled, as far as the gas of one's own account goes.
-    /// [`verify`](Self::verify) does not: what is promised already is verified again without it.
+    /// [`verify`](Self::verify) does not, also for others: what is promised already is verified again.
     ///
     /// # Errors
     /// [`FacilitatorError::Operator`] when it cannot; otherwise when the chain does not answer.

@@ -107,12 +107,8 @@ async fn verify(State(service): State<Arc<Service>>, body: Bytes) -> Response {
         }
     };
     let payer = Some(checked.terms().payer.to_string());
-    let verified = match service.facilitator.verify(&checked).await {
-        Ok(_) => service.facilitator.check_gas().await,
-        Err(error) => Err(error),
-    };
-    match verified {
-        Ok(()) => Json(VerifyResponse { is_valid: true, payer, ..VerifyResponse::default() })
+    match service.facilitator.verify(&checked).await {
+        Ok(_) => Json(VerifyResponse { is_valid: true, payer, ..VerifyResponse::default() })
             .into_response(),
         Err(error) => invalid(status_of(&error), payer, error.reason(), &error.to_string()),
     }
