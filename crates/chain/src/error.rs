@@ -174,7 +174,7 @@ pub enum SignerError {
         address: Address,
         /// How many calls it can pay for.
         calls: u64,
-        /// How many have not been paid for.
+        /// How many wait for a transaction, or for it to be as deep in the chain as asked.
         under_way: u64,
     },
     /// The chain could not be asked, or says that the call would revert.

@@ -22,7 +22,11 @@ impl MinedNonces {
         let Some(newest) = versions.last() else { return };
         let nonce = newest.transaction.nonce;
         self.forget(nonce);
-        self.nonces.extend(newest.calls.iter().map(|call| (*call, nonce)));
+        for call in &newest.calls {
+            // A nonce that a reorganisation dropped comes after those that came after it.
+            let last = self.nonces.entry(*call).or_insert(nonce);
+            *last = nonce.max(*last);
+        }
         self.versions.insert(nonce, versions);
         if self.versions.len() > REMEMBERED
             && let Some(lowest) = self.versions.keys().next().copied()
@@ -86,6 +90,10 @@ mod tests {
         assert_eq!(mined.take(id(2), true), None);
         assert_eq!(mined.take(id(1), false), Some(versions(5, &[1, 2])));
         assert!(mined.versions.is_empty() && mined.nonces.is_empty());
+        // Also when both come again, the first one last.
+        mined.remember(versions(6, &[2]));
+        mined.remember(versions(5, &[1, 2]));
+        assert_eq!(mined.take(id(2), true), Some(versions(6, &[2])));
     }
 
     #[test]
