@@ -23,7 +23,8 @@ const POSTPONE: &str = "UPDATE transactions SET leased_until = NULL, not_before 
     WHERE id = ? AND lease = ? AND state = 'reserved'";
 
 const RELEASE: &str = "UPDATE transactions SET state = 'released', request = NULL, \
-    leased_until = NULL, failure = 'the gateway was started anew' \
+    leased_until = NULL, failure = iif(is_resumable, 'its method is not certified here any more', \
+    'the gateway was started anew') \
     WHERE state = 'reserved' AND (is_resumable = 0 OR method NOT IN (";
 
 const REQUEUE: &str = "UPDATE transactions SET leased_until = NULL \

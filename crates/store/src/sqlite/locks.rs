@@ -17,48 +17,43 @@ use crate::StoreError;
 pub(super) struct Locks {
     /// `assay.lock`: where folders cannot be locked, and for versions that lock it alone.
     _file: File,
-    /// The folder.
-    #[cfg(unix)]
-    _folder: File,
+    /// The folder, where folders can be locked.
+    _folder: Option<File>,
 }
 
 impl Locks {
     /// Takes the locks, so that nobody else can.
     pub(super) fn take(folder: &Path) -> Result<Self, StoreError> {
+        let in_use = || StoreError::InUse(folder.join("assay.db"));
         let path = path(folder);
-        let locked = |file: io::Result<File>, path: &Path| {
-            let wrong = |error| StoreError::Folder { path: path.to_path_buf(), error };
-            let file = file.map_err(wrong)?;
-            match file.try_lock() {
-                Ok(()) => Ok(file),
-                Err(TryLockError::WouldBlock) => Err(StoreError::InUse(folder.join("assay.db"))),
-                Err(TryLockError::Error(error)) => Err(wrong(error)),
-            }
+        let wrong = |error| StoreError::Folder { path: path.clone(), error };
+        let file = private_file(&path).map_err(wrong)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(in_use()),
+            Err(TryLockError::Error(error)) => return Err(wrong(error)),
+        }
+        // Not every file system locks folders, and not every system opens them.
+        let folder = File::open(folder).ok().map(|folder| (folder.try_lock(), folder));
+        let folder = match folder {
+            Some((Ok(()), folder)) => Some(folder),
+            Some((Err(TryLockError::WouldBlock), _)) => return Err(in_use()),
+            Some((Err(TryLockError::Error(_)), _)) | None => None,
         };
-        Ok(Self {
-            _file: locked(private_file(&path), &path)?,
-            #[cfg(unix)]
-            _folder: locked(File::open(folder), folder)?,
-        })
+        Ok(Self { _file: file, _folder: folder })
     }
 }
 
 /// Says whether somebody has a folder's locks. Makes nothing.
 pub(super) fn is_held(folder: &Path) -> Result<bool, StoreError> {
-    let is_held = |path: &Path| {
-        let wrong = |error| StoreError::Folder { path: path.to_path_buf(), error };
-        let file = match File::open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            Err(error) => return Err(wrong(error)),
-        };
-        match file.try_lock_shared() {
-            Ok(()) => Ok(false),
-            Err(TryLockError::WouldBlock) => Ok(true),
-            Err(TryLockError::Error(error)) => Err(wrong(error)),
-        }
+    let is_locked = |file: &File| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock));
+    let path = path(folder);
+    let is_file_locked = match File::open(&path) {
+        Ok(file) => is_locked(&file),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+        Err(error) => return Err(StoreError::Folder { path, error }),
     };
-    Ok(is_held(&path(folder))? || cfg!(unix) && is_held(folder)?)
+    Ok(is_file_locked || File::open(folder).is_ok_and(|folder| is_locked(&folder)))
 }
 
 fn path(folder: &Path) -> PathBuf {
