@@ -278,18 +278,22 @@ impl TransactionJournal for Refunds {
 /// Keeps other processes from giving back at the same time: by a file, and by the folder itself, as
 /// somebody may delete the file and make it anew.
 fn lock(folder: &Path) -> Result<Vec<File>, CliError> {
+    let other = || CliError::Failed(format!("{}: another refund is under way", folder.display()));
     let path = folder.join("lock");
-    let mut locks = vec![File::create(&path).map_err(CliError::io(&path))?];
-    if cfg!(unix) {
-        locks.push(File::open(folder).map_err(CliError::io(folder))?);
+    let file = File::create(&path).map_err(CliError::io(&path))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(fs::TryLockError::WouldBlock) => return Err(other()),
+        Err(fs::TryLockError::Error(error)) => return Err(CliError::Io(path, error)),
     }
-    for file in &locks {
-        file.try_lock().map_err(|error| match error {
-            fs::TryLockError::WouldBlock => {
-                CliError::Failed(format!("{}: another refund is under way", folder.display()))
-            }
-            fs::TryLockError::Error(error) => CliError::Io(path.clone(), error),
-        })?;
+    let mut locks = vec![file];
+    // Not every file system locks folders, and not every system opens them.
+    if let Ok(folder) = File::open(folder) {
+        match folder.try_lock() {
+            Ok(()) => locks.push(folder),
+            Err(fs::TryLockError::WouldBlock) => return Err(other()),
+            Err(fs::TryLockError::Error(_)) => {}
+        }
     }
     Ok(locks)
 }

@@ -48,12 +48,12 @@ pub(super) struct Payer {
     to: Address,
 }
 
-/// The pauses between looks at what became of a refund.
+/// The pauses before looks at what became of a refund.
 const PAUSES: [Duration; 4] = [
+    Duration::ZERO,
     Duration::from_millis(100),
     Duration::from_millis(400),
     Duration::from_secs(1),
-    Duration::from_secs(2),
 ];
 
 /// What the chain shows of a refund's transactions.
@@ -125,6 +125,7 @@ impl Payer {
     pub(super) async fn conclude(&self, entry: &Entry) -> Result<Seen, CliError> {
         let (mut last, mut error) = (None, None);
         for pause in PAUSES {
+            tokio::time::sleep(pause).await;
             match self.look(entry).await {
                 Ok(Seen::Open(_)) => {}
                 Ok(seen) => return Ok(seen),
@@ -144,7 +145,6 @@ impl Payer {
                 ));
             }
             last = taken;
-            tokio::time::sleep(pause).await;
         }
         Ok(Seen::Open(error))
     }
