@@ -135,6 +135,9 @@ async fn account(patient: &Patient, report: &mut Report) {
         return report.ok("settlement", format!("by {address}"));
     };
     match settlements(chain, key).await {
+        Err(error @ SignerError::FeeCap { .. }) => {
+            report.warning("settlement", format!("by {address}: {error}"), "cheaper gas");
+        }
         Err(error) => {
             report.wrong("settlement", format!("by {address}: {error}"), "another chain.rpc_url");
         }
