@@ -308,6 +308,19 @@ async fn forged_payments_do_not_keep_a_payer_out() {
     market.charged(1, SIGNED_PRICE).await;
 }
 
+/// The same for one that moves its money away each time.
+#[tokio::test]
+async fn purchases_that_are_never_paid_come_to_an_end() {
+    let (market, _) = Market::with(Twist::NothingSettled).await;
+    for _ in 0..32 {
+        let payment = market.buyer.payment(DIGITS, "signed").await.header;
+        market.buyer.buy(DIGITS, &digit(0), &payment).await.is(402, "settlement_failed");
+    }
+    let payment = market.buyer.payment(DIGITS, "signed").await.header;
+    market.buyer.buy(DIGITS, &digit(0), &payment).await.is(429, "too_many_payments");
+    market.not_charged().await;
+}
+
 /// Work that comes to nothing costs its payer nothing, so there is an end to it.
 #[tokio::test]
 async fn purchases_that_come_to_nothing_come_to_an_end() {

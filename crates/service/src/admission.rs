@@ -27,7 +27,8 @@ pub struct Limits {
     /// risk.
     pub per_payer: usize,
     /// The most that one payer may have outstanding in an asset, in its atomic units: the sum of what
-    /// is taken on and not settled, in this run or an earlier one. Any sum when `None`.
+    /// is taken on and not settled, in this run or an earlier one, and of what was given away in this run
+    /// for payments that failed. Any sum when `None`.
     pub exposure: Option<Amount>,
 }
 

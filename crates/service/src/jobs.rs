@@ -292,6 +292,11 @@ impl InHand {
         }
     }
 
+    /// Counts the job as one that came to nothing, against its payer.
+    pub(crate) fn count_unfinished(&self, now: Duration) {
+        self.jobs.count_unfinished(self.id, now);
+    }
+
     pub(crate) fn end(mut self, outcome: Result<Purchase, PurchaseError>) {
         self.is_ended = true;
         if let Some(entry) = self.jobs.entries().remove(&self.id) {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use alloy_primitives::B256;
 use assay_chain::Chain;
+use assay_primitives::Timestamp;
 use assay_x402::{
     CheckedPayment, ErrorReason, Facilitator, FacilitatorError, LocalFacilitator, SettleError,
     Settled, SettlementIntent, SupportedResponse, VerifiedPayment,
@@ -25,6 +26,8 @@ pub(crate) enum Twist {
     SettledByWord,
     /// The first settlement is refused without anything being sent.
     FirstSettlementRefused,
+    /// Each settlement is refused for good.
+    NothingSettled,
     /// Settling never returns, and sends nothing.
     StuckBefore(Arc<Notify>),
     /// Settling never returns after it is done.
@@ -83,12 +86,10 @@ impl Facilitator for Rail {
                 payer: terms.payer.clone(),
                 pay_to: terms.pay_to.clone(),
             }),
-            Twist::FirstSettlementRefused if before == 0 => Err(SettleError::Failed {
-                reason: ErrorReason::InsufficientBalance,
-                detail: "not now".to_owned(),
-                transaction: None,
-                open_until: Some(terms.valid_before),
-            }),
+            Twist::FirstSettlementRefused if before == 0 => {
+                Err(refused("not now", Some(terms.valid_before)))
+            }
+            Twist::NothingSettled => Err(refused("never", None)),
             Twist::StuckBefore(reached) => {
                 reached.notify_one();
                 std::future::pending().await
@@ -120,4 +121,9 @@ impl Facilitator for Rail {
     async fn reconcile(&self, intent: &SettlementIntent) -> Result<Settled, SettleError> {
         self.inner.reconcile(intent).await
     }
+}
+
+fn refused(detail: &str, open_until: Option<Timestamp>) -> SettleError {
+    let (reason, detail) = (ErrorReason::InsufficientBalance, detail.to_owned());
+    SettleError::Failed { reason, detail, transaction: None, open_until }
 }

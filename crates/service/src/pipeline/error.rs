@@ -80,6 +80,17 @@ impl PurchaseError {
     pub const fn asks_for_payment(&self) -> bool {
         matches!(self, Self::Payment(_) | Self::Facilitator(FacilitatorError::Refused { .. }))
     }
+
+    /// Says whether a purchase that was taken on came to nothing by its payer's doing: by its input, or
+    /// as its payment was good no longer.
+    pub(super) const fn is_of_payer(&self) -> bool {
+        matches!(
+            self,
+            Self::Certifier(_)
+                | Self::NotSettled(_)
+                | Self::Facilitator(FacilitatorError::Refused { .. })
+        )
+    }
 }
 
 /// Who has a payment already.

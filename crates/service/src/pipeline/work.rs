@@ -117,6 +117,9 @@ impl Service {
 
     fn end(&self, in_hand: InHand, outcome: Result<Purchase, PurchaseError>) {
         if let Err(error) = &outcome {
+            if error.is_of_payer() {
+                in_hand.count_unfinished(self.parts().clock.monotonic());
+            }
             self.metrics.refused(error);
         }
         in_hand.end(outcome);
@@ -134,9 +137,6 @@ impl Service {
             () = in_hand.cancel.cancelled() => return Err(PurchaseError::Cancelled),
             certified = work.certify(self) => certified,
         };
-        if let Err(PurchaseError::Certifier(_)) = &certified {
-            self.jobs.count_unfinished(id, self.parts().clock.monotonic());
-        }
         let committed = match certified {
             Ok(certificated) => certificated.commit(self).await,
             Err(error) => Err(error),
