@@ -37,7 +37,7 @@ fn a_facilitator_settles_for_who_has_its_token() {
     let buyer = place.order(&shop.url, &[]);
     shop.wait_for_metric("assay_transactions{state=\"committed\"} 1");
     shop.stop();
-    buyer.stop("INT");
+    buyer.stop("TERM");
     assert_eq!(chain.balance(SELLER), 1_000_000_001_000);
     let shop = Gateway::start(&place, &with(("ASSAY_FACILITATOR_TOKEN", "letmesettle")));
     shop.wait_for_metric("assay_transactions{state=\"settled\"} 2");

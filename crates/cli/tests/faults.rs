@@ -130,7 +130,7 @@ fn run(case: &Case) -> u128 {
         let ran = shop.process.finish();
         drop(blocks);
         assert_eq!(ran.status.signal(), Some(ABORTED), "{name}: {ran:#?}");
-        order.stop("INT");
+        order.stop("TERM");
     }
 
     if case.is_stuck {

@@ -60,7 +60,7 @@ fn the_search_goes_on_after_a_restart() {
         Gateway::start(&place, &[rpc_url, JSON, ("ASSAY_FAILPOINT", "chain.broadcast.before")]);
     let order = place.order(&shop.url, &[]);
     let before = shop.process.finish();
-    order.stop("INT");
+    order.stop("TERM");
     let shop = Gateway::start(&place, &[rpc_url, JSON]);
     shop.wait_for_ends();
     let after = shop.stop();

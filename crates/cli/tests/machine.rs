@@ -41,7 +41,7 @@ fn buy_until_stuck(place: &Place, url: &str) -> usize {
             !order.is_running()
         });
         if !ends {
-            order.stop("INT");
+            order.stop("TERM");
             return bought;
         }
         if !order.finish().status.success() {
@@ -179,7 +179,7 @@ fn a_clock_that_steps_while_a_settlement_is_under_way_charges_once() {
     let shop = with_clock(&scene, 0);
     let order = paused_purchase(&scene.place, &scene.chain, &shop);
     shop.process.stop("KILL");
-    order.stop("INT");
+    order.stop("TERM");
     let shop = with_clock(&scene, 3_600);
     shop.wait_for_metric("assay_transactions{state=\"committed\"} 1");
     // Long enough to look at it again.

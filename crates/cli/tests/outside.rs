@@ -76,7 +76,7 @@ fn another_chain_after_a_restart_is_refused() {
     let shop = Gateway::start(&scene.place, &env);
     let order = paused_purchase(&scene.place, &scene.chain, &shop);
     shop.process.stop("KILL");
-    order.stop("INT");
+    order.stop("TERM");
     line.does(|asked| match asked.method().as_str() {
         "eth_chainId" => Does::Say(200, json!({ "id": 1, "result": "0x2105" }).to_string()),
         _ => Does::Pass,
