@@ -1,0 +1,73 @@
+//! Evidence of any kind, and its appraisal.
+
+use assay_primitives::{Timestamp, encoding};
+use serde::{Deserialize, Serialize};
+
+use crate::nitro;
+use crate::refusal::Checks;
+use crate::{Attested, Claims, EvidenceKind, Policy, Refusal, Roots};
+
+/// Evidence with the endorsements that its verification needs and that are not pinned: certificates
+/// below the vendor's root, collateral.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", tag = "kind")]
+#[non_exhaustive]
+pub enum Evidence {
+    /// An AWS Nitro attestation document.
+    #[serde(rename_all = "camelCase")]
+    Nitro {
+        /// The document: COSE_Sign1, as the Nitro Secure Module gives it.
+        #[serde(with = "encoding::base64_bytes")]
+        document: Vec<u8>,
+    },
+}
+
+/// What a verifier of one kind needs beside the evidence.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Context<'a> {
+    /// The time of verification.
+    pub(crate) now: Timestamp,
+    /// Whom evidence may end at.
+    pub(crate) roots: &'a Roots,
+    /// What is accepted.
+    pub(crate) policy: &'a Policy,
+    /// Makes the checks.
+    pub(crate) checks: Checks,
+}
+
+impl Evidence {
+    /// Returns the kind.
+    #[must_use]
+    pub const fn kind(&self) -> EvidenceKind {
+        match self {
+            Self::Nitro { .. } => EvidenceKind::Nitro,
+        }
+    }
+
+    pub(crate) fn claims(&self, context: &Context<'_>) -> Result<Claims, Refusal> {
+        match self {
+            Self::Nitro { document } => nitro::claims(document, context),
+        }
+    }
+}
+
+/// Appraises evidence at a time: its signatures up to a root, then the policy.
+///
+/// # Errors
+/// Names the first check that fails.
+pub fn appraise(
+    evidence: &Evidence,
+    roots: &Roots,
+    policy: &Policy,
+    now: Timestamp,
+) -> Result<Attested, Refusal> {
+    let context = Context { now, roots, policy, checks: Checks::default() };
+    context.appraise(evidence)
+}
+
+impl Context<'_> {
+    pub(crate) fn appraise(&self, evidence: &Evidence) -> Result<Attested, Refusal> {
+        let claims = evidence.claims(self)?;
+        self.policy.accept(claims, self.now, self.checks)
+    }
+}

@@ -1,0 +1,209 @@
+//! The appraisal policy: which evidence is accepted.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use assay_primitives::{Timestamp, encoding, parse_duration};
+use serde::{Deserialize, Deserializer};
+use thiserror::Error;
+
+use crate::refusal::Checks;
+use crate::{Attested, Check, Claims, EvidenceKind, Refusal, Strength};
+
+/// How far ahead of the verifier a platform's clock may be.
+const MAX_SKEW: Duration = Duration::from_secs(300);
+
+/// What evidence is accepted (RFC 9334, "appraisal policy for evidence"). [`Policy::default`] accepts
+/// every kind of TEE from a vendor's root, up to date, without debug mode, whatever it measured.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// The kinds that are accepted.
+    pub kinds: Option<Vec<EvidenceKind>>,
+    /// The least strength; `tee` if not given.
+    pub min_strength: Option<Strength>,
+    /// Accept evidence of a debug mode, in which who runs the machine can look inside.
+    #[serde(default)]
+    pub allow_debug: bool,
+    /// The measurements that are accepted; any if not given.
+    pub reference_values: Option<Vec<ReferenceValue>>,
+    /// The greatest age of evidence whose platform has a clock, as `1h`.
+    #[serde(default, deserialize_with = "duration")]
+    pub max_age: Option<Duration>,
+    /// The statuses of Intel's TCB that are accepted; `UpToDate` if not given.
+    pub tcb_statuses: Option<Vec<TcbStatus>>,
+    /// The least evaluation number of Intel's TCB information: an old one knows no newer advisories.
+    pub min_tcb_evaluation_data_number: Option<u32>,
+    /// What is accepted of AMD SEV-SNP.
+    #[serde(default)]
+    pub snp: SnpPolicy,
+}
+
+/// Measurements that are accepted together, and where they come from.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReferenceValue {
+    /// What it is, as `assay-enclave 0.1.0`.
+    pub name: String,
+    /// The kind of evidence that shows it.
+    pub kind: EvidenceKind,
+    /// The commit of the source that it was built from.
+    pub source: Option<String>,
+    /// Who built it.
+    pub builder: Option<String>,
+    /// The measurements by name, in hexadecimal; at least one. Others may have any value.
+    pub measurements: BTreeMap<String, String>,
+}
+
+/// A status of Intel's TCB, as its collateral says it.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum TcbStatus {
+    /// Nothing is to be mended.
+    UpToDate,
+    /// The software in the enclave has to be hardened.
+    SWHardeningNeeded,
+    /// The platform's configuration is to be changed.
+    ConfigurationNeeded,
+    /// Both.
+    ConfigurationAndSWHardeningNeeded,
+    /// There are updates.
+    OutOfDate,
+    /// There are updates, and the configuration is to be changed.
+    OutOfDateConfigurationNeeded,
+}
+
+/// What is accepted of AMD SEV-SNP.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SnpPolicy {
+    /// The least version of the boot loader.
+    pub min_bootloader: Option<u8>,
+    /// The least version of the TEE.
+    pub min_tee: Option<u8>,
+    /// The least version of the SNP firmware.
+    pub min_snp: Option<u8>,
+    /// The least version of the microcode.
+    pub min_microcode: Option<u8>,
+    /// The least version of the FMC, which Turin has.
+    pub min_fmc: Option<u8>,
+    /// The products that are accepted, as `Genoa`; all if not given. Milan is accepted with a warning:
+    /// that its VCEK seed can be read by software is claimed (arXiv 2605.12990).
+    pub products: Option<Vec<String>>,
+    /// Accept a guest that may have a migration agent.
+    #[serde(default)]
+    pub allow_migration_agent: bool,
+}
+
+/// A policy that cannot be read.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[error("attestation policy: {0}")]
+pub struct PolicyError(String);
+
+impl Policy {
+    /// Reads a policy in TOML.
+    ///
+    /// # Errors
+    /// Names the line and the field.
+    pub fn from_toml(text: &str) -> Result<Self, PolicyError> {
+        let policy: Self = toml::from_str(text)
+            .map_err(|error| PolicyError(error.to_string().trim_end().to_owned()))?;
+        for value in policy.reference_values.iter().flatten() {
+            value.check()?;
+        }
+        Ok(policy)
+    }
+
+    /// Judges claims whose signatures hold, at a time.
+    pub(crate) fn accept(
+        &self,
+        claims: Claims,
+        now: Timestamp,
+        checks: Checks,
+    ) -> Result<Attested, Refusal> {
+        if let Some(kinds) = &self.kinds {
+            let expected = kinds.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(", ");
+            checks.require(
+                Check::PolicyKind,
+                kinds.contains(&claims.kind),
+                expected,
+                claims.kind,
+            )?;
+        }
+        let is_open = claims.debug && !self.allow_debug;
+        checks.require(Check::PolicyDebug, !is_open, "no debug mode", "debug mode")?;
+        let least = self.min_strength.unwrap_or(Strength::Tee);
+        let is_strong = claims.strength >= least;
+        checks.require(Check::PolicyStrength, is_strong, least, claims.strength)?;
+        self.check_time(&claims, now, checks)?;
+        self.check_measurements(&claims, checks)?;
+        Ok(Attested::assertion(claims))
+    }
+
+    fn check_time(&self, claims: &Claims, now: Timestamp, checks: Checks) -> Result<(), Refusal> {
+        let Some(time) = claims.time else { return Ok(()) };
+        let latest = now.plus(MAX_SKEW);
+        checks.require(Check::EvidenceTime, time <= latest, format!("at most {latest}"), time)?;
+        let Some(max_age) = self.max_age else { return Ok(()) };
+        let oldest = now.minus(max_age);
+        checks.require(Check::PolicyAge, time >= oldest, format!("{oldest} or later"), time)
+    }
+
+    fn check_measurements(&self, claims: &Claims, checks: Checks) -> Result<(), Refusal> {
+        let Some(values) = &self.reference_values else { return Ok(()) };
+        if values.iter().any(|value| value.matches(claims)) {
+            return Ok(());
+        }
+        let of_kind = || values.iter().filter(|value| value.kind == claims.kind);
+        let expected: Vec<String> = of_kind().take(4).map(ReferenceValue::shown).collect();
+        let mut named = of_kind().flat_map(|value| value.measurements.keys());
+        let got: Vec<String> = claims
+            .measurements
+            .iter()
+            .filter(|measurement| named.any(|name| *name == measurement.name))
+            .map(|m| format!("{} {}", m.name, encoding::hex(&m.value)))
+            .collect();
+        let expected = match expected.as_slice() {
+            [] => format!("a reference value of kind {}", claims.kind),
+            _ => expected.join(" or "),
+        };
+        let got = if got.is_empty() { "none of these".to_owned() } else { got.join(", ") };
+        checks.fail(Refusal::new(Check::PolicyMeasurement, expected, got))
+    }
+}
+
+impl ReferenceValue {
+    fn check(&self) -> Result<(), PolicyError> {
+        let wrong =
+            |what: String| Err(PolicyError(format!("reference value `{}`: {what}", self.name)));
+        if self.measurements.is_empty() {
+            return wrong("it names no measurement".to_owned());
+        }
+        for (name, value) in &self.measurements {
+            let is_hex = value.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+            if value.is_empty() || value.len() % 2 != 0 || !is_hex {
+                return wrong(format!("`{name}` is not lower-case hexadecimal"));
+            }
+        }
+        Ok(())
+    }
+
+    fn matches(&self, claims: &Claims) -> bool {
+        let same = |(name, value): (&String, &String)| {
+            claims.measurement(name).is_some_and(|got| encoding::hex(got) == *value)
+        };
+        self.kind == claims.kind
+            && !self.measurements.is_empty()
+            && self.measurements.iter().all(same)
+    }
+
+    fn shown(&self) -> String {
+        let values = self.measurements.iter().map(|(name, value)| format!("{name} {value}"));
+        format!("`{}` ({})", self.name, values.collect::<Vec<_>>().join(", "))
+    }
+}
+
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    parse_duration(&text).map(Some).map_err(serde::de::Error::custom)
+}

@@ -1,0 +1,104 @@
+//! Whom evidence may end at.
+
+use assay_primitives::{Digest, printable};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
+use thiserror::Error;
+use x509_cert::Certificate;
+use x509_cert::der::Decode as _;
+
+use crate::{EvidenceKind, Trust};
+
+/// SHA-256 of the roots of the vendors, as certificates in DER.
+const VENDORS: &[(EvidenceKind, &str)] = &[
+    // aws.nitro-enclaves, "AWS Nitro Enclaves root certificate" G1, until 2049-10-28.
+    (EvidenceKind::Nitro, "641a0321a3e244efe456463195d606317ed7cdcc3c1756e09893f3c68f79bb5b"),
+];
+
+/// The most bytes of a root.
+const MAX_ROOT: usize = 8 << 10;
+
+/// The roots that evidence may end at: the vendors', which are pinned here, and such as were passed by
+/// hand for development. What ends at one of the latter is simulated, whatever it says.
+#[derive(Clone, Debug, Default)]
+pub struct Roots {
+    development: Vec<DevelopmentRoot>,
+}
+
+/// A root for development: a software TPM's CA, a simulated Nitro PKI.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct DevelopmentRoot {
+    der: Vec<u8>,
+}
+
+/// A root that cannot be used.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[error("development root: {0}")]
+pub struct RootError(String);
+
+impl DevelopmentRoot {
+    /// Reads a certificate in PEM or DER.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, RootError> {
+        if bytes.len() > MAX_ROOT {
+            return Err(RootError(format!(
+                "expected at most {MAX_ROOT} bytes, got {}",
+                bytes.len()
+            )));
+        }
+        let der = match CertificateDer::from_pem_slice(bytes) {
+            Ok(der) => der.to_vec(),
+            Err(_) => bytes.to_vec(),
+        };
+        Certificate::from_der(&der)
+            .map_err(|error| RootError(printable(&error.to_string(), 128)))?;
+        Ok(Self { der })
+    }
+
+    /// Returns the certificate in DER.
+    #[must_use]
+    pub fn as_der(&self) -> &[u8] {
+        &self.der
+    }
+}
+
+impl Roots {
+    /// Returns the vendors' roots alone.
+    #[must_use]
+    pub fn vendors() -> Self {
+        Self::default()
+    }
+
+    /// Adds a root for development.
+    #[must_use]
+    pub fn with_development(mut self, root: DevelopmentRoot) -> Self {
+        self.development.push(root);
+        self
+    }
+
+    /// Returns the roots for development.
+    #[must_use]
+    pub fn development(&self) -> &[DevelopmentRoot] {
+        &self.development
+    }
+
+    /// Says whose root a certificate is, for evidence of a kind.
+    pub(crate) fn find(&self, kind: EvidenceKind, der: &[u8]) -> Option<Trust> {
+        let digest = Digest::of(der).to_string();
+        if VENDORS.iter().any(|(of, pin)| *of == kind && *pin == digest) {
+            return Some(Trust::Vendor);
+        }
+        let is_development = self.development.iter().any(|root| root.der == der);
+        is_development.then_some(Trust::Development)
+    }
+
+    /// Returns the digests that a root of a kind may have, in words.
+    pub(crate) fn expected(&self, kind: EvidenceKind) -> String {
+        let pins = VENDORS.iter().filter(|(of, _)| *of == kind).map(|(_, pin)| (*pin).to_owned());
+        let development = self.development.iter().map(|root| Digest::of(&root.der).to_string());
+        let all: Vec<String> = pins.chain(development.take(4)).collect();
+        format!("a root with SHA-256 {}", all.join(" or "))
+    }
+}

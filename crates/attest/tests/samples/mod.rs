@@ -1,0 +1,97 @@
+//! Real evidence, from the folder `data/attestation` of `ASSAY_REFERENCE` (`../shared` beside the
+//! repository if that is not set): every file of its manifest has its verdict here, and the table of
+//! verdicts is what `docs/attestation-verdicts.md` shows.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+/// The samples, where they are.
+pub(crate) struct Samples {
+    folder: PathBuf,
+    manifest: Value,
+}
+
+/// What a file of the manifest comes to.
+#[derive(Debug)]
+pub(crate) struct Row {
+    /// The time it is judged at, or why there is none.
+    pub(crate) at: String,
+    /// `accepted`, `simulated`, `refused` or what else the file is for.
+    pub(crate) verdict: &'static str,
+    /// What of it, in words; of a refusal the check.
+    pub(crate) why: String,
+}
+
+impl Samples {
+    /// Opens the samples. Says so and returns `None` if they are not there.
+    pub(crate) fn open() -> Option<Self> {
+        let folder = std::env::var_os("ASSAY_REFERENCE");
+        let folder = folder.map_or_else(|| workspace().join("../shared"), PathBuf::from);
+        let folder = folder.join("data/attestation");
+        let manifest = std::fs::read(folder.join("manifest.json"));
+        if let Err(error) = &manifest {
+            eprintln!("left out: {}: {error}", folder.display());
+        }
+        let manifest = serde_json::from_slice(&manifest.ok()?).unwrap();
+        Some(Self { folder, manifest })
+    }
+
+    /// Reads a file.
+    pub(crate) fn read(&self, file: &str) -> Vec<u8> {
+        let path = self.folder.join(file);
+        std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+
+    /// Returns what the manifest says of a file.
+    pub(crate) fn entry(&self, file: &str) -> &Value {
+        let items = self.manifest["items"].as_array().unwrap();
+        items.iter().find(|item| item["file"] == file).unwrap_or_else(|| panic!("no {file}"))
+    }
+
+    fn files(&self) -> impl Iterator<Item = &str> {
+        self.manifest["items"].as_array().unwrap().iter().map(|item| item["file"].as_str().unwrap())
+    }
+}
+
+pub(crate) fn workspace() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
+
+/// Judges a file of the manifest; `None` if nobody here knows it.
+fn row(samples: &Samples, file: &str) -> Option<Row> {
+    // Each folder of the samples has its module here: `nitro::row(samples, file)`, and so on.
+    let _ = (samples, file);
+    None
+}
+
+#[test]
+fn every_file_of_the_manifest_has_its_verdict() {
+    let Some(samples) = Samples::open() else { return };
+    let mut table = BTreeMap::new();
+    for file in samples.files() {
+        let row = row(&samples, file).unwrap_or_else(|| panic!("{file} has no verdict here"));
+        table.insert(file.to_owned(), row);
+    }
+    let path = workspace().join("docs/attestation-verdicts.md");
+    let text = shown(&table);
+    if std::env::var_os("ASSAY_BLESS").is_some() {
+        std::fs::write(&path, &text).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text, "run with ASSAY_BLESS=1 to accept");
+}
+
+fn shown(table: &BTreeMap<String, Row>) -> String {
+    let mut text = String::from(
+        "# Verdicts on real evidence\n\n\
+         Made by `ASSAY_BLESS=1 cargo test -p assay-attest --test main samples` from the verdicts of the\n\
+         verifiers, under the default policy. The files are of the vendors' and others' public\n\
+         repositories; none of them is in this one.\n\n\
+         | file | at | verdict | why |\n|---|---|---|---|\n",
+    );
+    for (file, row) in table {
+        text.push_str(&format!("| {file} | {} | {} | {} |\n", row.at, row.verdict, row.why));
+    }
+    text
+}
