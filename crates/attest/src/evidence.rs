@@ -44,6 +44,20 @@ impl Evidence {
         }
     }
 
+    /// Returns the bytes that the attester signed.
+    pub(crate) fn signed(&self) -> &[u8] {
+        match self {
+            Self::Nitro { document } => document,
+        }
+    }
+
+    /// Says whether a TPM signed what its user gave it: that has room for a shorter hash alone.
+    pub(crate) const fn is_of_tpm(&self) -> bool {
+        match self {
+            Self::Nitro { .. } => false,
+        }
+    }
+
     pub(crate) fn claims(&self, context: &Context<'_>) -> Result<Claims, Refusal> {
         match self {
             Self::Nitro { document } => nitro::claims(document, context),

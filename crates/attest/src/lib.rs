@@ -17,6 +17,7 @@
 
 mod claims;
 mod evidence;
+mod key;
 mod nitro;
 mod policy;
 mod refusal;
@@ -25,6 +26,10 @@ mod x509;
 
 pub use claims::{Attested, Claims, EvidenceKind, Measurement, Strength, Tcb, Trust, Validity};
 pub use evidence::{Evidence, appraise};
+pub use key::{
+    AttestedKey, Beacon, EnclaveConfiguration, KEY_ATTESTATION_MEDIA_TYPE, KeyAppraiser,
+    KeyAttestation, KeyBinding, MAX_NONCE, gpu_nonce, tpm_extra_data,
+};
 pub use policy::{Policy, PolicyError, ReferenceValue, SnpPolicy, TcbStatus};
 pub use refusal::{Check, Refusal};
 pub use roots::{DevelopmentRoot, RootError, Roots};

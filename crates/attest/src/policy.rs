@@ -140,6 +140,23 @@ impl Policy {
         Ok(Attested::assertion(claims))
     }
 
+    /// Judges the claims of a GPU beside an accepted CPU: what it measured is not compared, so its
+    /// strength does not count.
+    pub(crate) fn accept_gpu(
+        &self,
+        claims: Claims,
+        now: Timestamp,
+        checks: Checks,
+    ) -> Result<Attested, Refusal> {
+        let policy = Self {
+            kinds: None,
+            min_strength: Some(Strength::SignatureOnly),
+            reference_values: None,
+            ..self.clone()
+        };
+        policy.accept(claims, now, checks)
+    }
+
     fn check_time(&self, claims: &Claims, now: Timestamp, checks: Checks) -> Result<(), Refusal> {
         let Some(time) = claims.time else { return Ok(()) };
         let latest = now.plus(MAX_SKEW);
