@@ -52,6 +52,7 @@ pub struct ReferenceValue {
     /// Who built it.
     pub builder: Option<String>,
     /// The measurements by name, in hexadecimal; at least one. Others may have any value.
+    #[serde(deserialize_with = "measurements")]
     pub measurements: BTreeMap<String, String>,
 }
 
@@ -106,12 +107,7 @@ impl Policy {
     /// # Errors
     /// Names the line and the field.
     pub fn from_toml(text: &str) -> Result<Self, PolicyError> {
-        let policy: Self = toml::from_str(text)
-            .map_err(|error| PolicyError(error.to_string().trim_end().to_owned()))?;
-        for value in policy.reference_values.iter().flatten() {
-            value.check()?;
-        }
-        Ok(policy)
+        toml::from_str(text).map_err(|error| PolicyError(error.to_string().trim_end().to_owned()))
     }
 
     /// Judges claims whose signatures hold, at a time.
@@ -190,21 +186,6 @@ impl Policy {
 }
 
 impl ReferenceValue {
-    fn check(&self) -> Result<(), PolicyError> {
-        let wrong =
-            |what: String| Err(PolicyError(format!("reference value `{}`: {what}", self.name)));
-        if self.measurements.is_empty() {
-            return wrong("it names no measurement".to_owned());
-        }
-        for (name, value) in &self.measurements {
-            let is_hex = value.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-            if value.is_empty() || value.len() % 2 != 0 || !is_hex {
-                return wrong(format!("`{name}` is not lower-case hexadecimal"));
-            }
-        }
-        Ok(())
-    }
-
     fn matches(&self, claims: &Claims) -> bool {
         let same = |(name, value): (&String, &String)| {
             claims.measurement(name).is_some_and(|got| encoding::hex(got) == *value)
@@ -223,4 +204,23 @@ impl ReferenceValue {
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(deserializer)?;
     parse_duration(&text).map(Some).map_err(serde::de::Error::custom)
+}
+
+/// Reads what is to be compared: a policy whose values nothing can match would refuse everything.
+fn measurements<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<String, String>, D::Error> {
+    let measurements = BTreeMap::<String, String>::deserialize(deserializer)?;
+    if measurements.is_empty() {
+        return Err(serde::de::Error::custom("a reference value names no measurement"));
+    }
+    for (name, value) in &measurements {
+        let is_hex = value.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        if value.is_empty() || value.len() % 2 != 0 || !is_hex {
+            return Err(serde::de::Error::custom(format!(
+                "`{name}` is not lower-case hexadecimal"
+            )));
+        }
+    }
+    Ok(measurements)
 }

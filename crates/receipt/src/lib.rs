@@ -6,6 +6,7 @@
 //! | [`Receipt`] | in-toto Statement v1 over the Merkle root of a transaction's items | `statement` |
 //! | [`SettlementRecord`] | in-toto Statement v1 about what became of a receipt's money | `settlement` |
 //! | [`ItemStatement`] | one inference: a Merkle leaf with a fixed header and JSON | `item` |
+//! | [`EnclaveStatement`] | what an enclave signs of an item that it ran | `enclave` |
 //! | [`KeyManifest`] | the operator's signed list of its keys | `manifest` |
 //! | [`Bundle`] | the file with all that a verifier needs | `bundle` |
 //!
@@ -17,6 +18,7 @@
 mod bundle;
 mod commitment;
 mod dsse;
+mod enclave;
 mod issue;
 mod item;
 mod keys;
@@ -28,6 +30,9 @@ mod statement;
 pub use bundle::{BUNDLE_MEDIA_TYPE, Bundle, BundleItem, ERASE_STATEMENT, EvidenceBlob, ItemSalts};
 pub use commitment::{Salt, TransactionSecret, commit_output, commit_request};
 pub use dsse::{DsseError, DsseSignature, Envelope};
+pub use enclave::{
+    DSSE_MEDIA_TYPE, ENCLAVE_STATEMENT_PAYLOAD_TYPE, EnclaveStatement, SignedEnclaveStatement,
+};
 pub use issue::{IssueError, IssuedItem, IssuedTransaction, NewItem, NewTransaction, issue};
 pub use item::{
     EngineUsed, EvidenceReference, EvidenceScope, ItemDetails, ItemError, ItemStatement, ModelUsed,

@@ -150,17 +150,18 @@ impl Verifier {
         now: Timestamp,
     ) -> ItemReport {
         let details = &item.statement.details;
-        let mut believe = None;
+        let (mut believe, mut notes) = (None, Vec::new());
         let verdict = self.certify(receipt, item, evidence, now).and_then(|certification| {
             believe = Some(certification.believe);
+            notes = certification.notes;
             self.policy.check_item(details)?;
             let network = &receipt.predicate().authorization.network;
             let simulated = certification.simulated || network.is_development();
-            Ok(self.policy.verdict(details, simulated))
+            Ok(self.policy.verdict(details, simulated, certification.is_pinned))
         });
         let verdict =
             verdict.unwrap_or_else(|refusal| Verdict::refused(refusal.in_item(details.index)));
-        ItemReport::new(details, self.policy.pins(details), believe, verdict)
+        ItemReport::new(details, self.policy.pins(details), believe, verdict).with_notes(notes)
     }
 
     fn certify(

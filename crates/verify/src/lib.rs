@@ -27,7 +27,9 @@ mod verified;
 
 pub use bundle::Verifier;
 pub use expectation::Expectation;
-pub use methods::{Certification, ItemEvidence, MethodContext, MethodVerifier, Methods, Signed};
+pub use methods::{
+    Certification, ItemEvidence, MethodContext, MethodVerifier, Methods, Signed, Tee,
+};
 pub use parts::{open_item, open_manifest, open_receipt};
 pub use payment::{PaymentReport, PaymentState, open_payment};
 pub use policy::{Announcement, PinnedPrice, Policy, PolicyError, TimeBasis};

@@ -146,6 +146,9 @@ pub struct ItemReport {
     pub outcome: String,
     /// How many bytes of evidence it has.
     pub evidence_bytes: u64,
+    /// What a reader should know of its evidence, in words.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 impl ItemReport {
@@ -174,7 +177,14 @@ impl ItemReport {
                 Outcome::Failed { reason } => format!("failed: {}", shown(reason)),
             },
             evidence_bytes: item.evidence.iter().fold(0, |sum, one| one.size.saturating_add(sum)),
+            notes: Vec::new(),
         }
+    }
+
+    /// Adds what a reader should know of its evidence.
+    pub(crate) fn with_notes(mut self, notes: Vec<String>) -> Self {
+        self.notes = notes;
+        self
     }
 }
 

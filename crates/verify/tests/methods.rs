@@ -43,7 +43,7 @@ impl MethodVerifier for Toy {
         if evidence.content != expected.as_bytes() {
             return Err(refusal(&expected.to_string(), "another".to_owned()));
         }
-        Ok(Certification { believe: "nobody".to_owned(), simulated: self.simulated })
+        Ok(Certification { simulated: self.simulated, ..Certification::by("nobody") })
     }
 }
 

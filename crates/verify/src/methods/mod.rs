@@ -2,13 +2,16 @@
 //! [`Methods::standard`].
 
 mod signed;
+mod tee;
 
 use std::fmt::Debug;
 
+use assay_attest::{self as attest, Roots};
 use assay_primitives::{Method, Timestamp};
 use assay_receipt::{EvidenceReference, ItemStatement, Receipt};
 
 pub use self::signed::Signed;
+pub use self::tee::Tee;
 use crate::{Refusal, Verified};
 
 /// Checks what certifies an item by one method.
@@ -59,6 +62,18 @@ pub struct Certification {
     pub believe: String,
     /// Whether the evidence is of development roots.
     pub simulated: bool,
+    /// Whether all that has to be believed is pinned: without it the best verdict is `consistent`.
+    pub is_pinned: bool,
+    /// What a reader should know of the evidence, in words.
+    pub notes: Vec<String>,
+}
+
+impl Certification {
+    /// Says whom one has to believe, where there is nothing else to say.
+    #[must_use]
+    pub fn by(whom: &str) -> Self {
+        Self { believe: whom.to_owned(), simulated: false, is_pinned: true, notes: Vec::new() }
+    }
 }
 
 /// The methods a verifier knows.
@@ -66,10 +81,11 @@ pub struct Certification {
 pub struct Methods(Vec<Box<dyn MethodVerifier>>);
 
 impl Methods {
-    /// Returns the methods of this version.
+    /// Returns the methods of this version: evidence of enclaves ends at the vendors' roots alone, and
+    /// [`assay_attest::Policy::default`] judges it. [`Tee::new`] takes others.
     #[must_use]
     pub fn standard() -> Self {
-        Self::default().with(Signed)
+        Self::default().with(Signed).with(Tee::new(Roots::vendors(), attest::Policy::default()))
     }
 
     /// Adds a method; of two with one name, the later counts.

@@ -18,6 +18,6 @@ impl MethodVerifier for Signed {
             let got = format!("`{}`", first.reference.kind);
             return Err(Refusal::new(Check::ItemCertification, "no evidence for `signed`", got));
         }
-        Ok(Certification { believe: "the operator".to_owned(), simulated: false })
+        Ok(Certification::by("the operator"))
     }
 }

@@ -56,10 +56,10 @@ impl Policy {
     }
 
     /// Returns the verdict on an item that nothing speaks against.
-    pub(crate) fn verdict(&self, item: &ItemDetails, simulated: bool) -> Verdict {
+    pub(crate) fn verdict(&self, item: &ItemDetails, simulated: bool, is_pinned: bool) -> Verdict {
         if simulated {
             Verdict::Simulated
-        } else if self.operators.is_some() && self.pins(item) {
+        } else if self.operators.is_some() && self.pins(item) && is_pinned {
             Verdict::Verified
         } else {
             Verdict::Consistent

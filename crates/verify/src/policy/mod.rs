@@ -42,6 +42,8 @@ pub struct Policy {
     pub times: Option<Vec<TimeBasis>>,
     /// The states a payment may be in.
     pub payments: Option<Vec<PaymentState>>,
+    /// What is accepted of the evidence of enclaves. The verifier of the method is made with it.
+    pub attestation: Option<assay_attest::Policy>,
 }
 
 /// The most a transaction may cost in one asset.
