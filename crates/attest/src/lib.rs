@@ -16,6 +16,8 @@
 //! Every refusal names its [`Check`] and both values.
 
 mod claims;
+#[cfg(feature = "collect")]
+pub mod collect;
 mod evidence;
 mod key;
 mod nitro;
