@@ -34,7 +34,7 @@ pub use catalogue::{Catalogue, CatalogueEntry, CatalogueError};
 pub use extension::{VERIFIED_INFERENCE, settled_extension};
 pub use jobs::{Load, Progress, Started};
 pub use latency::{Latency, LatencySummary};
-pub use methods::{Certified, Certifier, CertifierError, Certifiers, Signed};
+pub use methods::{Certified, Certifier, CertifierError, Certifiers, Inference, Signed, Tee};
 pub use metrics::ServiceMetrics;
 pub use operator::{Operator, OperatorError};
 pub use outgoing::StoredJournal;

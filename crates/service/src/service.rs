@@ -4,6 +4,7 @@ use std::time::Duration;
 use assay_engine::ModelCard;
 use assay_primitives::{Account, Clock, Method, Randomness};
 use assay_store::{BlobStore, TransactionStore};
+use assay_verify::Methods;
 use assay_x402::{EXACT, Facilitator, PaymentRequirements};
 use serde_json::{Map, Value};
 use tokio_util::task::TaskTracker;
@@ -23,6 +24,8 @@ pub struct ServiceParts {
     pub catalogue: Catalogue,
     /// How it is certified.
     pub certifiers: Certifiers,
+    /// How a certification is verified before it is charged for, as a buyer will verify it.
+    pub methods: Methods,
     /// Where transactions are stored.
     pub store: Arc<dyn TransactionStore>,
     /// Where evidence is stored.

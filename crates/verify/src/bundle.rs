@@ -171,22 +171,14 @@ impl Verifier {
         evidence: &[ItemEvidence<'_>],
         now: Timestamp,
     ) -> Result<Certification, Refusal> {
-        let method = &item.statement.details.method;
-        let verifier = self.methods.find(method).ok_or_else(|| {
-            Refusal::new(Check::ItemMethod, format!("one of {}", self.methods.names()), method)
-        })?;
-        let context = MethodContext {
+        self.methods.certify(&MethodContext {
             receipt,
             item: &item.statement,
             request: &item.disclosed.request,
             output: item.disclosed.output.as_deref(),
             evidence,
             now,
-        };
-        // Whatever a method finds wrong is a failed certification, and no other check.
-        verifier
-            .verify(&context)
-            .map_err(|refusal| Refusal { check: Check::ItemCertification, ..refusal })
+        })
     }
 
     fn notes(&self, receipt: &Receipt, payment: &PaymentReport, disclosed: usize) -> Vec<String> {

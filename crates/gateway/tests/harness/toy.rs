@@ -84,11 +84,8 @@ impl Certifier for ToyCertifier {
         self.slots
     }
 
-    async fn certify(
-        &self,
-        entry: &Arc<CatalogueEntry>,
-        request: &Arc<InferenceRequest>,
-    ) -> Result<Certified, CertifierError> {
+    async fn certify(&self, inference: &Inference) -> Result<Certified, CertifierError> {
+        let Inference { entry, request, .. } = inference;
         self.runs.send_modify(|runs| *runs += 1);
         let mood = self.mood.lock().unwrap().clone();
         match &mood {
@@ -125,9 +122,7 @@ impl MethodVerifier for ToyVerifier {
     fn verify(&self, context: &MethodContext<'_>) -> Result<Certification, Refusal> {
         let expected = seal_of(context.request, context.output.unwrap_or_default());
         match context.evidence {
-            [seal] if seal.content == expected => {
-                Ok(Certification::by("whoever made this seal"))
-            }
+            [seal] if seal.content == expected => Ok(Certification::by("whoever made this seal")),
             _ => Err(Refusal::new(Check::ItemCertification, "the seal", "another")),
         }
     }

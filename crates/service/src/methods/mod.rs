@@ -1,17 +1,19 @@
 //! One certifier for each method: it runs the model and brings the evidence.
 
 mod signed;
+mod tee;
 
 use std::fmt::Debug;
 use std::sync::Arc;
 
 use assay_engine::EngineError;
 use assay_primitives::{InferenceOutput, InferenceRequest, Method};
-use assay_receipt::{EvidenceReference, ModelUsed};
+use assay_receipt::{EvidenceReference, ModelUsed, Salt};
 use async_trait::async_trait;
 use thiserror::Error;
 
 pub use self::signed::Signed;
+pub use self::tee::Tee;
 use crate::CatalogueEntry;
 
 /// Runs models and certifies what they give by one method.
@@ -32,11 +34,30 @@ pub trait Certifier: Debug + Send + Sync {
     ///
     /// # Errors
     /// When the run or the certification fails; nothing is charged then.
-    async fn certify(
+    async fn certify(&self, inference: &Inference) -> Result<Certified, CertifierError>;
+
+    /// Returns the key attestation of what certifies now, if the method has one; with a nonce one that
+    /// was made for it.
+    ///
+    /// # Errors
+    /// When none is to be had.
+    async fn attestation(
         &self,
-        entry: &Arc<CatalogueEntry>,
-        request: &Arc<InferenceRequest>,
-    ) -> Result<Certified, CertifierError>;
+        _nonce: Option<Vec<u8>>,
+    ) -> Result<Option<Vec<u8>>, CertifierError> {
+        Ok(None)
+    }
+}
+
+/// One model run on one input.
+#[derive(Clone, Debug)]
+pub struct Inference {
+    /// The model.
+    pub entry: Arc<CatalogueEntry>,
+    /// What it is asked.
+    pub request: Arc<InferenceRequest>,
+    /// The salts of the commitments to request and output, for evidence that states them.
+    pub salts: [Salt; 2],
 }
 
 /// An inference that was run and certified.

@@ -1,12 +1,11 @@
 use std::sync::Arc;
 
-use assay_primitives::{InferenceRequest, Method};
+use assay_primitives::Method;
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
-use super::{Certified, Certifier, CertifierError};
-use crate::CatalogueEntry;
+use super::{Certified, Certifier, CertifierError, Inference};
 
 /// How many jobs are in hand for each that runs.
 const IN_HAND_FOR_EACH: usize = 32;
@@ -42,13 +41,10 @@ impl Certifier for Signed {
         self.parallel.saturating_mul(IN_HAND_FOR_EACH)
     }
 
-    async fn certify(
-        &self,
-        entry: &Arc<CatalogueEntry>,
-        request: &Arc<InferenceRequest>,
-    ) -> Result<Certified, CertifierError> {
+    async fn certify(&self, inference: &Inference) -> Result<Certified, CertifierError> {
         let permit = self.permits.clone().acquire_owned().await;
         let permit = permit.map_err(|_| CertifierError::Interrupted)?;
+        let Inference { entry, request, .. } = inference;
         let (model, request) = (entry.loaded().clone(), request.clone());
         let output = spawn_blocking(move || {
             let output = model.run(&request);

@@ -8,7 +8,9 @@ use assay_receipt::{
     NewItem, NewTransaction, Outcome, Price, Receipt, SettlementRecord, Usage, issue,
 };
 use assay_store::{Commitment, TransactionRow};
-use assay_verify::{Check, Verified, open_item, open_manifest, open_receipt};
+use assay_verify::{
+    Check, ItemEvidence, MethodContext, Verified, open_item, open_manifest, open_receipt,
+};
 use assay_x402::{ErrorReason, FacilitatorError, SettleError, SettlementIntent};
 use bytes::Bytes;
 use tracing::info;
@@ -50,7 +52,7 @@ async fn store(
         return Err(PurchaseError::Late { deadline: work.deadline, now });
     }
     let issued = sign(service, work, certified, now)?;
-    let receipt = check(service, &issued, now)?;
+    let receipt = check(service, &issued, certified, now)?;
     store_evidence(service, std::mem::take(&mut certified.evidence)).await?;
     let receipt_digest = issued.receipt.digest();
     check_again(service, work).await?;
@@ -164,12 +166,27 @@ fn sign(
 fn check(
     service: &Service,
     issued: &IssuedTransaction,
+    certified: &Certified,
     now: Timestamp,
 ) -> Result<Verified<Receipt>, PurchaseError> {
     let manifest = service.parts().operator.manifest();
     let receipt = open_receipt(&issued.receipt, manifest, now).map_err(|e| refused(&e))?;
-    for item in &issued.items {
-        open_item(item, &receipt).map_err(|error| refused(&error))?;
+    let evidence: Vec<ItemEvidence<'_>> = certified
+        .evidence
+        .iter()
+        .map(|(reference, content)| ItemEvidence { reference, content })
+        .collect();
+    for disclosed in &issued.items {
+        let item = open_item(disclosed, &receipt).map_err(|error| refused(&error))?;
+        let context = MethodContext {
+            receipt: &receipt,
+            item: &item,
+            request: &disclosed.request,
+            output: disclosed.output.as_deref(),
+            evidence: &evidence,
+            now,
+        };
+        service.parts().methods.certify(&context).map_err(|error| refused(&error))?;
     }
     Ok(receipt)
 }

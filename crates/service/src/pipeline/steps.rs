@@ -22,7 +22,9 @@ use super::Order;
 use super::error::{PurchaseError, Taken, written};
 use crate::admission::Place;
 use crate::jobs::LEASE;
-use crate::{AdmissionRefusal, CatalogueEntry, Certified, CertifierError, Service, trace};
+use crate::{
+    AdmissionRefusal, CatalogueEntry, Certified, CertifierError, Inference, Service, trace,
+};
 
 /// How often a job is tried.
 const MAX_ATTEMPTS: u64 = 3;
@@ -226,11 +228,17 @@ impl Work {
         })
     }
 
+    fn inference(&self) -> Inference {
+        let salts = [self.secret.request_salt(0), self.secret.output_salt(0)];
+        Inference { entry: self.entry.clone(), request: self.request.clone(), salts }
+    }
+
     pub(super) async fn certify(self, service: &Service) -> Result<Certificated, PurchaseError> {
         let parts = service.parts();
         let certified = match parts.certifiers.find(&self.method) {
             Some(certifier) => {
-                let certified = certifier.certify(&self.entry, &self.request);
+                let inference = self.inference();
+                let certified = certifier.certify(&inference);
                 let certified = AssertUnwindSafe(certified).catch_unwind().await;
                 certified.unwrap_or(Err(CertifierError::Interrupted))?
             }

@@ -12,7 +12,7 @@ use assay_receipt::{EvidenceReference, ItemStatement, Receipt};
 
 pub use self::signed::Signed;
 pub use self::tee::Tee;
-use crate::{Refusal, Verified};
+use crate::{Check, Refusal, Verified};
 
 /// Checks what certifies an item by one method.
 pub trait MethodVerifier: Debug + Send + Sync {
@@ -30,7 +30,6 @@ pub trait MethodVerifier: Debug + Send + Sync {
 
 /// What a method has to look at.
 #[derive(Debug)]
-#[non_exhaustive]
 pub struct MethodContext<'a> {
     /// The receipt the item is in.
     pub receipt: &'a Verified<Receipt>,
@@ -96,11 +95,26 @@ impl Methods {
         self
     }
 
-    pub(crate) fn find(&self, method: &Method) -> Option<&dyn MethodVerifier> {
+    /// Says whether an item's evidence certifies it.
+    ///
+    /// # Errors
+    /// When the method is not known here, or the evidence does not certify the item.
+    pub fn certify(&self, context: &MethodContext<'_>) -> Result<Certification, Refusal> {
+        let method = &context.item.details.method;
+        let verifier = self.find(method).ok_or_else(|| {
+            Refusal::new(Check::ItemMethod, format!("one of {}", self.names()), method)
+        })?;
+        // Whatever a method finds wrong is a failed certification, and no other check.
+        verifier
+            .verify(context)
+            .map_err(|refusal| Refusal { check: Check::ItemCertification, ..refusal })
+    }
+
+    fn find(&self, method: &Method) -> Option<&dyn MethodVerifier> {
         self.0.iter().map(AsRef::as_ref).find(|verifier| verifier.method() == *method)
     }
 
-    pub(crate) fn names(&self) -> String {
+    fn names(&self) -> String {
         let names: Vec<String> = self.0.iter().map(|v| v.method().to_string()).collect();
         names.join(", ")
     }
