@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use assay_primitives::{Digest, Timestamp, printable};
+use ring::signature::{ECDSA_P384_SHA384_FIXED, UnparsedPublicKey};
 use rustls_pki_types::{
     AlgorithmIdentifier, CertificateDer, InvalidSignature, SignatureVerificationAlgorithm,
     UnixTime, alg_id,
@@ -67,6 +68,19 @@ impl Endorsed {
     pub(crate) fn public_key(&self) -> &[u8] {
         let info = self.leaf.tbs_certificate().subject_public_key_info();
         info.subject_public_key.raw_bytes()
+    }
+
+    /// Checks a signature of the leaf's: ECDSA with P-384 and SHA-384, r and s as 96 bytes.
+    pub(crate) fn verify_p384(
+        &self,
+        context: &Context<'_>,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), Refusal> {
+        let key = UnparsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, self.public_key());
+        let holds = key.verify(message, signature).is_ok();
+        let expected = format!("a signature by the key of `{}`", name(&self.leaf));
+        context.checks.require(Check::EvidenceSignature, holds, expected, "another")
     }
 }
 
