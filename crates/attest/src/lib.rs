@@ -24,6 +24,8 @@ mod nitro;
 mod policy;
 mod refusal;
 mod roots;
+#[cfg(test)]
+mod testing;
 mod x509;
 
 pub use claims::{Attested, Claims, EvidenceKind, Measurement, Strength, Tcb, Trust, Validity};

@@ -20,6 +20,7 @@ use x509_cert::der::oid::AssociatedOid;
 use x509_cert::ext::pkix::KeyUsage;
 
 use crate::evidence::Context;
+use crate::refusal::Checks;
 use crate::{Check, EvidenceKind, Refusal, Trust, Validity};
 
 /// The most bytes of a certificate.
@@ -68,19 +69,6 @@ impl Endorsed {
     pub(crate) fn public_key(&self) -> &[u8] {
         let info = self.leaf.tbs_certificate().subject_public_key_info();
         info.subject_public_key.raw_bytes()
-    }
-
-    /// Checks a signature of the leaf's: ECDSA with P-384 and SHA-384, r and s as 96 bytes.
-    pub(crate) fn verify_p384(
-        &self,
-        context: &Context<'_>,
-        message: &[u8],
-        signature: &[u8],
-    ) -> Result<(), Refusal> {
-        let key = UnparsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, self.public_key());
-        let holds = key.verify(message, signature).is_ok();
-        let expected = format!("a signature by the key of `{}`", name(&self.leaf));
-        context.checks.require(Check::EvidenceSignature, holds, expected, "another")
     }
 }
 
@@ -152,6 +140,21 @@ pub(crate) fn read(der: &[u8]) -> Result<Certificate, Refusal> {
     }
     Certificate::from_der(der)
         .map_err(|error| Refusal::new(Check::ChainEncoding, "an X.509 certificate", error))
+}
+
+/// Checks a signature by the key of a certificate: ECDSA with P-384 and SHA-384, r and s in 96 bytes.
+pub(crate) fn verify_p384(
+    certificate: &Certificate,
+    message: &[u8],
+    signature: &[u8],
+    checks: Checks,
+) -> Result<(), Refusal> {
+    let info = certificate.tbs_certificate().subject_public_key_info();
+    let key = info.subject_public_key.raw_bytes();
+    let holds =
+        UnparsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, key).verify(message, signature).is_ok();
+    let expected = format!("a signature by the key of `{}`", name(certificate));
+    checks.require(Check::EvidenceSignature, holds, expected, "another")
 }
 
 /// Returns an extension of a certificate that it may have once.

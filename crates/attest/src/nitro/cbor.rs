@@ -277,3 +277,103 @@ pub(super) fn put_head(out: &mut Vec<u8>, major: u8, argument: u64) {
     out.push(major | info);
     out.extend(bytes.iter().skip(bytes.len() - length));
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn skip(bytes: &[u8]) -> Result<(), String> {
+        let mut reader = Reader::new(bytes);
+        reader.skip(MAX_DEPTH).and_then(|()| reader.end("the end")).map_err(|error| error.expected)
+    }
+
+    #[test]
+    fn items_are_passed_over() {
+        for good in [
+            &[0x00][..],
+            &[0x38, 0x18],
+            &[0x41, 0xff],
+            &[0x61, b'a'],
+            &[0xf6],
+            &[0xc1, 0x00],
+            &[0x80],
+            &[0x9f, 0xff],
+            &[0xbf, 0x00, 0x00, 0xff],
+            &[0xa1, 0x00, 0x9f, 0x00, 0x80, 0xff],
+            &[0x81, 0x81, 0x81, 0x81, 0x81, 0x81, 0x81, 0x00],
+        ] {
+            assert_eq!(skip(good), Ok(()), "{good:02x?}");
+        }
+    }
+
+    #[test]
+    fn what_has_another_spelling_or_none_is_refused() {
+        for (bad, expected) in [
+            (&[][..], "an item at byte 0"),
+            (&[0x18, 0x17], "the shortest head at byte 0"),
+            (&[0x19, 0x00, 0xff], "the shortest head at byte 0"),
+            (&[0x1a, 0x00, 0x00, 0xff, 0xff], "the shortest head at byte 0"),
+            (&[0x1b, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff], "the shortest head at byte 0"),
+            (&[0x58, 0x01, 0x00], "the shortest head at byte 0"),
+            (&[0x19, 0x00], "a head at byte 1"),
+            (&[0x1c], "an item at byte 0"),
+            (&[0x1f], "an item at byte 0"),
+            (&[0xdf], "an item at byte 0"),
+            (&[0xf5], "an item at byte 0"),
+            (&[0xf7], "an item at byte 0"),
+            (&[0xf8, 0x16], "an item at byte 0"),
+            (&[0xf9, 0x00, 0x00], "an item at byte 0"),
+            (&[0x5f, 0x41, 0x00, 0xff], "a string of definite length at byte 0"),
+            (&[0x7f, 0x61, b'a', 0xff], "a string of definite length at byte 0"),
+            (&[0x42, 0x00], "a string of 2 bytes at byte 1"),
+            (
+                &[0x5b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
+                "a string of 18446744073709551615 bytes at byte 9",
+            ),
+            (&[0x9b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], "an item at byte 9"),
+            (&[0x9f, 0x00], "an item at byte 2"),
+            (&[0xff], "an item at byte 1"),
+            (&[0xbf, 0x00, 0xff], "an item at byte 3"),
+            (&[0x81, 0xff], "an item at byte 2"),
+            (&[0x00, 0x00], "the end at byte 1"),
+            (&[0x81, 0x81, 0x81, 0x81, 0x81, 0x81, 0x81, 0x81, 0x00], "at most 8 levels at byte 8"),
+            (&[0xc1, 0xc1, 0xc1, 0xc1, 0xc1, 0xc1, 0xc1, 0xc1, 0x00], "at most 8 levels at byte 8"),
+        ] {
+            assert_eq!(skip(bad), Err(expected.to_owned()), "{bad:02x?}");
+        }
+    }
+
+    #[test]
+    fn integers_are_read_with_their_sign() {
+        let integer = |bytes: &[u8]| Reader::new(bytes).integer("an integer").ok();
+        assert_eq!(integer(&[0x38, 0x22]), Some(-35));
+        assert_eq!(integer(&[0x17]), Some(23));
+        let limit = [0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
+        assert_eq!(integer(&[&[0x1b][..], &limit].concat()), Some(i64::MAX));
+        assert_eq!(integer(&[&[0x3b][..], &limit].concat()), Some(i64::MIN));
+        assert_eq!(integer(&[0x1b, 0x80, 0, 0, 0, 0, 0, 0, 0]), None);
+        assert_eq!(integer(&[0x3b, 0x80, 0, 0, 0, 0, 0, 0, 0]), None);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_head_is_read_as_it_was_written(argument: u64) {
+            for argument in [argument, argument >> 32, argument >> 48, argument >> 56, argument >> 60] {
+                let mut bytes = Vec::new();
+                put_head(&mut bytes, 0, argument);
+                let mut reader = Reader::new(&bytes);
+                prop_assert_eq!(reader.unsigned("it"), Ok(argument));
+                prop_assert_eq!(reader.end("the end"), Ok(()));
+            }
+        }
+
+        #[test]
+        fn passing_over_anything_ends(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+            let _ = skip(&bytes);
+        }
+    }
+}

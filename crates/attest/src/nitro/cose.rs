@@ -7,7 +7,7 @@ use crate::{Check, Refusal};
 /// COSE's tag of a COSE_Sign1, which may be left out.
 const TAG_SIGN1: u64 = 18;
 /// The label of the algorithm in a header.
-const LABEL_ALGORITHM: i64 = 1;
+pub(super) const LABEL_ALGORITHM: i64 = 1;
 /// ECDSA with SHA-384 (RFC 9053 section 2.1); AWS prescribes the curve P-384.
 pub(super) const ES384: i64 = -35;
 /// r and s, each as long as the curve's order.
