@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::nitro;
 use crate::refusal::Checks;
+use crate::snp;
 use crate::{Attested, Claims, EvidenceKind, Policy, Refusal, Roots};
 
 /// Evidence with the endorsements that its verification needs and that are not pinned: certificates
@@ -19,6 +20,16 @@ pub enum Evidence {
         /// The document: COSE_Sign1, as the Nitro Secure Module gives it.
         #[serde(with = "encoding::base64_bytes")]
         document: Vec<u8>,
+    },
+    /// An AMD SEV-SNP report.
+    #[serde(rename_all = "camelCase")]
+    Snp {
+        /// The report, as the firmware gives it.
+        #[serde(with = "encoding::base64_bytes")]
+        report: Vec<u8>,
+        /// The certificates of the VCEK or VLEK, of the ASK or ASVK, and of the ARK, in DER.
+        #[serde(with = "base64_list")]
+        certificates: Vec<Vec<u8>>,
     },
 }
 
@@ -41,6 +52,7 @@ impl Evidence {
     pub const fn kind(&self) -> EvidenceKind {
         match self {
             Self::Nitro { .. } => EvidenceKind::Nitro,
+            Self::Snp { .. } => EvidenceKind::Snp,
         }
     }
 
@@ -61,6 +73,7 @@ impl Evidence {
     pub(crate) fn claims(&self, context: &Context<'_>) -> Result<Claims, Refusal> {
         match self {
             Self::Nitro { document } => nitro::claims(document, context),
+            Self::Snp { report, certificates } => snp::claims(report, certificates, context),
         }
     }
 }
@@ -83,5 +96,27 @@ impl Context<'_> {
     pub(crate) fn appraise(&self, evidence: &Evidence) -> Result<Attested, Refusal> {
         let claims = evidence.claims(self)?;
         self.policy.accept(claims, self.now, self.checks)
+    }
+}
+
+/// Serde form of a list of bytes as base64 texts.
+mod base64_list {
+    use super::{Deserialize, encoding};
+
+    #[derive(Deserialize)]
+    struct Item(#[serde(with = "encoding::base64_bytes")] Vec<u8>);
+
+    pub(super) fn serialize<S: serde::Serializer>(
+        list: &[Vec<u8>],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(list.iter().map(|item| encoding::base64(item)))
+    }
+
+    pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<Vec<u8>>, D::Error> {
+        let items = Vec::<Item>::deserialize(deserializer)?;
+        Ok(items.into_iter().map(|item| item.0).collect())
     }
 }

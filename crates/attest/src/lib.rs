@@ -26,6 +26,7 @@ mod refusal;
 mod roots;
 #[cfg(test)]
 mod testing;
+mod snp;
 mod x509;
 
 pub use claims::{Attested, Claims, EvidenceKind, Measurement, Strength, Tcb, Trust, Validity};

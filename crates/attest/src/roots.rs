@@ -13,6 +13,10 @@ use crate::{EvidenceKind, Trust};
 const VENDORS: &[(EvidenceKind, &str)] = &[
     // aws.nitro-enclaves, "AWS Nitro Enclaves root certificate" G1, until 2049-10-28.
     (EvidenceKind::Nitro, "641a0321a3e244efe456463195d606317ed7cdcc3c1756e09893f3c68f79bb5b"),
+    // ARK-Milan, until 2045-10-22; ARK-Genoa, until 2047-01-26; ARK-Turin, until 2048-05-15.
+    (EvidenceKind::Snp, "69d063b45344d26a2e94e1f4210de49ef555308287d4c174445c95639a540bcd"),
+    (EvidenceKind::Snp, "4c6598d19c18719c5dfd4a7d335f674e5bfe1d8f800cea2cf270c10d103db2f1"),
+    (EvidenceKind::Snp, "1f084161a44bb6d93778a904877d4819cafa5d05ef4193b2ded9dd9c73dd3f6a"),
 ];
 
 /// The most bytes of a root.

@@ -34,6 +34,8 @@ const ALGORITHMS: &[&dyn SignatureVerificationAlgorithm] = &[
     algorithms::ECDSA_P384_SHA384,
     algorithms::RSA_PKCS1_2048_8192_SHA256,
     algorithms::RSA_PKCS1_2048_8192_SHA384,
+    // AMD's certificates since 2024; the older ones have what `AmdPss` names.
+    algorithms::RSA_PSS_2048_8192_SHA384_LEGACY_KEY,
     &AmdPss,
 ];
 

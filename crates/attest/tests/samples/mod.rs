@@ -3,6 +3,7 @@
 //! verdicts is what `docs/attestation-verdicts.md` shows.
 
 mod nitro;
+mod snp;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -64,7 +65,7 @@ pub(crate) fn workspace() -> &'static Path {
 /// Judges a file of the manifest; `None` if nobody here knows it.
 fn row(samples: &Samples, file: &str) -> Option<Row> {
     // Each folder of the samples has its module here: `nitro::row(samples, file)`, and so on.
-    nitro::row(samples, file)
+    nitro::row(samples, file).or_else(|| snp::row(samples, file))
 }
 
 #[test]

@@ -1,0 +1,1 @@
+//! Refusals that real evidence does not show.
