@@ -60,13 +60,14 @@ impl Evidence {
     pub(crate) fn signed(&self) -> &[u8] {
         match self {
             Self::Nitro { document } => document,
+            Self::Snp { report, .. } => report,
         }
     }
 
     /// Says whether a TPM signed what its user gave it: that has room for a shorter hash alone.
     pub(crate) const fn is_of_tpm(&self) -> bool {
         match self {
-            Self::Nitro { .. } => false,
+            Self::Nitro { .. } | Self::Snp { .. } => false,
         }
     }
 

@@ -24,9 +24,9 @@ mod nitro;
 mod policy;
 mod refusal;
 mod roots;
+mod snp;
 #[cfg(test)]
 mod testing;
-mod snp;
 mod x509;
 
 pub use claims::{Attested, Claims, EvidenceKind, Measurement, Strength, Tcb, Trust, Validity};

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 pub use self::tsm::Tsm;
+pub use crate::nitro::{SimulatedNitro, SimulatedNitroRoot};
 use crate::{Evidence, KeyBinding, Refusal};
 
 /// Collects evidence that binds a key (RFC 9334, "attester").

@@ -9,12 +9,17 @@ mod cbor;
 mod cose;
 mod document;
 
-#[cfg(test)]
+#[cfg(any(test, feature = "collect"))]
 mod build;
+#[cfg(feature = "collect")]
+mod simulated;
 #[cfg(test)]
 mod tests;
 
 use assay_primitives::printable;
+
+#[cfg(feature = "collect")]
+pub use self::simulated::{SimulatedNitro, SimulatedNitroRoot};
 
 use self::cose::Sign1;
 use self::document::Document;
