@@ -1,6 +1,6 @@
 //! Whom evidence may end at.
 
-use assay_primitives::{Digest, printable};
+use assay_primitives::{Digest, encoding, printable};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use thiserror::Error;
@@ -65,6 +65,15 @@ impl DevelopmentRoot {
     #[must_use]
     pub fn as_der(&self) -> &[u8] {
         &self.der
+    }
+
+    /// Returns the certificate in PEM (RFC 7468).
+    #[must_use]
+    pub fn to_pem(&self) -> String {
+        let base64 = encoding::base64(&self.der);
+        let lines: Vec<String> =
+            base64.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line).into()).collect();
+        format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
     }
 }
 

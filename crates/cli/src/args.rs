@@ -1,5 +1,6 @@
 //! The command line.
 
+mod enclave;
 mod zkml;
 
 use std::net::SocketAddr;
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
+pub(crate) use self::enclave::{AttesterKind, EnclaveArgs};
 pub(crate) use self::zkml::{
     CompileArgs, InspectArgs, ProveArgs, RunArgs, ZkmlCommand, ZkmlVerifyArgs,
 };
@@ -67,6 +69,10 @@ Exit codes:
   1  something is wrong, and it is said how to mend it
   2  the configuration is unusable";
 
+const ENCLAVE_HELP: &str = "\
+It runs in the TEE; the gateway outside talks to it (`tee.enclaves`). Payments, storage and HTTP are the
+gateway's. Its keys are made in memory, and end with it.";
+
 /// Sells AI inference whose result the buyer can check, buys it, and checks it
 #[derive(Debug, Parser)]
 #[command(name = "assay", version, propagate_version = true, after_help = ENVIRONMENT)]
@@ -110,6 +116,9 @@ pub(crate) enum Command {
     /// Compile a model for zkML proofs, run it, prove and verify
     #[command(subcommand)]
     Zkml(ZkmlCommand),
+    /// Run an enclave: what the method `tee` runs and signs in
+    #[command(after_help = ENCLAVE_HELP)]
+    Enclave(EnclaveArgs),
     /// Run a development chain
     Devchain(DevchainArgs),
     /// Run an x402 facilitator: /verify, /settle, /supported
@@ -130,6 +139,7 @@ impl Command {
             Self::Key(command) => command.folder().json,
             Self::Config(args) => args.json,
             Self::Zkml(command) => command.wants_json(),
+            Self::Enclave(args) => args.json,
             Self::Devchain(args) => args.json,
             Self::Doctor(args) => args.json,
             Self::Facilitator(args) => args.json,
@@ -206,6 +216,10 @@ pub(crate) struct InferArgs {
     /// The policy to verify under
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
+    /// A root that simulated evidence of an enclave may end at, PEM or DER (can be repeated): what ends
+    /// at it is simulated, whatever it says
+    #[arg(long, value_name = "FILE")]
+    pub(crate) development_root: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) payer: PayerArgs,
     /// Print one JSON object
@@ -263,6 +277,10 @@ pub(crate) struct ReceiptFetchArgs {
     /// The policy to verify under
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
+    /// A root that simulated evidence of an enclave may end at, PEM or DER (can be repeated): what ends
+    /// at it is simulated, whatever it says
+    #[arg(long, value_name = "FILE")]
+    pub(crate) development_root: Vec<PathBuf>,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -327,6 +345,10 @@ pub(crate) struct VerifyArgs {
     /// What to accept; without a policy the best verdict is `consistent`
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
+    /// A root that simulated evidence of an enclave may end at, PEM or DER (can be repeated): what ends
+    /// at it is simulated, whatever it says
+    #[arg(long, value_name = "FILE")]
+    pub(crate) development_root: Vec<PathBuf>,
     /// Compare the request that was committed to with this input of your own
     #[arg(long, value_name = "FILE")]
     pub(crate) input: Option<PathBuf>,

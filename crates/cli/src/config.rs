@@ -1,5 +1,7 @@
 //! The gateway's configuration: one TOML file, and the environment over it.
 
+mod tee;
+
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -13,6 +15,7 @@ use confique::Config as _;
 use serde::Serialize;
 use url::Url;
 
+pub(crate) use self::tee::{Tee, epoch};
 use crate::error::CliError;
 use crate::files;
 use crate::money;
@@ -86,6 +89,9 @@ pub(crate) struct Config {
 
     #[config(nested)]
     pub(crate) payment: Payment,
+
+    #[config(nested)]
+    pub(crate) tee: Tee,
 
     #[config(nested)]
     pub(crate) telemetry: Telemetry,
@@ -361,6 +367,7 @@ impl Config {
         within("chain.reorg_depth", self.chain.reorg_depth, 0..=MAX_CONFIRMATIONS)?;
         within("payment.max_timeout_seconds", self.payment.max_timeout_seconds, TIMEOUTS)?;
         self.clients()?;
+        self.tee.check()?;
         let network = self.network()?;
         for (setting, url) in [
             ("public_url", &self.public_url),
@@ -390,6 +397,7 @@ impl Config {
             &mut self.chain.network,
             &mut self.payment.pay_to,
             &mut self.payment.facilitator_url,
+            &mut self.tee.attester,
             &mut self.telemetry.otlp_endpoint,
         ];
         for text in texts {
@@ -405,6 +413,7 @@ impl Config {
             &mut self.keys.storage_key_file,
             &mut self.payment.settlement_key_file,
             &mut self.payment.facilitator_token_file,
+            &mut self.tee.policy,
         ];
         for path in paths {
             path.take_if(|path| path.as_os_str().is_empty());

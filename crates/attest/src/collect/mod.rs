@@ -1,5 +1,7 @@
 //! Attesters: where evidence comes from, on the machine that it is of.
 
+#[cfg(target_os = "linux")]
+mod nsm;
 mod tsm;
 
 use std::fmt::Debug;
@@ -8,6 +10,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+#[cfg(target_os = "linux")]
+pub use self::nsm::Nsm;
 pub use self::tsm::Tsm;
 pub use crate::nitro::{SimulatedNitro, SimulatedNitroRoot};
 use crate::{Evidence, KeyBinding, Refusal};

@@ -10,7 +10,7 @@ use assay_client::{
 use assay_primitives::{
     Account, Amount, AssetId, InferenceOutput, Method, Network, SystemRandomness, Tensor, printable,
 };
-use assay_verify::{Methods, Report, Verifier};
+use assay_verify::{Report, Verifier};
 use assay_x402::{Preferences, SettleResponse};
 use serde::{Deserialize, Serialize};
 
@@ -36,7 +36,8 @@ struct Metadata {
 pub(crate) async fn run(args: InferArgs) -> Result<ExitCode, CliError> {
     let method: Method =
         args.method.parse().map_err(|error| CliError::Input(format!("--method: {error}")))?;
-    let verifier = Verifier::new(verify::policy(args.policy.as_deref())?, Methods::standard());
+    let verifier =
+        verify::verifier(verify::policy(args.policy.as_deref())?, &args.development_root)?;
     let (key, preferences) = payer(&args.payer)?;
     // Found out before it is paid for.
     let out = args.out.as_deref().map(OutFile::prepare).transpose()?;

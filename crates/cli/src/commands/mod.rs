@@ -4,6 +4,7 @@ mod config;
 mod demo;
 mod devchain;
 mod doctor;
+pub(crate) mod enclave;
 mod facilitator;
 mod gateway;
 mod infer;
@@ -42,6 +43,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, CliError> {
         Command::Zkml(command) => zkml::run(&command),
         Command::Devchain(args) => devchain::run(&args).await,
         Command::Doctor(args) => doctor::run(&args).await,
+        Command::Enclave(args) => enclave::run(&args),
         Command::Facilitator(args) => facilitator::run(&args).await,
     }
 }

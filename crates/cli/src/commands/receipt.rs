@@ -10,7 +10,7 @@ use assay_primitives::{
     AccessToken, InferenceOutput, SystemRandomness, Tensor, Timestamp, TransactionId,
 };
 use assay_receipt::Bundle;
-use assay_verify::{Expectation, Methods, Report, Verdict, Verifier};
+use assay_verify::{Expectation, Report, Verdict, Verifier};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -86,7 +86,8 @@ async fn fetch(
     id: TransactionId,
     credential: &Credential,
 ) -> Result<ExitCode, CliError> {
-    let verifier = Verifier::new(verify::policy(args.policy.as_deref())?, Methods::standard());
+    let verifier =
+        verify::verifier(verify::policy(args.policy.as_deref())?, &args.development_root)?;
     let out = args.out.as_deref().map(|path| prepare(path, args.force)).transpose()?;
     let asking = receipts.bundle(id, credential);
     let waiting = format!("Fetching from {}", args.of.gateway);

@@ -1,9 +1,10 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use assay_attest::{DevelopmentRoot, Roots};
 use assay_primitives::{InferenceRequest, Timestamp};
 use assay_receipt::Bundle;
-use assay_verify::{Expectation, Methods, Policy, Verdict, Verifier};
+use assay_verify::{Expectation, Methods, Policy, Tee, Verdict, Verifier};
 
 use super::{input, show, system_clock};
 use crate::args::VerifyArgs;
@@ -15,6 +16,8 @@ use crate::output::{self, Style};
 const MAX_BUNDLE: u64 = 256 << 20;
 /// The most bytes a policy may have.
 const MAX_POLICY: u64 = 1 << 20;
+/// The most bytes a root may have.
+const MAX_ROOT: u64 = 64 << 10;
 /// The most bytes a key manifest may have.
 const MAX_MANIFEST: u64 = 4 << 20;
 /// From how many bytes on it is said that verifying may take a while.
@@ -36,7 +39,8 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<ExitCode, CliError> {
         None => None,
     };
     let expectation = Expectation { input, nonce: args.nonce.clone() };
-    let report = verifier(policy, args.manifest.as_deref())?
+    let verifier = verifier(policy, &args.development_root)?;
+    let report = with_manifest(verifier, args.manifest.as_deref())?
         .verify(&file, &expectation, now)
         .map_err(|error| CliError::Input(format!("{}: {error}", args.bundle.display())))?;
     if args.json {
@@ -47,9 +51,20 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<ExitCode, CliError> {
     Ok(exit_code(&report.verdict))
 }
 
-/// Makes a verifier, which remembers the operator's key manifest if one is given.
-fn verifier(policy: Policy, manifest: Option<&Path>) -> Result<Verifier, CliError> {
-    let verifier = Verifier::new(policy, Methods::standard());
+/// Makes a verifier: whom evidence may end at, beside the vendors, is given by hand.
+pub(super) fn verifier(policy: Policy, roots: &[PathBuf]) -> Result<Verifier, CliError> {
+    let mut trusted = Roots::vendors();
+    for path in roots {
+        let root = DevelopmentRoot::from_bytes(&files::read(path, MAX_ROOT)?)
+            .map_err(|error| CliError::Input(format!("{}: {error}", path.display())))?;
+        trusted = trusted.with_development(root);
+    }
+    let tee = Tee::new(trusted, policy.attestation.clone().unwrap_or_default());
+    Ok(Verifier::new(policy, Methods::standard().with(tee)))
+}
+
+/// Has a verifier remember the operator's key manifest, if one is given.
+fn with_manifest(verifier: Verifier, manifest: Option<&Path>) -> Result<Verifier, CliError> {
     let Some(path) = manifest else { return Ok(verifier) };
     let wrong = |error: String| CliError::Input(format!("{}: {error}", path.display()));
     let envelope = serde_json::from_slice(&files::read(path, MAX_MANIFEST)?)

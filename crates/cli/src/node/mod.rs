@@ -1,6 +1,7 @@
 //! A whole gateway in this process: chain, facilitator, keys, store, catalogue, service, HTTP.
 
 mod chain;
+mod enclave;
 mod gas;
 mod packages;
 mod shop;
@@ -9,6 +10,7 @@ mod storage;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use assay_attest::Roots;
 use assay_gateway::{Gateway, GatewayConfig, RunningServer, ServeError, serve};
 use assay_primitives::{Amount, Clock, Randomness};
 use assay_service::{Limits, Service, ServiceMetrics, ServiceParts, Settings};
@@ -20,6 +22,8 @@ pub(crate) use self::chain::{
     development_key, environment, facilitator_token, pay_to, settlement_key, warn_of_empty_account,
     warn_of_readers,
 };
+pub(crate) use self::enclave::has_enclaves;
+use self::enclave::{Enclaves, RunningEnclave};
 use self::gas::GasWatch;
 pub(crate) use self::packages::packages;
 use self::shop::Shop;
@@ -41,6 +45,9 @@ pub(crate) struct Node {
     store: Arc<SqliteStore>,
     rail: PaymentRail,
     watch: GasWatch,
+    attestation_roots: Roots,
+    /// Runs as long as the gateway does.
+    _enclave: Option<RunningEnclave>,
 }
 
 impl Node {
@@ -69,13 +76,20 @@ impl Node {
             Some(end) => end,
             None => ChainEnd::local(config, &clock, &metrics).await?,
         };
-        let prices = shop::prices(config, &packages, end.chain.network())?;
+        let is_development = end.chain.network().is_development();
+        let enclaves = Enclaves::start(config, is_development).await?;
+        let prices = shop::prices(config, &packages, end.chain.network(), enclaves.is_some())?;
         let rail = PaymentRail::start(config, end, &prices, &store).await?;
-        let shop = Shop::open(config, packages, &prices, &rail, clock.now(), randomness.as_ref())?;
+        let methods = Enclaves::methods(enclaves.as_ref());
+        let attestation_roots = enclaves.as_ref().map(|enclaves| enclaves.roots().clone());
+        let now = clock.now();
+        let (shop, enclave) =
+            Shop::open(config, packages, &prices, &rail, enclaves, now, randomness.as_ref())?;
         let service = Service::new(ServiceParts {
             operator: shop.operator,
             catalogue: shop.catalogue,
             certifiers: shop.certifiers,
+            methods,
             store: store.clone(),
             blobs,
             facilitator: rail.facilitator.clone(),
@@ -94,7 +108,8 @@ impl Node {
         service.resume().await.map_err(CliError::failed)?;
         let server = listen(config, &service).await?;
         let watch = GasWatch::start(&rail, &service);
-        Ok(Self { service, server, store, rail, watch })
+        let attestation_roots = attestation_roots.unwrap_or_default();
+        Ok(Self { service, server, store, rail, watch, attestation_roots, _enclave: enclave })
     }
 
     /// Returns the gateway's URL on this machine.
@@ -104,6 +119,11 @@ impl Node {
 
     pub(crate) const fn service(&self) -> &Arc<Service> {
         &self.service
+    }
+
+    /// Returns the roots that the evidence of its enclaves may end at.
+    pub(crate) const fn attestation_roots(&self) -> &Roots {
+        &self.attestation_roots
     }
 
     pub(crate) const fn rail(&self) -> &PaymentRail {

@@ -8,6 +8,7 @@ use assay_receipt::SettlementAddress;
 use assay_service::{Catalogue, Certifiers, Operator, PriceList};
 
 use super::chain::PaymentRail;
+use super::enclave::{Enclaves, RunningEnclave};
 use crate::config::Config;
 use crate::error::CliError;
 use crate::keys::{KeyFolder, NewOperator};
@@ -15,6 +16,8 @@ use crate::{files, money};
 
 /// What a model costs on a development chain when no prices are given.
 const DEV_PRICE: &str = "0.001";
+/// And when an enclave runs it.
+const DEV_TEE_PRICE: &str = "0.002";
 /// The most bytes the price list may have.
 const MAX_PRICES: u64 = 4 << 20;
 
@@ -31,18 +34,24 @@ impl Shop {
         packages: Vec<ModelPackage>,
         prices: &PriceList,
         rail: &PaymentRail,
+        enclaves: Option<Enclaves>,
         now: Timestamp,
         randomness: &dyn Randomness,
-    ) -> Result<Self, CliError> {
+    ) -> Result<(Self, Option<RunningEnclave>), CliError> {
         let parallel = match config.parallel {
             0 => available_parallelism().map_or(1, std::num::NonZero::get),
             parallel => parallel,
         };
-        let certifiers = Certifiers::standard(parallel);
+        let mut certifiers = Certifiers::standard(parallel);
+        let mut enclave = None;
+        if let Some(enclaves) = enclaves {
+            let (tee, running) = enclaves.into_certifier(parallel);
+            (certifiers, enclave) = (certifiers.with(tee), running);
+        }
         let catalogue =
             Catalogue::new(packages, prices, &Tract, &certifiers).map_err(CliError::input)?;
         let operator = operator(config, rail, now, randomness)?;
-        Ok(Self { operator, catalogue, certifiers })
+        Ok((Self { operator, catalogue, certifiers }, enclave))
     }
 }
 
@@ -51,8 +60,9 @@ pub(crate) fn prices(
     config: &Config,
     packages: &[ModelPackage],
     network: &Network,
+    has_enclave: bool,
 ) -> Result<PriceList, CliError> {
-    let Some(path) = &config.prices else { return development_prices(packages) };
+    let Some(path) = &config.prices else { return development_prices(packages, has_enclave) };
     let prices = PriceList::from_toml(&files::read_text(path, MAX_PRICES)?)
         .map_err(|error| CliError::Input(format!("{}: {error}", path.display())))?;
     if let Some(price) = prices.iter().find(|price| price.asset.id.network() != network) {
@@ -67,11 +77,15 @@ pub(crate) fn prices(
     Ok(prices)
 }
 
-fn development_prices(packages: &[ModelPackage]) -> Result<PriceList, CliError> {
+fn development_prices(packages: &[ModelPackage], has_enclave: bool) -> Result<PriceList, CliError> {
+    let methods = [(Method::SIGNED, DEV_PRICE)].into_iter();
+    let methods = methods.chain(has_enclave.then_some((Method::TEE, DEV_TEE_PRICE)));
     let mut prices = PriceList::default();
     for package in packages {
-        let (name, asset) = (package.card().name.clone(), money::development_asset()?);
-        prices.add(name, Method::SIGNED, DEV_PRICE, asset).map_err(CliError::failed)?;
+        for (method, price) in methods.clone() {
+            let (name, asset) = (package.card().name.clone(), money::development_asset()?);
+            prices.add(name, method, price, asset).map_err(CliError::failed)?;
+        }
     }
     Ok(prices)
 }

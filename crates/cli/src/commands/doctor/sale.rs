@@ -3,11 +3,11 @@
 use assay_devchain::CHAIN_ID;
 use assay_engine::Tract;
 use assay_primitives::Network;
-use assay_service::{Catalogue, Certifiers, PriceList};
+use assay_service::{Catalogue, Certifiers, PriceList, Tee};
 
 use super::Patient;
 use super::report::Report;
-use crate::node::{packages, prices};
+use crate::node::{has_enclaves, packages, prices};
 
 pub(super) fn models_and_prices(patient: &mut Patient, report: &mut Report) {
     let mend =
@@ -35,9 +35,14 @@ pub(super) fn models_and_prices(patient: &mut Patient, report: &mut Report) {
     if config.prices.is_none() && !network.is_development() {
         return report.wrong("prices", format!("none are set for {network}"), mend);
     }
-    let prices = match prices(config, &packages, &network) {
+    let has_enclaves = has_enclaves(config, network.is_development()).unwrap_or_default();
+    let prices = match prices(config, &packages, &network, has_enclaves) {
         Ok(prices) => prices,
         Err(error) => return report.wrong("prices", error.to_string(), mend),
+    };
+    let certifiers = match has_enclaves {
+        true => certifiers.with(Tee::new(Vec::new(), 1)),
+        false => certifiers,
     };
     if let Err(error) = Catalogue::new(packages, &prices, &Tract, &certifiers) {
         return report.wrong("prices", error.to_string(), mend);

@@ -1,0 +1,221 @@
+//! The enclave that is started beside the gateway, and what certifies by `tee`.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use assay_attest::{DevelopmentRoot, Policy, Roots};
+use assay_enclave::{Address, Client};
+use assay_service::Tee;
+use assay_verify::Methods;
+use serde::Deserialize;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, ChildStdin, Command};
+use tokio::task::JoinHandle;
+use tracing::{info, warn};
+
+use crate::args::AttesterKind;
+use crate::commands::enclave::ROOT;
+use crate::config::Config;
+use crate::error::CliError;
+use crate::files;
+
+/// How long an enclave's answer may take.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long an enclave may take to start.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long it is waited before one that ended is started again.
+const RESTART_PAUSE: Duration = Duration::from_secs(1);
+/// The most bytes of a root or a policy.
+const MAX_FILE: u64 = 1 << 20;
+
+/// What certifies by `tee`, and how that is verified.
+pub(crate) struct Enclaves {
+    clients: Vec<Client>,
+    roots: Roots,
+    policy: Policy,
+    child: Option<RunningEnclave>,
+}
+
+/// An enclave that runs beside the gateway. It ends with it.
+pub(crate) struct RunningEnclave {
+    supervisor: JoinHandle<()>,
+}
+
+impl Enclaves {
+    /// Starts the enclave that the configuration asks for, and finds the others. `None` if nothing
+    /// certifies by `tee` here.
+    pub(crate) async fn start(
+        config: &Config,
+        is_development: bool,
+    ) -> Result<Option<Self>, CliError> {
+        let (attester, mut addresses) = asked_for(config, is_development)?;
+        let mut roots = Roots::vendors();
+        let policy = policy(config.tee.policy.as_deref())?;
+        let mut child = None;
+        if let Some(attester) = attester {
+            if attester.is_simulated() && !is_development {
+                let message = format!(
+                    "tee.attester: \"{}\" is for development: on a network with real money nothing \
+                     simulated is sold",
+                    attester.name()
+                );
+                return Err(CliError::Input(message));
+            }
+            let folder = config.data.join("tee").join(attester.name());
+            let launch = Launch::new(config, attester, &folder);
+            let (running, address) = RunningEnclave::start(launch).await?;
+            if attester.is_simulated() {
+                let root = files::read(&folder.join(ROOT), MAX_FILE)?;
+                let root = DevelopmentRoot::from_bytes(&root).map_err(CliError::input)?;
+                roots = roots.with_development(root);
+            }
+            child = Some(running);
+            addresses.push(address);
+        }
+        if addresses.is_empty() {
+            return Ok(None);
+        }
+        let clients = addresses.into_iter().map(|address| Client::new(address, ANSWER_TIMEOUT));
+        Ok(Some(Self { clients: clients.collect(), roots, policy, child }))
+    }
+
+    /// Returns the methods as the gateway verifies them before it charges.
+    pub(crate) fn methods(enclaves: Option<&Self>) -> Methods {
+        match enclaves {
+            Some(Self { roots, policy, .. }) => {
+                let tee = assay_verify::Tee::new(roots.clone(), policy.clone());
+                Methods::standard().with(tee)
+            }
+            None => Methods::standard(),
+        }
+    }
+
+    /// Returns the certifier, and what runs beside it.
+    pub(crate) fn into_certifier(self, parallel: usize) -> (Tee, Option<RunningEnclave>) {
+        (Tee::new(self.clients, parallel), self.child)
+    }
+
+    /// Returns the roots that the evidence may end at.
+    pub(crate) const fn roots(&self) -> &Roots {
+        &self.roots
+    }
+}
+
+/// How an enclave is started.
+struct Launch {
+    attester: AttesterKind,
+    arguments: Vec<OsString>,
+}
+
+/// An enclave's process. It ends when its standard input does.
+struct Running {
+    child: Child,
+    address: Address,
+    _stdin: Option<ChildStdin>,
+}
+
+/// What an enclave says when it has started.
+#[derive(Deserialize)]
+struct Started {
+    enclave: String,
+}
+
+impl RunningEnclave {
+    async fn start(launch: Launch) -> Result<(Self, Address), CliError> {
+        let mut running = launch.start("tcp:127.0.0.1:0").await?;
+        let address = running.address;
+        info!(enclave = %address, attester = launch.attester.name(), "The enclave is started.");
+        let supervisor = tokio::spawn(async move {
+            loop {
+                let ended = running.child.wait().await;
+                warn!(ended = ?ended.ok(), "The enclave ended: it is started again.");
+                running = launch.start_again(address).await;
+                info!(enclave = %address, "The enclave is started again.");
+            }
+        });
+        Ok((Self { supervisor }, address))
+    }
+}
+
+impl Launch {
+    fn new(config: &Config, attester: AttesterKind, folder: &Path) -> Self {
+        let mut arguments: Vec<OsString> = ["enclave", "--json", "--until-stdin-ends"]
+            .into_iter()
+            .chain(["--attester", attester.name(), "--epoch", &config.tee.epoch])
+            .map(OsString::from)
+            .collect();
+        if let Some(models) = &config.models {
+            arguments.extend(["--models".into(), models.into()]);
+        }
+        if attester.is_simulated() {
+            arguments.extend(["--development-root".into(), folder.into()]);
+        }
+        Self { attester, arguments }
+    }
+
+    async fn start(&self, listen: &str) -> Result<Running, CliError> {
+        let program = std::env::current_exe().map_err(CliError::failed)?;
+        let mut child = Command::new(program)
+            .args(&self.arguments)
+            .args(["--listen", listen])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(CliError::failed)?;
+        let stdin = child.stdin.take();
+        let mut line = String::new();
+        if let Some(stdout) = child.stdout.take() {
+            let mut stdout = BufReader::new(stdout);
+            let read = tokio::time::timeout(START_TIMEOUT, stdout.read_line(&mut line));
+            // What went wrong the enclave has said on standard error.
+            read.await.map_err(CliError::failed)?.map_err(CliError::failed)?;
+        }
+        let started: Started = serde_json::from_str(&line).map_err(|_| {
+            CliError::Failed("the enclave beside the gateway could not be started".to_owned())
+        })?;
+        let address = started.enclave.parse().map_err(CliError::failed)?;
+        Ok(Running { child, address, _stdin: stdin })
+    }
+
+    /// Starts it until it runs.
+    async fn start_again(&self, address: Address) -> Running {
+        loop {
+            tokio::time::sleep(RESTART_PAUSE).await;
+            match self.start(&address.to_string()).await {
+                Ok(running) => return running,
+                Err(error) => warn!(%error, "The enclave could not be started again."),
+            }
+        }
+    }
+}
+
+/// Returns the attester of the enclave that is to be started, and the addresses of others.
+fn asked_for(
+    config: &Config,
+    is_development: bool,
+) -> Result<(Option<AttesterKind>, Vec<Address>), CliError> {
+    let default = is_development.then_some(AttesterKind::SimulatedNitro);
+    let attester = config.tee.attester().map_err(CliError::Input)?.unwrap_or(default);
+    Ok((attester, config.tee.enclaves().map_err(CliError::Input)?))
+}
+
+/// Says whether anything certifies by `tee` under a configuration.
+pub(crate) fn has_enclaves(config: &Config, is_development: bool) -> Result<bool, CliError> {
+    let (attester, addresses) = asked_for(config, is_development)?;
+    Ok(attester.is_some() || !addresses.is_empty())
+}
+
+fn policy(path: Option<&Path>) -> Result<Policy, CliError> {
+    let Some(path) = path else { return Ok(Policy::default()) };
+    Policy::from_toml(&files::read_text(path, MAX_FILE)?)
+        .map_err(|error| CliError::Input(format!("{}: {error}", path.display())))
+}
+
+impl Drop for RunningEnclave {
+    fn drop(&mut self) {
+        self.supervisor.abort();
+    }
+}
