@@ -145,7 +145,7 @@ impl Sample {
 
 impl Samples {
     fn appraise(&self, evidence: &Evidence, at: &str) -> Result<Attested, Refusal> {
-        appraise(evidence, &Roots::vendors(), &Policy::default(), at.parse().unwrap())
+        appraise(evidence, &Roots::vendors(), &Policy::default(), at.parse().expect("a time"))
     }
 }
 
