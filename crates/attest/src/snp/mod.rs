@@ -62,6 +62,7 @@ pub(crate) fn claims(
     };
     vek.check_key(key)?;
     check_signature(&report, &endorsed, context)?;
+    vek.check_version()?;
     let product = product_of(&report, vek, context)?;
     vek.check_issuers(key, product, [&x509::read(ca)?, &x509::read(root)?])?;
     report.check_reserved_of(product, checks)?;

@@ -6,7 +6,7 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Product {
     Milan,
-    /// With Bergamo and Siena, whose certificates are Genoa's.
+    /// With Bergamo and Siena, whose keys are signed by Genoa's (AMD 57230).
     Genoa,
     Turin,
 }
@@ -33,8 +33,12 @@ impl Product {
 
     /// Finds the product of a name with or without a stepping, as `Milan-B0`.
     pub(super) fn of_name(name: &str) -> Option<Self> {
-        let product = name.split_once('-').map_or(name, |(product, _)| product);
-        [Self::Milan, Self::Genoa, Self::Turin].into_iter().find(|it| it.as_str() == product)
+        match name.split_once('-').map_or(name, |(product, _)| product) {
+            "Milan" => Some(Self::Milan),
+            "Genoa" | "Bergamo" | "Siena" => Some(Self::Genoa),
+            "Turin" => Some(Self::Turin),
+            _ => None,
+        }
     }
 
     /// Returns how many bytes of a report's chip id identify the chip; the others are zero.
@@ -164,6 +168,8 @@ mod tests {
         let of = |name| Product::of_name(name).map(Product::as_str);
         assert_eq!(of("Milan"), Some("Milan"));
         assert_eq!(of("Genoa-B1"), Some("Genoa"));
+        assert_eq!(of("Siena"), Some("Genoa"));
+        assert_eq!(of("Turin-B0"), Some("Turin"));
         for name in ["", "milan", "Milano", "Rome", "-Milan", " Milan"] {
             assert_eq!(of(name), None, "{name:?}");
         }

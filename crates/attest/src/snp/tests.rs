@@ -7,7 +7,7 @@ use assay_primitives::encoding::hex;
 use proptest::prelude::*;
 use rcgen::KeyUsagePurpose;
 
-use self::made::{CSP_ID, HWID, Made, NAME, NOW, integer};
+use self::made::{CSP_ID, HWID, Made, NAME, NOW, STRUCT_VERSION, integer};
 use super::report::{self, FIELDS, LEN, TCBS};
 use crate::evidence::Context;
 use crate::refusal::Checks;
@@ -358,7 +358,10 @@ fn extensions_are_strict() {
         encoding(&Made::genoa().with(NAME, wrong.to_vec()));
     }
     encoding(&Made::vlek().with(CSP_ID, b"\x0c\x02cn".to_vec()));
-    for arcs in [NAME, &[3, 1], HWID] {
+    refused(&Made::genoa().with(STRUCT_VERSION, integer(2)), Check::ChainEncoding);
+    refused(&Made::genoa().without(STRUCT_VERSION), Check::ChainEncoding);
+    encoding(&Made::genoa().with(STRUCT_VERSION, vec![2, 2, 0, 1]));
+    for arcs in [STRUCT_VERSION, NAME, &[3, 1], HWID] {
         let mut made = Made::genoa();
         let again = made.extensions.iter().find(|(other, _)| other == arcs).unwrap().clone();
         made.extensions.push(again);
@@ -453,7 +456,7 @@ proptest! {
     fn arbitrary_fields_never_panic(
         at in 0..LEN - 16,
         bytes in prop::collection::vec(any::<u8>(), 1..16),
-        extension in 0..10_usize,
+        extension in 0..11_usize,
         value in prop::collection::vec(any::<u8>(), 0..80),
         changes_extension in any::<bool>(),
     ) {

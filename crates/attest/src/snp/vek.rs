@@ -13,6 +13,7 @@ use super::report::SigningKey;
 use crate::refusal::Checks;
 use crate::{Check, Refusal};
 
+const STRUCT_VERSION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.3704.1.1");
 const PRODUCT_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.3704.1.2");
 /// The versions of the TCB's components are below it.
 const SPL: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.3704.1.3");
@@ -30,6 +31,16 @@ pub(super) struct Vek<'a> {
 }
 
 impl<'a> Vek<'a> {
+    /// Checks that its extensions are laid out as they are known here: 0, and 1 since Turin.
+    pub(super) fn check_version(self) -> Result<(), Refusal> {
+        let version = self.value(STRUCT_VERSION)?.map(|value| version(STRUCT_VERSION, value));
+        let version = version.transpose()?;
+        let got = version.map_or_else(|| "none".to_owned(), |version| version.to_string());
+        let holds = matches!(version, Some(0 | 1));
+        let expected = format!("0 or 1 in extension {STRUCT_VERSION}");
+        self.checks.require(Check::ChainEncoding, holds, expected, got)
+    }
+
     /// Checks that it is of the kind of key that the report names, on the curve that it names.
     pub(super) fn check_key(self, key: SigningKey) -> Result<(), Refusal> {
         self.check_name(self.certificate, key.as_str())?;
@@ -112,7 +123,7 @@ impl<'a> Vek<'a> {
     fn spls(self) -> Result<Vec<(u32, u8)>, Refusal> {
         let mut spls = Vec::new();
         for (oid, value) in self.extensions().filter(|(oid, _)| oid.parent() == Some(SPL)) {
-            let version = u8::from_der(value).map_err(|error| malformed(oid, &error))?;
+            let version = version(oid, value)?;
             let arc = oid.arcs().last().unwrap_or_default();
             if spls.iter().any(|(other, _)| *other == arc) {
                 return Err(malformed(oid, &"twice"));
@@ -160,6 +171,10 @@ impl<'a> Vek<'a> {
         let expected = format!("a certificate of `{expected}`");
         self.checks.require(Check::ChainPlatform, holds, expected, format!("`{name}`"))
     }
+}
+
+fn version(oid: ObjectIdentifier, value: &[u8]) -> Result<u8, Refusal> {
+    u8::from_der(value).map_err(|error| malformed(oid, &error))
 }
 
 fn malformed(oid: ObjectIdentifier, error: &dyn std::fmt::Display) -> Refusal {

@@ -268,6 +268,21 @@ fn chains_of_every_product_hold() {
     }
 }
 
+/// The only report of a Genoa is in Azure's HCL report, 32 bytes into it.
+#[test]
+fn a_genoa_is_accepted_without_warning() {
+    let Some(samples) = Samples::open() else { return };
+    let azure = samples.read("azure/trustee-snp-evidence-genoa.json");
+    let azure: serde_json::Value = serde_json::from_slice(&azure).unwrap();
+    let hcl: Vec<u8> = serde_json::from_value(azure["report"].clone()).unwrap();
+    let sample = Sample { vek: "azure/trustee-snp-vcek-genoa.pem", ca: GENOA, ..TRUSTEE };
+    let Evidence::Snp { certificates, .. } = sample.evidence(&samples) else { panic!() };
+    let evidence = Evidence::Snp { report: hcl[32..][..1184].to_vec(), certificates };
+    let claims = samples.appraise(&evidence, sample.at).unwrap();
+    assert_eq!(claims.platform, "Genoa, VMPL 0, chip 0506ffba…");
+    assert_eq!(claims.warnings, [""; 0]);
+}
+
 #[test]
 fn copies_of_the_cas_are_amds() {
     let Some(samples) = Samples::open() else { return };

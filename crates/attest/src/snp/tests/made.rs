@@ -16,6 +16,7 @@ use crate::refusal::Checks;
 use crate::{Attested, Check, DevelopmentRoot, Evidence, Policy, Refusal, Roots};
 
 /// The arcs of AMD's extensions.
+pub(super) const STRUCT_VERSION: &[u64] = &[1];
 pub(super) const NAME: &[u64] = &[2];
 pub(super) const HWID: &[u64] = &[4];
 pub(super) const CSP_ID: &[u64] = &[5];
@@ -97,7 +98,8 @@ impl Made {
     ) -> Self {
         // Every product's name has five letters.
         let name = [&[0x16, 5], product.as_bytes()].concat();
-        let mut extensions = vec![(NAME.to_vec(), name)];
+        let struct_version = integer(u8::from(chip == 8));
+        let mut extensions = vec![(STRUCT_VERSION.to_vec(), struct_version), (NAME.to_vec(), name)];
         let spl = |(arc, version): (u64, u8)| (vec![3, arc], integer(version));
         extensions.extend(spls.into_iter().zip(tcb).map(spl));
         extensions.push((HWID.to_vec(), vec![0xc1; chip]));
