@@ -8,6 +8,8 @@ use assay_attest::{
     appraise,
 };
 use assay_primitives::{Timestamp, encoding};
+use proptest::prelude::*;
+use proptest::sample::Index;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use serde_json::Value;
@@ -185,4 +187,26 @@ fn no_byte_of_a_document_may_change() {
             scope.spawn(move || assert_flips(document));
         }
     });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_document_that_was_cut_or_changed_is_refused(
+        of in any::<Index>(),
+        at in any::<Index>(),
+        removed in 0..512_usize,
+        inserted in prop::collection::vec(any::<u8>(), 0..64),
+    ) {
+        let Some(samples) = Samples::open() else { return Ok(()) };
+        let files = samples.files().filter(|file| file.ends_with(".cbor"));
+        let files: Vec<&str> = files.collect();
+        let document = samples.read(of.get::<&str>(&files));
+        let at = at.index(document.len());
+        let end = document.len().min(at + removed);
+        let changed = [&document[..at], &inserted, &document[end..]].concat();
+        prop_assume!(changed != document);
+        prop_assert!(judge(&changed, &Policy::default(), made(&document)).is_err());
+    }
 }
