@@ -4,6 +4,7 @@ use assay_primitives::{Timestamp, encoding};
 use serde::{Deserialize, Serialize};
 
 use crate::nitro;
+use crate::nvidia;
 use crate::refusal::Checks;
 use crate::snp;
 use crate::{Attested, Claims, EvidenceKind, Policy, Refusal, Roots};
@@ -28,6 +29,13 @@ pub enum Evidence {
         #[serde(with = "encoding::base64_bytes")]
         report: Vec<u8>,
         /// The certificates of the VCEK or VLEK, of the ASK or ASVK, and of the ARK, in DER.
+    /// An NVIDIA GPU's report.
+    #[serde(rename_all = "camelCase")]
+    Nvidia {
+        /// The SPDM request and the response to it, as the driver gives them; zeros may follow.
+        #[serde(with = "encoding::base64_bytes")]
+        report: Vec<u8>,
+        /// The certificates from the GPU's to the root, in DER.
         #[serde(with = "base64_list")]
         certificates: Vec<Vec<u8>>,
     },
@@ -68,6 +76,7 @@ impl Evidence {
     pub(crate) const fn is_of_tpm(&self) -> bool {
         match self {
             Self::Nitro { .. } | Self::Snp { .. } => false,
+            Self::Nvidia { .. } => EvidenceKind::Nvidia,
         }
     }
 
@@ -75,6 +84,7 @@ impl Evidence {
         match self {
             Self::Nitro { document } => nitro::claims(document, context),
             Self::Snp { report, certificates } => snp::claims(report, certificates, context),
+            Self::Nvidia { report, certificates } => nvidia::claims(report, certificates, context),
         }
     }
 }

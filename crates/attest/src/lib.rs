@@ -21,6 +21,7 @@ pub mod collect;
 mod evidence;
 mod key;
 mod nitro;
+mod nvidia;
 mod policy;
 mod refusal;
 mod roots;

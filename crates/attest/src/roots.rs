@@ -17,6 +17,8 @@ const VENDORS: &[(EvidenceKind, &str)] = &[
     (EvidenceKind::Snp, "69d063b45344d26a2e94e1f4210de49ef555308287d4c174445c95639a540bcd"),
     (EvidenceKind::Snp, "4c6598d19c18719c5dfd4a7d335f674e5bfe1d8f800cea2cf270c10d103db2f1"),
     (EvidenceKind::Snp, "1f084161a44bb6d93778a904877d4819cafa5d05ef4193b2ded9dd9c73dd3f6a"),
+    // "NVIDIA Device Identity CA", without an end.
+    (EvidenceKind::Nvidia, "102bf659d5419614c9d8e6aecebc80454eb26b1df6a769ac720b9a690b167b48"),
 ];
 
 /// The most bytes of a root.

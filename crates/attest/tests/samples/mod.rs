@@ -4,6 +4,7 @@
 
 mod nitro;
 mod snp;
+mod nvidia;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -66,6 +67,7 @@ pub(crate) fn workspace() -> &'static Path {
 fn row(samples: &Samples, file: &str) -> Option<Row> {
     // Each folder of the samples has its module here: `nitro::row(samples, file)`, and so on.
     nitro::row(samples, file).or_else(|| snp::row(samples, file))
+    nitro::row(samples, file).or_else(|| nvidia::row(samples, file))
 }
 
 #[test]

@@ -125,6 +125,7 @@ fn assert_flips(document: &[u8]) {
     let is_chosen =
         |at: &usize| *at < 32 || document.len() - at <= 104 || at.is_multiple_of(STRIDE);
     let mut flipped = document.to_vec();
+    judge(document, &policy, time).unwrap();
     let mut positions = 0;
     for at in (0..document.len()).filter(is_chosen) {
         let bit = 1 << (at % 8);
