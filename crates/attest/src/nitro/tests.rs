@@ -332,6 +332,7 @@ fn headers_hold_nothing_else() {
     let deep = [head(4, 1).repeat(8), integer(0)].concat();
     for protected in [
         map(&[es384.clone(), es384.clone()]),
+        map(&[es384.clone(), (integer(4), integer(0)), (integer(4), integer(0))]),
         [only(&es384), integer(0)].concat(),
         map(&[(text("alg"), integer(ES384))]),
         map(&[(integer(1), text("ES384"))]),

@@ -258,6 +258,8 @@ fn measurements_come_once_and_are_digests() {
     // Not DMTF's specification; a value that is shorter than its block.
     gpu.assert_change_refused(|parts| parts.record[1] = 2, Check::EvidenceEncoding);
     gpu.assert_change_refused(|parts| parts.record[5] = 47, Check::EvidenceEncoding);
+    let raw = |parts: &mut Parts| parts.record[DIGEST.len() + 7 + 5] = 2;
+    gpu.assert_change_refused(raw, Check::EvidenceEncoding);
     gpu.assert_unreadable(|parts| parts.record[5] = 49);
     gpu.assert_unreadable(|parts| parts.record.push(1));
     gpu.assert_unreadable(|parts| parts.record.truncate(parts.record.len() - 1));
@@ -311,6 +313,14 @@ fn the_certificate_is_of_the_firmware() {
     unnamed.judge(&unnamed.sign(&parts), None).unwrap();
     let other_digest = [der(6, &[0x2a]), der(4, &FIRMWARE)].concat();
     let other_digest = [der(2, &[1]), der(0x30, &[]), der(0x30, &other_digest)].concat();
+    let refused = |extensions: &[CustomExtension]| {
+        let gpu = Gpu::new(|level, params| {
+            if level == LEAF {
+                params.custom_extensions = extensions.to_vec();
+            }
+        });
+        gpu.judge(&gpu.sign(&Parts::good()), None).unwrap_err()
+    };
     for wrong in [
         vec![],
         der(0x30, &[]),
@@ -318,15 +328,10 @@ fn the_certificate_is_of_the_firmware() {
         der(0x30, &other_digest),
         [device_id(&FIRMWARE).content(), &[0]].concat(),
     ] {
-        let gpu = Gpu::new(|level, params| {
-            if level == LEAF {
-                let wrong =
-                    CustomExtension::from_oid_content(&[2, 23, 133, 5, 4, 1], wrong.clone());
-                params.custom_extensions = vec![wrong];
-            }
-        });
-        assert_eq!(gpu.judge(&gpu.sign(&Parts::good()), None).unwrap_err(), Check::ChainEncoding);
+        let wrong = CustomExtension::from_oid_content(&[2, 23, 133, 5, 4, 1], wrong);
+        assert_eq!(refused(&[wrong]), Check::ChainEncoding);
     }
+    assert_eq!(refused(&[device_id(&FIRMWARE), device_id(&FIRMWARE)]), Check::ChainEncoding);
 }
 
 /// Pitfall 5, for the chain of a GPU.
