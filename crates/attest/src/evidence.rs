@@ -8,6 +8,9 @@ use crate::nvidia;
 use crate::refusal::Checks;
 use crate::snp;
 use crate::{Attested, Claims, EvidenceKind, Policy, Refusal, Roots};
+use crate::refusal::Checks;
+use crate::{Attested, Claims, Collateral, EvidenceKind, Policy, Refusal, Roots};
+use crate::{dcap, nitro};
 
 /// Evidence with the endorsements that its verification needs and that are not pinned: certificates
 /// below the vendor's root, collateral.
@@ -38,6 +41,23 @@ pub enum Evidence {
         /// The certificates from the GPU's to the root, in DER.
         #[serde(with = "base64_list")]
         certificates: Vec<Vec<u8>>,
+    /// An Intel TDX quote.
+    #[serde(rename_all = "camelCase")]
+    Tdx {
+        /// The quote, of version 4 or 5; zeros may follow it.
+        #[serde(with = "encoding::base64_bytes")]
+        quote: Vec<u8>,
+        /// What Intel says of the platform.
+        collateral: Box<Collateral>,
+    },
+    /// An Intel SGX quote.
+    #[serde(rename_all = "camelCase")]
+    Sgx {
+        /// The quote, of version 3; zeros may follow it.
+        #[serde(with = "encoding::base64_bytes")]
+        quote: Vec<u8>,
+        /// What Intel says of the platform.
+        collateral: Box<Collateral>,
     },
 }
 
@@ -77,6 +97,8 @@ impl Evidence {
         match self {
             Self::Nitro { .. } | Self::Snp { .. } => false,
             Self::Nvidia { .. } => EvidenceKind::Nvidia,
+            Self::Tdx { .. } => EvidenceKind::Tdx,
+            Self::Sgx { .. } => EvidenceKind::Sgx,
         }
     }
 
@@ -85,6 +107,9 @@ impl Evidence {
             Self::Nitro { document } => nitro::claims(document, context),
             Self::Snp { report, certificates } => snp::claims(report, certificates, context),
             Self::Nvidia { report, certificates } => nvidia::claims(report, certificates, context),
+            Self::Tdx { quote, collateral } | Self::Sgx { quote, collateral } => {
+                dcap::claims(self.kind(), quote, collateral, context)
+            }
         }
     }
 }

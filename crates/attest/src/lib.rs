@@ -18,6 +18,7 @@
 mod claims;
 #[cfg(feature = "collect")]
 pub mod collect;
+mod dcap;
 mod evidence;
 mod key;
 mod nitro;
@@ -31,6 +32,7 @@ mod testing;
 mod x509;
 
 pub use claims::{Attested, Claims, EvidenceKind, Measurement, Strength, Tcb, Trust, Validity};
+pub use dcap::Collateral;
 pub use evidence::{Evidence, appraise};
 pub use key::{
     AttestedKey, Beacon, EnclaveConfiguration, KEY_ATTESTATION_MEDIA_TYPE, KeyAppraiser,

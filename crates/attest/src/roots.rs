@@ -19,7 +19,12 @@ const VENDORS: &[(EvidenceKind, &str)] = &[
     (EvidenceKind::Snp, "1f084161a44bb6d93778a904877d4819cafa5d05ef4193b2ded9dd9c73dd3f6a"),
     // "NVIDIA Device Identity CA", without an end.
     (EvidenceKind::Nvidia, "102bf659d5419614c9d8e6aecebc80454eb26b1df6a769ac720b9a690b167b48"),
+    // Intel SGX Root CA, which signs for TDX, too; until 2049-12-31.
+    (EvidenceKind::Tdx, INTEL),
+    (EvidenceKind::Sgx, INTEL),
 ];
+
+const INTEL: &str = "44a0196b2b99f889b8e149e95b807a350e7424964399e885a7cbb8ccfab674d3";
 
 /// The most bytes of a root.
 const MAX_ROOT: usize = 8 << 10;
