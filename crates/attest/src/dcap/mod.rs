@@ -5,9 +5,13 @@
 //! root, when all of it is valid, and which check a refusal is of.
 
 mod collateral;
+#[cfg(test)]
+mod forge;
 mod pem;
 mod quote;
 mod report;
+#[cfg(test)]
+mod tests;
 mod verify;
 
 use dcap_qvl::intel::{PckExtension, parse_pck_extension};

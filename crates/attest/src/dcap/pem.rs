@@ -11,8 +11,8 @@ const MAX_CHAIN: usize = 16 << 10;
 /// Characters of base64 in a line.
 const LINE: usize = 64;
 
-/// Reads certificates as DER. Between and around them there is nothing but line ends, and a zero at
-/// the end, as quotes have it: another reader of the text finds the same certificates.
+/// Reads certificates as DER. Beside them there is nothing but a line end and a zero after the
+/// last, as quotes have it: another reader of the text finds the same certificates.
 pub(super) fn read(text: &[u8], what: &str) -> Result<Vec<Vec<u8>>, Refusal> {
     if text.len() > MAX_CHAIN {
         let expected = format!("at most {MAX_CHAIN} bytes of the chain of the {what}");
@@ -25,7 +25,8 @@ pub(super) fn read(text: &[u8], what: &str) -> Result<Vec<Vec<u8>>, Refusal> {
         .collect::<Result<_, _>>()?;
     let spelled = write(&chain);
     let text = text.strip_suffix(b"\0").unwrap_or(text);
-    if text.trim_ascii_end() != spelled.trim_ascii_end().as_bytes() {
+    let text = text.strip_suffix(b"\n").unwrap_or(text);
+    if text != spelled.trim_end().as_bytes() {
         let got = format!("{} certificates, spelled otherwise", chain.len());
         return Err(wrong(got));
     }

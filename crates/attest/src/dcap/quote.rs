@@ -47,7 +47,7 @@ impl<'a> Quote<'a> {
         }
         let bytes = bytes.get(..read).unwrap_or(bytes);
         let fields = fields::Quote::parse(bytes)
-            .map_err(|error| wrong(format!("{} quote", kind), format!("{error:#}")))?;
+            .map_err(|error| wrong(format!("a {kind} quote"), format!("{error:#}")))?;
         Ok(Self { bytes, fields })
     }
 
