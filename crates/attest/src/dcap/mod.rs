@@ -8,6 +8,8 @@ mod collateral;
 #[cfg(test)]
 mod forge;
 mod pem;
+#[cfg(test)]
+mod properties;
 mod quote;
 mod report;
 #[cfg(test)]

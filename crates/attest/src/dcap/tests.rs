@@ -1,7 +1,11 @@
+use std::path::PathBuf;
+
 use assay_primitives::{Timestamp, encoding};
+use serde_json::Value;
 
 use super::forge::{Day, Days, Made, Wish, make};
 use super::quote::Quote;
+use super::{Collateral, pem, report};
 use crate::evidence::Context;
 use crate::policy::TcbStatus;
 use crate::refusal::Checks;
@@ -190,9 +194,20 @@ fn old_collateral_does_not_make_an_unpatched_platform_up_to_date() {
     let got = refused_by(Check::PolicyTcbStatus, &today).unwrap();
     assert_eq!(got.tcb.as_ref().unwrap().status.as_deref(), Some("OutOfDate"));
     // What was said in May of the same platform, at a time in June.
-    let old = Wish { tcb_days: ((2026, 5, 1), (2026, 5, 31)), ..Wish::default() };
+    let may = ((2026, 5, 1), (2026, 5, 31));
+    let old = Wish {
+        tcb_days: may,
+        qe_days: may,
+        root_crl_days: may,
+        pck_crl_days: may,
+        ..Wish::default()
+    };
     let got = refused_by(Check::CollateralValidity, &old).unwrap();
     assert_eq!(got.tcb.as_ref().unwrap().status.as_deref(), Some("UpToDate"));
+    // The same in between what is new.
+    let old = Wish { tcb_days: may, ..Wish::default() };
+    let got = refused_by(Check::CollateralValidity, &old);
+    library_says(got, Check::CollateralValidity, "TCBInfo expired");
     // What is valid yet, of either statement: the policy names a least number.
     let policy = Policy { min_tcb_evaluation_data_number: Some(20), ..Policy::default() };
     for wish in [
@@ -409,4 +424,129 @@ fn the_chain_may_be_in_the_collateral_but_not_be_another() {
     made.collateral.pck_certificate_chain = Some(chain(&other));
     let refusal = appraise(&made, EvidenceKind::Tdx, &Policy::default(), NOW).unwrap_err();
     assert_eq!(refusal.check, Check::CollateralMatch, "{refusal}");
+}
+
+#[test]
+fn a_chain_has_one_spelling() {
+    let made = make(&Wish::default());
+    let chain = made.collateral.tcb_info_issuer_chain.clone();
+    let with = |chain: String| {
+        let mut made = made.clone();
+        made.collateral.tcb_info_issuer_chain = chain;
+        appraise(&made, EvidenceKind::Tdx, &Policy::default(), NOW).map_err(|refusal| refusal.check)
+    };
+    with(chain.trim_end().to_owned()).unwrap();
+    for (other, check) in [
+        (format!("{chain}\n"), Check::ChainEncoding),
+        (format!("Subject: CN=a\n{chain}"), Check::ChainEncoding),
+        (chain.replace('\n', "\r\n"), Check::ChainEncoding),
+        (chain.replacen("\n-----END", "\n\n-----END", 1), Check::ChainEncoding),
+        (format!("{chain}{chain}"), Check::ChainPath),
+        (String::new(), Check::ChainPath),
+        ("a".repeat((16 << 10) + 1), Check::EvidenceSize),
+    ] {
+        assert_eq!(with(other).unwrap_err(), check);
+    }
+}
+
+#[test]
+fn collateral_is_bounded() {
+    let made = make(&Wish::default());
+    let with = |change: &dyn Fn(&mut Collateral)| {
+        let mut made = made.clone();
+        change(&mut made.collateral);
+        appraise(&made, EvidenceKind::Tdx, &Policy::default(), NOW).unwrap_err().check
+    };
+    let statement = " ".repeat((64 << 10) + 1);
+    assert_eq!(with(&|c| c.tcb_info.clone_from(&statement)), Check::EvidenceSize);
+    assert_eq!(with(&|c| c.qe_identity.clone_from(&statement)), Check::EvidenceSize);
+    assert_eq!(with(&|c| c.root_ca_crl = vec![0; (256 << 10) + 1]), Check::EvidenceSize);
+    assert_eq!(with(&|c| c.pck_crl = vec![0; (256 << 10) + 1]), Check::EvidenceSize);
+    let deep = "[".repeat(1 << 15);
+    assert_eq!(with(&|c| c.tcb_info.clone_from(&deep)), Check::CollateralSignature);
+    let json = vec![b' '; (1 << 20) + 1];
+    assert_eq!(Collateral::from_json(&json).unwrap_err().check, Check::EvidenceSize);
+    let deep = deep.as_bytes();
+    assert_eq!(Collateral::from_json(deep).unwrap_err().check, Check::CollateralSignature);
+}
+
+#[test]
+fn what_is_signed_cannot_be_changed() {
+    let made = make(&Wish::default());
+    let with = |change: &dyn Fn(&mut Made)| {
+        let mut made = made.clone();
+        change(&mut made);
+        appraise(&made, EvidenceKind::Tdx, &Policy::default(), NOW).unwrap_err().check
+    };
+    let next = |text: &mut String| *text = text.replace(":18,", ":19,");
+    assert_eq!(with(&|made| next(&mut made.collateral.tcb_info)), Check::CollateralSignature);
+    assert_eq!(with(&|made| next(&mut made.collateral.qe_identity)), Check::CollateralSignature);
+    assert_eq!(
+        with(&|made| made.collateral.tcb_info_signature.truncate(63)),
+        Check::CollateralSignature
+    );
+    assert_eq!(
+        with(&|made| made.collateral.qe_identity_signature.push(0)),
+        Check::CollateralSignature
+    );
+    // Report data, the quote's signature, the QE's report, its signature, the QE's data.
+    for (at, check) in [
+        (600, Check::EvidenceSignature),
+        (640, Check::EvidenceSignature),
+        (800, Check::EvidenceSignature),
+        (1200, Check::EvidenceSignature),
+        (1230, Check::EvidenceDigest),
+    ] {
+        assert_eq!(with(&|made| made.quote[at] ^= 1), check, "byte {at}");
+    }
+}
+
+/// Real quotes: of most there is no collateral of their time, but what they say can be read.
+#[test]
+fn real_quotes_say_what_the_manifest_says() {
+    let folder = std::env::var_os("ASSAY_REFERENCE");
+    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared");
+    let folder =
+        folder.map_or_else(|| PathBuf::from(beside), PathBuf::from).join("data/attestation");
+    let Ok(manifest) = std::fs::read(folder.join("manifest.json")) else {
+        eprintln!("left out: no {}", folder.display());
+        return;
+    };
+    let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+    let mut debug = Vec::new();
+    for item in manifest["items"].as_array().unwrap() {
+        let of = item["kind"].as_str().unwrap();
+        if !matches!(of, "intel-dcap-quote" | "intel-tdx-quote") {
+            continue;
+        }
+        let file = item["file"].as_str().unwrap();
+        let bytes = std::fs::read(folder.join(file)).unwrap();
+        let is_enclave = item["tee_type"] == 0;
+        let kind = if is_enclave { EvidenceKind::Sgx } else { EvidenceKind::Tdx };
+        // This one has a text after it, which the repository put there for a test.
+        let tail = if file.ends_with("SPR_E4.dat") { 39 } else { 0 };
+        assert_eq!(Quote::read(&bytes, kind).is_err(), tail > 0, "{file}");
+        let quote = Quote::read(&bytes[..bytes.len() - tail], kind).unwrap();
+        let said = &quote.fields.report;
+        assert!(pem::read(quote.pck_chain().unwrap(), file).unwrap().len() == 3, "{file}");
+        for (name, measured) in [
+            ("mrtd", "mrtd"),
+            ("rtmr0", "rtmr0"),
+            ("rtmr3", "rtmr3"),
+            ("td_attributes", "tdattributes"),
+        ] {
+            let Some(expected) = item[name].as_str() else { continue };
+            let all = report::measurements(said);
+            let got = all.iter().find(|measurement| measurement.name == measured).unwrap();
+            assert_eq!(encoding::hex(&got.value), expected, "{file} {name}");
+        }
+        if let Some(expected) = item["report_data"].as_str() {
+            assert_eq!(encoding::hex(report::data(said)), expected, "{file}");
+            assert_eq!(report::is_debug(said), item["debug"] == true, "{file}");
+        }
+        if report::is_debug(said) {
+            debug.push(file.to_owned());
+        }
+    }
+    assert_eq!(debug, ["tdx/trustee-tdx_quote_4.dat"]);
 }
