@@ -30,7 +30,7 @@ pub(super) struct Wish {
     pub(super) mrtd: [u8; 48],
     /// Every SVN of the platform.
     pub(super) svn: u8,
-    pub(super) fmspc: &'static str,
+    pub(super) fmspc: [u8; 6],
     pub(super) pck_days: Days,
     pub(super) ca_days: Days,
     pub(super) ca_is_ca: bool,
@@ -72,7 +72,7 @@ impl Default for Wish {
             report_data: [0xda; 64],
             mrtd: [0x3d; 48],
             svn: 3,
-            fmspc: "00906ed50000",
+            fmspc: [0x00, 0x90, 0x6e, 0xd5, 0x00, 0x00],
             pck_days: CENTURY,
             ca_days: CENTURY,
             ca_is_ca: true,
@@ -208,7 +208,7 @@ fn pck_extension(wish: &Wish) -> CustomExtension {
         entry(&[1], tlv(4, vec![0x11; 16])),
         entry(&[2], tlv(0x30, tcb.concat())),
         entry(&[3], tlv(4, vec![0, 0])),
-        entry(&[4], tlv(4, unhex(wish.fmspc))),
+        entry(&[4], tlv(4, wish.fmspc.to_vec())),
         entry(&[5], tlv(10, vec![1])),
     ];
     let oid = [1, 2, 840, 113_741, 1, 13, 1];
@@ -219,11 +219,6 @@ fn tlv(tag: u8, value: Vec<u8>) -> Vec<u8> {
     let length = u8::try_from(value.len()).unwrap();
     let head = if length < 0x80 { vec![tag, length] } else { vec![tag, 0x81, length] };
     [head, value].concat()
-}
-
-fn unhex(text: &str) -> Vec<u8> {
-    let byte = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
-    (0..text.len()).step_by(2).map(byte).collect()
 }
 
 fn day((year, month, day): Day) -> String {

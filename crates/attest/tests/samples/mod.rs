@@ -5,6 +5,7 @@
 mod nitro;
 mod snp;
 mod nvidia;
+mod tdx;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -68,6 +69,8 @@ fn row(samples: &Samples, file: &str) -> Option<Row> {
     // Each folder of the samples has its module here: `nitro::row(samples, file)`, and so on.
     nitro::row(samples, file).or_else(|| snp::row(samples, file))
     nitro::row(samples, file).or_else(|| nvidia::row(samples, file))
+    // Each folder of the samples has its module here.
+    tdx::row(samples, file)
 }
 
 #[test]
