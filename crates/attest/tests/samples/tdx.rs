@@ -7,6 +7,7 @@ use assay_attest::{
 };
 use assay_primitives::{Digest, Timestamp, encoding};
 use serde_json::Value;
+use sha2::{Digest as _, Sha384};
 
 use super::{Row, Samples};
 
@@ -140,7 +141,9 @@ pub(crate) fn row(samples: &Samples, file: &str) -> Option<Row> {
     }
     let row = |verdict, why: &str| Row { at: "-".to_owned(), verdict, why: why.to_owned() };
     match file {
-        "tdx/google-ccel_data.dat" => Some(row("event log", "of google-cos-113-tdx-quote.dat")),
+        "tdx/google-ccel_data.dat" => {
+            Some(row("event log", "replays to RTMR0 to 3 of google-cos-113-tdx-quote.dat"))
+        }
         "roots/intel-sgx-root-google.pem" | "roots/openpcc-tdx_root.pem" => {
             let root = DevelopmentRoot::from_bytes(&samples.read(file)).unwrap();
             assert_eq!(Digest::of(root.as_der()).to_string(), ROOT, "{file}");
@@ -388,7 +391,6 @@ fn a_bit_of_a_quote_makes_it_another() {
             *checks.entry(refusal.check).or_default() += 1;
         }
         assert!(checks.values().sum::<usize>() >= 400);
-        println!("{}: {checks:?}", of.file);
         assert!(checks[&Check::EvidenceSignature] > 80, "{checks:?}");
     }
 }
@@ -441,4 +443,93 @@ fn change(collateral: &Collateral, part: usize, at: Option<usize>) -> (Collatera
         _ => flip(&mut changed.pck_crl),
     };
     (changed, length)
+}
+
+#[test]
+fn a_text_after_a_quote_hides_nothing_but_it() {
+    let Some(samples) = Samples::open() else { return };
+    let case = CASES.iter().find(|case| case.file.ends_with("SPR_E4.dat")).unwrap();
+    let Evidence::Tdx { mut quote, collateral } = evidence(&samples, case) else { panic!() };
+    quote.truncate(4935);
+    let evidence = Evidence::Tdx { quote, collateral };
+    // The certificate of the signer of June 2023 is not among the samples; its successor is of 2025.
+    let refusal = judge(&evidence, case.at).unwrap_err();
+    assert_eq!(refusal.check, Check::ChainValidity, "{refusal}");
+    assert!(refusal.expected.contains("TCB Signing"), "{refusal}");
+    // By the time of the successor the collateral is long replaced.
+    let refusal = judge(&evidence, JUNE).unwrap_err();
+    assert_eq!(refusal.check, Check::CollateralValidity, "{refusal}");
+}
+
+#[test]
+fn event_logs_replay_to_the_registers() {
+    let Some(samples) = Samples::open() else { return };
+    let log = samples.read("tdx/google-ccel_data.dat");
+    let quote = samples.read("tdx/google-cos-113-tdx-quote.dat");
+    let registers = replay(ccel(&log));
+    assert_eq!(registers.concat(), quote[48 + 328..48 + 520]);
+    for file in ["tdx/dstack-quote-report.json", "tdx/dstack-tdx-lite-getquote.json"] {
+        let json: Value = serde_json::from_slice(&samples.read(file)).unwrap();
+        let quote = unhex(json["quote"].as_str().unwrap());
+        let log: Vec<Value> = serde_json::from_str(json["event_log"].as_str().unwrap()).unwrap();
+        let event = |event: &Value| {
+            let text = |name: &str| event[name].as_str().unwrap();
+            let register = usize::try_from(event["imr"].as_u64().unwrap()).unwrap();
+            if !text("digest").is_empty() {
+                return (register, unhex(text("digest")));
+            }
+            // One that is left out is that of type, name and payload.
+            let kind = u32::try_from(event["event_type"].as_u64().unwrap()).unwrap();
+            let name = format!(":{}:", text("event"));
+            let payload = unhex(text("event_payload"));
+            let event = [&kind.to_le_bytes(), name.as_bytes(), &payload].concat();
+            (register, Sha384::digest(event).to_vec())
+        };
+        let registers = replay(log.iter().map(event).collect());
+        assert_eq!(registers.concat(), quote[48 + 328..48 + 520], "{file}");
+    }
+}
+
+/// Extends the four runtime registers: SHA-384 of what is there and the digest.
+fn replay(events: Vec<(usize, Vec<u8>)>) -> Vec<Vec<u8>> {
+    let mut registers = vec![vec![0; 48]; 4];
+    for (register, digest) in events {
+        let mut hash = Sha384::new();
+        hash.update(&registers[register]);
+        hash.update(digest);
+        registers[register] = hash.finalize().to_vec();
+    }
+    registers
+}
+
+/// Reads a log of the firmware (TCG PC Client Platform Firmware Profile, section 10.2; its PCR 1 is
+/// RTMR0, UEFI 2.10 section 38.4.1).
+fn ccel(log: &[u8]) -> Vec<(usize, Vec<u8>)> {
+    const NO_ACTION: u32 = 3;
+    const SHA_384: u16 = 0x0c;
+    let mut rest = log;
+    let mut take = |count: usize| {
+        let (taken, after) = rest.split_at(count);
+        rest = after;
+        taken
+    };
+    let number = |bytes: &[u8]| u32::from_le_bytes(bytes.try_into().unwrap());
+    // The first event is of the old form, with a digest of SHA-1, and says what follows.
+    let size = number(&take(32)[28..]);
+    take(usize::try_from(size).unwrap());
+    let mut events = Vec::new();
+    loop {
+        let (register, kind) = (number(take(4)), number(take(4)));
+        if register == u32::MAX || register == 0 && kind == 0 {
+            return events;
+        }
+        assert_eq!(number(take(4)), 1, "one digest");
+        assert_eq!(take(2), SHA_384.to_le_bytes());
+        let digest = take(48).to_vec();
+        let size = number(take(4));
+        take(usize::try_from(size).unwrap());
+        if kind != NO_ACTION {
+            events.push((usize::try_from(register).unwrap() - 1, digest));
+        }
+    }
 }
