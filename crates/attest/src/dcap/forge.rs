@@ -30,6 +30,8 @@ pub(super) struct Wish {
     pub(super) mrtd: [u8; 48],
     /// Every SVN of the platform.
     pub(super) svn: u8,
+    /// The TD's when it was launched, if it was another.
+    pub(super) launch_svn: Option<u8>,
     pub(super) fmspc: [u8; 6],
     pub(super) pck_days: Days,
     pub(super) ca_days: Days,
@@ -72,6 +74,7 @@ impl Default for Wish {
             report_data: [0xda; 64],
             mrtd: [0x3d; 48],
             svn: 3,
+            launch_svn: None,
             fmspc: [0x00, 0x90, 0x6e, 0xd5, 0x00, 0x00],
             pck_days: CENTURY,
             ca_days: CENTURY,
@@ -306,7 +309,7 @@ fn report(wish: &Wish) -> Vec<u8> {
         return report;
     }
     let mut report = vec![0; 584];
-    report[..16].fill(wish.svn);
+    report[..16].fill(wish.launch_svn.unwrap_or(wish.svn));
     // The major version of the TDX module, which has an identity of its own.
     report[1] = 1;
     report[120..128].copy_from_slice(&wish.attributes);
@@ -318,8 +321,9 @@ fn report(wish: &Wish) -> Vec<u8> {
     if wish.version == 4 {
         return report;
     }
-    let svn2 = report[..16].to_vec();
-    [&[3, 0, 0x88, 2, 0, 0], &report[..], &svn2, &[wish.service_td; 48]].concat()
+    let mut now = [wish.svn; 16];
+    now[1] = 1;
+    [&[3, 0, 0x88, 2, 0, 0], &report[..], &now, &[wish.service_td; 48]].concat()
 }
 
 fn sign(key: &KeyPair, message: &[u8]) -> Vec<u8> {

@@ -269,6 +269,14 @@ fn a_quoting_enclave_or_module_that_is_out_of_date_makes_the_status() {
 }
 
 #[test]
+fn a_td_that_was_launched_out_of_date_is_not_up_to_date_by_a_later_update() {
+    let levels: &[(u8, &str)] = &[(5, "UpToDate"), (3, "OutOfDate")];
+    let wish = Wish { version: 5, svn: 5, launch_svn: Some(3), levels, ..Wish::default() };
+    let got = refused_by(Check::PolicyTcbStatus, &wish).unwrap();
+    assert_eq!(got.tcb.as_ref().unwrap().status.as_deref(), Some("TDRelaunchAdvised"));
+}
+
+#[test]
 fn no_policy_accepts_what_is_revoked_or_on_no_level() {
     let all = vec![
         TcbStatus::UpToDate,

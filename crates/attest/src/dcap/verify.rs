@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use assay_primitives::{Timestamp, encoding};
 use dcap_qvl::verify::QuoteVerifier;
-use dcap_qvl::{PckCertFlag, Policy as _, QuoteClaims, QuoteCollateralV3, QuotePolicy};
+use dcap_qvl::{
+    PckCertFlag, Policy as _, QuoteClaims, QuoteCollateralV3, QuotePolicy, TcbStatus as Of,
+};
 
 use super::quote::Quote;
 use crate::evidence::Context;
@@ -87,13 +89,12 @@ fn check_tcb(verified: &QuoteClaims, context: &Context<'_>) -> Result<(), Refusa
     context.checks.require(Check::PolicyTcbStatus, accepted.contains(&status), expected, got)
 }
 
-fn accepted(policy: &Policy) -> Vec<dcap_qvl::TcbStatus> {
+fn accepted(policy: &Policy) -> Vec<Of> {
     let named = policy.tcb_statuses.as_deref().unwrap_or(&[TcbStatus::UpToDate]);
     named.iter().copied().map(library).collect()
 }
 
-const fn library(status: TcbStatus) -> dcap_qvl::TcbStatus {
-    use dcap_qvl::TcbStatus as Of;
+const fn library(status: TcbStatus) -> Of {
     match status {
         TcbStatus::UpToDate => Of::UpToDate,
         TcbStatus::SWHardeningNeeded => Of::SWHardeningNeeded,
@@ -113,7 +114,7 @@ fn quote_policy(policy: &Policy, now: u64) -> QuotePolicy {
         .allow_smt(true);
     for status in accepted(policy) {
         quote_policy = quote_policy.allow_status(status);
-        if status.to_string().starts_with("OutOfDate") {
+        if matches!(status, Of::OutOfDate | Of::OutOfDateConfigurationNeeded) {
             // Whoever accepts it by name accepts it of any age: there is no grace of which nobody
             // said anything.
             let ever = Duration::from_secs(now);
@@ -168,4 +169,22 @@ fn refused(message: &str) -> Refusal {
     let meaning = MEANINGS.iter().find(|(part, _)| message.contains(part));
     let check = meaning.map_or(Check::EvidenceSignature, |(_, check)| *check);
     Refusal::new(check, "a quote and collateral that Intel's rules accept", message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_of_what_it_is_about() {
+        for (message, check) in [
+            ("Failed to verify certificate chain: CertRevoked", Check::CollateralRevocation),
+            ("Failed to verify certificate chain: UnknownIssuer", Check::ChainPath),
+            ("Failed to parse root CA CRL: BadDer", Check::CollateralSignature),
+            ("TCBInfo expired", Check::CollateralValidity),
+            ("what nobody has said before", Check::EvidenceSignature),
+        ] {
+            assert_eq!(refused(message).check, check, "{message}");
+        }
+    }
 }
