@@ -7,6 +7,7 @@ use crate::nitro;
 use crate::nvidia;
 use crate::refusal::Checks;
 use crate::snp;
+use crate::tpm::{self, AttestationKey, Pcr, Quoted};
 use crate::{Attested, Claims, EvidenceKind, Policy, Refusal, Roots};
 use crate::refusal::Checks;
 use crate::{Attested, Claims, Collateral, EvidenceKind, Policy, Refusal, Roots};
@@ -58,6 +59,36 @@ pub enum Evidence {
         quote: Vec<u8>,
         /// What Intel says of the platform.
         collateral: Box<Collateral>,
+    /// A TPM 2.0 quote.
+    #[serde(rename_all = "camelCase")]
+    Tpm {
+        /// TPMS_ATTEST, as the TPM gives it.
+        #[serde(with = "encoding::base64_bytes")]
+        quote: Vec<u8>,
+        /// TPMT_SIGNATURE over it.
+        #[serde(with = "encoding::base64_bytes")]
+        signature: Vec<u8>,
+        /// The values of the PCRs that are quoted, in the quote's order.
+        pcrs: Vec<Pcr>,
+        /// The key that signed.
+        ak: AttestationKey,
+    },
+    /// A quote by the virtual TPM of a confidential machine of Azure's.
+    #[serde(rename_all = "camelCase")]
+    AzureVtpm {
+        /// The HCL report, as it stands at NV index 0x01400001: it has the key that signed.
+        #[serde(with = "encoding::base64_bytes")]
+        hcl_report: Vec<u8>,
+        /// TPMS_ATTEST, as the TPM gives it.
+        #[serde(with = "encoding::base64_bytes")]
+        quote: Vec<u8>,
+        /// TPMT_SIGNATURE over it.
+        #[serde(with = "encoding::base64_bytes")]
+        signature: Vec<u8>,
+        /// The values of the PCRs that are quoted, in the quote's order.
+        pcrs: Vec<Pcr>,
+        /// The SNP or TDX evidence of the report in the HCL report.
+        hardware: Box<Self>,
     },
 }
 
@@ -99,6 +130,8 @@ impl Evidence {
             Self::Nvidia { .. } => EvidenceKind::Nvidia,
             Self::Tdx { .. } => EvidenceKind::Tdx,
             Self::Sgx { .. } => EvidenceKind::Sgx,
+            Self::Tpm { .. } => EvidenceKind::Tpm,
+            Self::AzureVtpm { hardware, .. } => hardware.kind(),
         }
     }
 
@@ -109,6 +142,12 @@ impl Evidence {
             Self::Nvidia { report, certificates } => nvidia::claims(report, certificates, context),
             Self::Tdx { quote, collateral } | Self::Sgx { quote, collateral } => {
                 dcap::claims(self.kind(), quote, collateral, context)
+            Self::Tpm { quote, signature, pcrs, ak } => {
+                tpm::claims(&Quoted { quote, signature, pcrs }, ak, context)
+            }
+            Self::AzureVtpm { hcl_report, quote, signature, pcrs, hardware } => {
+                let quoted = Quoted { quote, signature, pcrs };
+                tpm::azure_claims(hcl_report, &quoted, hardware, context)
             }
         }
     }

@@ -29,6 +29,7 @@ mod roots;
 mod snp;
 #[cfg(test)]
 mod testing;
+mod tpm;
 mod x509;
 
 pub use claims::{Attested, Claims, EvidenceKind, Measurement, Strength, Tcb, Trust, Validity};
@@ -41,3 +42,4 @@ pub use key::{
 pub use policy::{Policy, PolicyError, ReferenceValue, SnpPolicy, TcbStatus};
 pub use refusal::{Check, Refusal};
 pub use roots::{DevelopmentRoot, RootError, Roots};
+pub use tpm::{AttestationKey, Pcr, TpmHash};

@@ -22,6 +22,10 @@ const VENDORS: &[(EvidenceKind, &str)] = &[
     // Intel SGX Root CA, which signs for TDX, too; until 2049-12-31.
     (EvidenceKind::Tdx, INTEL),
     (EvidenceKind::Sgx, INTEL),
+    // Google LLC, Google Cloud, "EK/AK CA Root", until 2122-07-08: the vTPMs of Compute Engine.
+    (EvidenceKind::Tpm, "594759594b9b61524f6c8ef668f7177f7b9066bc0674f2f49fe9e052be78beb2"),
+    // Microsoft, "Azure Virtual TPM Root Certificate Authority 2023", until 2048-06-01.
+    (EvidenceKind::Tpm, "e6c596b17f8ffefba5c300f714cfb1260c6028704ecf7becc4ab5018efb00e95"),
 ];
 
 const INTEL: &str = "44a0196b2b99f889b8e149e95b807a350e7424964399e885a7cbb8ccfab674d3";
