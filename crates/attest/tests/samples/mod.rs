@@ -6,6 +6,7 @@ mod nitro;
 mod snp;
 mod nvidia;
 mod tdx;
+mod tpm;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -71,6 +72,7 @@ fn row(samples: &Samples, file: &str) -> Option<Row> {
     nitro::row(samples, file).or_else(|| nvidia::row(samples, file))
     // Each folder of the samples has its module here.
     tdx::row(samples, file)
+    tpm::row(samples, file)
 }
 
 #[test]
