@@ -3,15 +3,10 @@
 use assay_primitives::{Timestamp, encoding};
 use serde::{Deserialize, Serialize};
 
-use crate::nitro;
-use crate::nvidia;
 use crate::refusal::Checks;
-use crate::snp;
 use crate::tpm::{self, AttestationKey, Pcr, Quoted};
-use crate::{Attested, Claims, EvidenceKind, Policy, Refusal, Roots};
-use crate::refusal::Checks;
 use crate::{Attested, Claims, Collateral, EvidenceKind, Policy, Refusal, Roots};
-use crate::{dcap, nitro};
+use crate::{dcap, nitro, nvidia, snp};
 
 /// Evidence with the endorsements that its verification needs and that are not pinned: certificates
 /// below the vendor's root, collateral.
@@ -26,22 +21,6 @@ pub enum Evidence {
         #[serde(with = "encoding::base64_bytes")]
         document: Vec<u8>,
     },
-    /// An AMD SEV-SNP report.
-    #[serde(rename_all = "camelCase")]
-    Snp {
-        /// The report, as the firmware gives it.
-        #[serde(with = "encoding::base64_bytes")]
-        report: Vec<u8>,
-        /// The certificates of the VCEK or VLEK, of the ASK or ASVK, and of the ARK, in DER.
-    /// An NVIDIA GPU's report.
-    #[serde(rename_all = "camelCase")]
-    Nvidia {
-        /// The SPDM request and the response to it, as the driver gives them; zeros may follow.
-        #[serde(with = "encoding::base64_bytes")]
-        report: Vec<u8>,
-        /// The certificates from the GPU's to the root, in DER.
-        #[serde(with = "base64_list")]
-        certificates: Vec<Vec<u8>>,
     /// An Intel TDX quote.
     #[serde(rename_all = "camelCase")]
     Tdx {
@@ -59,6 +38,27 @@ pub enum Evidence {
         quote: Vec<u8>,
         /// What Intel says of the platform.
         collateral: Box<Collateral>,
+    },
+    /// An AMD SEV-SNP report.
+    #[serde(rename_all = "camelCase")]
+    Snp {
+        /// The report, as the firmware gives it.
+        #[serde(with = "encoding::base64_bytes")]
+        report: Vec<u8>,
+        /// The certificates of the VCEK or VLEK, of the ASK or ASVK, and of the ARK, in DER.
+        #[serde(with = "base64_list")]
+        certificates: Vec<Vec<u8>>,
+    },
+    /// An NVIDIA GPU's report.
+    #[serde(rename_all = "camelCase")]
+    Nvidia {
+        /// The SPDM request and the response to it, as the driver gives them; zeros may follow.
+        #[serde(with = "encoding::base64_bytes")]
+        report: Vec<u8>,
+        /// The certificates from the GPU's to the root, in DER.
+        #[serde(with = "base64_list")]
+        certificates: Vec<Vec<u8>>,
+    },
     /// A TPM 2.0 quote.
     #[serde(rename_all = "camelCase")]
     Tpm {
@@ -111,37 +111,40 @@ impl Evidence {
     pub const fn kind(&self) -> EvidenceKind {
         match self {
             Self::Nitro { .. } => EvidenceKind::Nitro,
-            Self::Snp { .. } => EvidenceKind::Snp,
-        }
-    }
-
-    /// Returns the bytes that the attester signed.
-    pub(crate) fn signed(&self) -> &[u8] {
-        match self {
-            Self::Nitro { document } => document,
-            Self::Snp { report, .. } => report,
-        }
-    }
-
-    /// Says whether a TPM signed what its user gave it: that has room for a shorter hash alone.
-    pub(crate) const fn is_of_tpm(&self) -> bool {
-        match self {
-            Self::Nitro { .. } | Self::Snp { .. } => false,
-            Self::Nvidia { .. } => EvidenceKind::Nvidia,
             Self::Tdx { .. } => EvidenceKind::Tdx,
             Self::Sgx { .. } => EvidenceKind::Sgx,
+            Self::Snp { .. } => EvidenceKind::Snp,
+            Self::Nvidia { .. } => EvidenceKind::Nvidia,
             Self::Tpm { .. } => EvidenceKind::Tpm,
             Self::AzureVtpm { hardware, .. } => hardware.kind(),
         }
     }
 
+    /// Returns what the attester signed.
+    pub(crate) fn signed(&self) -> &[u8] {
+        match self {
+            Self::Nitro { document } => document,
+            Self::Snp { report, .. } | Self::Nvidia { report, .. } => report,
+            Self::Tdx { quote, .. }
+            | Self::Sgx { quote, .. }
+            | Self::Tpm { quote, .. }
+            | Self::AzureVtpm { quote, .. } => quote,
+        }
+    }
+
+    /// Says whether a TPM signed what its user gave it: that has room for a shorter hash alone.
+    pub(crate) const fn is_of_tpm(&self) -> bool {
+        matches!(self, Self::Tpm { .. } | Self::AzureVtpm { .. })
+    }
+
     pub(crate) fn claims(&self, context: &Context<'_>) -> Result<Claims, Refusal> {
         match self {
             Self::Nitro { document } => nitro::claims(document, context),
-            Self::Snp { report, certificates } => snp::claims(report, certificates, context),
-            Self::Nvidia { report, certificates } => nvidia::claims(report, certificates, context),
             Self::Tdx { quote, collateral } | Self::Sgx { quote, collateral } => {
                 dcap::claims(self.kind(), quote, collateral, context)
+            }
+            Self::Snp { report, certificates } => snp::claims(report, certificates, context),
+            Self::Nvidia { report, certificates } => nvidia::claims(report, certificates, context),
             Self::Tpm { quote, signature, pcrs, ak } => {
                 tpm::claims(&Quoted { quote, signature, pcrs }, ak, context)
             }
@@ -175,20 +178,20 @@ impl Context<'_> {
 }
 
 /// Serde form of a list of bytes as base64 texts.
-mod base64_list {
+pub(crate) mod base64_list {
     use super::{Deserialize, encoding};
 
     #[derive(Deserialize)]
     struct Item(#[serde(with = "encoding::base64_bytes")] Vec<u8>);
 
-    pub(super) fn serialize<S: serde::Serializer>(
+    pub(crate) fn serialize<S: serde::Serializer>(
         list: &[Vec<u8>],
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(list.iter().map(|item| encoding::base64(item)))
     }
 
-    pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(
+    pub(crate) fn deserialize<'de, D: serde::Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Vec<Vec<u8>>, D::Error> {
         let items = Vec::<Item>::deserialize(deserializer)?;

@@ -145,13 +145,13 @@ impl<'a> HclReport<'a> {
     }
 
     /// Says whether an SNP report is the one in here.
-    pub(crate) fn has_snp_report(&self, report: &[u8]) -> bool {
+    fn has_snp_report(&self, report: &[u8]) -> bool {
         self.kind == EvidenceKind::Snp && self.hardware == report
     }
 
     /// Says whether a TDX quote (version 4 or 5, TDX 1.0 body) is of the TDREPORT in here. What the
     /// TDREPORT has beyond that has a MAC, which its own machine alone can check.
-    pub(crate) fn has_td_report_of(&self, quote: &[u8]) -> bool {
+    fn has_td_report_of(&self, quote: &[u8]) -> bool {
         let start = match quote.first_chunk() {
             Some([4, 0]) => 48,
             Some([5, 0]) => 54,
@@ -166,7 +166,9 @@ impl<'a> HclReport<'a> {
     /// Checks that the hardware's evidence is of the report in here, before it is verified.
     fn check_hardware(&self, hardware: &Evidence, checks: Checks) -> Result<(), Refusal> {
         let is_same = match hardware {
-            Evidence::Nitro { .. } | Evidence::Tpm { .. } | Evidence::AzureVtpm { .. } => false,
+            Evidence::Snp { report, .. } => self.has_snp_report(report),
+            Evidence::Tdx { quote, .. } => self.has_td_report_of(quote),
+            _ => false,
         };
         let expected = format!("evidence of the {} report in the HCL report", self.kind);
         let got = format!("another, of kind {}", hardware.kind());

@@ -11,13 +11,13 @@ mod reader;
 mod signature;
 
 use assay_primitives::encoding;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 pub(crate) use self::azure::claims as azure_claims;
 use self::quote::Quote;
 pub use self::quote::TpmHash;
 use self::signature::{PublicKey, Signature};
-use crate::evidence::Context;
+use crate::evidence::{Context, base64_list};
 use crate::x509::Chain;
 use crate::{Check, Claims, EvidenceKind, Measurement, Refusal, Strength, Trust, Validity};
 
@@ -64,9 +64,7 @@ impl Pcr {
 #[non_exhaustive]
 pub enum AttestationKey {
     /// Its certificate, those between, and the root, each in DER.
-    Certificates(
-        #[serde(serialize_with = "write_list", deserialize_with = "read_list")] Vec<Vec<u8>>,
-    ),
+    Certificates(#[serde(with = "base64_list")] Vec<Vec<u8>>),
     /// The bare key, a SubjectPublicKeyInfo in DER. Nothing vouches for it, so nothing that it signs
     /// is accepted.
     PublicKey(#[serde(with = "encoding::base64_bytes")] Vec<u8>),
@@ -208,21 +206,6 @@ impl<'a> Quoted<'a> {
 fn shown(pcrs: &[(TpmHash, u8)]) -> String {
     let names = pcrs.iter().map(|(bank, index)| format!("{}:{index}", bank.as_str()));
     format!("PCRs {}", names.take(96).collect::<Vec<_>>().join(" "))
-}
-
-/// Bytes as base64 text, in a list.
-#[derive(Deserialize, Serialize)]
-#[serde(transparent)]
-struct Base64(#[serde(with = "encoding::base64_bytes")] Vec<u8>);
-
-#[expect(clippy::ptr_arg, reason = "serde passes a reference to the field")]
-fn write_list<S: Serializer>(list: &Vec<Vec<u8>>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(list.iter().map(|bytes| encoding::base64(bytes)))
-}
-
-fn read_list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Vec<u8>>, D::Error> {
-    let list = Vec::<Base64>::deserialize(deserializer)?;
-    Ok(list.into_iter().map(|bytes| bytes.0).collect())
 }
 
 #[cfg(test)]

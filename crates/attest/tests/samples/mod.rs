@@ -2,9 +2,10 @@
 //! repository if that is not set): every file of its manifest has its verdict here, and the table of
 //! verdicts is what `docs/attestation-verdicts.md` shows.
 
+mod azure;
 mod nitro;
-mod snp;
 mod nvidia;
+mod snp;
 mod tdx;
 mod tpm;
 
@@ -67,12 +68,12 @@ pub(crate) fn workspace() -> &'static Path {
 
 /// Judges a file of the manifest; `None` if nobody here knows it.
 fn row(samples: &Samples, file: &str) -> Option<Row> {
-    // Each folder of the samples has its module here: `nitro::row(samples, file)`, and so on.
-    nitro::row(samples, file).or_else(|| snp::row(samples, file))
-    nitro::row(samples, file).or_else(|| nvidia::row(samples, file))
-    // Each folder of the samples has its module here.
-    tdx::row(samples, file)
-    tpm::row(samples, file)
+    nitro::row(samples, file)
+        .or_else(|| tdx::row(samples, file))
+        .or_else(|| snp::row(samples, file))
+        .or_else(|| nvidia::row(samples, file))
+        .or_else(|| tpm::row(samples, file))
+        .or_else(|| azure::row(samples, file))
 }
 
 #[test]

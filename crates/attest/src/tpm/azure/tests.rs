@@ -312,6 +312,36 @@ fn the_td_report_in_an_hcl_report_is_the_quotes() {
     assert!(!parsed.has_td_report_of(&quote));
 }
 
+#[test]
+fn what_a_td_report_has_beyond_the_quote_is_without_meaning_and_nothing_else_is() {
+    let Some(report) = real("azure/trustee-tdx-hcl-report.bin") else { return };
+    let Some(quote) = real("azure/trustee-tdx-td-quote.bin") else { return };
+    let signed = hardware(EvidenceKind::Tdx, &report);
+    let accepts = |report: &[u8]| -> Result<(), Refusal> {
+        let checks = Checks::default();
+        let parsed = HclReport::parse(report, checks)?;
+        let is_same = parsed.has_td_report_of(&quote);
+        checks.require(Check::BindingAttestationKey, is_same, "", "")?;
+        parsed.check_binding(&signed, checks)
+    };
+    assert_eq!(accepts(&report), Ok(()));
+    // REPORTMACSTRUCT around the report data; the ends of TEE_TCB_INFO and TDINFO; zeros to the end.
+    let unsigned = [32..160, 224..296, 416..544, 944..1216];
+    for at in 0..report.len() {
+        let mut changed = report.clone();
+        changed[at] ^= 1 << (at % 8);
+        let is_unsigned = unsigned.iter().any(|range| range.contains(&at));
+        assert_eq!(accepts(&changed).is_ok(), is_unsigned, "byte {at}");
+    }
+}
+
+#[test]
+fn runtime_data_without_a_report_have_their_key() {
+    let Some(data) = real("azure/var-data.bin") else { return };
+    let PublicKey::Rsa(n, e) = attestation_key(&data).unwrap() else { panic!() };
+    assert_eq!((n.len(), e.as_slice()), (256, &[1, 0, 1][..]));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..Default::default() })]
 
