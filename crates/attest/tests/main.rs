@@ -8,4 +8,6 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
+#[cfg(feature = "collect")]
+mod collect;
 mod samples;

@@ -2,6 +2,7 @@
 
 #[cfg(target_os = "linux")]
 mod nsm;
+pub mod tpm;
 mod tsm;
 
 use std::fmt::Debug;

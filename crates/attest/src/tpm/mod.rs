@@ -7,7 +7,7 @@
 
 mod azure;
 mod quote;
-mod reader;
+pub(crate) mod reader;
 mod signature;
 
 use assay_primitives::encoding;

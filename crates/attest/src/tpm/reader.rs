@@ -2,16 +2,16 @@ use crate::{Check, Refusal};
 
 /// Reads bytes from front to back; what is missing is named.
 #[derive(Debug)]
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
-    pub(super) const fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) const fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
 
-    pub(super) fn take(&mut self, count: usize, what: &str) -> Result<&'a [u8], Refusal> {
+    pub(crate) fn take(&mut self, count: usize, what: &str) -> Result<&'a [u8], Refusal> {
         let Some((taken, rest)) = self.rest.split_at_checked(count) else {
             return Err(self.short(what, count));
         };
@@ -19,7 +19,7 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
-    pub(super) fn array<const N: usize>(&mut self, what: &str) -> Result<[u8; N], Refusal> {
+    pub(crate) fn array<const N: usize>(&mut self, what: &str) -> Result<[u8; N], Refusal> {
         let Some((taken, rest)) = self.rest.split_first_chunk() else {
             return Err(self.short(what, N));
         };
@@ -27,24 +27,24 @@ impl<'a> Reader<'a> {
         Ok(*taken)
     }
 
-    pub(super) fn u8(&mut self, what: &str) -> Result<u8, Refusal> {
+    pub(crate) fn u8(&mut self, what: &str) -> Result<u8, Refusal> {
         self.array(what).map(u8::from_be_bytes)
     }
 
-    pub(super) fn u16(&mut self, what: &str) -> Result<u16, Refusal> {
+    pub(crate) fn u16(&mut self, what: &str) -> Result<u16, Refusal> {
         self.array(what).map(u16::from_be_bytes)
     }
 
-    pub(super) fn u32(&mut self, what: &str) -> Result<u32, Refusal> {
+    pub(crate) fn u32(&mut self, what: &str) -> Result<u32, Refusal> {
         self.array(what).map(u32::from_be_bytes)
     }
 
-    pub(super) fn u64(&mut self, what: &str) -> Result<u64, Refusal> {
+    pub(crate) fn u64(&mut self, what: &str) -> Result<u64, Refusal> {
         self.array(what).map(u64::from_be_bytes)
     }
 
     /// Reads bytes behind their count (a TPM2B), of which there may be so many.
-    pub(super) fn sized(&mut self, most: usize, what: &str) -> Result<&'a [u8], Refusal> {
+    pub(crate) fn sized(&mut self, most: usize, what: &str) -> Result<&'a [u8], Refusal> {
         let count = usize::from(self.u16(what)?);
         if count > most {
             let expected = format!("{what} of at most {most} bytes");
@@ -54,7 +54,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Ends reading: nothing may be left.
-    pub(super) fn finish(self, what: &str) -> Result<(), Refusal> {
+    pub(crate) fn finish(self, what: &str) -> Result<(), Refusal> {
         if self.rest.is_empty() {
             return Ok(());
         }
@@ -62,7 +62,7 @@ impl<'a> Reader<'a> {
         Err(Refusal::new(Check::EvidenceEncoding, format!("the end of {what}"), got))
     }
 
-    pub(super) const fn rest(&self) -> &'a [u8] {
+    pub(crate) const fn rest(&self) -> &'a [u8] {
         self.rest
     }
 

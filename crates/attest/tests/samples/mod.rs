@@ -7,7 +7,7 @@ mod nitro;
 mod nvidia;
 mod snp;
 mod tdx;
-mod tpm;
+pub(crate) mod tpm;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

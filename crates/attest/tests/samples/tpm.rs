@@ -115,7 +115,7 @@ impl PublicKeyData for Key {
 }
 
 /// Has a development root certify the bare key of evidence.
-fn certified(evidence: Evidence) -> (Evidence, Roots) {
+pub(crate) fn certified(evidence: Evidence) -> (Evidence, Roots) {
     let Evidence::Tpm { quote, signature, pcrs, ak: AttestationKey::PublicKey(key) } = evidence
     else {
         panic!("it has a bare key")
