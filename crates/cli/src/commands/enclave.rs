@@ -52,21 +52,19 @@ pub(crate) fn run(args: &EnclaveArgs) -> Result<ExitCode, CliError> {
             output::line("This is for development: the evidence is simulated.");
         }
     }
-    if args.until_stdin_ends {
-        end_with_stdin()?;
+    let server = Server::new(listener, enclave);
+    if !args.until_stdin_ends {
+        return server.run().map(|()| ExitCode::SUCCESS).map_err(CliError::failed);
     }
-    Server::new(listener, enclave).run().map_err(CliError::failed)?;
+    thread::Builder::new().spawn(move || server.run()).map_err(CliError::failed)?;
+    wait_for_end_of_stdin();
     Ok(ExitCode::SUCCESS)
 }
 
-/// Ends the process when the one that started it does.
-fn end_with_stdin() -> Result<(), CliError> {
-    let waiting = || {
-        let mut bytes = [0; 64];
-        while matches!(std::io::stdin().read(&mut bytes), Ok(1..)) {}
-        std::process::exit(0);
-    };
-    thread::Builder::new().spawn(waiting).map(|_| ()).map_err(CliError::failed)
+/// Waits until the process that started this one has ended.
+fn wait_for_end_of_stdin() {
+    let mut bytes = [0; 64];
+    while matches!(std::io::stdin().read(&mut bytes), Ok(1..)) {}
 }
 
 fn attester(args: &EnclaveArgs, clock: &Arc<dyn Clock>) -> Result<Box<dyn Attester>, CliError> {

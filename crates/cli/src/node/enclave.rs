@@ -12,7 +12,8 @@ use assay_verify::Methods;
 use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
-use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::args::AttesterKind;
@@ -40,7 +41,8 @@ pub(crate) struct Enclaves {
 
 /// An enclave that runs beside the gateway. It ends with it.
 pub(crate) struct RunningEnclave {
-    supervisor: JoinHandle<()>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
 }
 
 impl Enclaves {
@@ -127,15 +129,25 @@ impl RunningEnclave {
         let mut running = launch.start("tcp:127.0.0.1:0").await?;
         let address = running.address;
         info!(enclave = %address, attester = launch.attester.name(), "The enclave is started.");
-        let supervisor = tokio::spawn(async move {
+        let supervising = async move {
             loop {
                 let ended = running.child.wait().await;
                 warn!(ended = ?ended.ok(), "The enclave ended: it is started again.");
                 running = launch.start_again(address).await;
                 info!(enclave = %address, "The enclave is started again.");
             }
-        });
-        Ok((Self { supervisor }, address))
+        };
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let stopped = stop.clone();
+        tasks.spawn(async move { stopped.run_until_cancelled(supervising).await });
+        Ok((Self { tasks, stop }, address))
+    }
+
+    /// Ends the enclave.
+    pub(super) async fn stop(self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
     }
 }
 
@@ -212,10 +224,4 @@ fn policy(path: Option<&Path>) -> Result<Policy, CliError> {
     let Some(path) = path else { return Ok(Policy::default()) };
     Policy::from_toml(&files::read_text(path, MAX_FILE)?)
         .map_err(|error| CliError::Input(format!("{}: {error}", path.display())))
-}
-
-impl Drop for RunningEnclave {
-    fn drop(&mut self) {
-        self.supervisor.abort();
-    }
 }

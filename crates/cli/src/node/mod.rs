@@ -47,7 +47,7 @@ pub(crate) struct Node {
     watch: GasWatch,
     attestation_roots: Roots,
     /// Runs as long as the gateway does.
-    _enclave: Option<RunningEnclave>,
+    enclave: Option<RunningEnclave>,
 }
 
 impl Node {
@@ -109,7 +109,7 @@ impl Node {
         let server = listen(config, &service).await?;
         let watch = GasWatch::start(&rail, &service);
         let attestation_roots = attestation_roots.unwrap_or_default();
-        Ok(Self { service, server, store, rail, watch, attestation_roots, _enclave: enclave })
+        Ok(Self { service, server, store, rail, watch, attestation_roots, enclave })
     }
 
     /// Returns the gateway's URL on this machine.
@@ -142,6 +142,9 @@ impl Node {
         drop(self.service);
         self.store.close().await;
         self.rail.stop().await;
+        if let Some(enclave) = self.enclave {
+            enclave.stop().await;
+        }
         stopped
     }
 }
