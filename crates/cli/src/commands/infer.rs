@@ -10,7 +10,7 @@ use assay_client::{
 use assay_primitives::{
     Account, Amount, AssetId, InferenceOutput, Method, Network, SystemRandomness, Tensor, printable,
 };
-use assay_verify::{Report, Verifier};
+use assay_verify::Report;
 use assay_x402::{Preferences, SettleResponse};
 use serde::{Deserialize, Serialize};
 
