@@ -87,6 +87,10 @@ error_codes! {
     TooLate = "too_late", CONFLICT;
     /// There is no such evidence.
     UnknownEvidence = "unknown_evidence", NOT_FOUND;
+    /// Nothing certifies in an enclave here.
+    NoAttestation = "no_attestation", NOT_FOUND;
+    /// The enclave gives no evidence now.
+    AttestationUnavailable = "attestation_unavailable", SERVICE_UNAVAILABLE;
     /// There is no such route.
     UnknownRoute = "unknown_route", NOT_FOUND;
     /// The route takes other methods.

@@ -10,6 +10,7 @@
 //! | `GET`, `DELETE /v1/jobs/{location}` | a purchase that nobody waits for: how far it is, its result; cancel |
 //! | `GET /v1/receipts/{id}` | a receipt; with its access token or the payer's sign-in the whole bundle |
 //! | `DELETE /v1/receipts/{id}` | with either of them: erases the contents |
+//! | `GET /v1/attestation` | the key attestation of the enclave that certifies now |
 //! | `GET /v1/evidence/{sha256}` | a piece of evidence |
 //! | `GET /.well-known/assay/keys` | the operator's key manifest |
 //! | `GET /openapi.json` | all of this for machines |

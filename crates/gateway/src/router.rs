@@ -18,7 +18,9 @@ use crate::metrics::RequestLabels;
 use crate::paywall::EXPOSED;
 use crate::quota::limit;
 use crate::request_id::identify;
-use crate::routes::{catalogue, health, infer, jobs, keys, metrics, receipts, refunds};
+use crate::routes::{
+    attestation, catalogue, health, infer, jobs, keys, metrics, receipts, refunds,
+};
 use crate::{ApiError, ErrorCode, Gateway};
 
 /// The description that the routes fill.
@@ -53,6 +55,7 @@ fn routes() -> OpenApiRouter<Gateway> {
         .routes(routes!(receipts::receipt, receipts::erase))
         .routes(routes!(refunds::record))
         .routes(routes!(receipts::evidence))
+        .routes(routes!(attestation::attestation))
         .routes(routes!(keys::keys))
         .routes(routes!(metrics::metrics))
 }

@@ -57,6 +57,13 @@ pub fn from_hex<const N: usize>(text: &str) -> Result<[u8; N], EncodingError> {
     const_hex::decode_to_array(text).map_err(|_| wrong)
 }
 
+/// Decodes any number of bytes of lower-case hexadecimal without a prefix; `None` if it is none.
+#[must_use]
+pub fn hex_bytes(text: &str) -> Option<Vec<u8>> {
+    let is_hex = text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    const_hex::decode(text).ok().filter(|_| is_hex)
+}
+
 /// Reads a text by its [`FromStr`], without a copy of it: the body of a `Deserialize`.
 ///
 /// # Errors

@@ -13,7 +13,9 @@ use crate::access::SignIns;
 use crate::admission::Admission;
 use crate::extension::offered_extension;
 use crate::jobs::Jobs;
-use crate::{Catalogue, CatalogueEntry, Certifiers, Limits, Operator, Price, ServiceMetrics};
+use crate::{
+    Catalogue, CatalogueEntry, CertifierError, Certifiers, Limits, Operator, Price, ServiceMetrics,
+};
 
 /// What a service is made of.
 #[derive(Debug)]
@@ -99,6 +101,23 @@ impl Service {
     #[must_use]
     pub fn with_metrics(self, metrics: Arc<ServiceMetrics>) -> Self {
         Self { metrics, ..self }
+    }
+
+    /// Returns the key attestation of what certifies in an enclave now, if anything does; with a nonce
+    /// one that was made for it.
+    ///
+    /// # Errors
+    /// When there is no evidence to be had.
+    pub async fn attestation(
+        &self,
+        nonce: Option<Vec<u8>>,
+    ) -> Result<Option<Vec<u8>>, CertifierError> {
+        for certifier in self.parts.certifiers.iter() {
+            if let Some(file) = certifier.attestation(nonce.clone()).await? {
+                return Ok(Some(file));
+            }
+        }
+        Ok(None)
     }
 
     /// Returns the figures, with those brought up to date that are looked up.

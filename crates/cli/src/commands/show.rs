@@ -65,6 +65,10 @@ fn item(item: &ItemReport, many: bool, style: Style) {
     detail("model id", model.id);
     detail("method", format_args!("{}: you have to believe {}", item.method, item.believe));
     detail("outcome", &item.outcome);
+    for note in &item.notes {
+        let note = printable(note, 256);
+        output::line(style.faint(&format!("  {:<11} {note}", "note")));
+    }
 }
 
 fn payment(payment: &PaymentReport) {

@@ -1,5 +1,6 @@
 //! One file for each kind of route. A handler translates and nothing else.
 
+pub(crate) mod attestation;
 pub(crate) mod catalogue;
 pub(crate) mod health;
 pub(crate) mod infer;

@@ -86,6 +86,9 @@ pub enum CertifierError {
         /// What failed, for the operator: buyers are not told.
         reason: String,
     },
+    /// There is too much to do.
+    #[error("there is too much to do")]
+    Busy,
     /// The run was ended by a shutdown or a panic.
     #[error("the run was interrupted")]
     Interrupted,

@@ -14,6 +14,8 @@ use super::{Certified, Certifier, CertifierError, Inference};
 
 /// How many jobs are in hand for each that runs.
 const IN_HAND_FOR_EACH: usize = 8;
+/// How many ask for evidence of their own at a time.
+const MAX_ATTESTING: usize = 2;
 /// How many attestations are kept for each enclave: of the key before, of the key now.
 const MAX_ATTESTATIONS: usize = 4;
 
@@ -27,7 +29,7 @@ pub struct Tee {
     next: AtomicUsize,
     parallel: usize,
     permits: Arc<Semaphore>,
-    /// One at a time: devices are slow, and asking costs nothing.
+    /// Devices are slow, and asking them costs nothing.
     attesting: Semaphore,
 }
 
@@ -50,7 +52,7 @@ impl Tee {
             next: AtomicUsize::new(0),
             parallel,
             permits: Arc::new(Semaphore::new(parallel)),
-            attesting: Semaphore::new(1),
+            attesting: Semaphore::new(MAX_ATTESTING),
         }
     }
 
@@ -90,7 +92,10 @@ impl Certifier for Tee {
     }
 
     async fn attestation(&self, nonce: Option<Vec<u8>>) -> Result<Option<Vec<u8>>, CertifierError> {
-        let _turn = self.attesting.acquire().await.map_err(|_| CertifierError::Interrupted)?;
+        let _turn = match nonce {
+            Some(_) => Some(self.attesting.try_acquire().map_err(|_| CertifierError::Busy)?),
+            None => None,
+        };
         let Some(enclave) = self.in_turn().next().cloned() else { return Ok(None) };
         let asked = spawn_blocking(move || match nonce {
             Some(nonce) => enclave.client.attest(&nonce),
