@@ -133,6 +133,8 @@ error_codes! {
     SettlementUnavailable = "settlement_unavailable", SERVICE_UNAVAILABLE;
     /// The model failed to run; nothing was charged.
     InferenceFailed = "inference_failed", INTERNAL_SERVER_ERROR;
+    /// What certifies by the method is not to be had now; nothing was charged.
+    CertificationUnavailable = "certification_unavailable", SERVICE_UNAVAILABLE;
     /// Something here is broken.
     Internal = "internal", INTERNAL_SERVER_ERROR;
 }

@@ -2,7 +2,7 @@
 //! that is not accepted.
 
 use assay_primitives::{AccessToken, Method, TransactionId};
-use assay_service::{AdmissionRefusal, CatalogueEntry, PurchaseError, Taken};
+use assay_service::{AdmissionRefusal, CatalogueEntry, CertifierError, PurchaseError, Taken};
 use assay_store::TransactionState;
 use assay_x402::{
     Challenge, ChallengeError, ErrorReason, FacilitatorError, PAYMENT_REQUIRED, PAYMENT_RESPONSE,
@@ -157,6 +157,11 @@ pub(crate) fn outcome_error(error: &PurchaseError, access_token: Option<&AccessT
             pending(*transaction, response, access_token)
         }
         PurchaseError::Queued(transaction) => queued(*transaction, access_token),
+        PurchaseError::Certifier(error @ CertifierError::Unavailable { .. }) => {
+            tracing::warn!(%error, "An inference could not be certified.");
+            let message = "what certifies by this method is not to be had now; nothing was charged, try later";
+            ApiError::new(ErrorCode::CertificationUnavailable, message).retry_after(5)
+        }
         PurchaseError::Certifier(error) => {
             tracing::warn!(%error, "An inference failed.");
             let message = "the model did not run or was not certified; nothing was charged";

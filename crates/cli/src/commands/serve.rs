@@ -13,7 +13,7 @@ use super::system_clock;
 use crate::args::ServeArgs;
 use crate::config::Config;
 use crate::error::CliError;
-use crate::node::Node;
+use crate::node::{Node, RunningEnclave};
 use crate::signals::Interrupts;
 use crate::{money, output};
 
@@ -81,6 +81,11 @@ fn announce(node: &Node, config: &Config) {
         "data",
         format_args!("{} (durability: {})", config.data.display(), config.durability),
     );
+    if let Some(enclave) = node.enclave() {
+        let simulated = if enclave.attester().is_simulated() { ", simulated" } else { "" };
+        let (address, attester) = (enclave.address(), enclave.attester().name());
+        output::field("enclave", format_args!("{attester}{simulated}, at {address}"));
+    }
     for entry in node.service().parts().catalogue.iter() {
         output::field("model", offers(entry));
     }
@@ -104,6 +109,11 @@ fn try_it(node: &Node) {
     output::line(format_args!("  assay models --example {name} > input.json"));
     output::line(format_args!("  assay infer --gateway {url} --model {name} \\"));
     output::line("    --input input.json --development-account 2 --out bought.assay");
+    if let Some(root) = node.enclave().and_then(RunningEnclave::root) {
+        let root = root.display();
+        output::line("In the enclave, whose simulation ends at a root of its own:");
+        output::line(format_args!("  … --method tee --development-root {root}"));
+    }
     output::line("Ctrl-C stops.");
 }
 
@@ -135,6 +145,12 @@ fn to_json(node: &Node, config: &Config) -> Value {
         "payTo": rail.pay_to,
         "receiptKey": receipt_key(node).map(|(id, until)| json!({ "id": id, "validTo": until })),
         "data": config.data,
+        "enclave": node.enclave().map(|enclave| json!({
+            "address": enclave.address().to_string(),
+            "attester": enclave.attester().name(),
+            "simulated": enclave.attester().is_simulated(),
+            "developmentRoot": enclave.root(),
+        })),
         "models": models.collect::<Vec<Value>>(),
         "accounts": rail.runs_devchain().then(accounts_json),
     })

@@ -1,7 +1,7 @@
 //! The enclave that is started beside the gateway, and what certifies by `tee`.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -41,6 +41,10 @@ pub(crate) struct Enclaves {
 
 /// An enclave that runs beside the gateway. It ends with it.
 pub(crate) struct RunningEnclave {
+    attester: AttesterKind,
+    address: Address,
+    /// The root that its evidence ends at, if that is for development.
+    root: Option<PathBuf>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -67,14 +71,15 @@ impl Enclaves {
             }
             let folder = config.data.join("tee").join(attester.name());
             let launch = Launch::new(config, attester, &folder);
-            let (running, address) = RunningEnclave::start(launch).await?;
+            let mut running = RunningEnclave::start(launch).await?;
             if attester.is_simulated() {
-                let root = files::read(&folder.join(ROOT), MAX_FILE)?;
-                let root = DevelopmentRoot::from_bytes(&root).map_err(CliError::input)?;
-                roots = roots.with_development(root);
+                let path = folder.join(ROOT);
+                let root = DevelopmentRoot::from_bytes(&files::read(&path, MAX_FILE)?);
+                roots = roots.with_development(root.map_err(CliError::input)?);
+                running.root = Some(path);
             }
+            addresses.push(running.address);
             child = Some(running);
-            addresses.push(address);
         }
         if addresses.is_empty() {
             return Ok(None);
@@ -125,9 +130,9 @@ struct Started {
 }
 
 impl RunningEnclave {
-    async fn start(launch: Launch) -> Result<(Self, Address), CliError> {
+    async fn start(launch: Launch) -> Result<Self, CliError> {
         let mut running = launch.start("tcp:127.0.0.1:0").await?;
-        let address = running.address;
+        let (address, attester) = (running.address, launch.attester);
         info!(enclave = %address, attester = launch.attester.name(), "The enclave is started.");
         let supervising = async move {
             loop {
@@ -140,7 +145,22 @@ impl RunningEnclave {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let stopped = stop.clone();
         tasks.spawn(async move { stopped.run_until_cancelled(supervising).await });
-        Ok((Self { tasks, stop }, address))
+        Ok(Self { attester, address, root: None, tasks, stop })
+    }
+
+    /// Returns where its evidence comes from.
+    pub(crate) const fn attester(&self) -> AttesterKind {
+        self.attester
+    }
+
+    /// Returns where it is talked to.
+    pub(crate) const fn address(&self) -> Address {
+        self.address
+    }
+
+    /// Returns the file of the root that its evidence ends at, if that is for development.
+    pub(crate) fn root(&self) -> Option<&Path> {
+        self.root.as_deref()
     }
 
     /// Ends the enclave.

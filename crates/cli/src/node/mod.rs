@@ -22,8 +22,8 @@ pub(crate) use self::chain::{
     development_key, environment, facilitator_token, pay_to, settlement_key, warn_of_empty_account,
     warn_of_readers,
 };
-pub(crate) use self::enclave::has_enclaves;
-use self::enclave::{Enclaves, RunningEnclave};
+use self::enclave::Enclaves;
+pub(crate) use self::enclave::{RunningEnclave, has_enclaves};
 use self::gas::GasWatch;
 pub(crate) use self::packages::packages;
 use self::shop::Shop;
@@ -124,6 +124,11 @@ impl Node {
     /// Returns the roots that the evidence of its enclaves may end at.
     pub(crate) const fn attestation_roots(&self) -> &Roots {
         &self.attestation_roots
+    }
+
+    /// Returns the enclave that runs beside it.
+    pub(crate) const fn enclave(&self) -> Option<&RunningEnclave> {
+        self.enclave.as_ref()
     }
 
     pub(crate) const fn rail(&self) -> &PaymentRail {

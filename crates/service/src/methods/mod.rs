@@ -86,6 +86,14 @@ pub enum CertifierError {
         /// What failed, for the operator: buyers are not told.
         reason: String,
     },
+    /// What certifies by the method cannot be reached.
+    #[error("method `{method}` is not to be had now: {reason}")]
+    Unavailable {
+        /// The method.
+        method: Method,
+        /// What failed, for the operator: buyers are not told.
+        reason: String,
+    },
     /// There is too much to do.
     #[error("there is too much to do")]
     Busy,

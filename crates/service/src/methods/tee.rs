@@ -102,21 +102,21 @@ impl Certifier for Tee {
             None => enclave.client.attestation(),
         });
         let answer = asked.await.map_err(|_| CertifierError::Interrupted)?;
-        answer.map(Some).map_err(|error| failed(error.to_string()))
+        answer.map(Some).map_err(|error| unavailable(error.to_string()))
     }
 }
 
 /// Has the first enclave that can be reached run the model.
 fn run(enclaves: &[Arc<Enclave>], inference: &Inference) -> Result<Certified, CertifierError> {
     let request = inference.request.to_bytes().map_err(|error| failed(error.to_string()))?;
-    let mut last = failed("there is no enclave".to_owned());
+    let mut last = unavailable("there is no enclave".to_owned());
     for enclave in enclaves {
         let model = inference.entry.package().id();
         match enclave.client.infer(model, inference.salts, request.clone()) {
             Ok(inferred) => return enclave.certified(inferred, inference),
             Err(error @ (ClientError::Connect { .. } | ClientError::Frame { .. })) => {
                 warn!(%error, "An enclave does not answer.");
-                last = failed(error.to_string());
+                last = unavailable(error.to_string());
             }
             Err(error) => return Err(failed(error.to_string())),
         }
@@ -177,6 +177,10 @@ impl Enclave {
     const fn address(&self) -> Address {
         self.client.address()
     }
+}
+
+fn unavailable(reason: String) -> CertifierError {
+    CertifierError::Unavailable { method: Method::TEE, reason }
 }
 
 fn failed(reason: String) -> CertifierError {

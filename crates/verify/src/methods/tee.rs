@@ -51,6 +51,9 @@ impl Tee {
         let claims = key.attested();
         let is_pinned = self.appraiser.policy().reference_values.is_some();
         let mut notes = Vec::new();
+        if key.is_simulated() {
+            notes.push("enclave: simulated, its evidence ends at a development root".to_owned());
+        }
         if !is_pinned {
             notes.push("enclave: its measurements are as reported, no policy pins them".to_owned());
         }

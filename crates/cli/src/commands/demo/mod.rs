@@ -8,13 +8,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use assay_attest::{KeyAttestation, Roots};
 use assay_chain::Address;
 use assay_client::{Bought, Buyer, BuyerConfig, InferenceOrder};
 use assay_engine::{ModelCard, Sample};
 use assay_primitives::{Account, Amount, Clock, InferenceRequest, Method, SystemRandomness};
 use assay_receipt::{SettlementBlock, SettlementRecord};
 use assay_service::CatalogueEntry;
-use assay_verify::{Expectation, Methods, Policy, Report, Verifier};
+use assay_verify::{Expectation, Methods, Policy, Report, Tee, Verifier};
 use assay_x402::Preferences;
 use serde::Serialize;
 
@@ -45,8 +46,19 @@ struct Story {
     report: Report,
     verified_in: Duration,
     tampered: Tampered,
+    enclave: InEnclave,
     took: Duration,
     gateway: String,
+}
+
+/// The same inference, certified by an enclave.
+struct InEnclave {
+    bought: Bought,
+    report: Report,
+    verified_in: Duration,
+    /// What is said of the bundle by who does not know the development root.
+    without_root: Report,
+    attestation: KeyAttestation,
 }
 
 /// What an account holds of the development token, before and after.
@@ -107,7 +119,7 @@ async fn tell(args: &DemoArgs, node: &Node, clock: &Arc<dyn Clock>) -> Result<St
     let card = entry.package().card().clone();
     let sample = sample(args, entry)?;
     let request = InferenceRequest { inputs: vec![sample.input.clone()] };
-    let verifier = Verifier::new(policy(node, entry)?, Methods::standard());
+    let verifier = verifier(node, entry, Roots::vendors())?;
     let key = development_key(PAYER)?;
     let seller: Address = node.rail().pay_to.as_str().parse().map_err(CliError::failed)?;
     let holders = [key.address(), seller];
@@ -115,22 +127,25 @@ async fn tell(args: &DemoArgs, node: &Node, clock: &Arc<dyn Clock>) -> Result<St
     let (key, random) = (Arc::new(key), Arc::new(SystemRandomness));
     let buyer = Buyer::new(&node.url(), key, clock.clone(), random, BuyerConfig::default())
         .map_err(|error| client_error(error, &node.url()))?;
-    let order = InferenceOrder {
-        model: card.name.clone(),
-        method: Method::SIGNED,
-        request: request.clone(),
-        preferences: Preferences::new().with_cap(money::development_asset()?.id, CAP),
+    let preferences = Preferences::new().with_cap(money::development_asset()?.id, CAP);
+    let order = |method| {
+        let (model, request) = (card.name.clone(), request.clone());
+        InferenceOrder { model, method, request, preferences: preferences.clone() }
     };
-    let bought = buyer.infer(order, &verifier).await;
+    let bought = buyer.infer(order(Method::SIGNED), &verifier).await;
     let bought = bought.map_err(|error| client_error(error, &node.url()))?;
     let after = balances(node, holders).await?;
 
-    let expectation = Expectation { input: Some(request), nonce: None };
+    let expectation = Expectation { input: Some(request.clone()), nonce: None };
     let start = clock.monotonic();
     let report =
         verifier.verify(&bought.file, &expectation, clock.now()).map_err(CliError::failed)?;
     let verified_in = clock.monotonic().saturating_sub(start);
     let tampered = tamper::tamper(&bought.bundle, &verifier, &expectation, clock.now())?;
+    let knowing = self::verifier(node, entry, node.attestation_roots().clone())?;
+    let in_enclave = buyer.infer(order(Method::TEE), &knowing).await;
+    let in_enclave = in_enclave.map_err(|error| client_error(error, &node.url()))?;
+    let enclave = enclave(in_enclave, [&knowing, &verifier], &expectation, clock)?;
     let balance = |n: usize| -> Result<Balance, CliError> {
         let pick = |all: [Amount; 2]| all.into_iter().nth(n).unwrap_or_default();
         let account = money::account(holders.into_iter().nth(n).unwrap_or_default())?;
@@ -146,9 +161,33 @@ async fn tell(args: &DemoArgs, node: &Node, clock: &Arc<dyn Clock>) -> Result<St
         report,
         verified_in,
         tampered,
+        enclave,
         took: Duration::ZERO,
         gateway: node.url(),
     })
+}
+
+/// Verifies what an enclave certified, by who knows its development root and by who does not.
+fn enclave(
+    bought: Bought,
+    [knowing, unknowing]: [&Verifier; 2],
+    expectation: &Expectation,
+    clock: &Arc<dyn Clock>,
+) -> Result<InEnclave, CliError> {
+    let verify = |verifier: &Verifier| verifier.verify(&bought.file, expectation, clock.now());
+    let start = clock.monotonic();
+    let report = verify(knowing).map_err(CliError::failed)?;
+    let verified_in = clock.monotonic().saturating_sub(start);
+    let without_root = verify(unknowing).map_err(CliError::failed)?;
+    let attestation = bought.bundle.evidence.first();
+    let attestation = attestation.ok_or_else(|| CliError::failed("there is no evidence"))?;
+    let attestation = KeyAttestation::from_bytes(&attestation.content).map_err(CliError::failed)?;
+    Ok(InEnclave { bought, report, verified_in, without_root, attestation })
+}
+
+fn verifier(node: &Node, entry: &CatalogueEntry, roots: Roots) -> Result<Verifier, CliError> {
+    let tee = Tee::new(roots, assay_attest::Policy::default());
+    Ok(Verifier::new(policy(node, entry)?, Methods::standard().with(tee)))
 }
 
 fn find<'a>(args: &DemoArgs, node: &'a Node) -> Result<&'a Arc<CatalogueEntry>, CliError> {
@@ -179,7 +218,7 @@ fn policy(node: &Node, entry: &CatalogueEntry) -> Result<Policy, CliError> {
         r#"
         operators = ["{operator}"]
         manifest_version = 1
-        methods = ["{method}"]
+        methods = ["{signed}", "{tee}"]
         networks = ["{network}"]
         pay_to = ["{pay_to}"]
         max_price = [{{ asset = "{asset}", amount = "{CAP}" }}]
@@ -190,7 +229,8 @@ fn policy(node: &Node, entry: &CatalogueEntry) -> Result<Policy, CliError> {
         {name} = ["{model}"]
         "#,
         operator = node.service().parts().operator.id(),
-        method = Method::SIGNED,
+        signed = Method::SIGNED,
+        tee = Method::TEE,
         network = node.rail().network(),
         pay_to = node.rail().pay_to,
         asset = money::development_asset()?.id,

@@ -1,25 +1,27 @@
 use std::time::Duration;
 
-use assay_primitives::{Amount, Tensor};
+use assay_attest::KeyAttestation;
+use assay_primitives::{Amount, Digest, Tensor, encoding};
 use assay_receipt::SettlementBlock;
 use assay_verify::{PaymentReport, Report};
 use assay_x402::{PaymentRequirements, SettleResponse};
 use serde::Serialize;
 
-use super::{Balance, Story, Tampered};
+use super::{Balance, InEnclave, Story, Tampered};
 use crate::args::DemoArgs;
 use crate::commands::{picture, show};
 use crate::error::CliError;
 use crate::money;
 use crate::output::{self, Style, detail, line};
 
-/// Tells the story in five short parts, none wider than a terminal of 80 columns.
+/// Tells the story in six short parts, none wider than a terminal of 80 columns.
 pub(super) fn text(story: &Story, args: &DemoArgs) {
     let style = Style::of_stdout();
     ask(story, args, style);
     pay(story, style);
     verify(story, style);
     tamper(&story.tampered, style);
+    enclave(&story.enclave, style);
     line("");
     line(style.faint(&format!("All of it took {}.", millis(story.took))));
     match &args.out {
@@ -115,6 +117,33 @@ fn tamper(tampered: &Tampered, style: Style) {
     show::why(refusal);
 }
 
+fn enclave(enclave: &InEnclave, style: Style) {
+    let InEnclave { bought, report, verified_in, without_root, attestation } = enclave;
+    heading("5. Ask again, in an enclave: the method `tee`", style);
+    show::verdict_line(report, style);
+    line(style.middling("  No TEE of this machine is used: the enclave is simulated."));
+    if let Some(paid) = &report.payment {
+        let price = money::shown(paid.authorized, &paid.network, &paid.asset);
+        detail("offer", format_args!("{price} for one inference, certified as `tee`"));
+    }
+    let binding = &attestation.binding;
+    let key = encoding::hex(Digest::of(&binding.epoch_key).as_bytes());
+    detail("signed by", format_args!("key {}, made in the enclave", short(&key)));
+    let kind = attestation.evidence.kind();
+    detail("attested", format_args!("key, engine and models, by a simulated `{kind}` document"));
+    detail("", format_args!("the key is used until {}", binding.not_after));
+    if let Some(item) = report.items.first() {
+        detail("believe", &item.believe);
+        detail("evidence", format_args!("{} bytes, in the bundle", item.evidence_bytes));
+    }
+    if without_root.refusal.is_some() {
+        let refused = style.bad(&format!("{:<11}", "refused"));
+        line(format_args!("  {refused} by a verifier that is not given the simulation's root"));
+    }
+    let (took, verified) = (millis(bought.answered_in), millis(*verified_in));
+    detail("took", format_args!("{took} with settlement, {verified} to verify"));
+}
+
 fn heading(text: &str, style: Style) {
     line("");
     line(style.bold(text));
@@ -138,9 +167,23 @@ struct Told<'a> {
     report: &'a Report,
     bundle_bytes: usize,
     tampered: &'a Tampered,
+    tee: ToldOfEnclave<'a>,
     answered_in_microseconds: Option<u64>,
     verified_in_microseconds: Option<u64>,
     took_microseconds: Option<u64>,
+}
+
+/// What it prints of the inference in an enclave.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ToldOfEnclave<'a> {
+    offer: &'a PaymentRequirements,
+    report: &'a Report,
+    without_root: &'a Report,
+    attestation: &'a KeyAttestation,
+    bundle_bytes: usize,
+    answered_in_microseconds: Option<u64>,
+    verified_in_microseconds: Option<u64>,
 }
 
 pub(super) fn json(story: &Story) -> Result<(), CliError> {
@@ -161,6 +204,15 @@ pub(super) fn json(story: &Story) -> Result<(), CliError> {
         report: &story.report,
         bundle_bytes: bought.file.len(),
         tampered: &story.tampered,
+        tee: ToldOfEnclave {
+            offer: &story.enclave.bought.offer,
+            report: &story.enclave.report,
+            without_root: &story.enclave.without_root,
+            attestation: &story.enclave.attestation,
+            bundle_bytes: story.enclave.bought.file.len(),
+            answered_in_microseconds: micros(story.enclave.bought.answered_in),
+            verified_in_microseconds: micros(story.enclave.verified_in),
+        },
         answered_in_microseconds: micros(bought.answered_in),
         verified_in_microseconds: micros(story.verified_in),
         took_microseconds: micros(story.took),
