@@ -116,6 +116,7 @@ def keep_beginning(told, folder):
 def with_gateway(args, rate, folder, chain):
     environment = {
         "ASSAY_LISTEN": "127.0.0.1:0",
+        "ASSAY_TEE_ATTESTER": "none",
         "ASSAY_DATA": str(folder / "data"),
         "ASSAY_RPC_URL": chain.told["rpcUrl"],
         "ASSAY_DURABILITY": args.durability,

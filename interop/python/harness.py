@@ -85,6 +85,7 @@ class Gateway:
                 ASSAY_DEVCHAIN_LISTEN=LOOPBACK,
                 ASSAY_LISTEN=LOOPBACK,
                 ASSAY_MODELS=str(ROOT / "models"),
+                ASSAY_TEE_ATTESTER="none",
             ),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

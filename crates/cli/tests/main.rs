@@ -29,5 +29,6 @@ mod restart;
 mod serving;
 mod shutdown;
 mod support;
+mod tee;
 mod telemetry;
 mod zkml;

@@ -72,6 +72,7 @@ export class Assay {
       ASSAY_DEVCHAIN_LISTEN: LOOPBACK,
       ASSAY_LISTEN: LOOPBACK,
       ASSAY_MODELS: join(root, "models"),
+      ASSAY_TEE_ATTESTER: "none",
       ...env,
     };
     return { env: settings, cwd: folder };

@@ -71,6 +71,10 @@ impl Running {
         panic!("no {what:?} came: {self:?}");
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits for the first line of standard output, as JSON.
     pub(crate) fn first_json(&mut self) -> Value {
         // What is logged may be JSON, too.
