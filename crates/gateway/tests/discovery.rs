@@ -224,6 +224,7 @@ async fn the_description_lists_every_route() {
     let expected = [
         ("/.well-known/assay/keys", "get"),
         ("/metrics", "get"),
+        ("/v1/attestation", "get"),
         ("/v1/evidence/{sha256}", "get"),
         ("/v1/jobs/{location}", "delete"),
         ("/v1/jobs/{location}", "get"),

@@ -49,6 +49,7 @@ fn the_example_policy_can_be_read() {
             && policy.max_age.is_some()
             && policy.times.is_some()
             && policy.payments.is_some()
+            && policy.attestation.is_some()
     );
 }
 

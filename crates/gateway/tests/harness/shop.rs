@@ -23,11 +23,12 @@ use assay_service::{
 use assay_store::{
     BlobStore, Durability, SqliteStore, StorageKey, TransactionState, TransactionStore as _,
 };
+use assay_verify::Methods;
 use assay_x402::Facilitator;
 use tokio_util::task::TaskTracker;
 
 use super::disk::Disk;
-use super::toy::{Mood, TOY, ToyCertifier};
+use super::toy::{Mood, TOY, ToyCertifier, ToyVerifier};
 use super::world::{SELLER, TOKEN_NAME, World, address};
 
 pub(crate) const SIGNED_PRICE: u128 = 1_000;
@@ -95,6 +96,7 @@ impl Shop {
             operator: Operator::new(manifest, receipt, world.clock.now()).unwrap(),
             catalogue,
             certifiers,
+            methods: Methods::standard().with(ToyVerifier),
             store: Arc::new(disk.clone()),
             blobs: BlobStore::in_folder(&folder.join("evidence")).unwrap(),
             facilitator,

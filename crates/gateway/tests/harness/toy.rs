@@ -8,7 +8,7 @@ use std::time::Duration;
 use assay_primitives::{Digest, Method};
 use assay_primitives::{InferenceOutput, InferenceRequest};
 use assay_receipt::{EvidenceReference, EvidenceScope};
-use assay_service::{CatalogueEntry, Certified, Certifier, CertifierError};
+use assay_service::{Certified, Certifier, CertifierError, Inference};
 use assay_verify::{Certification, Check, MethodContext, MethodVerifier, Refusal};
 use async_trait::async_trait;
 use tokio::sync::{Semaphore, watch};

@@ -86,7 +86,7 @@ impl PurchaseError {
     pub(super) const fn is_of_payer(&self) -> bool {
         matches!(
             self,
-            Self::Certifier(CertifierError::Engine(_))
+            Self::Certifier(CertifierError::Engine(_) | CertifierError::Method { .. })
                 | Self::NotSettled(_)
                 | Self::Facilitator(FacilitatorError::Refused { .. })
         )
