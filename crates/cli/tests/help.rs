@@ -2,7 +2,7 @@ use std::path::Path;
 
 use crate::support::Place;
 
-const COMMANDS: [&[&str]; 26] = [
+const COMMANDS: [&[&str]; 27] = [
     &[],
     &["demo"],
     &["serve"],
@@ -26,6 +26,7 @@ const COMMANDS: [&[&str]; 26] = [
     &["zkml", "prove"],
     &["zkml", "verify"],
     &["zkml", "inspect"],
+    &["enclave"],
     &["devchain"],
     &["facilitator"],
     &["help", "verify"],
