@@ -13,6 +13,7 @@
 mod access;
 mod admission;
 mod catalogue;
+mod contents;
 mod extension;
 mod jobs;
 mod latency;
@@ -34,7 +35,9 @@ pub use catalogue::{Catalogue, CatalogueEntry, CatalogueError};
 pub use extension::{VERIFIED_INFERENCE, settled_extension};
 pub use jobs::{Load, Progress, Started};
 pub use latency::{Latency, LatencySummary};
-pub use methods::{Certified, Certifier, CertifierError, Certifiers, Inference, Signed, Tee};
+pub use methods::{
+    Certified, CertifiedEvidence, Certifier, CertifierError, Certifiers, Inference, Signed, Tee,
+};
 pub use metrics::ServiceMetrics;
 pub use operator::{Operator, OperatorError};
 pub use outgoing::StoredJournal;

@@ -9,6 +9,7 @@ use assay_x402::{FacilitatorError, SettleResponse, SignInRefusal};
 use thiserror::Error;
 use tracing::{info, warn};
 
+use crate::contents::Contents;
 use crate::{Access, Release, Service};
 
 /// How many transactions are erased in one step: others wait for it to write.
@@ -111,8 +112,8 @@ impl Service {
             return Err(ReceiptError::NotSettled(row.state));
         }
         let public = public(&row)?;
-        let items: Vec<BundleItem> = read(row.items.as_deref().unwrap_or_default())?;
-        let evidence = self.evidence_of(&items).await?;
+        let Contents { items, evidence } = read(row.items.as_deref().unwrap_or_default())?;
+        let evidence = self.evidence_of(&items, evidence).await?;
         let bundle = Bundle {
             media_type: BUNDLE_MEDIA_TYPE.to_owned(),
             receipt: public.receipt,
@@ -228,7 +229,12 @@ impl Service {
         Ok(row)
     }
 
-    async fn evidence_of(&self, items: &[BundleItem]) -> Result<Vec<EvidenceBlob>, ReceiptError> {
+    /// Returns the evidence that items refer to: their own, and what is stored for everybody.
+    async fn evidence_of(
+        &self,
+        items: &[BundleItem],
+        own: Vec<EvidenceBlob>,
+    ) -> Result<Vec<EvidenceBlob>, ReceiptError> {
         let mut evidence: Vec<EvidenceBlob> = Vec::new();
         for item in items {
             let statement = ItemStatement::from_bytes(&item.statement)
@@ -237,17 +243,21 @@ impl Service {
                 if evidence.iter().any(|blob| blob.sha256 == reference.sha256) {
                     continue;
                 }
-                let content = self.evidence(reference.sha256).await?;
-                let content = content.ok_or_else(|| {
-                    ReceiptError::Damaged(format!("evidence {} is gone", reference.sha256))
-                })?;
-                evidence.push(EvidenceBlob { sha256: reference.sha256, content: content.to_vec() });
+                let sha256 = reference.sha256;
+                if let Some(blob) = own.iter().find(|blob| blob.sha256 == sha256) {
+                    evidence.push(blob.clone());
+                    continue;
+                }
+                let content = self.evidence(sha256).await?;
+                let content = content
+                    .ok_or_else(|| ReceiptError::Damaged(format!("evidence {sha256} is gone")))?;
+                evidence.push(EvidenceBlob { sha256, content: content.to_vec() });
             }
         }
         Ok(evidence)
     }
 
-    /// Returns a piece of evidence by its digest.
+    /// Returns a piece of evidence that anybody may have, by its digest.
     ///
     /// # Errors
     /// When the blob store fails.

@@ -1,11 +1,12 @@
 //! Asking later what became of a purchase.
 
 use assay_primitives::{AccessToken, InferenceOutput, TransactionId};
-use assay_receipt::{BundleItem, ItemStatement};
+use assay_receipt::ItemStatement;
 use assay_store::{TransactionRow, TransactionState};
 use assay_x402::SettleResponse;
 use tokio::sync::watch;
 
+use crate::contents::Contents;
 use crate::receipts::{public, read, response, settlement};
 use crate::{Progress, Purchase, ReceiptError, Service};
 
@@ -76,7 +77,7 @@ fn purchase(row: &TransactionRow) -> Result<Purchase, ReceiptError> {
         return Err(ReceiptError::Erased { id: row.id, at });
     }
     let receipt = public(row)?.receipt.digest();
-    let items: Vec<BundleItem> = read(row.items.as_deref().unwrap_or_default())?;
+    let Contents { items, .. } = read(row.items.as_deref().unwrap_or_default())?;
     let item = items.first().ok_or_else(|| damaged("no item".to_owned()))?;
     let statement =
         ItemStatement::from_bytes(&item.statement).map_err(|error| damaged(error.to_string()))?;

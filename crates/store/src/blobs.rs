@@ -51,12 +51,18 @@ impl BlobStore {
         Ok(Self { objects: Arc::new(files) })
     }
 
-    /// Stores a blob and returns its digest. Storing it again changes nothing.
+    /// Stores a blob and returns its digest. One that is there already is not written again, unless it is
+    /// damaged.
     ///
     /// # Errors
     /// When the object store fails.
     pub async fn put(&self, content: Bytes) -> Result<Digest, BlobError> {
         let digest = Digest::of(&content);
+        match self.get(digest).await {
+            Ok(Some(_)) => return Ok(digest),
+            Ok(None) | Err(BlobError::Damaged { .. }) => {}
+            Err(error) => return Err(error),
+        }
         self.objects.put(&path(digest), PutPayload::from_bytes(content)).await?;
         Ok(digest)
     }

@@ -172,13 +172,13 @@ async fn another_schema_is_refused() {
     drop(store);
     sql(folder.path(), "PRAGMA user_version = 7").await;
     let newer = open_in(folder.path()).await;
-    assert!(matches!(newer, Err(StoreError::Version { known: 3, got: 7 })), "{newer:?}");
-    sql(folder.path(), "PRAGMA user_version = 2").await;
+    assert!(matches!(newer, Err(StoreError::Version { known: 4, got: 7 })), "{newer:?}");
+    sql(folder.path(), "PRAGMA user_version = 3").await;
     let older = open_in(folder.path()).await.unwrap_err().to_string();
-    let told = "store has schema version 2, this program knows 3: start with a new data folder";
+    let told = "store has schema version 3, this program knows 4: start with a new data folder";
     assert_eq!(older, told);
     // It was not touched, and goes on with the program that knows it.
-    sql(folder.path(), "PRAGMA user_version = 3").await;
+    sql(folder.path(), "PRAGMA user_version = 4").await;
     let store = open_in(folder.path()).await.unwrap();
     assert!(store.transaction(id(1)).await.unwrap().is_some());
 }

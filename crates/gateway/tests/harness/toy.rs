@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use assay_primitives::{Digest, Method};
 use assay_primitives::{InferenceOutput, InferenceRequest};
-use assay_receipt::{EvidenceReference, EvidenceScope};
-use assay_service::{Certified, Certifier, CertifierError, Inference};
+use assay_receipt::EvidenceScope;
+use assay_service::{Certified, CertifiedEvidence, Certifier, CertifierError, Inference};
 use assay_verify::{Certification, Check, MethodContext, MethodVerifier, Refusal};
 use async_trait::async_trait;
 use tokio::sync::{Semaphore, watch};
@@ -104,13 +104,13 @@ impl Certifier for ToyCertifier {
         }
         let output = entry.loaded().run(request)?;
         let mut content = seal(request, &output);
-        let (sha256, size) = (Digest::of(&content), content.len() as u64);
+        let mut evidence =
+            CertifiedEvidence::new(SEAL, content.clone(), EvidenceScope::Model, true);
         if matches!(mood, Mood::OtherEvidence) {
             content.push(b'!');
+            evidence.content = content;
         }
-        let (kind, scope) = (SEAL.to_owned(), EvidenceScope::Model);
-        let reference = EvidenceReference { kind, sha256, size, scope };
-        Ok(Certified { output, model: entry.used().clone(), evidence: vec![(reference, content)] })
+        Ok(Certified { output, model: entry.used().clone(), evidence: vec![evidence] })
     }
 }
 

@@ -7,8 +7,8 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use assay_engine::EngineError;
-use assay_primitives::{InferenceOutput, InferenceRequest, Method};
-use assay_receipt::{EvidenceReference, ModelUsed, Salt};
+use assay_primitives::{Digest, InferenceOutput, InferenceRequest, Method};
+use assay_receipt::{EvidenceReference, EvidenceScope, ModelUsed, Salt};
 use async_trait::async_trait;
 use thiserror::Error;
 
@@ -67,8 +67,30 @@ pub struct Certified {
     pub output: InferenceOutput,
     /// What ran.
     pub model: ModelUsed,
-    /// The evidence, with its content.
-    pub evidence: Vec<(EvidenceReference, Vec<u8>)>,
+    /// The evidence.
+    pub evidence: Vec<CertifiedEvidence>,
+}
+
+/// A piece of evidence.
+#[derive(Clone, Debug)]
+pub struct CertifiedEvidence {
+    /// How the item refers to it.
+    pub reference: EvidenceReference,
+    /// Its bytes.
+    pub content: Vec<u8>,
+    /// Whether it says nothing of the item, and is the same for others: it is stored once, and anybody
+    /// may have it. What is about the item is sealed and erased with it.
+    pub is_public: bool,
+}
+
+impl CertifiedEvidence {
+    /// Makes a piece of evidence of a media type.
+    #[must_use]
+    pub fn new(kind: &str, content: Vec<u8>, scope: EvidenceScope, is_public: bool) -> Self {
+        let (sha256, size) = (Digest::of(&content), content.len() as u64);
+        let reference = EvidenceReference { kind: kind.to_owned(), sha256, size, scope };
+        Self { reference, content, is_public }
+    }
 }
 
 /// A run or certification that failed.

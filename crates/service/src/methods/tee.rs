@@ -4,13 +4,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use assay_attest::{KEY_ATTESTATION_MEDIA_TYPE, KeyAttestation};
 use assay_enclave::{Address, Client, ClientError, Inferred};
 use assay_primitives::{Digest, InferenceOutput, KeyId, Method};
-use assay_receipt::{DSSE_MEDIA_TYPE, EvidenceReference, EvidenceScope};
+use assay_receipt::{DSSE_MEDIA_TYPE, EvidenceScope};
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tracing::warn;
 
-use super::{Certified, Certifier, CertifierError, Inference};
+use super::{Certified, CertifiedEvidence, Certifier, CertifierError, Inference};
 
 /// How many jobs are in hand for each that runs.
 const IN_HAND_FOR_EACH: usize = 8;
@@ -37,7 +37,15 @@ pub struct Tee {
 #[derive(Debug)]
 struct Enclave {
     client: Client,
-    attestations: Mutex<Vec<(KeyId, Arc<Vec<u8>>)>>,
+    attestations: Mutex<Vec<Arc<Attestation>>>,
+}
+
+/// The attestation of a key.
+#[derive(Debug)]
+struct Attestation {
+    key: KeyId,
+    file: Vec<u8>,
+    scope: EvidenceScope,
 }
 
 impl Tee {
@@ -133,27 +141,18 @@ impl Enclave {
         let output = InferenceOutput::from_bytes(&inferred.output)
             .map_err(|error| failed(format!("enclave {}: output: {error}", self.address())))?;
         let attestation = self.attestation_of(inferred.key)?;
-        let evidence = [
-            (KEY_ATTESTATION_MEDIA_TYPE, attestation.to_vec()),
-            (DSSE_MEDIA_TYPE, inferred.statement),
+        let Attestation { file, scope, .. } = attestation.as_ref();
+        let evidence = vec![
+            CertifiedEvidence::new(KEY_ATTESTATION_MEDIA_TYPE, file.clone(), *scope, true),
+            CertifiedEvidence::new(DSSE_MEDIA_TYPE, inferred.statement, *scope, false),
         ];
-        let evidence = evidence.into_iter().map(|(kind, content)| {
-            let reference = EvidenceReference {
-                kind: kind.to_owned(),
-                sha256: Digest::of(&content),
-                size: content.len() as u64,
-                scope: EvidenceScope::Model,
-            };
-            (reference, content)
-        });
-        let model = inference.entry.used().clone();
-        Ok(Certified { output, model, evidence: evidence.collect() })
+        Ok(Certified { output, model: inference.entry.used().clone(), evidence })
     }
 
     /// Returns the attestation of a key, which is asked for once an epoch.
-    fn attestation_of(&self, key: KeyId) -> Result<Arc<Vec<u8>>, CertifierError> {
+    fn attestation_of(&self, key: KeyId) -> Result<Arc<Attestation>, CertifierError> {
         let mut known = self.attestations.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, attestation)) = known.iter().find(|(id, _)| *id == key) {
+        if let Some(attestation) = known.iter().find(|attestation| attestation.key == key) {
             return Ok(attestation.clone());
         }
         let file = self.client.attestation().map_err(|error| failed(error.to_string()))?;
@@ -166,12 +165,13 @@ impl Enclave {
                 format!("enclave {address}: signed with key {key}, its attestation is for {got}");
             return Err(failed(reason));
         }
-        let file = Arc::new(file);
+        let scope = attestation.binding.configuration.scope;
+        let attestation = Arc::new(Attestation { key, file, scope });
         if known.len() >= MAX_ATTESTATIONS {
             known.remove(0);
         }
-        known.push((key, file.clone()));
-        Ok(file)
+        known.push(attestation.clone());
+        Ok(attestation)
     }
 
     const fn address(&self) -> Address {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use assay_primitives::{AssetId, Digest, Method, Timestamp, TransactionId, failpoint, json};
 use assay_receipt::{
-    Authorization, BundleItem, Envelope, EvidenceReference, IssuedTransaction, ItemDetails,
-    NewItem, NewTransaction, Outcome, Price, Receipt, SettlementRecord, Usage, issue,
+    Authorization, Envelope, EvidenceBlob, IssuedTransaction, ItemDetails, NewItem, NewTransaction,
+    Outcome, Price, Receipt, SettlementRecord, Usage, issue,
 };
 use assay_store::{Commitment, TransactionRow};
 use assay_verify::{
@@ -17,7 +17,8 @@ use tracing::info;
 
 use super::error::{PurchaseError, refused, written};
 use super::steps::{Certificated, Work};
-use crate::{Certified, Service};
+use crate::contents::Contents;
+use crate::{Certified, CertifiedEvidence, Service};
 
 /// How long a payment that was verified is taken to hold.
 const VERIFICATION_LASTS: Duration = Duration::from_millis(250);
@@ -53,7 +54,7 @@ async fn store(
     }
     let issued = sign(service, work, certified, now)?;
     let receipt = check(service, &issued, certified, now)?;
-    store_evidence(service, std::mem::take(&mut certified.evidence)).await?;
+    let evidence = store_evidence(service, std::mem::take(&mut certified.evidence)).await?;
     let receipt_digest = issued.receipt.digest();
     check_again(service, work).await?;
     let intent = work.payment.intent();
@@ -61,7 +62,7 @@ async fn store(
         receipt: written(&issued.receipt)?,
         receipt_digest,
         key_manifest: written(parts.operator.manifest_envelope())?,
-        items: written::<Vec<BundleItem>>(&issued.items)?,
+        items: written(&Contents { items: issued.items, evidence })?,
         intent: written(&intent)?,
         at: now,
     };
@@ -72,23 +73,29 @@ async fn store(
     Ok((receipt, receipt_digest, intent))
 }
 
-/// Stores evidence, which has to be what the receipt says it is: nobody could verify it otherwise.
+/// Stores evidence that anybody may have, and returns what is about the item. It has to be what the
+/// receipt says it is: nobody could verify it otherwise.
 async fn store_evidence(
     service: &Service,
-    evidence: Vec<(EvidenceReference, Vec<u8>)>,
-) -> Result<(), PurchaseError> {
-    for (reference, content) in evidence {
-        let size = content.len() as u64;
-        let stored = service.parts().blobs.put(Bytes::from(content)).await;
-        let digest = stored.map_err(|error| PurchaseError::Receipt(error.to_string()))?;
+    evidence: Vec<CertifiedEvidence>,
+) -> Result<Vec<EvidenceBlob>, PurchaseError> {
+    let mut own: Vec<EvidenceBlob> = Vec::new();
+    for CertifiedEvidence { reference, content, is_public } in evidence {
+        let (digest, size) = (Digest::of(&content), content.len() as u64);
         if digest != reference.sha256 || size != reference.size {
             let (kind, expected, bytes) = (&reference.kind, reference.sha256, reference.size);
             return Err(PurchaseError::Receipt(format!(
                 "evidence `{kind}`: expected {bytes} bytes with SHA-256 {expected}, got {size} with {digest}"
             )));
         }
+        if is_public {
+            let stored = service.parts().blobs.put(Bytes::from(content)).await;
+            stored.map_err(|error| PurchaseError::Receipt(error.to_string()))?;
+        } else if own.iter().all(|blob| blob.sha256 != digest) {
+            own.push(EvidenceBlob { sha256: digest, content });
+        }
     }
-    Ok(())
+    Ok(own)
 }
 
 /// Looks at a payment again whose model ran for long: the balance may be gone by now. One that was
@@ -141,7 +148,7 @@ fn sign(
         usage: Usage { inferences: 1 },
         price: Price { amount: terms.amount, asset },
         depends_on: Vec::new(),
-        evidence: certified.evidence.iter().map(|(reference, _)| reference.clone()).collect(),
+        evidence: certified.evidence.iter().map(|one| one.reference.clone()).collect(),
         outcome: Outcome::Ok,
     };
     let item = NewItem {
@@ -174,7 +181,7 @@ fn check(
     let evidence: Vec<ItemEvidence<'_>> = certified
         .evidence
         .iter()
-        .map(|(reference, content)| ItemEvidence { reference, content })
+        .map(|one| ItemEvidence { reference: &one.reference, content: &one.content })
         .collect();
     for disclosed in &issued.items {
         let item = open_item(disclosed, &receipt).map_err(|error| refused(&error))?;

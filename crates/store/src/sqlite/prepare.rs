@@ -11,7 +11,7 @@ use crate::seal::Sealer;
 
 const SCHEMA: &str = include_str!("schema.sql");
 /// The version of the tables.
-pub(super) const VERSION: i64 = 3;
+pub(super) const VERSION: i64 = 4;
 /// How much of a check value names a key.
 const SHOWN: usize = 16;
 
@@ -31,7 +31,7 @@ pub(super) async fn prepare(
             let mut step = connection.begin().await?;
             sqlx::raw_sql(SCHEMA).execute(&mut *step).await?;
             take_key(&mut step, sealer).await?;
-            sqlx::raw_sql("PRAGMA user_version = 3").execute(&mut *step).await?;
+            sqlx::raw_sql("PRAGMA user_version = 4").execute(&mut *step).await?;
             Ok(step.commit().await?)
         }
         got => Err(StoreError::Version { known: VERSION, got }),
