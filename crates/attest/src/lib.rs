@@ -37,7 +37,7 @@ pub use dcap::Collateral;
 pub use evidence::{Evidence, appraise};
 pub use key::{
     AttestedKey, Beacon, EnclaveConfiguration, KEY_ATTESTATION_MEDIA_TYPE, KeyAppraiser,
-    KeyAttestation, KeyBinding, MAX_NONCE, gpu_nonce, tpm_extra_data,
+    KeyAttestation, KeyBinding, MAX_EPOCH, MAX_NONCE, gpu_nonce, tpm_extra_data,
 };
 pub use policy::{Policy, PolicyError, ReferenceValue, SnpPolicy, TcbStatus};
 pub use refusal::{Check, Refusal};

@@ -9,7 +9,7 @@ use crate::refusal::Checks;
 use crate::{Claims, Policy, Refusal, Roots};
 
 /// How many attestations are remembered.
-const MAX_KNOWN: usize = 256;
+pub(super) const MAX_KNOWN: usize = 256;
 
 /// Appraises key attestations under one policy, and remembers the signatures that it found good: an
 /// attestation certifies all that is signed in its epoch.
@@ -48,17 +48,22 @@ impl KeyAppraiser {
         let context =
             Context { now, roots: &self.roots, policy: &self.policy, checks: Checks::default() };
         let digest = Digest::of(file);
-        let known = match self.find(digest, now) {
-            Some(known) => known,
-            None => {
-                let attestation = KeyAttestation::from_bytes(file)?;
-                let claims = attestation.claims(&context)?;
-                let known = Arc::new(Known { attestation, claims });
-                self.remember(digest, known.clone());
-                known
-            }
-        };
-        known.attestation.accept(known.claims.clone(), &context)
+        if let Some(known) = self.find(digest, now) {
+            return known.attestation.accept(known.claims.clone(), &context);
+        }
+        let attestation = KeyAttestation::read(file, context.checks)?;
+        let claims = attestation.claims(&context)?;
+        let key = attestation.accept(claims.clone(), &context)?;
+        // Not before it was accepted: else anybody could have public evidence remembered under any
+        // number of bindings, each as long as a file may be.
+        self.remember(digest, Arc::new(Known { attestation, claims }));
+        Ok(key)
+    }
+
+    /// Returns how many are remembered.
+    #[cfg(all(test, feature = "collect"))]
+    pub(super) fn known_count(&self) -> usize {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// Finds an attestation whose signatures hold at a time as well.

@@ -5,10 +5,15 @@ use assay_receipt::{EngineUsed, EvidenceScope};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256, Sha512};
 
+use crate::refusal::Checks;
+use crate::{Check, Refusal};
+
 /// What the hash of a binding begins with.
 const DOMAIN: &[u8] = b"assay/tee-bind/v1";
 /// What the nonce of a GPU's evidence begins with.
 const GPU_DOMAIN: &[u8] = b"gpu";
+/// The most bytes of a client's nonce.
+pub const MAX_NONCE: usize = 64;
 
 /// What evidence binds: an enclave's key for an epoch, and what runs under it.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -30,7 +35,7 @@ pub struct KeyBinding {
     pub configuration: EnclaveConfiguration,
     /// What nobody could know before: the evidence is younger than it.
     pub beacon: Option<Beacon>,
-    /// What a client sent, in evidence that answers it.
+    /// What a client sent, in evidence that answers it: 1 to [`MAX_NONCE`] bytes.
     #[serde(with = "encoding::optional_base64_bytes")]
     pub nonce: Option<Vec<u8>>,
 }
@@ -41,7 +46,7 @@ pub struct KeyBinding {
 pub struct EnclaveConfiguration {
     /// What computes.
     pub engine: EngineUsed,
-    /// The packages that it may load, in order.
+    /// The packages that it may load, in ascending order, each once.
     pub models: Vec<ModelId>,
     /// How far its signatures speak.
     pub scope: EvidenceScope,
@@ -85,6 +90,23 @@ impl KeyBinding {
             hash.update(field);
         }
         hash.finalize().into()
+    }
+
+    /// Checks what the types leave open, so that one digest is of one binding: what is there is not
+    /// empty, as the digest cannot tell that from what is not; and models are a set.
+    pub(super) fn check(&self, checks: Checks) -> Result<(), Refusal> {
+        let check = Check::EvidenceEncoding;
+        if let Some(nonce) = &self.nonce {
+            let expected = format!("no nonce, or one of 1 to {MAX_NONCE} bytes");
+            let holds = (1..=MAX_NONCE).contains(&nonce.len());
+            checks.require(check, holds, expected, format!("{} bytes", nonce.len()))?;
+        }
+        let is_empty = self.hpke_key.as_ref().is_some_and(Vec::is_empty);
+        checks.require(check, !is_empty, "no HPKE key, or one with bytes", "an empty one")?;
+        let models = self.configuration.models.as_slice();
+        let wrong = models.iter().zip(models.iter().skip(1)).find(|(one, next)| one >= next);
+        let got = wrong.map_or_else(String::new, |(one, next)| format!("{one} before {next}"));
+        checks.require(check, wrong.is_none(), "models in ascending order, each once", got)
     }
 }
 

@@ -2,16 +2,23 @@
 
 mod appraiser;
 mod binding;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashSet;
+use std::time::Duration;
 
 use assay_primitives::{Digest, Timestamp, encoding, json};
 use assay_receipt::PublicKey;
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
 
 pub use self::appraiser::KeyAppraiser;
-pub use self::binding::{Beacon, EnclaveConfiguration, KeyBinding, gpu_nonce, tpm_extra_data};
+pub use self::binding::{
+    Beacon, EnclaveConfiguration, KeyBinding, MAX_NONCE, gpu_nonce, tpm_extra_data,
+};
 use crate::evidence::Context;
-use crate::{Attested, Check, Claims, Evidence, EvidenceKind, Refusal};
+use crate::refusal::Checks;
+use crate::{Attested, Check, Claims, Evidence, EvidenceKind, Refusal, x509};
 
 /// The media type of a key attestation, which is also its version.
 pub const KEY_ATTESTATION_MEDIA_TYPE: &str = "application/vnd.assay.key-attestation.v1+json";
@@ -19,11 +26,9 @@ pub const KEY_ATTESTATION_MEDIA_TYPE: &str = "application/vnd.assay.key-attestat
 /// The most bytes of a key attestation.
 const MAX_BYTES: usize = 1 << 20;
 /// The longest epoch.
-const MAX_EPOCH: Duration = Duration::from_secs(3_600);
+pub const MAX_EPOCH: Duration = Duration::from_secs(3_600);
 /// How much a platform's clock may be behind the one that an epoch is counted by.
 const MAX_SKEW: Duration = Duration::from_secs(300);
-/// The most bytes of a client's nonce.
-pub const MAX_NONCE: usize = 64;
 /// The most GPUs of a machine.
 const MAX_GPUS: usize = 16;
 
@@ -57,16 +62,19 @@ impl KeyAttestation {
     /// # Errors
     /// When it is too long, or not the one spelling of a key attestation.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Refusal> {
-        if bytes.len() > MAX_BYTES {
-            let expected = format!("at most {MAX_BYTES} bytes");
-            return Err(Refusal::new(Check::EvidenceSize, expected, bytes.len()));
-        }
+        Self::read(bytes, Checks::default())
+    }
+
+    fn read(bytes: &[u8], checks: Checks) -> Result<Self, Refusal> {
+        let expected = format!("at most {MAX_BYTES} bytes");
+        checks.require(Check::EvidenceSize, bytes.len() <= MAX_BYTES, expected, bytes.len())?;
         let attestation: Self = json::from_slice(bytes)
             .map_err(|error| Refusal::new(Check::EvidenceEncoding, "a key attestation", error))?;
         if attestation.media_type != KEY_ATTESTATION_MEDIA_TYPE {
             let got = attestation.media_type;
             return Err(Refusal::new(Check::EvidenceVersion, KEY_ATTESTATION_MEDIA_TYPE, got));
         }
+        attestation.binding.check(checks)?;
         Ok(attestation)
     }
 
@@ -98,6 +106,7 @@ impl KeyAttestation {
         };
         self.check_bound(&cpu, context)?;
         self.check_epoch(&cpu, context)?;
+        self.check_gpus(context)?;
         let attested = context.policy.accept(cpu, context.now, context.checks)?;
         let gpus = claims.map(|gpu| self.accept_gpu(gpu, context)).collect::<Result<_, _>>()?;
         let key = PublicKey::from_der(&self.binding.epoch_key)
@@ -151,6 +160,22 @@ impl KeyAttestation {
         require(fits, format!("evidence made in the key's epoch, {from} to {to}"), time.to_string())
     }
 
+    /// Checks that no GPU is counted twice: all of them answer the same nonce, with the key of their
+    /// own certificate.
+    fn check_gpus(&self, context: &Context<'_>) -> Result<(), Refusal> {
+        let mut known = HashSet::new();
+        for (at, gpu) in self.gpus.iter().enumerate() {
+            let Evidence::Nvidia { certificates, .. } = gpu else { continue };
+            // By the key: of a certificate's signature there are two.
+            let leaf = certificates.first().map(|leaf| x509::read(leaf)).transpose()?;
+            let key = leaf.map(|leaf| leaf.tbs_certificate().subject_public_key_info().clone());
+            let is_new = known.insert(key.map(|key| key.subject_public_key.raw_bytes().to_vec()));
+            let got = format!("another report of one before, at {at}");
+            context.checks.require(Check::BindingGpu, is_new, "a report of each GPU", got)?;
+        }
+        Ok(())
+    }
+
     fn accept_gpu(&self, claims: Claims, context: &Context<'_>) -> Result<Attested, Refusal> {
         let nonce = gpu_nonce(&self.binding.digest(), self.evidence.digest());
         let got = claims.user_data.clone().unwrap_or_default();
@@ -172,6 +197,17 @@ impl AttestedKey {
     #[must_use]
     pub const fn binding(&self) -> &KeyBinding {
         &self.binding
+    }
+
+    /// Checks that the evidence answers a nonce: it is younger than the moment that one was drawn.
+    ///
+    /// # Errors
+    /// [`Check::BindingNonce`] when it answers another, or none.
+    pub fn check_nonce(&self, sent: &[u8]) -> Result<(), Refusal> {
+        let answered = self.binding.nonce.as_deref();
+        let got = answered.map_or("none".to_owned(), encoding::hex);
+        let holds = answered == Some(sent);
+        Checks::default().require(Check::BindingNonce, holds, encoding::hex(sent), got)
     }
 
     /// Returns what the evidence says.

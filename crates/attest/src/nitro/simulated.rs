@@ -90,10 +90,14 @@ impl SimulatedNitro {
         let module_id = format!("simulated-enc{:08x}", std::process::id());
         Self { root, module_id, image, clock }
     }
-}
 
-impl Attester for SimulatedNitro {
-    fn attest(&self, binding: &KeyBinding) -> Result<Evidence, CollectError> {
+    /// Signs a document as of now.
+    pub(crate) fn sign(
+        &self,
+        user_data: &[u8],
+        public_key: &[u8],
+        nonce: Option<&[u8]>,
+    ) -> Result<Evidence, CollectError> {
         let now = self.clock.now();
         let key = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).map_err(|e| failed(&e))?;
         let mut params = CertificateParams::default();
@@ -102,7 +106,6 @@ impl Attester for SimulatedNitro {
         set_validity(&mut params, now.minus(LEEWAY), now.plus(LEAF_LIFE));
         let issuer = Issuer::new(root_params(), &self.root.key);
         let leaf = params.signed_by(&key, &issuer).map_err(|e| failed(&e))?;
-        let user_data = binding.digest();
         let image = self.image.as_slice();
         let document = Document {
             module_id: &self.module_id,
@@ -110,9 +113,9 @@ impl Attester for SimulatedNitro {
             pcrs: BTreeMap::from([(0, image), (1, image), (2, image)]),
             certificate: leaf.der(),
             cabundle: vec![self.root.certificate.as_der()],
-            public_key: Some(&binding.epoch_key),
-            user_data: Some(&user_data),
-            nonce: binding.nonce.as_deref(),
+            public_key: Some(public_key),
+            user_data: Some(user_data),
+            nonce,
         };
         let random = SystemRandom::new();
         let pkcs8 = key.serialize_der();
@@ -120,6 +123,12 @@ impl Attester for SimulatedNitro {
         let key = key.map_err(|e| failed(&e))?;
         let document = build::sign(&document, &key, &random).map_err(|e| failed(&e))?;
         Ok(Evidence::Nitro { document })
+    }
+}
+
+impl Attester for SimulatedNitro {
+    fn attest(&self, binding: &KeyBinding) -> Result<Evidence, CollectError> {
+        self.sign(&binding.digest(), &binding.epoch_key, binding.nonce.as_deref())
     }
 }
 

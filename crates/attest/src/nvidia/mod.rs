@@ -6,8 +6,9 @@
 //! which mode of confidential computing the GPU is: that only the driver is asked, and the driver is
 //! measured by the evidence of the machine's CPU. What ties the GPU to that machine is the nonce.
 
+#[cfg(test)]
+pub(crate) mod made;
 mod report;
-
 #[cfg(test)]
 mod tests;
 

@@ -4,109 +4,13 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use rcgen::{BasicConstraints, CertificateParams, CustomExtension, IsCa, KeyUsagePurpose};
 
+use super::made::{DIGEST, FIRMWARE, Gpu, NONCE, Parts, block, der, device_id, field};
 use super::report::{DRIVER_VERSION, FIRMWARE_ID, Report, VBIOS_VERSION};
 use crate::refusal::Checks;
-use crate::testing::{LEAF, NOW, TestChain, judge_without, set_validity};
+use crate::testing::{LEAF, NOW, judge_without, set_validity};
 use crate::{Attested, Check, Evidence, EvidenceKind, Policy, Refusal, Roots, Strength};
 
-const FIRMWARE: [u8; 48] = [5; 48];
-const NONCE: [u8; 32] = [6; 32];
-const DIGEST: [u8; 48] = [7; 48];
-
-/// A report, to be changed.
-#[derive(Clone)]
-struct Parts {
-    /// The request up to its nonce.
-    request: [u8; 4],
-    slot: u8,
-    /// The response up to the number of its measurements.
-    response: [u8; 4],
-    count: u8,
-    record: Vec<u8>,
-    opaque: Vec<u8>,
-}
-
-impl Parts {
-    fn good() -> Self {
-        let version = [0x00, 0x9f, 0x00, 0x96, 0x01, 0, 0, 0];
-        Self {
-            request: [0x11, 0xe0, 0x01, 0xff],
-            slot: 0,
-            response: [0x11, 0x60, 0x00, 0x00],
-            count: 2,
-            record: [block(1, 1, &DIGEST), block(64, 0x83, b"raw")].concat(),
-            opaque: [
-                field(DRIVER_VERSION, b"550.90.07\0"),
-                field(VBIOS_VERSION, &version),
-                field(FIRMWARE_ID, &FIRMWARE),
-                field(999, b"of the future"),
-            ]
-            .concat(),
-        }
-    }
-
-    fn signed(&self) -> Vec<u8> {
-        let length = u32::try_from(self.record.len()).unwrap().to_le_bytes();
-        let opaque_length = u16::try_from(self.opaque.len()).unwrap().to_le_bytes();
-        [
-            &self.request[..],
-            &NONCE,
-            &[self.slot],
-            &self.response,
-            &[self.count],
-            &length[..3],
-            &self.record,
-            &[9; 32],
-            &opaque_length,
-            &self.opaque,
-        ]
-        .concat()
-    }
-}
-
-fn block(index: u8, kind: u8, value: &[u8]) -> Vec<u8> {
-    let inner = u16::try_from(value.len()).unwrap().to_le_bytes();
-    let outer = u16::try_from(value.len() + 3).unwrap().to_le_bytes();
-    [&[index, 1][..], &outer, &[kind], &inner, value].concat()
-}
-
-fn field(kind: u16, value: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(value.len()).unwrap().to_le_bytes();
-    [&kind.to_le_bytes()[..], &length, value].concat()
-}
-
-/// A GPU's keys, and whom its reports may end at.
-struct Gpu {
-    chain: TestChain,
-    roots: Roots,
-}
-
 impl Gpu {
-    fn new(change: impl Fn(usize, &mut CertificateParams)) -> Self {
-        let chain = TestChain::new(|level, params| {
-            if level == LEAF {
-                params.custom_extensions.push(device_id(&FIRMWARE));
-            }
-            change(level, params);
-        });
-        let roots = chain.roots();
-        Self { chain, roots }
-    }
-
-    fn good() -> Self {
-        Self::new(|_, _| {})
-    }
-
-    fn sign(&self, parts: &Parts) -> Vec<u8> {
-        let signed = parts.signed();
-        [signed.as_slice(), &self.chain.sign(&signed)].concat()
-    }
-
-    /// The certificates as evidence has them: the root last.
-    fn certificates(&self) -> Vec<Vec<u8>> {
-        self.chain.certificates.iter().rev().cloned().collect()
-    }
-
     fn judge_with(
         &self,
         report: &[u8],
@@ -147,17 +51,6 @@ impl Gpu {
         assert_eq!(self.judge(&report, None).map(|_| ()), Err(encoding));
         assert_eq!(self.judge(&report, Some(encoding)).map(|_| ()), Err(encoding));
     }
-}
-
-/// The extension that names a firmware: a sequence of a version, a key and a digest.
-fn device_id(firmware: &[u8]) -> CustomExtension {
-    let digest = [der(6, &[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 2]), der(4, firmware)].concat();
-    let parts = [der(2, &[1]), der(0x30, &[]), der(0x30, &digest)].concat();
-    CustomExtension::from_oid_content(&[2, 23, 133, 5, 4, 1], der(0x30, &parts))
-}
-
-fn der(tag: u8, contents: &[u8]) -> Vec<u8> {
-    [&[tag, u8::try_from(contents.len()).unwrap()][..], contents].concat()
 }
 
 #[test]

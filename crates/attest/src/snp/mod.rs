@@ -191,4 +191,4 @@ fn warnings(report: &Report<'_>, product: Product) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -13,6 +13,12 @@ use crate::evidence::Context;
 use crate::refusal::Checks;
 use crate::{Check, Policy, Roots, Trust};
 
+/// Makes evidence on Genoa with bytes of the guest's own, which ends at a root of the tests.
+#[cfg(feature = "collect")]
+pub(crate) fn evidence(report_data: &[u8]) -> crate::Evidence {
+    Made::genoa().setting(report::REPORT_DATA, report_data).evidence()
+}
+
 /// Asserts that a check refuses what is made, and that nothing else does.
 fn refused(made: &Made, check: Check) {
     refused_then(made, check, None);

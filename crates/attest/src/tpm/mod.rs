@@ -209,4 +209,4 @@ fn shown(pcrs: &[(TpmHash, u8)]) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -99,6 +99,12 @@ impl Machine {
     }
 }
 
+/// Makes evidence with extra data, which ends at a root of the tests.
+#[cfg(feature = "collect")]
+pub(crate) fn evidence(extra_data: &[u8]) -> Evidence {
+    Machine::new().evidence(quote(extra_data))
+}
+
 fn appraise(
     evidence: &Evidence,
     roots: &Roots,
