@@ -1,20 +1,23 @@
 use std::fmt;
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, BufReader};
 use std::net::{SocketAddr, TcpStream};
 use std::str::FromStr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use assay_primitives::{KeyId, ModelId};
+use assay_primitives::{KeyId, ModelId, printable};
 use assay_receipt::Salt;
 use thiserror::Error;
 
+use crate::stream::{Socket, Timed};
 use crate::{Answer, Ask, Description, FailureReason, Frame, FrameError};
 
 /// How long it may take to be connected.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The most connections that are kept while nothing is asked on them.
 const MAX_IDLE: usize = 64;
+/// The most characters that are shown of what an enclave says.
+const MAX_SHOWN: usize = 512;
 
 /// Where an enclave is talked to: `tcp:127.0.0.1:5005`, or `vsock:16:5005` with the context id of the
 /// virtual machine and its port.
@@ -34,7 +37,7 @@ pub enum Address {
 
 /// Not the address of an enclave.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
-#[error("enclave address: expected `tcp:HOST:PORT` or `vsock:CID:PORT`, got `{0}`")]
+#[error("enclave address: expected `tcp:IP:PORT` or `vsock:CID:PORT`, got `{0}`")]
 pub struct AddressError(String);
 
 /// The gateway's end: asks one thing at a time on each of its connections. It blocks; what it gets is
@@ -99,15 +102,12 @@ pub enum ClientError {
     },
 }
 
-trait Stream: Read + Write + Send + fmt::Debug {}
-impl<T: Read + Write + Send + fmt::Debug> Stream for T {}
-
 #[derive(Debug)]
-struct Connection(BufReader<Box<dyn Stream>>);
+struct Connection(BufReader<Timed>);
 
 impl Client {
     /// Makes the end of an enclave at an address; nothing is connected yet. An answer may take as long
-    /// as `timeout`.
+    /// as `timeout`, with all that is sent and received for it.
     #[must_use]
     pub fn new(address: Address, timeout: Duration) -> Self {
         Self { address, timeout, idle: Mutex::default() }
@@ -137,6 +137,18 @@ impl Client {
     /// When it gives none.
     pub fn attestation(&self) -> Result<Vec<u8>, ClientError> {
         let answer = self.ask(Ask::Attestation, Vec::new())?;
+        match answer.header {
+            Answer::Attestation => Ok(answer.body),
+            other => Err(self.unexpected("an attestation", other)),
+        }
+    }
+
+    /// Asks for the key attestation of a key that signed an answer a moment ago.
+    ///
+    /// # Errors
+    /// When it gives none.
+    pub fn attestation_of(&self, key: KeyId) -> Result<Vec<u8>, ClientError> {
+        let answer = self.ask(Ask::AttestationOf { key }, Vec::new())?;
         match answer.header {
             Answer::Attestation => Ok(answer.body),
             other => Err(self.unexpected("an attestation", other)),
@@ -181,83 +193,93 @@ impl Client {
         Ok(Inferred { output, statement, key })
     }
 
-    /// Asks on a connection that is idle, or a new one. What an enclave ran twice is charged once: a
-    /// connection that it has closed meanwhile is replaced.
+    /// Asks on a connection that is idle, or a new one. One that the enclave has closed meanwhile is
+    /// replaced, once: what an enclave runs twice is charged once, but it is not to run for ever.
     fn ask(&self, ask: Ask, body: Vec<u8>) -> Result<Frame<Answer>, ClientError> {
         let asked = Frame { header: ask, body };
-        loop {
-            let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let was_idle = idle.is_some();
-            let mut connection = match idle {
-                Some(connection) => connection,
-                None => self.connect()?,
-            };
-            match connection.ask(&asked) {
-                Ok(answer) => {
-                    self.keep(connection);
-                    return Ok(answer);
-                }
-                // It ended while nobody looked: another may do.
-                Err(FrameError::Ended) if was_idle => {}
-                Err(FrameError::Io(error)) if was_idle && is_of_the_end(&error) => {}
-                Err(error) => return Err(ClientError::Frame { address: self.address, error }),
+        let failed = |error| ClientError::Frame { address: self.address, error };
+        let idle = self.idle().pop();
+        if let Some(connection) = idle {
+            match self.ask_on(connection, &asked) {
+                Err(error) if is_of_the_end(&error) => self.idle().clear(),
+                answer => return answer.map_err(failed),
             }
         }
+        self.ask_on(self.connect()?, &asked).map_err(failed)
+    }
+
+    /// Asks on a connection, and keeps it if nothing is left on it.
+    fn ask_on(
+        &self,
+        mut connection: Connection,
+        asked: &Frame<Ask>,
+    ) -> Result<Frame<Answer>, FrameError> {
+        let answer = connection.ask(asked, self.timeout)?;
+        let mut idle = self.idle();
+        if connection.0.buffer().is_empty() && idle.len() < MAX_IDLE {
+            idle.push(connection);
+        }
+        Ok(answer)
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn connect(&self) -> Result<Connection, ClientError> {
-        let (address, timeout) = (self.address, Some(self.timeout));
-        let stream = || -> io::Result<Box<dyn Stream>> {
+        let address = self.address;
+        let socket = || -> io::Result<Box<dyn Socket>> {
             match address {
                 Address::Tcp(address) => {
                     let stream = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT)?;
                     stream.set_nodelay(true)?;
-                    stream.set_read_timeout(timeout)?;
-                    stream.set_write_timeout(timeout)?;
                     Ok(Box::new(stream))
                 }
                 #[cfg(target_os = "linux")]
                 Address::Vsock { cid, port } => {
-                    let stream = vsock::VsockStream::connect_with_cid_port(cid, port)?;
-                    stream.set_read_timeout(timeout)?;
-                    stream.set_write_timeout(timeout)?;
-                    Ok(Box::new(stream))
+                    Ok(Box::new(vsock::VsockStream::connect_with_cid_port(cid, port)?))
                 }
                 #[cfg(not(target_os = "linux"))]
                 Address::Vsock { .. } => Err(io::ErrorKind::Unsupported.into()),
             }
         };
-        let stream = stream().map_err(|error| ClientError::Connect { address, error })?;
-        Ok(Connection(BufReader::new(stream)))
-    }
-
-    fn keep(&self, connection: Connection) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < MAX_IDLE {
-            idle.push(connection);
-        }
+        let socket = socket().map_err(|error| ClientError::Connect { address, error })?;
+        Ok(Connection(BufReader::new(Timed::new(socket))))
     }
 
     fn unexpected(&self, expected: &'static str, answer: Answer) -> ClientError {
         let address = self.address;
         match answer {
-            Answer::Failed { reason, detail } => ClientError::Failed { address, reason, detail },
-            other => ClientError::Answer { address, expected, got: format!("{other:?}") },
+            Answer::Failed { reason, detail } => {
+                let detail = printable(&detail, MAX_SHOWN);
+                ClientError::Failed { address, reason, detail }
+            }
+            other => {
+                let got = printable(&format!("{other:?}"), MAX_SHOWN);
+                ClientError::Answer { address, expected, got }
+            }
         }
     }
 }
 
 impl Connection {
-    fn ask(&mut self, asked: &Frame<Ask>) -> Result<Frame<Answer>, FrameError> {
+    fn ask(&mut self, asked: &Frame<Ask>, timeout: Duration) -> Result<Frame<Answer>, FrameError> {
+        self.0.get_mut().end_within(timeout);
         asked.write(self.0.get_mut())?;
         Frame::read(&mut self.0)
     }
 }
 
 /// Says whether an error is that of a connection that the other end has closed.
-fn is_of_the_end(error: &io::Error) -> bool {
+fn is_of_the_end(error: &FrameError) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
-    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset)
+    match error {
+        FrameError::Ended => true,
+        FrameError::Io(error) => {
+            matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset)
+        }
+        _ => false,
+    }
 }
 
 impl fmt::Display for Address {
@@ -278,7 +300,11 @@ impl FromStr for Address {
             Some(("tcp", address)) => address.parse().map(Self::Tcp).map_err(|_| wrong()),
             Some(("vsock", address)) => {
                 let (cid, port) = address.split_once(':').ok_or_else(wrong)?;
-                let number = |text: &str| text.parse::<u32>().map_err(|_| wrong());
+                // Rust reads a sign and leading zeros, too.
+                let number = |text: &str| {
+                    let number = text.parse::<u32>().ok().filter(|it| it.to_string() == text);
+                    number.ok_or_else(wrong)
+                };
                 Ok(Self::Vsock { cid: number(cid)?, port: number(port)? })
             }
             _ => Err(wrong()),

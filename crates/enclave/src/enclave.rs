@@ -3,9 +3,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use assay_attest::collect::{Attester, CollectError};
-use assay_attest::{EnclaveConfiguration, MAX_NONCE};
+use assay_attest::{EnclaveConfiguration, MAX_EPOCH, MAX_NONCE};
 use assay_engine::{Engine, EngineError, LoadedModel, ModelPackage};
-use assay_primitives::{Clock, InferenceRequest, ModelId, Randomness};
+use assay_primitives::{Clock, InferenceRequest, KeyId, ModelId, Randomness, printable};
 use assay_receipt::{
     EnclaveStatement, EngineUsed, EvidenceScope, ModelUsed, Salt, Usage, commit_output,
     commit_request,
@@ -14,6 +14,11 @@ use thiserror::Error;
 
 use crate::epoch::Epochs;
 use crate::{Answer, Ask, Description, FailureReason, Frame};
+
+/// The shortest epoch: each begins with new evidence.
+const MIN_EPOCH: Duration = Duration::from_secs(1);
+/// The most characters that are answered of an error.
+const MAX_DETAIL: usize = 512;
 
 /// What runs inside: the models that it was started with, and the keys of its epochs.
 #[derive(Debug)]
@@ -34,7 +39,7 @@ struct Model {
 pub struct Settings {
     /// The models; no others can be loaded later.
     pub packages: Vec<ModelPackage>,
-    /// How long a key is used, an hour at most.
+    /// How long a key is used: from a second to an hour ([`MAX_EPOCH`]).
     pub epoch: Duration,
     /// Where evidence comes from.
     pub attester: Box<dyn Attester>,
@@ -51,6 +56,12 @@ pub enum EnclaveError {
     /// A model cannot be loaded or run.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// No key can be used for so long, or so short.
+    #[error("epoch: expected {MIN_EPOCH:?} to {MAX_EPOCH:?}, got {0:?}")]
+    Epoch(Duration),
+    /// No answer is signed with the key any more, or never was.
+    #[error("the enclave has no attestation of key {0}")]
+    UnknownKey(KeyId),
     /// It was not started with the model.
     #[error("the enclave has no model {0}")]
     UnknownModel(ModelId),
@@ -69,8 +80,11 @@ impl Enclave {
     /// Loads the models and begins the first epoch.
     ///
     /// # Errors
-    /// When a model cannot be loaded, or no evidence is to be had.
+    /// When a model cannot be loaded, the epoch is too long or too short, or no evidence is to be had.
     pub fn start(settings: Settings, engine: &dyn Engine) -> Result<Self, EnclaveError> {
+        if !(MIN_EPOCH..=MAX_EPOCH).contains(&settings.epoch) {
+            return Err(EnclaveError::Epoch(settings.epoch));
+        }
         let used =
             EngineUsed { name: engine.name().to_owned(), version: engine.version().to_owned() };
         let mut models = BTreeMap::new();
@@ -100,10 +114,7 @@ impl Enclave {
     /// Answers what a gateway asks.
     #[must_use]
     pub fn answer(&self, asked: &Frame<Ask>) -> Frame<Answer> {
-        self.try_answer(asked).unwrap_or_else(|error| Frame {
-            header: Answer::Failed { reason: error.reason(), detail: error.to_string() },
-            body: Vec::new(),
-        })
+        self.try_answer(asked).unwrap_or_else(|error| failed(error.reason(), &error))
     }
 
     fn try_answer(&self, asked: &Frame<Ask>) -> Result<Frame<Answer>, EnclaveError> {
@@ -116,13 +127,18 @@ impl Enclave {
             }
             Ask::Attestation => {
                 let (epoch, _) = self.epochs.now()?;
-                Ok(Frame { header: Answer::Attestation, body: epoch.attestation.clone() })
+                Ok(Frame { header: Answer::Attestation, body: epoch.attestation.to_vec() })
+            }
+            Ask::AttestationOf { key } => {
+                let attestation = self.epochs.attestation_of(*key);
+                let attestation = attestation.ok_or(EnclaveError::UnknownKey(*key))?;
+                Ok(Frame { header: Answer::Attestation, body: attestation.to_vec() })
             }
             Ask::Attest => {
                 let nonce = &asked.body;
-                if nonce.len() > MAX_NONCE {
+                if !(1..=MAX_NONCE).contains(&nonce.len()) {
                     let got = nonce.len();
-                    let what = format!("nonce: expected at most {MAX_NONCE} bytes, got {got}");
+                    let what = format!("nonce: expected 1 to {MAX_NONCE} bytes, got {got}");
                     return Err(EnclaveError::Request(what));
                 }
                 Ok(Frame { header: Answer::Attestation, body: self.epochs.attest(nonce)? })
@@ -192,9 +208,16 @@ impl EnclaveError {
         match self {
             Self::Engine(_) => FailureReason::Engine,
             Self::UnknownModel(_) => FailureReason::UnknownModel,
+            Self::UnknownKey(_) => FailureReason::UnknownKey,
             Self::Request(_) => FailureReason::Request,
             Self::Attester(_) => FailureReason::Attester,
-            Self::Internal(_) => FailureReason::Internal,
+            Self::Epoch(_) | Self::Internal(_) => FailureReason::Internal,
         }
     }
+}
+
+/// Says that something was not done. An error may repeat what a request says.
+pub(crate) fn failed(reason: FailureReason, error: &impl std::fmt::Display) -> Frame<Answer> {
+    let detail = printable(&error.to_string(), MAX_DETAIL);
+    Frame { header: Answer::Failed { reason, detail }, body: Vec::new() }
 }

@@ -1,22 +1,28 @@
 //! The keys of epochs: made in memory, used for an epoch, forgotten.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use assay_attest::collect::Attester;
 use assay_attest::{EnclaveConfiguration, KEY_ATTESTATION_MEDIA_TYPE, KeyAttestation, KeyBinding};
-use assay_primitives::{Clock, Randomness, Timestamp};
+use assay_primitives::{Clock, KeyId, Randomness, Timestamp};
 use assay_receipt::SigningKey;
 use tracing::info;
 
 use crate::EnclaveError;
+
+/// How far the clock may step back before the beginning of an epoch without a new one being begun.
+const MAX_STEP: Duration = Duration::from_secs(60);
+/// How many attestations are kept: whoever got an answer asks for that of its key a moment later.
+const MAX_ATTESTATIONS: usize = 4;
 
 /// A key with its attestation.
 #[derive(Debug)]
 pub(crate) struct Epoch {
     pub(crate) key: SigningKey,
     pub(crate) binding: KeyBinding,
-    pub(crate) attestation: Vec<u8>,
+    pub(crate) attestation: Arc<Vec<u8>>,
 }
 
 /// The epoch that signs now.
@@ -27,9 +33,16 @@ pub(crate) struct Epochs {
     attester: Box<dyn Attester>,
     clock: Arc<dyn Clock>,
     randomness: Arc<dyn Randomness>,
-    current: Mutex<Option<Arc<Epoch>>>,
+    state: Mutex<State>,
     /// Held while an epoch is begun, so that one alone is.
     beginning: Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    current: Option<Arc<Epoch>>,
+    /// Of this key and the ones before, whose private halves are gone.
+    attestations: VecDeque<(KeyId, Arc<Vec<u8>>)>,
 }
 
 impl Epochs {
@@ -40,37 +53,40 @@ impl Epochs {
         clock: Arc<dyn Clock>,
         randomness: Arc<dyn Randomness>,
     ) -> Self {
-        let (current, beginning) = (Mutex::default(), Mutex::default());
-        Self { configuration, length, attester, clock, randomness, current, beginning }
+        let (state, beginning) = (Mutex::default(), Mutex::default());
+        Self { configuration, length, attester, clock, randomness, state, beginning }
     }
 
     pub(crate) const fn configuration(&self) -> &EnclaveConfiguration {
         &self.configuration
     }
 
-    /// Returns the epoch of now, and the time; begins one where there is none.
+    /// Returns the epoch of now, and a time in it; begins one where there is none.
     pub(crate) fn now(&self) -> Result<(Arc<Epoch>, Timestamp), EnclaveError> {
-        let now = self.clock.now();
-        if let Some(epoch) = self.find(now) {
-            return Ok((epoch, now));
+        if let Some(found) = self.find() {
+            return Ok(found);
         }
         let _beginning = self.beginning.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = self.clock.now();
-        match self.find(now) {
-            Some(epoch) => Ok((epoch, now)),
-            None => Ok((self.begin(now)?, now)),
+        match self.find() {
+            Some(found) => Ok(found),
+            None => self.begin(),
         }
     }
 
     /// Begins the next epoch if the one of now is past its middle: nobody has to wait for it then.
     pub(crate) fn renew(&self) -> Result<(), EnclaveError> {
-        let now = self.clock.now();
-        let is_young = |epoch: &Epoch| now < epoch.binding.not_before.plus(self.length / 2);
-        if self.find(now).is_some_and(|epoch| is_young(&epoch)) {
+        let is_young = || {
+            self.find()
+                .is_some_and(|(epoch, now)| now < epoch.binding.not_before.plus(self.length / 2))
+        };
+        if is_young() {
             return Ok(());
         }
         let _beginning = self.beginning.lock().unwrap_or_else(PoisonError::into_inner);
-        self.begin(now).map(|_| ())
+        if is_young() {
+            return Ok(());
+        }
+        self.begin().map(|_| ())
     }
 
     /// Collects new evidence for the key of now that answers a nonce.
@@ -80,14 +96,27 @@ impl Epochs {
         self.collect(binding)
     }
 
-    fn find(&self, now: Timestamp) -> Option<Arc<Epoch>> {
-        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_now =
-            |epoch: &&Arc<Epoch>| epoch.binding.not_before <= now && now <= epoch.binding.not_after;
-        current.as_ref().filter(is_now).cloned()
+    /// Returns the attestation of a key that signs or signed a moment ago.
+    pub(crate) fn attestation_of(&self, key: KeyId) -> Option<Arc<Vec<u8>>> {
+        let state = self.state();
+        let found = state.attestations.iter().find(|(id, _)| *id == key);
+        found.map(|(_, attestation)| attestation.clone())
     }
 
-    fn begin(&self, now: Timestamp) -> Result<Arc<Epoch>, EnclaveError> {
+    /// Finds the epoch of now, and a time in it. A clock that was set back a little is waited for at
+    /// the epoch's beginning.
+    fn find(&self) -> Option<(Arc<Epoch>, Timestamp)> {
+        let now = self.clock.now();
+        let epoch = self.state().current.clone()?;
+        let KeyBinding { not_before, not_after, .. } = epoch.binding;
+        let is_behind = now < not_before && not_before.since(now) <= MAX_STEP;
+        let now = if is_behind { not_before } else { now };
+        (not_before <= now && now <= not_after).then_some((epoch, now))
+    }
+
+    /// Begins an epoch. What was before signs until it is over if no evidence is to be had.
+    fn begin(&self) -> Result<(Arc<Epoch>, Timestamp), EnclaveError> {
+        let now = self.clock.now();
         let key = SigningKey::generate(self.randomness.as_ref())
             .map_err(|error| EnclaveError::Internal(error.to_string()))?;
         let binding = KeyBinding {
@@ -100,11 +129,15 @@ impl Epochs {
             beacon: None,
             nonce: None,
         };
-        let attestation = self.collect(binding.clone())?;
+        let attestation = Arc::new(self.collect(binding.clone())?);
         let epoch = Arc::new(Epoch { key, binding, attestation });
-        info!(key = %epoch.key.public().id(), until = %epoch.binding.not_after, "An epoch begins.");
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(epoch.clone());
-        Ok(epoch)
+        let id = epoch.key.public().id();
+        info!(key = %id, until = %epoch.binding.not_after, "An epoch begins.");
+        let mut state = self.state();
+        state.current = Some(epoch.clone());
+        state.attestations.push_front((id, epoch.attestation.clone()));
+        state.attestations.truncate(MAX_ATTESTATIONS);
+        Ok((epoch, now))
     }
 
     fn collect(&self, binding: KeyBinding) -> Result<Vec<u8>, EnclaveError> {
@@ -116,5 +149,9 @@ impl Epochs {
             gpus: Vec::new(),
         };
         attestation.to_bytes().map_err(|error| EnclaveError::Internal(error.to_string()))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,5 +1,6 @@
 use std::io::{self, Read, Write};
 
+use assay_primitives::json::{self, StrictJsonError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
@@ -10,7 +11,7 @@ const MAX_HEADER: u32 = 64 << 10;
 const MAX_BODY: u32 = 64 << 20;
 
 /// What goes between gateway and enclave: the header's length and the body's, 4 bytes big-endian each,
-/// the header in JSON, the body.
+/// the header in JSON, spelt as it is written here, the body.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Frame<T> {
     /// What is asked or answered.
@@ -41,11 +42,12 @@ pub enum FrameError {
     },
     /// The header is not what it should be.
     #[error("frame header: {0}")]
-    Header(serde_json::Error),
+    Header(StrictJsonError),
 }
 
-impl<T: DeserializeOwned> Frame<T> {
-    /// Reads a frame. No more is allocated than what arrives.
+impl<T: DeserializeOwned + Serialize> Frame<T> {
+    /// Reads a frame. No more is allocated than what arrives. After [`FrameError::Header`] it is read to
+    /// its end, and the next one may follow.
     ///
     /// # Errors
     /// When the connection ends or fails, or what comes is no frame.
@@ -63,7 +65,7 @@ impl<T: DeserializeOwned> Frame<T> {
         let [a, b, c, d, e, f, g, h] = lengths;
         let header = read_part(from, "header", u32::from_be_bytes([a, b, c, d]), MAX_HEADER)?;
         let body = read_part(from, "body", u32::from_be_bytes([e, f, g, h]), MAX_BODY)?;
-        let header = serde_json::from_slice(&header).map_err(FrameError::Header)?;
+        let header = json::from_slice(&header).map_err(FrameError::Header)?;
         Ok(Self { header, body })
     }
 }
@@ -72,9 +74,9 @@ impl<T: Serialize> Frame<T> {
     /// Writes a frame.
     ///
     /// # Errors
-    /// When a part is too long, or the connection fails.
+    /// When a part is too long, and nothing is written; or the connection fails.
     pub fn write(&self, to: &mut impl Write) -> Result<(), FrameError> {
-        let header = serde_json::to_vec(&self.header).map_err(FrameError::Header)?;
+        let header = json::to_vec(&self.header).map_err(FrameError::Header)?;
         let lengths =
             [length("header", &header, MAX_HEADER)?, length("body", &self.body, MAX_BODY)?];
         let start = [lengths.as_flattened(), &header].concat();

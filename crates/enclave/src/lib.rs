@@ -15,9 +15,10 @@ mod epoch;
 mod frame;
 mod message;
 mod server;
+mod stream;
 
 pub use client::{Address, AddressError, Client, ClientError, Inferred};
 pub use enclave::{Enclave, EnclaveError, Settings};
 pub use frame::{Frame, FrameError};
 pub use message::{Answer, Ask, Description, FailureReason};
-pub use server::{Listener, Server};
+pub use server::{Limits, Listener, Server};

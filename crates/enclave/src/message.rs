@@ -11,6 +11,12 @@ pub enum Ask {
     Describe,
     /// Which attestation is there for the key of the epoch? Answered by [`Answer::Attestation`].
     Attestation,
+    /// Which attestation is there for a key that signed a moment ago? Answered by
+    /// [`Answer::Attestation`].
+    AttestationOf {
+        /// The key.
+        key: KeyId,
+    },
     /// New evidence for the key of the epoch, that answers the nonce in the body. Answered by
     /// [`Answer::Attestation`].
     Attest,
@@ -67,6 +73,8 @@ pub struct Description {
 pub enum FailureReason {
     /// It was not started with this model.
     UnknownModel,
+    /// No answer is signed with this key any more, or never was.
+    UnknownKey,
     /// The request is not what it should be.
     Request,
     /// The engine failed.

@@ -155,7 +155,7 @@ impl Enclave {
         if let Some(attestation) = known.iter().find(|attestation| attestation.key == key) {
             return Ok(attestation.clone());
         }
-        let file = self.client.attestation().map_err(|error| failed(error.to_string()))?;
+        let file = self.client.attestation_of(key).map_err(|error| failed(error.to_string()))?;
         let attestation = KeyAttestation::from_bytes(&file)
             .map_err(|error| failed(format!("enclave {}: {error}", self.address())))?;
         let got = KeyId(Digest::of(&attestation.binding.epoch_key));
