@@ -56,6 +56,7 @@ def arguments():
     parser.add_argument("--durability", default="full", choices=["full", "normal"])
     parser.add_argument("--release", default="settlement", choices=["settlement", "verification"])
     parser.add_argument("--model", default="digits")
+    parser.add_argument("--method", default="signed", choices=["signed", "tee"])
     parser.add_argument("--assay", default=target() / "release/assay", help="the binary")
     parser.add_argument("--load", default=target() / "release/examples/paid_load")
     parser.add_argument("--work", help="where data and logs are kept; on the disk to be measured")
@@ -76,6 +77,7 @@ def settings(args):
         "durability": args.durability,
         "release": args.release,
         "model": args.model,
+        "method": args.method,
         "payers": args.payers,
         "further": args.set,
     }
@@ -116,7 +118,7 @@ def keep_beginning(told, folder):
 def with_gateway(args, rate, folder, chain):
     environment = {
         "ASSAY_LISTEN": "127.0.0.1:0",
-        "ASSAY_TEE_ATTESTER": "none",
+        "ASSAY_TEE_ATTESTER": "simulated-nitro" if args.method == "tee" else "none",
         "ASSAY_DATA": str(folder / "data"),
         "ASSAY_RPC_URL": chain.told["rpcUrl"],
         "ASSAY_DURABILITY": args.durability,
@@ -145,7 +147,7 @@ def with_load(args, rate, folder, chain, gateway):
     length = ["--count", str(args.count)] if args.count else ["--for", args.duration]
     command = [
         args.load, "--gateway", gateway.told["gateway"], "--rpc-url", chain.told["rpcUrl"],
-        "--model", args.model, "--input", folder / "input.json", "--rate", str(rate), *length,
+        "--model", args.model, "--method", args.method, "--input", folder / "input.json", "--rate", str(rate), *length,
         "--payers", str(args.payers), "--lines", folder / "lines.jsonl",
     ]
     load = subprocess.Popen(
