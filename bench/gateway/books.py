@@ -68,8 +68,8 @@ class Item:
 
 
 def items(text, count):
-    """Reads the disclosed items of a receipt that has `count` in all."""
-    return [_item(item, count) for item in json.loads(text)]
+    """Reads the disclosed items of a receipt that has `count` in all, from what is sealed of it."""
+    return [_item(item, count) for item in json.loads(text)["items"]]
 
 
 def _item(item, count):
