@@ -184,18 +184,20 @@ def _(data):
 def _(data):
     "an item's salt is another"
     row = data.settled()
-    items = json.loads(row["items"])
-    items[0]["salts"]["leaf"] = "00" * 32
-    data.sql("UPDATE transactions SET items = ? WHERE id = ?", json.dumps(items).encode(), row["id"])
+    contents = json.loads(row["items"])
+    contents["items"][0]["salts"]["leaf"] = "00" * 32
+    sealed = json.dumps(contents).encode()
+    data.sql("UPDATE transactions SET items = ? WHERE id = ?", sealed, row["id"])
 
 
 @mutation("item's output is the committed one")
 def _(data):
     "a stored output is another"
     row = data.settled()
-    items = json.loads(row["items"])
-    items[0]["output"] = base64.b64encode(b'{"outputs":[]}').decode()
-    data.sql("UPDATE transactions SET items = ? WHERE id = ?", json.dumps(items).encode(), row["id"])
+    contents = json.loads(row["items"])
+    contents["items"][0]["output"] = base64.b64encode(b'{"outputs":[]}').decode()
+    sealed = json.dumps(contents).encode()
+    data.sql("UPDATE transactions SET items = ? WHERE id = ?", sealed, row["id"])
 
 
 def _change_receipt(data, change):
