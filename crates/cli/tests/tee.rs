@@ -258,3 +258,22 @@ fn child_or_none(process: u32) -> Option<u32> {
     let ids: String = lists.collect();
     ids.split_whitespace().next()?.parse().ok()
 }
+
+#[test]
+fn the_doctor_asks_enclaves_elsewhere() {
+    let place = Place::new();
+    let root = place.arg("root");
+    let args =
+        ["enclave", "--json", "--attester", "simulated-nitro", "--listen", "tcp:127.0.0.1:0"];
+    let args = [&args[..], &["--development-root", &root]].concat();
+    let mut enclave = Running::start(&mut place.command(&args));
+    let told = enclave.first_json();
+    let address = told["enclave"].as_str().unwrap();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let both = format!("{address},tcp:{silent}");
+    let report = place.run_with(&[("ASSAY_TEE_ENCLAVES", &both)], &["doctor", "--json"]).expect(1);
+    let findings = report.json()["checks"].to_string();
+    for expected in ["its evidence is refused: chain.root", "Connection refused"] {
+        assert!(findings.contains(expected), "{expected:?} is not in {findings}");
+    }
+}

@@ -58,7 +58,7 @@ impl Enclaves {
     ) -> Result<Option<Self>, CliError> {
         let (attester, mut addresses) = asked_for(config, is_development)?;
         let mut roots = Roots::vendors();
-        let policy = policy(config.tee.policy.as_deref())?;
+        let policy = attestation_policy(config.tee.policy.as_deref())?;
         let mut child = None;
         if let Some(attester) = attester {
             if attester.is_simulated() && !is_development {
@@ -240,7 +240,8 @@ pub(crate) fn has_enclaves(config: &Config, is_development: bool) -> Result<bool
     Ok(attester.is_some() || !addresses.is_empty())
 }
 
-fn policy(path: Option<&Path>) -> Result<Policy, CliError> {
+/// Reads the policy that evidence of the gateway's own enclaves has to fulfil.
+pub(crate) fn attestation_policy(path: Option<&Path>) -> Result<Policy, CliError> {
     let Some(path) = path else { return Ok(Policy::default()) };
     Policy::from_toml(&files::read_text(path, MAX_FILE)?)
         .map_err(|error| CliError::Input(format!("{}: {error}", path.display())))

@@ -23,7 +23,7 @@ pub(crate) use self::chain::{
     warn_of_readers,
 };
 use self::enclave::Enclaves;
-pub(crate) use self::enclave::{RunningEnclave, has_enclaves};
+pub(crate) use self::enclave::{RunningEnclave, attestation_policy, has_enclaves};
 use self::gas::GasWatch;
 pub(crate) use self::packages::packages;
 use self::shop::Shop;

@@ -8,6 +8,7 @@ mod certificates;
 mod chain;
 mod clock;
 mod disk;
+mod enclaves;
 mod keys;
 mod payment;
 mod report;
@@ -78,6 +79,7 @@ impl Patient {
         chain::node(self, report).await;
         chain::blocks(self, report).await;
         sale::models_and_prices(self, report);
+        enclaves::all(self, report).await;
         chain::tokens(self, report).await;
         chain::multicall(self, report).await;
         keys::operator(self, report);
