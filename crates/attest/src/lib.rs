@@ -20,6 +20,9 @@ mod claims;
 pub mod collect;
 mod dcap;
 mod evidence;
+mod expectation;
+mod files;
+pub mod inspect;
 mod key;
 mod nitro;
 mod nvidia;
@@ -35,6 +38,8 @@ mod x509;
 pub use claims::{Attested, Claims, EvidenceKind, Measurement, Strength, Tcb, Trust, Validity};
 pub use dcap::Collateral;
 pub use evidence::{Evidence, appraise};
+pub use expectation::Expectation;
+pub use files::{Files, FilesError};
 pub use key::{
     AttestedKey, Beacon, EnclaveConfiguration, KEY_ATTESTATION_MEDIA_TYPE, KeyAppraiser,
     KeyAttestation, KeyBinding, MAX_EPOCH, MAX_NONCE, gpu_nonce, tpm_extra_data,

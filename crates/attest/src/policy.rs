@@ -110,6 +110,12 @@ impl Policy {
         toml::from_str(text).map_err(|error| PolicyError(error.to_string().trim_end().to_owned()))
     }
 
+    /// Returns the reference value that claims match, if the policy has one.
+    #[must_use]
+    pub fn reference_value(&self, claims: &Claims) -> Option<&ReferenceValue> {
+        self.reference_values.iter().flatten().find(|value| value.matches(claims))
+    }
+
     /// Judges claims whose signatures hold, at a time.
     pub(crate) fn accept(
         &self,
@@ -164,7 +170,7 @@ impl Policy {
 
     fn check_measurements(&self, claims: &Claims, checks: Checks) -> Result<(), Refusal> {
         let Some(values) = &self.reference_values else { return Ok(()) };
-        if values.iter().any(|value| value.matches(claims)) {
+        if self.reference_value(claims).is_some() {
             return Ok(());
         }
         let of_kind = || values.iter().filter(|value| value.kind == claims.kind);

@@ -88,6 +88,8 @@ checks! {
     PolicyAge = "policy.age",
     /// The evidence answers the nonce that was sent.
     BindingNonce = "binding.nonce",
+    /// The evidence has the user's data that were expected.
+    BindingUserData = "binding.user-data",
     /// The evidence is bound to the key that it is shown for.
     BindingKey = "binding.key",
     /// The time lies in the epoch of the key.

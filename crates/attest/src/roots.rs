@@ -51,6 +51,12 @@ pub struct DevelopmentRoot {
 #[error("development root: {0}")]
 pub struct RootError(String);
 
+/// Returns the kinds of evidence that may end at a certificate, as the vendors' roots are pinned.
+pub(crate) fn pinned_for(der: &[u8]) -> Vec<EvidenceKind> {
+    let digest = Digest::of(der).to_string();
+    VENDORS.iter().filter(|(_, pin)| *pin == digest).map(|(kind, _)| *kind).collect()
+}
+
 impl DevelopmentRoot {
     /// Reads a certificate in PEM or DER.
     ///

@@ -3,6 +3,8 @@
 //! Building the path and its signatures are `rustls-webpki`'s. Ours is what it leaves out: the root's
 //! pin and validity, key usage, and that every error names the certificate.
 
+mod inspect;
+
 use std::time::Duration;
 
 use assay_primitives::{Digest, Timestamp, printable};
@@ -19,6 +21,7 @@ use x509_cert::der::Decode;
 use x509_cert::der::oid::AssociatedOid;
 use x509_cert::ext::pkix::KeyUsage;
 
+pub(crate) use self::inspect::{inspect, inspect_all, inspect_crl};
 use crate::evidence::Context;
 use crate::refusal::Checks;
 use crate::{Check, EvidenceKind, Refusal, Trust, Validity};
@@ -136,8 +139,12 @@ impl Chain<'_> {
 
 /// Reads a certificate; one that is longer than any is refused before.
 pub(crate) fn read(der: &[u8]) -> Result<Certificate, Refusal> {
-    if der.len() > MAX_CERTIFICATE {
-        let expected = format!("a certificate of at most {MAX_CERTIFICATE} bytes");
+    read_up_to(der, MAX_CERTIFICATE)
+}
+
+fn read_up_to(der: &[u8], most: usize) -> Result<Certificate, Refusal> {
+    if der.len() > most {
+        let expected = format!("a certificate of at most {most} bytes");
         return Err(Refusal::new(Check::EvidenceSize, expected, der.len()));
     }
     Certificate::from_der(der)
@@ -177,6 +184,17 @@ pub(crate) fn extension<'a, T: AssociatedOid + Decode<'a>>(
 /// Returns the subject of a certificate, for people.
 pub(crate) fn name(certificate: &Certificate) -> String {
     printable(&certificate.tbs_certificate().subject().to_string(), 96)
+}
+
+/// Returns the common name of a certificate's subject, raw; empty if there is none.
+pub(crate) fn common_name(certificate: &Certificate) -> String {
+    let name = certificate.tbs_certificate().subject().common_name().ok().flatten();
+    name.map(|name| name.value().into_owned()).unwrap_or_default()
+}
+
+/// Says whether a certificate names another as its issuer.
+pub(crate) fn is_issued_by(certificate: &Certificate, issuer: &Certificate) -> bool {
+    certificate.tbs_certificate().issuer() == issuer.tbs_certificate().subject()
 }
 
 fn window(certificate: &Certificate) -> Validity {

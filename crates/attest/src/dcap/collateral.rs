@@ -3,6 +3,7 @@
 
 use assay_primitives::{Timestamp, encoding};
 use dcap_qvl::{QeIdentity, QuoteCollateralV3, TcbInfo};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use x509_cert::Certificate;
 use x509_cert::crl::CertificateList;
@@ -53,7 +54,7 @@ pub struct Collateral {
 
 impl Collateral {
     /// Reads the JSON in which collateral is mostly kept: `tcb_info`, `pck_crl` and so on, with bytes
-    /// in hexadecimal.
+    /// in hexadecimal; or this project's: `tcbInfo`, `pckCrl`, with bytes in base64.
     ///
     /// # Errors
     /// When it is too long, or not such JSON.
@@ -62,8 +63,12 @@ impl Collateral {
             let expected = format!("at most {MAX_JSON} bytes of collateral");
             return Err(Refusal::new(Check::EvidenceSize, expected, json.len()));
         }
-        let read: QuoteCollateralV3 = serde_json::from_slice(json)
-            .map_err(|error| Refusal::new(Check::CollateralSignature, "collateral", error))?;
+        let wrong = |error| Refusal::new(Check::CollateralSignature, "collateral", error);
+        let spelling: Spelling = serde_json::from_slice(json).map_err(wrong)?;
+        if spelling.tcb_info.is_some() {
+            return serde_json::from_slice(json).map_err(wrong);
+        }
+        let read: QuoteCollateralV3 = serde_json::from_slice(json).map_err(wrong)?;
         Ok(Self {
             tcb_info: read.tcb_info,
             tcb_info_signature: read.tcb_info_signature,
@@ -76,6 +81,13 @@ impl Collateral {
             pck_certificate_chain: read.pck_certificate_chain,
         })
     }
+}
+
+/// Which of the two JSON spellings a file has.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Spelling {
+    tcb_info: Option<IgnoredAny>,
 }
 
 /// Collateral that was read; nothing of it is verified.

@@ -7,6 +7,7 @@
 mod collateral;
 #[cfg(test)]
 mod forge;
+mod inspect;
 mod pem;
 #[cfg(test)]
 mod properties;
@@ -21,6 +22,7 @@ use x509_cert::Certificate;
 
 pub use self::collateral::Collateral;
 use self::collateral::Parsed;
+pub(crate) use self::inspect::{inspect_collateral, inspect_quote};
 use self::quote::Quote;
 use crate::evidence::Context;
 use crate::x509::{self, Chain, Endorsed};

@@ -2,6 +2,7 @@
 
 mod appraiser;
 mod binding;
+mod inspect;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +17,7 @@ pub use self::appraiser::KeyAppraiser;
 pub use self::binding::{
     Beacon, EnclaveConfiguration, KeyBinding, MAX_NONCE, gpu_nonce, tpm_extra_data,
 };
+pub(crate) use self::inspect::inspect;
 use crate::evidence::Context;
 use crate::refusal::Checks;
 use crate::{Attested, Check, Claims, Evidence, EvidenceKind, Refusal, x509};

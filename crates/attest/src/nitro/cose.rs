@@ -4,6 +4,8 @@ use super::cbor::{MAX_DEPTH, Reader, put_bytes, put_head};
 use crate::refusal::Checks;
 use crate::{Check, Refusal};
 
+/// The most bytes of a document: what the Nitro Secure Module's interface answers at most.
+const MAX_DOCUMENT: usize = 16 << 10;
 /// COSE's tag of a COSE_Sign1, which may be left out.
 const TAG_SIGN1: u64 = 18;
 /// The label of the algorithm in a header.
@@ -32,6 +34,19 @@ pub(super) struct Sign1<'a> {
 }
 
 impl<'a> Sign1<'a> {
+    /// Reads a document that is not longer than any.
+    pub(super) fn read_bounded(document: &'a [u8], checks: Checks) -> Result<Self, Refusal> {
+        let length = document.len();
+        let expected = format!("a document of at most {MAX_DOCUMENT} bytes");
+        checks.require(Check::EvidenceSize, length <= MAX_DOCUMENT, expected, length)?;
+        Self::read(document)
+    }
+
+    /// Returns the algorithm that the protected header names.
+    pub(super) const fn algorithm(&self) -> Option<i64> {
+        self.algorithm
+    }
+
     /// Reads it, to its last byte.
     pub(super) fn read(bytes: &'a [u8]) -> Result<Self, Refusal> {
         let mut reader = Reader::new(bytes);

@@ -8,6 +8,7 @@
 mod cbor;
 mod cose;
 mod document;
+mod inspect;
 
 #[cfg(any(test, feature = "collect"))]
 mod build;
@@ -18,6 +19,7 @@ mod tests;
 
 use assay_primitives::printable;
 
+pub(crate) use self::inspect::inspect;
 #[cfg(feature = "collect")]
 pub use self::simulated::{SimulatedNitro, SimulatedNitroRoot};
 
@@ -27,17 +29,12 @@ use crate::evidence::Context;
 use crate::x509::{self, Chain, Endorsed};
 use crate::{Check, Claims, EvidenceKind, Measurement, Refusal, Strength};
 
-/// The most bytes of a document: what the Nitro Secure Module's interface answers at most.
-const MAX_DOCUMENT: usize = 16 << 10;
 /// The most characters of a module's id that are shown.
 const MAX_MODULE_ID: usize = 128;
 
 pub(crate) fn claims(document: &[u8], context: &Context<'_>) -> Result<Claims, Refusal> {
     let checks = context.checks;
-    let length = document.len();
-    let expected = format!("a document of at most {MAX_DOCUMENT} bytes");
-    checks.require(Check::EvidenceSize, length <= MAX_DOCUMENT, expected, length)?;
-    let signed = Sign1::read(document)?;
+    let signed = Sign1::read_bounded(document, checks)?;
     signed.check(checks)?;
     let document = Document::read(signed.payload, checks)?;
     // Before the chain, which costs several times as much.

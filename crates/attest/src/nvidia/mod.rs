@@ -6,6 +6,7 @@
 //! which mode of confidential computing the GPU is: that only the driver is asked, and the driver is
 //! measured by the evidence of the machine's CPU. What ties the GPU to that machine is the nonce.
 
+mod inspect;
 #[cfg(test)]
 pub(crate) mod made;
 mod report;
@@ -17,6 +18,7 @@ use der::asn1::{AnyRef, ObjectIdentifier, OctetStringRef, UintRef};
 use der::{Decode as _, Reader as _, SliceReader};
 use x509_cert::Certificate;
 
+pub(crate) use self::inspect::inspect;
 use self::report::{DRIVER_VERSION, FIRMWARE_ID, Report, VBIOS_VERSION};
 use crate::evidence::Context;
 use crate::refusal::Checks;
@@ -119,7 +121,7 @@ impl Report<'_> {
             kind: EvidenceKind::Nvidia,
             strength: Strength::SignatureOnly,
             trust: endorsed.trust,
-            platform: common_name(&endorsed.leaf),
+            platform: printable(&x509::common_name(&endorsed.leaf), MAX_SHOWN),
             measurements: measurements.collect(),
             debug: false,
             user_data: Some(self.nonce.to_vec()),
@@ -146,11 +148,4 @@ impl Report<'_> {
             _ => "unknown".to_owned(),
         }
     }
-}
-
-/// Returns the name of a certificate's subject, as `GH100 A01 GSP FMC LF`.
-fn common_name(certificate: &Certificate) -> String {
-    let subject = x509::name(certificate);
-    let name = subject.split(',').find_map(|part| part.trim().strip_prefix("CN="));
-    name.unwrap_or(&subject).to_owned()
 }

@@ -57,7 +57,7 @@ pub(super) struct Block<'a> {
 }
 
 impl Block<'_> {
-    const fn is_digest(self) -> bool {
+    pub(super) const fn is_digest(self) -> bool {
         self.kind & RAW == 0
     }
 }

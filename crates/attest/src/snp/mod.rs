@@ -4,6 +4,7 @@
 //! derives for the TCB that the report names; the certificate says for which chip and which TCB. A
 //! chip that runs old firmware so has no key for a newer TCB, as long as no seed is known.
 
+mod inspect;
 mod product;
 mod report;
 mod vek;
@@ -11,7 +12,9 @@ mod vek;
 use assay_primitives::encoding::hex;
 use ring::signature::{ECDSA_P384_SHA384_FIXED, UnparsedPublicKey};
 
+pub(crate) use self::inspect::inspect;
 use self::product::{Component, Product};
+pub(crate) use self::report::LEN as REPORT;
 use self::report::{Report, SigningKey};
 use self::vek::Vek;
 use crate::evidence::Context;

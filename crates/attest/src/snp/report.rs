@@ -9,7 +9,7 @@ use crate::refusal::Checks;
 use crate::{Check, Refusal};
 
 /// How long a report is.
-pub(super) const LEN: usize = 1184;
+pub(crate) const LEN: usize = 1184;
 /// What of it is signed.
 pub(super) const SIGNED: Range<usize> = 0..0x2a0;
 
@@ -17,7 +17,7 @@ pub(super) const SIGNED: Range<usize> = 0..0x2a0;
 const VERSIONS: &[u32] = &[2, 3, 5];
 
 /// A field: where it is, and from which version on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Field {
     pub(super) name: &'static str,
     pub(super) at: usize,
@@ -160,13 +160,19 @@ impl<'a> Report<'a> {
         reversed(SIGNATURE_R).chain(reversed(SIGNATURE_S)).copied().collect()
     }
 
+    /// Returns the fields that its version has.
+    pub(super) fn fields(&self) -> impl Iterator<Item = Field> {
+        let version = self.version;
+        FIELDS.iter().copied().filter(move |field| field.since <= version)
+    }
+
     /// Returns the bytes of a field.
     pub(super) fn bytes(&self, field: Field) -> &'a [u8] {
         self.bytes.get(field.at..field.at + field.len).unwrap_or_default()
     }
 
     /// Returns a number of at most 8 bytes, which reports have little-endian.
-    fn number(&self, field: Field) -> u64 {
+    pub(super) fn number(&self, field: Field) -> u64 {
         self.bytes(field).iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
     }
 
@@ -222,9 +228,8 @@ impl<'a> Report<'a> {
     }
 
     fn check_reserved(&self, checks: Checks) -> Result<(), Refusal> {
-        let fields = FIELDS.iter().filter(|field| field.since <= self.version);
         let mut reserved = vec![true; LEN];
-        for field in fields {
+        for field in self.fields() {
             let bytes = reserved.get_mut(field.at..field.at + field.len).unwrap_or_default();
             bytes.fill(false);
         }

@@ -187,6 +187,11 @@ impl<'a> HclReport<'a> {
     }
 }
 
+/// Returns the bytes of the hardware's report in an HCL report: none of what is too short for one.
+pub(crate) fn hardware_report(hcl_report: &[u8]) -> &[u8] {
+    hcl_report.get(HEADER..HEADER + HARDWARE).unwrap_or_default()
+}
+
 fn kind(kind: u32) -> Result<EvidenceKind, Refusal> {
     match kind {
         2 => Ok(EvidenceKind::Snp),

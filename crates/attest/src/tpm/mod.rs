@@ -6,6 +6,7 @@
 //! of its endorsement key would do only with an exchange (MakeCredential), which is nothing to keep.
 
 mod azure;
+mod inspect;
 mod quote;
 pub(crate) mod reader;
 mod signature;
@@ -14,10 +15,16 @@ use assay_primitives::encoding;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::azure::claims as azure_claims;
+pub(crate) use self::azure::hardware_report;
+pub(crate) use self::inspect::{
+    inspect_hcl_report, inspect_pcrs, inspect_public_key, inspect_quote, inspect_signature,
+};
+pub(crate) use self::quote::MAGIC;
 use self::quote::Quote;
 pub use self::quote::TpmHash;
 use self::signature::{PublicKey, Signature};
 use crate::evidence::{Context, base64_list};
+use crate::refusal::Checks;
 use crate::x509::Chain;
 use crate::{Check, Claims, EvidenceKind, Measurement, Refusal, Strength, Trust, Validity};
 
@@ -159,8 +166,7 @@ impl<'a> Quoted<'a> {
         for (what, bytes, most) in
             [("quote", self.quote, MAX_QUOTE), ("signature", self.signature, MAX_SIGNATURE)]
         {
-            let expected = format!("a {what} of at most {most} bytes");
-            checks.require(Check::EvidenceSize, bytes.len() <= most, expected, bytes.len())?;
+            require_size(what, bytes, most, checks)?;
         }
         let quote = Quote::parse(self.quote, checks)?;
         let signature = Signature::parse(self.signature)?;
@@ -201,6 +207,21 @@ impl<'a> Quoted<'a> {
         let measured = |pcr: &Pcr| Measurement { name: pcr.name(), value: pcr.value.clone() };
         self.pcrs.iter().map(measured).collect()
     }
+}
+
+fn require_size(what: &str, bytes: &[u8], most: usize, checks: Checks) -> Result<(), Refusal> {
+    let expected = format!("a {what} of at most {most} bytes");
+    checks.require(Check::EvidenceSize, bytes.len() <= most, expected, bytes.len())
+}
+
+/// Says whether bytes are a TPMT_SIGNATURE.
+pub(crate) fn is_signature(bytes: &[u8]) -> bool {
+    Signature::parse(bytes).is_ok()
+}
+
+/// Returns the PCRs that a quote is of, in its order; none of what is no quote.
+pub(crate) fn selected(quote: &[u8]) -> Vec<(TpmHash, u8)> {
+    Quote::parse(quote, Checks::default()).map(|quote| quote.selected).unwrap_or_default()
 }
 
 fn shown(pcrs: &[(TpmHash, u8)]) -> String {

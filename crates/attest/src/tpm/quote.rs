@@ -1,5 +1,6 @@
 //! TPMS_ATTEST with a TPMS_QUOTE_INFO (TPM 2.0 library, part 2, sections 10.12.8 and 10.12.1).
 
+use assay_primitives::encoding;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
@@ -9,7 +10,7 @@ use crate::{Check, Refusal};
 
 /// TPM_GENERATED_VALUE: a restricted key signs nothing from outside that starts with it, so what does
 /// was made by the TPM.
-const MAGIC: u32 = 0xff54_4347;
+pub(crate) const MAGIC: &[u8; 4] = &[0xff, b'T', b'C', b'G'];
 /// TPM_ST_ATTEST_QUOTE.
 const QUOTE: u16 = 0x8018;
 /// The most bytes of a name: TPMI_ALG_HASH and SHA-512.
@@ -36,7 +37,7 @@ pub enum TpmHash {
 
 impl TpmHash {
     /// Returns the algorithm of a TPM_ALG_ID. SHA-1, which some TPMs have, is not accepted.
-    pub(super) fn from_id(id: u16, what: &str) -> Result<Self, Refusal> {
+    pub(crate) fn from_id(id: u16, what: &str) -> Result<Self, Refusal> {
         match id {
             0x000b => Ok(Self::Sha256),
             0x000c => Ok(Self::Sha384),
@@ -60,7 +61,7 @@ impl TpmHash {
     }
 
     /// Returns how many bytes a digest has.
-    pub(super) const fn size(self) -> usize {
+    pub(crate) const fn size(self) -> usize {
         match self {
             Self::Sha256 => 32,
             Self::Sha384 => 48,
@@ -104,15 +105,10 @@ impl<'a> Quote<'a> {
     /// Reads a quote to its last byte.
     pub(crate) fn parse(bytes: &'a [u8], checks: Checks) -> Result<Self, Refusal> {
         let mut reader = Reader::new(bytes);
-        let magic = reader.u32("magic")?;
-        let expected = format!("{MAGIC:#010x}, with which what a TPM made starts");
-        let is_made_by_tpm = magic == MAGIC;
-        checks.require(
-            Check::EvidenceEncoding,
-            is_made_by_tpm,
-            expected,
-            format!("{magic:#010x}"),
-        )?;
+        let magic: [u8; 4] = reader.array("magic")?;
+        let expected = format!("{}, with which what a TPM made starts", encoding::hex(MAGIC));
+        let (is_made_by_tpm, got) = (magic == *MAGIC, encoding::hex(&magic));
+        checks.require(Check::EvidenceEncoding, is_made_by_tpm, expected, got)?;
         let kind = reader.u16("type")?;
         let expected = format!("a quote, {QUOTE:#06x}");
         checks.require(Check::EvidenceEncoding, kind == QUOTE, expected, format!("{kind:#06x}"))?;

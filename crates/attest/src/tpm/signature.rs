@@ -34,6 +34,17 @@ pub(crate) enum Scheme {
     Ecdsa,
 }
 
+impl Scheme {
+    /// Returns the name.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Rsassa => "RSASSA",
+            Self::Rsapss => "RSAPSS",
+            Self::Ecdsa => "ECDSA",
+        }
+    }
+}
+
 /// A signature as a TPM gives it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Signature<'a> {
@@ -131,7 +142,7 @@ impl PublicKey {
         is_good.map_err(|_| Refusal::new(Check::EvidenceSignature, expected, "another"))
     }
 
-    const fn name(&self) -> &'static str {
+    pub(super) const fn name(&self) -> &'static str {
         match self {
             Self::Rsa(..) => "RSA",
             Self::P256(_) => "P-256",

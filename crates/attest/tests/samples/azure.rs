@@ -71,7 +71,7 @@ fn judge(evidence: &Evidence) -> Result<Attested, Refusal> {
     appraise(evidence, &Roots::vendors(), &Policy::default(), AT.parse().unwrap())
 }
 
-fn evidence(samples: &Samples, file: &str) -> Option<Evidence> {
+pub(crate) fn evidence(samples: &Samples, file: &str) -> Option<Evidence> {
     if let Some((_, ca)) = SNP.iter().find(|(known, _)| *known == file) {
         return Some(snp_evidence(samples, file, ca));
     }

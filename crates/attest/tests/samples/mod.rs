@@ -3,6 +3,8 @@
 //! verdicts is what `docs/attestation-verdicts.md` shows.
 
 mod azure;
+mod files;
+mod inspect;
 mod nitro;
 mod nvidia;
 mod snp;
