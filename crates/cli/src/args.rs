@@ -1,5 +1,6 @@
 //! The command line.
 
+mod attest;
 mod enclave;
 mod zkml;
 
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
+pub(crate) use self::attest::{AttestCommand, AttestInspectArgs, AttestVerifyArgs};
 pub(crate) use self::enclave::{AttesterKind, EnclaveArgs};
 pub(crate) use self::zkml::{
     CompileArgs, InspectArgs, ProveArgs, RunArgs, ZkmlCommand, ZkmlVerifyArgs,
@@ -116,6 +118,9 @@ pub(crate) enum Command {
     /// Compile a model for zkML proofs, run it, prove and verify
     #[command(subcommand)]
     Zkml(ZkmlCommand),
+    /// Verify attestation evidence, or look into it
+    #[command(subcommand)]
+    Attest(AttestCommand),
     /// Run an enclave: what the method `tee` runs and signs in
     #[command(after_help = ENCLAVE_HELP)]
     Enclave(EnclaveArgs),
@@ -139,6 +144,7 @@ impl Command {
             Self::Key(command) => command.folder().json,
             Self::Config(args) => args.json,
             Self::Zkml(command) => command.wants_json(),
+            Self::Attest(command) => command.wants_json(),
             Self::Enclave(args) => args.json,
             Self::Devchain(args) => args.json,
             Self::Doctor(args) => args.json,

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use crate::support::Place;
 
-const COMMANDS: [&[&str]; 27] = [
+const COMMANDS: [&[&str]; 30] = [
     &[],
     &["demo"],
     &["serve"],
@@ -27,6 +27,9 @@ const COMMANDS: [&[&str]; 27] = [
     &["zkml", "verify"],
     &["zkml", "inspect"],
     &["enclave"],
+    &["attest"],
+    &["attest", "verify"],
+    &["attest", "inspect"],
     &["devchain"],
     &["facilitator"],
     &["help", "verify"],

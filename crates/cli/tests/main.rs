@@ -3,11 +3,13 @@
 #![expect(
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::print_stderr,
     clippy::print_stdout,
     clippy::unwrap_used,
     reason = "a test that cannot go on says so by panicking"
 )]
 
+mod attest;
 mod bundles;
 mod buying;
 mod config;

@@ -1,5 +1,6 @@
 //! One file for each command.
 
+mod attest;
 mod config;
 mod demo;
 mod devchain;
@@ -43,6 +44,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, CliError> {
         Command::Zkml(command) => zkml::run(&command),
         Command::Devchain(args) => devchain::run(&args).await,
         Command::Doctor(args) => doctor::run(&args).await,
+        Command::Attest(command) => attest::run(&command),
         Command::Enclave(args) => enclave::run(&args),
         Command::Facilitator(args) => facilitator::run(&args).await,
     }

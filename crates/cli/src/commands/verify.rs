@@ -13,7 +13,7 @@ use crate::files;
 use crate::output::{self, Style};
 
 /// The most bytes a bundle may have.
-const MAX_BUNDLE: u64 = 256 << 20;
+pub(super) const MAX_BUNDLE: u64 = 256 << 20;
 /// The most bytes a policy may have.
 const MAX_POLICY: u64 = 1 << 20;
 /// The most bytes a root may have.
@@ -25,11 +25,7 @@ const LONG: usize = 16 << 20;
 
 pub(crate) fn run(args: &VerifyArgs) -> Result<ExitCode, CliError> {
     let policy = policy(args.policy.as_deref())?;
-    let now = match &args.at {
-        Some(text) => Timestamp::from_rfc3339(text)
-            .map_err(|error| CliError::Input(format!("--at: {error}")))?,
-        None => system_clock().now(),
-    };
+    let now = time(args.at.as_deref())?;
     let file = files::read(&args.bundle, MAX_BUNDLE)?;
     if file.len() > LONG {
         output::note(format_args!("Verifying {} MB.", file.len() >> 20));
@@ -51,15 +47,26 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<ExitCode, CliError> {
     Ok(exit_code(&report.verdict))
 }
 
-/// Makes a verifier: whom evidence may end at, beside the vendors, is given by hand.
-pub(super) fn verifier(policy: Policy, roots: &[PathBuf]) -> Result<Verifier, CliError> {
+/// Reads the time of verification, or the clock.
+pub(super) fn time(at: Option<&str>) -> Result<Timestamp, CliError> {
+    let Some(text) = at else { return Ok(system_clock().now()) };
+    Timestamp::from_rfc3339(text).map_err(|error| CliError::Input(format!("--at: {error}")))
+}
+
+/// Reads whom evidence may end at beside the vendors, which is given by hand.
+pub(super) fn roots(paths: &[PathBuf]) -> Result<Roots, CliError> {
     let mut trusted = Roots::vendors();
-    for path in roots {
+    for path in paths {
         let root = DevelopmentRoot::from_bytes(&files::read(path, MAX_ROOT)?)
             .map_err(|error| CliError::Input(format!("{}: {error}", path.display())))?;
         trusted = trusted.with_development(root);
     }
-    let tee = Tee::new(trusted, policy.attestation.clone().unwrap_or_default());
+    Ok(trusted)
+}
+
+/// Makes a verifier.
+pub(super) fn verifier(policy: Policy, development: &[PathBuf]) -> Result<Verifier, CliError> {
+    let tee = Tee::new(roots(development)?, policy.attestation.clone().unwrap_or_default());
     Ok(Verifier::new(policy, Methods::standard().with(tee)))
 }
 

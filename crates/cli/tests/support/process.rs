@@ -146,6 +146,13 @@ impl Ran {
         self.expect(code)
     }
 
+    /// Asserts how it ended and what its result says.
+    #[track_caller]
+    pub(crate) fn expect_shown(self, code: i32, text: &str) -> Self {
+        assert!(self.stdout.contains(text), "{text:?} is not in {self:#?}");
+        self.expect(code)
+    }
+
     /// Returns standard output, which is one JSON object on one line.
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
