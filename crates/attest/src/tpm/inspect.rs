@@ -66,7 +66,13 @@ pub(crate) fn inspect_hcl_report(bytes: &[u8]) -> Result<Vec<Section>, Refusal> 
         .text("runtime data", String::from_utf8_lossy(report.runtime_data));
     let mut sections = vec![about, of_key("attestation key HCLAkPub", &report.key)];
     match report.kind {
-        EvidenceKind::Snp => sections.extend(snp::inspect(report.hardware)?),
+        EvidenceKind::Snp => match snp::inspect(report.hardware) {
+            Ok(of_hardware) => sections.extend(of_hardware),
+            Err(refusal) => {
+                let section = Section::new("report").text("unreadable", refusal);
+                sections.push(section.hex("bytes", report.hardware));
+            }
+        },
         _ => sections.push(Section::new("TDREPORT").hex("bytes", report.hardware)),
     }
     Ok(sections)

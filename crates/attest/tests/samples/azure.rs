@@ -34,37 +34,49 @@ type Ca = &'static str;
 const GENOA: Ca = "roots/amd-genoa_ask_ark_asvk.pem";
 const MILAN: Ca = "roots/amd-milan_ask_ark_asvk.pem";
 
-/// Files that are a part of evidence, and what of.
-const PARTS: &[(&str, &str)] = &[
-    ("azure/akpub.pem", "the bare key of azure/quote.bin"),
-    ("azure/certs.pem", "AMD's certificates of a machine no report of which is there"),
-    ("azure/hcl-report-tdx.bin", "an HCL report; no TDX quote of it is there"),
-    ("azure/trustee-snp-tpm-quote.msg", "a quote; its key is not there"),
-    ("azure/trustee-snp-tpm-quote.sig", "the signature of trustee-snp-tpm-quote.msg"),
-    ("azure/trustee-snp-vcek-genoa.pem", "AMD's certificate for trustee-snp-evidence-genoa.json"),
-    ("azure/trustee-snp-vcek.pem", "AMD's certificates for trustee-snp-hcl-report.bin"),
-    ("azure/trustee-tdx-hcl-report.bin", "the HCL report of trustee-tdx-evidence-v1.json"),
-    ("azure/trustee-tdx-quote.bin", "the TPM's quote of trustee-tdx-evidence-v1.json"),
-    ("azure/trustee-tdx-td-quote.bin", "the TDX quote of trustee-tdx-evidence-v1.json"),
-    ("azure/trustee-tdx-tpm-quote-v1.json", "the TPM's quote of trustee-tdx-evidence-v1.json"),
-    ("azure/var-data.bin", "runtime data; no report over them is there"),
+/// Files that are not judged by themselves, and what they are.
+const PARTS: &[(&str, &str, &str)] = &[
+    ("azure/akpub.pem", "part", "the bare key of azure/quote.bin"),
+    (
+        "azure/certs.pem",
+        "endorsement",
+        "AMD's certificates of a machine no report of which is there",
+    ),
+    ("azure/hcl-report-tdx.bin", "part", "an HCL report; no TDX quote of it is there"),
+    ("azure/trustee-snp-tpm-quote.msg", "part", "a quote; its key is not there"),
+    ("azure/trustee-snp-tpm-quote.sig", "part", "the signature of trustee-snp-tpm-quote.msg"),
+    (
+        "azure/trustee-snp-vcek-genoa.pem",
+        "endorsement",
+        "AMD's certificate for trustee-snp-evidence-genoa.json",
+    ),
+    (
+        "azure/trustee-snp-vcek.pem",
+        "endorsement",
+        "AMD's certificates for trustee-snp-hcl-report.bin",
+    ),
+    ("azure/trustee-tdx-hcl-report.bin", "part", "the HCL report of trustee-tdx-evidence-v1.json"),
+    ("azure/trustee-tdx-quote.bin", "part", "the TPM's quote of trustee-tdx-evidence-v1.json"),
+    ("azure/trustee-tdx-td-quote.bin", "part", "the TDX quote of trustee-tdx-evidence-v1.json"),
+    (
+        "azure/trustee-tdx-tpm-quote-v1.json",
+        "part",
+        "the TPM's quote of trustee-tdx-evidence-v1.json",
+    ),
+    ("azure/var-data.bin", "part", "runtime data; no report over them is there"),
 ];
 
 /// Judges a file; `None` if it is none of Azure's.
 pub(crate) fn row(samples: &Samples, file: &str) -> Option<Row> {
-    if let Some((_, why)) = PARTS.iter().find(|(part, _)| *part == file) {
-        return Some(Row { at: AT.to_owned(), verdict: "part", why: (*why).to_owned() });
+    if let Some((_, part, why)) = PARTS.iter().find(|(known, ..)| *known == file) {
+        return Some(Row::file(part, why));
     }
-    let (verdict, why) = match judge(&evidence(samples, file)?) {
-        Ok(claims) => ("accepted", claims.platform.clone()),
-        Err(refusal) => ("refused", refusal.check.to_string()),
-    };
-    let why = match file {
-        "azure/hcl-report-snp.bin" => format!("{why}: no certificate of its machine is there"),
-        _ if TDX.contains(&file) => format!("{why}: no collateral of its platform is there"),
-        _ => why,
-    };
-    Some(Row { at: AT.to_owned(), verdict, why })
+    let row = Row::judged(AT, &judge(&evidence(samples, file)?));
+    Some(match file {
+        "azure/hcl-report-snp.bin" => row.with("no certificate of its machine is there"),
+        _ if TDX.contains(&file) => row.with("no collateral of its platform is there"),
+        _ => row,
+    })
 }
 
 fn judge(evidence: &Evidence) -> Result<Attested, Refusal> {

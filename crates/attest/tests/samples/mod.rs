@@ -14,6 +14,8 @@ pub(crate) mod tpm;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use assay_attest::{Attested, Refusal};
+use assay_primitives::{Timestamp, printable};
 use serde_json::Value;
 
 /// The samples, where they are.
@@ -25,12 +27,52 @@ pub(crate) struct Samples {
 /// What a file of the manifest comes to.
 #[derive(Debug)]
 pub(crate) struct Row {
-    /// The time it is judged at, or why there is none.
-    pub(crate) at: String,
-    /// `accepted`, `simulated`, `refused` or what else the file is for.
+    /// The time it is judged at, if it is.
+    at: Option<Timestamp>,
+    /// `accepted`, `simulated` or `refused`; of a file that is not judged one of [`PARTS`].
     pub(crate) verdict: &'static str,
-    /// What of it, in words; of a refusal the check.
+    /// What of it, in words; of a refusal the check and what was found.
     pub(crate) why: String,
+}
+
+/// What files are for that are no evidence by themselves: a root, what a vendor says of a platform, a
+/// piece of evidence, and something else.
+const PARTS: [&str; 4] = ["root", "endorsement", "part", "other"];
+/// The most characters of what a refusal found.
+const MAX_FOUND: usize = 72;
+/// The most characters of a row's words: it has to be read beside the others.
+const MAX_WHY: usize = 120;
+
+impl Row {
+    /// Of evidence that is judged at a time.
+    pub(crate) fn judged(at: &str, result: &Result<Attested, Refusal>) -> Self {
+        let at = Some(Timestamp::from_rfc3339(at).unwrap());
+        let (verdict, why) = match result {
+            Ok(claims) => {
+                let verdict = if claims.is_simulated() { "simulated" } else { "accepted" };
+                let status = claims.tcb.as_ref().and_then(|tcb| tcb.status.as_deref());
+                let status = status.map(|status| format!(", {status}")).unwrap_or_default();
+                (verdict, format!("{}: {}{status}", claims.strength, claims.platform))
+            }
+            Err(refusal) => {
+                let found = printable(&refusal.got, MAX_FOUND);
+                ("refused", format!("`{}`: {found}", refusal.check))
+            }
+        };
+        Self { at, verdict, why }
+    }
+
+    /// Of a file that is not judged by itself.
+    pub(crate) fn file(part: &'static str, why: &str) -> Self {
+        assert!(PARTS.contains(&part), "{part}");
+        Self { at: None, verdict: part, why: why.to_owned() }
+    }
+
+    /// Adds a remark.
+    pub(crate) fn with(mut self, remark: &str) -> Self {
+        self.why.push_str(&format!("; {remark}"));
+        self
+    }
 }
 
 impl Samples {
@@ -100,10 +142,15 @@ fn shown(table: &BTreeMap<String, Row>) -> String {
          Made by `ASSAY_BLESS=1 cargo test -p assay-attest --test main samples` from the verdicts of the\n\
          verifiers, under the default policy. The files are of the vendors' and others' public\n\
          repositories; none of them is in this one.\n\n\
+         A refusal has its check and what was found. A file that is no evidence by itself is a `root`,\n\
+         an `endorsement` (certificates, collateral, reference values), a `part` of evidence, or\n\
+         `other`.\n\n\
          | file | at | verdict | why |\n|---|---|---|---|\n",
     );
     for (file, row) in table {
-        text.push_str(&format!("| {file} | {} | {} | {} |\n", row.at, row.verdict, row.why));
+        assert!(row.why.chars().count() <= MAX_WHY, "{file}: {}", row.why);
+        let at = row.at.map_or_else(|| "-".to_owned(), |at| at.to_string());
+        text.push_str(&format!("| {file} | {at} | {} | {} |\n", row.verdict, row.why));
     }
     text
 }

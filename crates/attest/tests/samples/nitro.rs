@@ -31,26 +31,24 @@ pub(crate) fn row(samples: &Samples, file: &str) -> Option<Row> {
     let name = file.strip_prefix("nitro/")?;
     let entry = samples.entry(file);
     let document = document_of(samples, file);
-    let about = if name.ends_with(".cbor") { "" } else { ", in a name of a TLS certificate" };
     let policy = Policy { allow_debug: true, ..Policy::default() };
     let time = made(&document);
     let attested = judge(&document, &policy, time).unwrap();
     assert_claims(&attested, entry, time);
-    let (verdict, why) = match judge(&document, &Policy::default(), time) {
-        Ok(_) => ("accepted", format!("{} of {}{about}", attested.strength, attested.platform)),
-        Err(refusal) => {
-            assert_eq!(refusal.check, Check::PolicyDebug, "{file}");
-            ("refused", format!("`{}`{about}", refusal.check))
-        }
-    };
+    let judged = judge(&document, &Policy::default(), time);
+    if let Err(refusal) = &judged {
+        assert_eq!(refusal.check, Check::PolicyDebug, "{file}");
+    }
+    let row = Row::judged(&time.to_string(), &judged);
     let expected = entry["expected"].as_str().unwrap();
     match expected {
-        "accept-at-timestamp" => assert_eq!(verdict, "accepted", "{file}"),
-        "reject-debug" => assert_eq!(verdict, "refused", "{file}"),
+        "accept-at-timestamp" => assert_eq!(row.verdict, "accepted", "{file}"),
+        "reject-debug" => assert_eq!(row.verdict, "refused", "{file}"),
         _ => assert_eq!(attested.debug, name.contains("-debug-mode"), "{file}"),
     }
     assert_bounds(&document, &policy, &attested);
-    Some(Row { at: time.to_string(), verdict, why })
+    let is_name = !name.ends_with(".cbor");
+    Some(if is_name { row.with("a name of a TLS certificate") } else { row })
 }
 
 /// Judges a document with AWS's root.
@@ -174,7 +172,7 @@ fn root(samples: &Samples, file: &str) -> Row {
     let is_in = document.windows(der.len()).any(|window| window == der.as_ref());
     assert!(is_in, "the documents bring this root");
     let digest = encoding::hex(&Sha256::digest(&der));
-    Row { at: String::new(), verdict: "root", why: format!("pinned, SHA-256 {digest}") }
+    Row::file("root", &format!("pinned: SHA-256 {digest}"))
 }
 
 #[test]

@@ -28,26 +28,25 @@ const REPORTS: [(&str, &str); 3] = [
 ];
 
 pub(crate) fn row(samples: &Samples, file: &str) -> Option<Row> {
-    let timeless = |verdict, why: &str| Row { at: String::new(), verdict, why: why.to_owned() };
     if let Some((_, certificates)) = REPORTS.iter().find(|(report, _)| *report == file) {
         return Some(report_row(samples, file, certificates));
     }
     if let Some((report, _)) = REPORTS.iter().find(|(_, certificates)| *certificates == file) {
         judge(samples, report, file, &signature_only(), at()).unwrap();
-        return Some(timeless("endorsement", &format!("the chain of `{report}`")));
+        return Some(Row::file("endorsement", &format!("the chain of {report}")));
     }
     match file {
         "roots/nvidia-verifier_device_root.pem" => {
             assert_eq!(chain(samples, file), chain(samples, REPORTS[0].1)[4..]);
-            Some(timeless("root", "pinned: of the GPUs' certificates"))
+            Some(Row::file("root", "pinned: of the GPUs' certificates"))
         }
         "roots/nvidia-verifier_RIM_root.pem" => {
             assert_eq!(chain(samples, file).len(), 1);
-            Some(timeless("root", "not pinned: of NVIDIA's reference values, which are not read"))
+            Some(Row::file("root", "not pinned: of NVIDIA's reference values"))
         }
         "roots/openpcc-nras_root.pem" => {
             assert_eq!(chain(samples, file).len(), 2);
-            Some(timeless("endorsement", "intermediates of NVIDIA's service, not read"))
+            Some(Row::file("endorsement", "intermediates of NVIDIA's service, not read"))
         }
         "nvidia/trustee-hopper_cert_chain_case2.txt" => {
             Some(refused_chain(samples, file, Check::ChainPath, "the root alone"))
@@ -60,15 +59,15 @@ pub(crate) fn row(samples: &Samples, file: &str) -> Option<Row> {
         }
         "nvidia/trustee-hopper_signing_cert.pem" => {
             assert_eq!(chain(samples, file), chain(samples, REPORTS[1].1)[..1]);
-            Some(timeless("endorsement", "the GPU's certificate of a chain"))
+            Some(Row::file("endorsement", "the GPU's certificate of a chain"))
         }
         "nvidia/trustee-hopperAttestationReport-claims.txt" => {
             assert_oracle(samples, file);
-            Some(timeless("oracle", "what another verifier reads in the report: the same as here"))
+            Some(Row::file("other", "what another verifier reads in the report: the same"))
         }
         _ if file.ends_with(".swidtag") => {
             assert!(samples.read(file).starts_with(b"<SoftwareIdentity"));
-            Some(timeless("endorsement", "NVIDIA's reference values, which are not read"))
+            Some(Row::file("endorsement", "NVIDIA's reference values, which are not read"))
         }
         _ => None,
     }
@@ -84,17 +83,15 @@ fn report_row(samples: &Samples, file: &str, certificates: &str) -> Row {
     assert_bounds(samples, file, certificates, &attested);
     let refusal = judge(samples, file, certificates, &Policy::default(), at()).unwrap_err();
     assert_eq!(refusal.check, Check::PolicyStrength);
-    let Claims { strength, platform, tcb, .. } = &*attested;
-    assert_eq!(*strength, Strength::SignatureOnly);
-    let versions = &tcb.as_ref().unwrap().versions;
-    let why = format!("`{}`: {strength} of {platform}, {versions}", refusal.check);
-    Row { at: AT.to_owned(), verdict: "refused", why }
+    assert_eq!(attested.strength, Strength::SignatureOnly);
+    let versions = &attested.tcb.as_ref().unwrap().versions;
+    Row::judged(AT, &Err(refusal)).with(&format!("{}, {versions}", attested.platform))
 }
 
 fn refused_chain(samples: &Samples, file: &str, check: Check, why: &str) -> Row {
     let refusal = judge(samples, REPORTS[1].0, file, &signature_only(), at()).unwrap_err();
     assert_eq!(refusal.check, check, "{refusal}");
-    Row { at: AT.to_owned(), verdict: "refused", why: format!("`{check}`: {why}") }
+    Row::judged(AT, &Err(refusal)).with(why)
 }
 
 fn judge(

@@ -29,15 +29,15 @@ const DSTACK: &str = "tpm/dstack-tpm_quote_sample.bin";
 const SWTPM: &str = "tpm/swtpm/quote.msg";
 const TRUSTEE: &str = "tpm/trustee-tpm_evidence.json";
 const ROOTS: &[(&str, &str)] = &[
-    ("roots/gcp-vtpm-root.pem", "Google's EK/AK CA Root is pinned"),
-    ("roots/openpcc-gce_ek_ak_root.pem", "Google's EK/AK CA Root is pinned"),
-    ("roots/openpcc-azure_tpm_root_2023.pem", "Azure's root of virtual TPMs is pinned"),
+    ("roots/gcp-vtpm-root.pem", "pinned: Google's EK/AK CA Root"),
+    ("roots/openpcc-gce_ek_ak_root.pem", "pinned: Google's EK/AK CA Root"),
+    ("roots/openpcc-azure_tpm_root_2023.pem", "pinned: Azure's root of virtual TPMs"),
 ];
 
 /// Judges a file; `None` if it is no TPM's.
 pub(crate) fn row(samples: &Samples, file: &str) -> Option<Row> {
     if let Some((_, why)) = ROOTS.iter().find(|(root, _)| *root == file) {
-        return Some(Row { at: "any time".to_owned(), verdict: "root", why: (*why).to_owned() });
+        return Some(Row::file("root", why));
     }
     let evidence = match file {
         DSTACK => dstack(samples),
@@ -45,8 +45,9 @@ pub(crate) fn row(samples: &Samples, file: &str) -> Option<Row> {
         TRUSTEE => trustee(samples),
         _ => return None,
     };
-    let refusal = judge(&evidence, &Roots::vendors()).unwrap_err();
-    Some(Row { at: AT.to_owned(), verdict: "refused", why: refusal.check.to_string() })
+    let judged = judge(&evidence, &Roots::vendors());
+    assert!(judged.is_err(), "{file}");
+    Some(Row::judged(AT, &judged))
 }
 
 pub(crate) fn policy() -> Policy {
