@@ -19,3 +19,4 @@ mod order;
 mod policy;
 mod properties;
 mod support;
+mod tee;

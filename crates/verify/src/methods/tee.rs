@@ -1,14 +1,19 @@
+use std::time::Duration;
+
 use assay_attest::{
     AttestedKey, EvidenceKind, KEY_ATTESTATION_MEDIA_TYPE, KeyAppraiser, Policy, Roots,
 };
-use assay_primitives::{Digest, Method};
+use assay_primitives::{Digest, Method, Timestamp};
 use assay_receipt::{DSSE_MEDIA_TYPE, EnclaveStatement, EvidenceScope, SignedEnclaveStatement};
 
 use super::{Certification, ItemEvidence, MethodContext, MethodVerifier};
 use crate::{Check, Refusal};
 
 /// How much the receipt's clock may be behind the enclave's.
-const MAX_SKEW: std::time::Duration = std::time::Duration::from_secs(300);
+const MAX_SKEW: Duration = Duration::from_secs(300);
+/// How long before the receipt an enclave may have signed: a payment waits for a day at most. A key that
+/// leaks when its epoch is over certifies nothing that is sold later.
+const MAX_AGE: Duration = Duration::from_secs(86_400);
 
 /// The `tee` method: a key that lives in an attested enclave signed the item.
 ///
@@ -32,9 +37,10 @@ impl Tee {
         let signed = SignedEnclaveStatement::from_bytes(statement.content)
             .map_err(|error| refusal("an enclave's statement", error))?;
         let at = signed.claimed_time();
-        let latest = context.receipt.predicate().issued_at.plus(MAX_SKEW);
-        if at > latest {
-            return Err(refusal(format!("a statement signed at {latest} or before"), at));
+        let issued_at = context.receipt.predicate().issued_at;
+        let (oldest, latest) = (issued_at.minus(MAX_AGE), issued_at.plus(MAX_SKEW));
+        if at < oldest || at > latest {
+            return Err(refusal(format!("a statement signed from {oldest} to {latest}"), at));
         }
         let key = self.appraiser.appraise(attestation.content, at);
         let key = key.map_err(|why| {
@@ -44,12 +50,47 @@ impl Tee {
         let statement =
             signed.verify(key.key()).map_err(|error| refusal("the enclave's signature", error))?;
         check_statement(context, statement, &key)?;
-        Ok(self.certification(context, &key))
+        let is_pinned = self.appraiser.policy().reference_values.is_some();
+        Ok(Signer::new(&key).certification(is_pinned, context.now))
+    }
+}
+
+/// What a certification says of a key that signed.
+#[derive(Clone, Debug)]
+struct Signer {
+    kind: EvidenceKind,
+    scope: EvidenceScope,
+    is_simulated: bool,
+    /// The last moment of its epoch.
+    not_after: Timestamp,
+    /// What a reader should know of its enclave and the GPUs of that.
+    warnings: Vec<String>,
+}
+
+impl Signer {
+    fn new(key: &AttestedKey) -> Self {
+        let configuration = &key.binding().configuration;
+        let of_enclave =
+            key.attested().warnings.iter().map(|warning| format!("enclave: {warning}"));
+        let of_gpus = key.gpus().iter().flat_map(|gpu| &gpu.warnings);
+        let mut warnings: Vec<String> = of_enclave.collect();
+        for warning in of_gpus.map(|warning| format!("GPU: {warning}")) {
+            if !warnings.contains(&warning) {
+                warnings.push(warning);
+            }
+        }
+        Self {
+            kind: key.attested().kind,
+            scope: configuration.scope,
+            is_simulated: key.is_simulated(),
+            not_after: key.binding().not_after,
+            warnings,
+        }
     }
 
-    fn certification(&self, context: &MethodContext<'_>, key: &AttestedKey) -> Certification {
-        let claims = key.attested();
-        let is_pinned = self.appraiser.policy().reference_values.is_some();
+    /// Says what its signature certifies as of a time; `is_pinned` where a policy says what its
+    /// enclave has to have measured.
+    fn certification(self, is_pinned: bool, now: Timestamp) -> Certification {
         let mut notes = Vec::new();
         if key.is_simulated() {
             notes.push("enclave: simulated, its evidence ends at a development root".to_owned());
@@ -57,22 +98,28 @@ impl Tee {
         if !is_pinned {
             notes.push("enclave: its measurements are as reported, no policy pins them".to_owned());
         }
-        if key.binding().configuration.scope == EvidenceScope::Gateway {
+        if self.scope != EvidenceScope::Model {
             notes.push("scope: the enclave asked a provider, the model ran elsewhere".to_owned());
         }
-        if key.is_rotated_away(context.now) {
-            let end = key.binding().not_after;
+        if now > self.not_after {
+            let end = self.not_after;
             notes.push(format!(
                 "enclave: its key was in use until {end}, and was judged as of then"
             ));
         }
-        notes.extend(claims.warnings.iter().map(|warning| format!("enclave: {warning}")));
-        let believe = if key.is_simulated() {
+        notes.extend(self.warnings);
+        let believe = if self.is_simulated {
             "nobody: its enclave is simulated".to_owned()
         } else {
-            format!("{}, and the code that was measured in the enclave", vendor(claims.kind))
+            let provider = if self.scope == EvidenceScope::Model {
+                ""
+            } else {
+                ", and the provider that ran the model"
+            };
+            let vendor = vendor(self.kind);
+            format!("{vendor}, and the code that was measured in the enclave{provider}")
         };
-        Certification { believe, simulated: key.is_simulated(), is_pinned, notes }
+        Certification { believe, simulated: self.is_simulated, is_pinned, notes }
     }
 }
 
@@ -158,4 +205,71 @@ const fn vendor(kind: EvidenceKind) -> &'static str {
 
 fn refusal(expected: impl std::fmt::Display, got: impl std::fmt::Display) -> Refusal {
     Refusal::new(Check::ItemCertification, expected, got)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const END: Timestamp = Timestamp::from_seconds(1_800_000_000);
+
+    /// What a key is that a vendor's root vouches for. There is no such evidence for a key of the
+    /// tests: only a vendor's hardware makes it. So the tests go as far as evidence of simulated
+    /// modules on one side (`tests/tee.rs`) and of vendors for other data on the other (those of
+    /// `assay-attest`); from here on it is this function and [`crate::Policy`], and what the latter
+    /// makes of a certification is tested with a method of the tests' own (`tests/methods.rs`).
+    fn vouched_for(kind: EvidenceKind) -> Signer {
+        let warnings = vec!["enclave: a warning".to_owned(), "GPU: another".to_owned()];
+        let (scope, is_simulated) = (EvidenceScope::Model, false);
+        Signer { kind, scope, is_simulated, not_after: END, warnings }
+    }
+
+    #[test]
+    fn a_vendor_is_believed_and_the_code_that_was_measured() {
+        for (kind, vendor) in [
+            (EvidenceKind::Nitro, "Amazon"),
+            (EvidenceKind::Tdx, "Intel"),
+            (EvidenceKind::Sgx, "Intel"),
+            (EvidenceKind::Snp, "AMD"),
+            (EvidenceKind::Nvidia, "NVIDIA"),
+            (EvidenceKind::Tpm, "the maker of the TPM"),
+        ] {
+            let certification = vouched_for(kind).certification(true, END);
+            let code = "the code that was measured in the enclave";
+            assert_eq!(certification.believe, format!("{vendor}, and {code}"));
+            assert!(certification.is_pinned && !certification.simulated);
+            assert_eq!(certification.notes, ["enclave: a warning", "GPU: another"]);
+        }
+    }
+
+    /// Pitfall 12: what a gateway in an enclave sent is not what a model in one answered.
+    #[test]
+    fn of_a_gateway_the_provider_is_believed_as_well() {
+        let signer = Signer { scope: EvidenceScope::Gateway, ..vouched_for(EvidenceKind::Nitro) };
+        let certification = signer.certification(true, END);
+        assert!(certification.believe.ends_with(", and the provider that ran the model"));
+        assert!(certification.notes[0].starts_with("scope: "));
+    }
+
+    #[test]
+    fn what_is_simulated_is_believed_of_nobody() {
+        for scope in [EvidenceScope::Model, EvidenceScope::Gateway] {
+            let signer = Signer { scope, is_simulated: true, ..vouched_for(EvidenceKind::Nitro) };
+            let certification = signer.certification(true, END);
+            assert_eq!(certification.believe, "nobody: its enclave is simulated");
+            assert!(certification.simulated);
+        }
+    }
+
+    #[test]
+    fn what_no_policy_pins_and_an_epoch_that_is_over_are_said() {
+        let certify =
+            |is_pinned, now| vouched_for(EvidenceKind::Tdx).certification(is_pinned, now).notes;
+        assert_eq!(certify(true, END).len(), 2);
+        let open = certify(false, END);
+        assert!(open[0].contains("no policy pins them"));
+        let late = certify(true, END.plus(Duration::from_millis(1)));
+        assert!(late[0].contains(&END.to_string()));
+        assert_eq!(certify(false, END.plus(MAX_AGE)).len(), 4);
+    }
 }

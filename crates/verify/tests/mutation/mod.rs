@@ -3,7 +3,7 @@
 mod bytes;
 mod encodings;
 mod fields;
-mod signatures;
+pub(crate) mod signatures;
 mod tree;
 
 use assay_testkit::VERIFIED_AT;

@@ -60,6 +60,20 @@ fn split(sig: &[u8]) -> (Vec<u8>, Vec<u8>) {
     (raw[..32].to_vec(), raw[32..].to_vec())
 }
 
+/// Makes the other signature of a signature: the one with the high S.
+pub(crate) fn twin(sig: &[u8]) -> Vec<u8> {
+    let (r, s) = split(sig);
+    let mut twin = [0; 32];
+    let mut borrow = 0;
+    for at in (0..32).rev() {
+        let difference = i16::from(ORDER[at]) - i16::from(s[at]) - borrow;
+        borrow = i16::from(difference < 0);
+        twin[at] = u8::try_from(difference + 256 * borrow).unwrap();
+    }
+    assert!(twin[0] >= 0x7f, "the twin of a low S is high");
+    der(&trimmed(&r), &trimmed(&twin))
+}
+
 #[test]
 fn the_key_id_is_not_signed_and_is_compared() {
     each_is_refused("no key id", &|envelope| envelope.signatures[0].keyid.clear());
@@ -134,16 +148,7 @@ fn an_envelope_is_nothing_else_in_another_place() {
 #[test]
 fn nobody_makes_a_second_signature_out_of_a_first() {
     each_is_refused("the other value of S", &|envelope| {
-        let (r, s) = split(&envelope.signatures[0].sig);
-        let mut twin = [0; 32];
-        let mut borrow = 0;
-        for at in (0..32).rev() {
-            let difference = i16::from(ORDER[at]) - i16::from(s[at]) - borrow;
-            borrow = i16::from(difference < 0);
-            twin[at] = u8::try_from(difference + 256 * borrow).unwrap();
-        }
-        assert!(twin[0] >= 0x7f, "the twin of a low S is high");
-        envelope.signatures[0].sig = der(&trimmed(&r), &trimmed(&twin));
+        envelope.signatures[0].sig = twin(&envelope.signatures[0].sig);
     });
     type Respell = fn(&[u8], &[u8]) -> Vec<u8>;
     let spellings: [(&str, Respell); 9] = [
