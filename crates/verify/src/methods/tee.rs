@@ -92,7 +92,7 @@ impl Signer {
     /// enclave has to have measured.
     fn certification(self, is_pinned: bool, now: Timestamp) -> Certification {
         let mut notes = Vec::new();
-        if key.is_simulated() {
+        if self.is_simulated {
             notes.push("enclave: simulated, its evidence ends at a development root".to_owned());
         }
         if !is_pinned {
