@@ -6,8 +6,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use assay_attest::collect::tpm::{Tpm, TpmQuote};
-use assay_attest::{AttestationKey, Check, Evidence, Roots, Strength, appraise};
+use assay_attest::collect::tpm::{self, SimulatedTpmRoot, Tpm, TpmAttester, TpmPlace, TpmQuote};
+use assay_attest::collect::{Attester as _, CollectError};
+use assay_attest::{
+    AttestationKey, Check, EnclaveConfiguration, Evidence, KeyBinding, Policy, Roots, Strength,
+    appraise, tpm_extra_data,
+};
+use assay_primitives::{Digest, Timestamp};
+use assay_receipt::{EngineUsed, EvidenceScope};
 
 use crate::samples::tpm::{AT, certified, policy};
 
@@ -144,4 +150,165 @@ fn a_quote_holds_for_the_tools_of_others() {
         }
         Err(error) => eprintln!("left out: tpm2_checkquote: {error}"),
     }
+}
+
+/// A `swtpm` as an enclave starts it for itself, and the folder of its state.
+struct OwnTpm {
+    process: tpm::SoftwareTpm,
+    attester: TpmAttester,
+}
+
+/// A folder that goes with the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR"))
+            .join(format!("swtpm-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+impl OwnTpm {
+    fn start(folder: &Folder, root: &SimulatedTpmRoot) -> Option<Self> {
+        match tpm::SoftwareTpm::start(&folder.0) {
+            Ok((process, place)) => {
+                let attester = TpmAttester::simulated(place, root, PROGRAM, now()).unwrap();
+                Some(Self { process, attester })
+            }
+            Err(error @ CollectError::NotInstalled { .. }) => {
+                eprintln!("left out: {error}");
+                None
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Ends its connection, and asserts that it ends by itself.
+    fn stop(self) {
+        let Self { mut process, attester } = self;
+        drop(attester);
+        assert!(process.wait().unwrap().success());
+    }
+}
+
+const PROGRAM: Digest = Digest([0x5a; 32]);
+
+fn now() -> Timestamp {
+    AT.parse().unwrap()
+}
+
+fn binding(nonce: Option<&[u8]>) -> KeyBinding {
+    KeyBinding {
+        epoch_key: vec![1, 2, 3],
+        hpke_key: None,
+        tls_key: None,
+        not_before: now(),
+        not_after: now(),
+        configuration: EnclaveConfiguration {
+            engine: EngineUsed { name: "tract".to_owned(), version: "0".to_owned() },
+            models: Vec::new(),
+            scope: EvidenceScope::Model,
+        },
+        beacon: None,
+        nonce: nonce.map(<[u8]>::to_vec),
+    }
+}
+
+fn leaf(evidence: &Evidence) -> &[u8] {
+    let Evidence::Tpm { ak: AttestationKey::Certificates(chain), .. } = evidence else {
+        panic!("{evidence:?}")
+    };
+    &chain[0]
+}
+
+#[test]
+fn an_enclaves_software_tpm_is_simulated_and_has_measured_the_program() {
+    let folder = Folder::new("attester");
+    let root = SimulatedTpmRoot::generate(now()).unwrap();
+    let Some(tpm) = OwnTpm::start(&folder, &root) else { return };
+    let roots = Roots::vendors().with_development(root.certificate().clone());
+    for binding in [binding(None), binding(Some(b"nonce"))] {
+        let evidence = tpm.attester.attest(&binding).unwrap();
+        let attested = appraise(&evidence, &roots, &policy(), now()).unwrap();
+        assert!(attested.is_simulated());
+        assert_eq!(attested.strength, Strength::MeasuredBoot);
+        let extra_data = tpm_extra_data(&binding.digest());
+        assert_eq!(attested.user_data.as_deref(), Some(&extra_data[..]));
+        let program = Digest::of_parts(&[&[0; 32], PROGRAM.as_bytes()]);
+        assert_eq!(attested.measurement("pcr11"), Some(&program.0[..]));
+        let names: Vec<_> = attested.measurements.iter().map(|m| m.name.as_str()).collect();
+        let expected = "pcr0 pcr1 pcr2 pcr3 pcr4 pcr5 pcr6 pcr7 pcr8 pcr9 pcr11 pcr12";
+        assert_eq!(names.join(" "), expected);
+        assert!(attested.warnings[0].contains("nothing isolates"), "{:?}", attested.warnings);
+        // Without the root nobody vouches for it, and as a TEE it is not strong enough.
+        let refused = |roots: &Roots, policy: &Policy| {
+            appraise(&evidence, roots, policy, now()).unwrap_err().check
+        };
+        assert_eq!(refused(&Roots::vendors(), &policy()), Check::ChainRoot);
+        assert_eq!(refused(&roots, &Policy::default()), Check::PolicyStrength);
+    }
+    tpm.stop();
+}
+
+#[test]
+fn a_software_tpm_that_is_started_again_has_its_key_and_measures_anew() {
+    let folder = Folder::new("again");
+    let generated = SimulatedTpmRoot::generate(now()).unwrap();
+    let (pem, key) = (generated.certificate().to_pem(), generated.key_to_pem());
+    let root = SimulatedTpmRoot::from_pem(&pem, &key).unwrap();
+    let roots = Roots::vendors().with_development(root.certificate().clone());
+    let mut before: Option<(Vec<u8>, Vec<u8>)> = None;
+    for _ in 0..2 {
+        let Some(tpm) = OwnTpm::start(&folder, &root) else { return };
+        let evidence = tpm.attester.attest(&binding(None)).unwrap();
+        let attested = appraise(&evidence, &roots, &policy(), now()).unwrap();
+        let program = attested.measurement("pcr11").unwrap().to_vec();
+        let key = x509_key(leaf(&evidence));
+        if let Some(before) = before.replace((program.clone(), key.clone())) {
+            assert_eq!(before, (program, key));
+        }
+        tpm.stop();
+    }
+}
+
+/// Returns the point of a certificate's key of P-256.
+fn x509_key(der: &[u8]) -> Vec<u8> {
+    // id-ecPublicKey with P-256, and the bit string of an uncompressed point.
+    let start = [0x03, 0x01, 0x07, 0x03, 0x42, 0x00];
+    let at = der.windows(6).position(|window| window == start).unwrap() + 6;
+    der[at..at + 65].to_vec()
+}
+
+#[test]
+fn a_software_tpm_that_is_gone_is_an_error_and_stays_one() {
+    let folder = Folder::new("gone");
+    let root = SimulatedTpmRoot::generate(now()).unwrap();
+    let Some(tpm) = OwnTpm::start(&folder, &root) else { return };
+    let OwnTpm { process, attester } = tpm;
+    drop(process);
+    for _ in 0..2 {
+        let error = attester.attest(&binding(None)).unwrap_err();
+        assert!(matches!(error, CollectError::Tpm(_)), "{error}");
+        assert!(error.to_string().contains("the connection to the TPM broke"), "{error}");
+    }
+}
+
+#[test]
+fn a_tpm_may_be_at_an_address() {
+    let Some(tpm) = SoftwareTpm::start("address") else { return };
+    tpm.quote(&[0], &BOUND);
+    let root = SimulatedTpmRoot::generate(now()).unwrap();
+    let place = TpmPlace::Address(tpm.address);
+    let attester = TpmAttester::simulated(place, &root, PROGRAM, now()).unwrap();
+    let roots = Roots::vendors().with_development(root.certificate().clone());
+    let evidence = attester.attest(&binding(None)).unwrap();
+    assert!(appraise(&evidence, &roots, &policy(), now()).unwrap().is_simulated());
 }

@@ -1,8 +1,14 @@
 //! TPM 2.0 by its own commands (TPM 2.0 library, part 3), over a device or a socket.
 //!
-//! The attestation key is a primary key of the owner's: the TPM makes the same one from the same
-//! template as long as its owner does not change, so it has one certificate. Nothing is stored in the
-//! TPM.
+//! The attestation key is one that the TPM came with and that its maker certified ([`maker`]), or a
+//! primary key of the owner's: the TPM makes the same one from the same template as long as its owner
+//! does not change, so it has one certificate. Nothing is stored in the TPM.
+
+mod attester;
+mod maker;
+mod simulated;
+#[cfg(unix)]
+mod software;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -14,6 +20,11 @@ use thiserror::Error;
 
 use crate::tpm::reader::Reader;
 use crate::{Pcr, Refusal, TpmHash};
+
+pub use self::attester::{PROGRAM_PCR, QUOTED_PCRS, TpmAttester, TpmPlace};
+pub use self::simulated::SimulatedTpmRoot;
+#[cfg(unix)]
+pub use self::software::SoftwareTpm;
 
 /// Where Linux has the TPM behind its resource manager.
 pub const DEVICE: &str = "/dev/tpmrm0";
@@ -29,6 +40,7 @@ const MAX_DIGEST: usize = 64;
 const NO_SESSIONS: u16 = 0x8001;
 const SESSIONS: u16 = 0x8002;
 const OWNER: u32 = 0x4000_0001;
+const ENDORSEMENT: u32 = 0x4000_000b;
 /// TPM_RC_INITIALIZE: it was started before.
 const IS_STARTED: u32 = 0x100;
 /// TPM_ALG_SHA256.
@@ -109,6 +121,25 @@ pub struct TpmQuote {
     pub public_key: Vec<u8>,
 }
 
+/// A quote without the key that signed it.
+#[derive(Debug)]
+struct Signed {
+    quote: Vec<u8>,
+    signature: Vec<u8>,
+    pcrs: Vec<Pcr>,
+}
+
+/// Which of a TPM's keys signs.
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Key {
+    /// The owner's primary key of [`TEMPLATE`].
+    Own,
+    /// The endorsement hierarchy's primary key of a template, a TPMT_PUBLIC.
+    Endorsement(Vec<u8>),
+    /// A key that stays in the TPM, by its handle.
+    Persistent(u32),
+}
+
 /// A TPM at the other end of a connection.
 #[derive(Debug)]
 pub struct Tpm<T> {
@@ -164,28 +195,68 @@ impl<T: Read + Write> Tpm<T> {
         }
     }
 
-    /// Quotes PCRs of the SHA-256 bank over data of at most 64 bytes.
+    /// Quotes PCRs of the SHA-256 bank over data of at most 64 bytes, with the owner's key.
     ///
     /// # Errors
     /// Those of the connection and of the TPM.
     pub fn quote(&mut self, pcrs: &[u8], extra_data: &[u8]) -> Result<TpmQuote, TpmError> {
         let selection = Selection::of(pcrs)?;
-        let (handle, public_key) = self.create_key()?;
-        let quoted = self.quote_with(handle, public_key, &selection, extra_data);
+        let (signed, public_key) = self.with_key(&Key::Own, |tpm, handle, public| {
+            let signed = tpm.quote_with(handle, &selection, extra_data)?;
+            Ok((signed, public_key_of(public)?))
+        })?;
+        let Signed { quote, signature, pcrs } = signed;
+        Ok(TpmQuote { quote, signature, pcrs, public_key })
+    }
+
+    /// Extends a PCR of the SHA-256 bank (TPM2_PCR_Extend): its value becomes the SHA-256 of itself and
+    /// the digest.
+    ///
+    /// # Errors
+    /// Those of the connection and of the TPM.
+    pub fn extend(&mut self, pcr: u8, digest: &[u8; 32]) -> Result<(), TpmError> {
+        let handle = u32::from(pcr).to_be_bytes();
+        let parameters = [&handle[..], &EMPTY_PASSWORD, &[0, 0, 0, 1], &SHA256, digest];
+        self.send("TPM2_PCR_Extend", SESSIONS, 0x182, &parameters).map(|_| ())
+    }
+
+    /// Quotes with one of the TPM's keys.
+    fn quote_by(&mut self, key: &Key, pcrs: &[u8], extra_data: &[u8]) -> Result<Signed, TpmError> {
+        let selection = Selection::of(pcrs)?;
+        self.with_key(key, |tpm, handle, _| tpm.quote_with(handle, &selection, extra_data))
+    }
+
+    /// Returns the owner's key, a SubjectPublicKeyInfo in DER.
+    fn own_key(&mut self) -> Result<Vec<u8>, TpmError> {
+        self.with_key(&Key::Own, |_, _, public| public_key_of(public))
+    }
+
+    /// Has a key for as long as `work` takes. It gets the key's handle, and its TPMT_PUBLIC if the key
+    /// is made for it.
+    fn with_key<R>(
+        &mut self,
+        key: &Key,
+        work: impl FnOnce(&mut Self, u32, &[u8]) -> Result<R, TpmError>,
+    ) -> Result<R, TpmError> {
+        let (handle, public) = match key {
+            Key::Persistent(handle) => return work(self, *handle, &[]),
+            Key::Own => self.create_key(OWNER, &TEMPLATE)?,
+            Key::Endorsement(template) => self.create_key(ENDORSEMENT, template)?,
+        };
+        let done = work(self, handle, &public);
         // Behind a resource manager it would go with the connection; a bare TPM has room for three.
         let flushed = self.send("TPM2_FlushContext", NO_SESSIONS, 0x165, &[&handle.to_be_bytes()]);
-        let quoted = quoted?;
+        let done = done?;
         flushed?;
-        Ok(quoted)
+        Ok(done)
     }
 
     fn quote_with(
         &mut self,
         handle: u32,
-        public_key: Vec<u8>,
         selection: &Selection,
         extra_data: &[u8],
-    ) -> Result<TpmQuote, TpmError> {
+    ) -> Result<Signed, TpmError> {
         let command = "TPM2_Quote";
         let malformed = |refusal: Refusal| malformed(command, &refusal);
         for _ in 0..ATTEMPTS {
@@ -204,22 +275,22 @@ impl<T: Read + Write> Tpm<T> {
             let values: Vec<u8> = pcrs.iter().flat_map(|pcr| pcr.value.iter().copied()).collect();
             if quote.ends_with(&TpmHash::Sha256.digest(&values)) {
                 let (quote, signature) = (quote.to_vec(), reader.rest().to_vec());
-                return Ok(TpmQuote { quote, signature, pcrs, public_key });
+                return Ok(Signed { quote, signature, pcrs });
             }
         }
         Err(selection.wrong("they change faster than they are read"))
     }
 
-    /// Makes the attestation key (TPM2_CreatePrimary); returns its handle and SubjectPublicKeyInfo.
-    fn create_key(&mut self) -> Result<(u32, Vec<u8>), TpmError> {
+    /// Makes a primary key (TPM2_CreatePrimary); returns its handle and TPMT_PUBLIC.
+    fn create_key(&mut self, hierarchy: u32, template: &[u8]) -> Result<(u32, Vec<u8>), TpmError> {
         let command = "TPM2_CreatePrimary";
         let malformed = |refusal: Refusal| malformed(command, &refusal);
         let parameters = [
-            &OWNER.to_be_bytes()[..],
+            &hierarchy.to_be_bytes()[..],
             &EMPTY_PASSWORD,
             // No secret, no data.
             &[0, 4, 0, 0, 0, 0],
-            &sized(&TEMPLATE, command)?,
+            &sized(template, command)?,
             // No outside information, no PCRs.
             &[0, 0, 0, 0, 0, 0],
         ];
@@ -228,7 +299,7 @@ impl<T: Read + Write> Tpm<T> {
         let handle = reader.u32("objectHandle").map_err(malformed)?;
         let mut reader = parameters_of(reader.rest()).map_err(malformed)?;
         let public = reader.sized(MAX_RESPONSE, "outPublic").map_err(malformed)?;
-        Ok((handle, public_key(public).map_err(malformed)?))
+        Ok((handle, public.to_vec()))
     }
 
     /// Reads PCRs (TPM2_PCR_Read), of which a TPM gives a few at a time.
@@ -356,6 +427,10 @@ fn parameters_of(response: &[u8]) -> Result<Reader<'_>, Refusal> {
     let size = reader.u32("parameterSize")?;
     let size = usize::try_from(size).unwrap_or(usize::MAX);
     Ok(Reader::new(reader.take(size, "parameters")?))
+}
+
+fn public_key_of(public: &[u8]) -> Result<Vec<u8>, TpmError> {
+    public_key(public).map_err(|refusal| malformed("TPM2_CreatePrimary", &refusal))
 }
 
 /// Takes the point out of a TPMT_PUBLIC that follows [`TEMPLATE`].

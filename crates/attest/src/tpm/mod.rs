@@ -124,7 +124,10 @@ pub(crate) fn claims(
         time: None,
         validity: endorsement.validity,
         tcb: None,
-        warnings: Vec::new(),
+        warnings: vec![
+            "a TPM measured what was booted: nothing isolates that from who runs the machine"
+                .to_owned(),
+        ],
     })
 }
 
@@ -222,6 +225,18 @@ pub(crate) fn is_signature(bytes: &[u8]) -> bool {
 /// Returns the PCRs that a quote is of, in its order; none of what is no quote.
 pub(crate) fn selected(quote: &[u8]) -> Vec<(TpmHash, u8)> {
     Quote::parse(quote, Checks::default()).map(|quote| quote.selected).unwrap_or_default()
+}
+
+/// Checks that the key of a certificate signed a quote.
+#[cfg(feature = "collect")]
+pub(crate) fn check_signer(
+    certificate: &[u8],
+    quote: &[u8],
+    signature: &[u8],
+) -> Result<(), Refusal> {
+    let certificate = crate::x509::read(certificate)?;
+    let key = PublicKey::from_info(certificate.tbs_certificate().subject_public_key_info())?;
+    key.verify(quote, &Signature::parse(signature)?)
 }
 
 fn shown(pcrs: &[(TpmHash, u8)]) -> String {
