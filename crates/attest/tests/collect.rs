@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use assay_attest::collect::tpm::{self, SimulatedTpmRoot, Tpm, TpmAttester, TpmPlace, TpmQuote};
-use assay_attest::collect::{Attester as _, CollectError};
+use assay_attest::collect::{Attester as _, CollectError, SimulatedNitroRoot};
 use assay_attest::{
     AttestationKey, Check, EnclaveConfiguration, Evidence, KeyBinding, Policy, Roots, Strength,
     appraise, tpm_extra_data,
@@ -311,4 +311,19 @@ fn a_tpm_may_be_at_an_address() {
     let roots = Roots::vendors().with_development(root.certificate().clone());
     let evidence = attester.attest(&binding(None)).unwrap();
     assert!(appraise(&evidence, &roots, &policy(), now()).unwrap().is_simulated());
+}
+
+#[test]
+fn a_stored_root_is_of_its_kind_and_has_its_key() {
+    let nitro = SimulatedNitroRoot::generate(now()).unwrap();
+    let [one, other] = [(); 2].map(|()| SimulatedTpmRoot::generate(now()).unwrap());
+    let (pem, key) = (one.certificate().to_pem(), one.key_to_pem());
+    SimulatedTpmRoot::from_pem(&pem, &key).unwrap();
+    for (pem, key, got) in [
+        (nitro.certificate().to_pem(), nitro.key_to_pem(), "Nitro root, for development` with its"),
+        (pem, other.key_to_pem(), "TPM root, for development` with another key"),
+    ] {
+        let error = SimulatedTpmRoot::from_pem(&pem, &key).unwrap_err().to_string();
+        assert!(error.contains(got), "{error}");
+    }
 }

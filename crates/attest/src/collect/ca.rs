@@ -9,7 +9,7 @@ use rcgen::{
 };
 
 use super::CollectError;
-use crate::DevelopmentRoot;
+use crate::{DevelopmentRoot, x509};
 
 /// How long a root is valid.
 const ROOT_LIFE: Duration = Duration::from_secs(3_650 * 86_400);
@@ -55,6 +55,18 @@ impl Ca {
         let certificate = DevelopmentRoot::from_bytes(certificate.as_bytes());
         let certificate = certificate.map_err(|e| kind.failed(&e))?;
         let key = KeyPair::from_pem(key).map_err(|e| kind.failed(&e))?;
+        let read = x509::read(certificate.as_der())?;
+        let info = read.tbs_certificate().subject_public_key_info();
+        let is_its = info.subject_public_key.raw_bytes() == key.public_key_raw();
+        // Its comma is escaped (RFC 4514, section 2.4).
+        let subject = x509::name(&read).replace('\\', "");
+        if !is_its || subject != format!("CN={}", kind.subject) {
+            return Err(CollectError::Certificates {
+                device: kind.device,
+                expected: format!("a root `CN={}` with its key", kind.subject),
+                got: format!("`{subject}` with {} key", if is_its { "its" } else { "another" }),
+            });
+        }
         Ok(Self { kind, certificate, key })
     }
 
