@@ -413,6 +413,8 @@ impl Config {
             &mut self.keys.storage_key_file,
             &mut self.payment.settlement_key_file,
             &mut self.payment.facilitator_token_file,
+            &mut self.tee.certificates,
+            &mut self.tee.collateral,
             &mut self.tee.policy,
         ];
         for path in paths {

@@ -31,6 +31,7 @@ mod restart;
 mod serving;
 mod shutdown;
 mod support;
+mod swtpm;
 mod tee;
 mod telemetry;
 mod zkml;

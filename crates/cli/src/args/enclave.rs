@@ -17,6 +17,15 @@ pub(crate) struct EnclaveArgs {
     /// The folder of the root that simulated evidence ends at; it is made if it is not there
     #[arg(long, value_name = "FOLDER")]
     pub(crate) development_root: Option<PathBuf>,
+    /// The certificates of the device's key in PEM, from its own to the root: of an SEV-SNP machine whose
+    /// host gives none, or of a TPM's attestation key. Where the TPM came with a key those above its
+    /// certificate
+    #[arg(long, value_name = "FILE")]
+    pub(crate) certificates: Option<PathBuf>,
+    /// What Intel says of a TDX machine, as JSON. It is read anew for each key, and has to be renewed
+    /// before it expires
+    #[arg(long, value_name = "FILE")]
+    pub(crate) collateral: Option<PathBuf>,
     /// For how long a key is used: from 1m to 1h
     #[arg(long, value_name = "TIME", default_value = "30m")]
     pub(crate) epoch: String,
@@ -35,8 +44,12 @@ pub(crate) enum AttesterKind {
     Nitro,
     /// The kernel of a TDX or SEV-SNP guest (configfs-tsm)
     Tsm,
+    /// The TPM 2.0 of this machine (/dev/tpmrm0): it measures what was booted and isolates nothing
+    Tpm,
     /// A Nitro Secure Module that is none, for development
     SimulatedNitro,
+    /// A TPM that is a program, for development
+    Swtpm,
 }
 
 impl AttesterKind {
@@ -45,7 +58,9 @@ impl AttesterKind {
         match self {
             Self::Nitro => "nitro",
             Self::Tsm => "tsm",
+            Self::Tpm => "tpm",
             Self::SimulatedNitro => "simulated-nitro",
+            Self::Swtpm => "swtpm",
         }
     }
 
@@ -60,8 +75,13 @@ impl AttesterKind {
     /// Says whether its evidence ends at a development root.
     pub(crate) const fn is_simulated(self) -> bool {
         match self {
-            Self::Nitro | Self::Tsm => false,
-            Self::SimulatedNitro => true,
+            Self::Nitro | Self::Tsm | Self::Tpm => false,
+            Self::SimulatedNitro | Self::Swtpm => true,
         }
+    }
+
+    /// Says whether its evidence shows what was booted, and no isolation.
+    pub(crate) const fn is_of_boot(self) -> bool {
+        matches!(self, Self::Tpm | Self::Swtpm)
     }
 }

@@ -3,15 +3,19 @@
 use std::io::Read as _;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 
-use assay_attest::collect::{Attester, SimulatedNitro, SimulatedNitroRoot, Tsm};
+use assay_attest::collect::tpm::{DEVICE, SimulatedTpmRoot, TpmAttester, TpmPlace};
+use assay_attest::collect::{
+    Attester, CollectError, SimulatedNitro, SimulatedNitroRoot, Tsm, certificates,
+};
 use assay_enclave::{Address, Enclave, Listener, Server, Settings};
 use assay_engine::Tract;
-use assay_primitives::{Clock, SystemRandomness};
+use assay_primitives::{Clock, SystemRandomness, Timestamp};
 use serde_json::json;
-use sha2::{Digest as _, Sha384};
+use sha2::digest::Output;
+use sha2::{Digest, Sha384};
 use tracing::warn;
 
 use super::system_clock;
@@ -26,19 +30,26 @@ const MAX_PEM: u64 = 16 << 10;
 /// The files of a simulated root.
 pub(crate) const ROOT: &str = "root.pem";
 const ROOT_KEY: &str = "root-key.pem";
+/// The folder beside them with the state of a software TPM.
+#[cfg(unix)]
+const SWTPM: &str = "swtpm";
+
+/// What evidence comes from.
+struct Source {
+    attester: Box<dyn Attester>,
+    /// Waits for the end of what the enclave cannot do without.
+    end: Option<Box<dyn FnOnce() -> CliError + Send>>,
+}
 
 pub(crate) fn run(args: &EnclaveArgs) -> Result<ExitCode, CliError> {
     let clock = system_clock();
     let address: Address =
         args.listen.parse().map_err(|error| CliError::Input(format!("--listen: {error}")))?;
     let epoch = epoch(&args.epoch).map_err(|error| CliError::Input(format!("--epoch: {error}")))?;
-    let settings = Settings {
-        packages: node::packages(args.models.as_deref())?,
-        epoch,
-        attester: attester(args, &clock)?,
-        clock,
-        randomness: Arc::new(SystemRandomness),
-    };
+    let packages = node::packages(args.models.as_deref())?;
+    let Source { attester, end } = source(args, &clock)?;
+    let settings =
+        Settings { packages, epoch, attester, clock, randomness: Arc::new(SystemRandomness) };
     let listener = Listener::bind(address)
         .map_err(|error| CliError::Failed(format!("--listen {address}: {error}")))?;
     let address = listener.address().map_err(CliError::failed)?;
@@ -52,13 +63,32 @@ pub(crate) fn run(args: &EnclaveArgs) -> Result<ExitCode, CliError> {
             output::line("This is for development: the evidence is simulated.");
         }
     }
+    let (ended, ends) = mpsc::channel();
     let server = Server::new(listener, enclave);
-    if !args.until_stdin_ends {
-        return server.run().map(|()| ExitCode::SUCCESS).map_err(CliError::failed);
+    when(&ended, move || server.run().map_err(CliError::failed))?;
+    if args.until_stdin_ends {
+        when(&ended, || {
+            wait_for_end_of_stdin();
+            Ok(())
+        })?;
     }
-    thread::Builder::new().spawn(move || server.run()).map_err(CliError::failed)?;
-    wait_for_end_of_stdin();
-    Ok(ExitCode::SUCCESS)
+    if let Some(end) = end {
+        when(&ended, move || Err(end()))?;
+    }
+    ends.recv().map_err(CliError::failed)?.map(|()| ExitCode::SUCCESS)
+}
+
+/// Tells how something ends, once it does.
+fn when(
+    ended: &mpsc::Sender<Result<(), CliError>>,
+    wait: impl FnOnce() -> Result<(), CliError> + Send + 'static,
+) -> Result<(), CliError> {
+    let ended = ended.clone();
+    let waiting = move || {
+        // Nobody listens when something else ended before.
+        let _ = ended.send(wait());
+    };
+    thread::Builder::new().spawn(waiting).map(|_| ()).map_err(CliError::failed)
 }
 
 /// Waits until the process that started this one has ended.
@@ -67,18 +97,93 @@ fn wait_for_end_of_stdin() {
     while matches!(std::io::stdin().read(&mut bytes), Ok(1..)) {}
 }
 
-fn attester(args: &EnclaveArgs, clock: &Arc<dyn Clock>) -> Result<Box<dyn Attester>, CliError> {
-    match args.attester {
-        AttesterKind::Nitro => nitro(),
-        AttesterKind::Tsm => Ok(Box::new(Tsm::open().map_err(CliError::input)?)),
-        AttesterKind::SimulatedNitro => {
-            let folder = args.development_root.as_deref().ok_or_else(|| {
-                CliError::Input("--development-root: the folder of the simulated root".to_owned())
-            })?;
-            let root = simulated_root(folder, clock.as_ref())?;
-            Ok(Box::new(SimulatedNitro::new(root, own_image()?, clock.clone())))
+fn source(args: &EnclaveArgs, clock: &Arc<dyn Clock>) -> Result<Source, CliError> {
+    let kind = args.attester;
+    let of_device = matches!(kind, AttesterKind::Tsm | AttesterKind::Tpm);
+    for (option, is_given, has_use) in [
+        ("--certificates", args.certificates.is_some(), of_device),
+        ("--collateral", args.collateral.is_some(), kind == AttesterKind::Tsm),
+    ] {
+        if is_given && !has_use {
+            let message = format!("{option}: the attester {} has no use for it", kind.name());
+            return Err(CliError::Input(message));
         }
     }
+    let attester: Box<dyn Attester> = match kind {
+        AttesterKind::Nitro => nitro()?,
+        AttesterKind::Tsm => Box::new(tsm(args)?),
+        AttesterKind::Tpm => {
+            let place = TpmPlace::Device(DEVICE.into());
+            let attester = TpmAttester::open(place, &given_certificates(args)?);
+            Box::new(attester.map_err(CliError::input)?)
+        }
+        AttesterKind::SimulatedNitro => {
+            let folder = development_folder(args)?;
+            let root = simulated_root(
+                folder,
+                clock.now(),
+                (SimulatedNitroRoot::generate, SimulatedNitroRoot::from_pem),
+                |root| (root.certificate().to_pem(), root.key_to_pem()),
+            )?;
+            let image = own_image::<Sha384>()?.into();
+            Box::new(SimulatedNitro::new(root, image, clock.clone()))
+        }
+        AttesterKind::Swtpm => return swtpm(development_folder(args)?, clock.now()),
+    };
+    Ok(Source { attester, end: None })
+}
+
+fn development_folder(args: &EnclaveArgs) -> Result<&Path, CliError> {
+    args.development_root.as_deref().ok_or_else(|| {
+        CliError::Input("--development-root: the folder of the simulated root".to_owned())
+    })
+}
+
+/// Reads the certificates that are given, if any are.
+fn given_certificates(args: &EnclaveArgs) -> Result<Vec<Vec<u8>>, CliError> {
+    let Some(path) = &args.certificates else { return Ok(Vec::new()) };
+    certificates(&files::read(path, MAX_PEM)?)
+        .map_err(|error| CliError::Input(format!("{}: {error}", path.display())))
+}
+
+fn tsm(args: &EnclaveArgs) -> Result<Tsm, CliError> {
+    let tsm = Tsm::open().map_err(CliError::input)?.with_certificates(given_certificates(args)?);
+    Ok(match &args.collateral {
+        Some(path) => tsm.with_collateral(path.clone()),
+        None => tsm,
+    })
+}
+
+/// Starts a software TPM that ends with this process, and measures this program into it.
+#[cfg(unix)]
+fn swtpm(folder: &Path, now: Timestamp) -> Result<Source, CliError> {
+    use assay_attest::collect::tpm::SoftwareTpm;
+    use sha2::Sha256;
+
+    let state = folder.join(SWTPM);
+    files::private_folder(&state).map_err(CliError::io(&state))?;
+    let (mut process, place) = SoftwareTpm::start(&state).map_err(CliError::input)?;
+    let root = simulated_root(
+        folder,
+        now,
+        (SimulatedTpmRoot::generate, SimulatedTpmRoot::from_pem),
+        |root| (root.certificate().to_pem(), root.key_to_pem()),
+    )?;
+    let program = assay_primitives::Digest(own_image::<Sha256>()?.into());
+    let attester = TpmAttester::simulated(place, &root, program, now).map_err(|error| {
+        CliError::Failed(format!("swtpm, whose log is in {}: {error}", state.display()))
+    })?;
+    let end = move || {
+        // However it ended: its state is what it was when the program was measured no longer.
+        let _ = process.wait();
+        CliError::Failed("swtpm ended, and an enclave ends with its TPM".to_owned())
+    };
+    Ok(Source { attester: Box::new(attester), end: Some(Box::new(end)) })
+}
+
+#[cfg(not(unix))]
+fn swtpm(_: &Path, _: Timestamp) -> Result<Source, CliError> {
+    Err(CliError::Input("--attester swtpm: swtpm runs on Unix".to_owned()))
 }
 
 #[cfg(target_os = "linux")]
@@ -92,26 +197,35 @@ fn nitro() -> Result<Box<dyn Attester>, CliError> {
 }
 
 /// Reads the simulated root of a folder, or makes one.
-fn simulated_root(folder: &Path, clock: &dyn Clock) -> Result<SimulatedNitroRoot, CliError> {
+fn simulated_root<R>(
+    folder: &Path,
+    now: Timestamp,
+    (generate, from_pem): (
+        impl FnOnce(Timestamp) -> Result<R, CollectError>,
+        impl FnOnce(&str, &str) -> Result<R, CollectError>,
+    ),
+    to_pem: impl FnOnce(&R) -> (String, String),
+) -> Result<R, CliError> {
     files::private_folder(folder).map_err(CliError::io(folder))?;
     let (certificate, key) = (folder.join(ROOT), folder.join(ROOT_KEY));
     if !certificate.exists() {
-        let root = SimulatedNitroRoot::generate(clock.now()).map_err(CliError::failed)?;
-        files::replace(&key, root.key_to_pem().as_bytes(), Readers::Owner)?;
-        let pem = root.certificate().to_pem();
-        files::write_new(&certificate, pem.as_bytes(), Readers::Everybody)?;
+        let root = generate(now).map_err(CliError::failed)?;
+        let (certificate_pem, key_pem) = to_pem(&root);
+        files::replace(&key, key_pem.as_bytes(), Readers::Owner)?;
+        files::write_new(&certificate, certificate_pem.as_bytes(), Readers::Everybody)?;
         return Ok(root);
     }
     let certificate = files::read_text(&certificate, MAX_PEM)?;
     let key = files::read_text(&key, MAX_PEM)?;
-    SimulatedNitroRoot::from_pem(&certificate, &key).map_err(CliError::input)
+    from_pem(&certificate, &key)
+        .map_err(|error| CliError::Input(format!("{}: {error}", folder.display())))
 }
 
-/// Returns what stands for the measurement of an image: the SHA-384 of this program.
-fn own_image() -> Result<[u8; 48], CliError> {
+/// Returns what stands for the measurement of an image: the hash of this program.
+fn own_image<D: Digest>() -> Result<Output<D>, CliError> {
     let path = std::env::current_exe().map_err(CliError::failed)?;
     let mut file = std::fs::File::open(&path).map_err(CliError::io(&path))?;
-    let mut hash = Sha384::new();
+    let mut hash = D::new();
     let mut bytes = vec![0; 1 << 16];
     loop {
         match file.read(&mut bytes).map_err(CliError::io(&path))? {
@@ -122,5 +236,5 @@ fn own_image() -> Result<[u8; 48], CliError> {
     if cfg!(debug_assertions) {
         warn!("This is a debug build: its measurement is no release's.");
     }
-    Ok(hash.finalize().into())
+    Ok(hash.finalize())
 }

@@ -18,9 +18,10 @@ const EPOCHS: std::ops::RangeInclusive<Duration> =
 #[config(layer_attr(serde(deny_unknown_fields)))]
 pub(crate) struct Tee {
     /// Where the evidence of an enclave comes from that is started beside the gateway: "nitro", or
-    /// "tsm" in a TDX or SEV-SNP guest. "simulated-nitro" is for development, and its evidence is
-    /// simulated. "none" starts no enclave. By default "simulated-nitro" on a development chain, and
-    /// "none" on others.
+    /// "tsm" in a TDX or SEV-SNP guest. "tpm" measures what was booted and isolates nothing: it takes a
+    /// policy that accepts that. "simulated-nitro" and "swtpm" (a TPM that is a program) are for
+    /// development, and their evidence is simulated. "none" starts no enclave. By default
+    /// "simulated-nitro" on a development chain, and "none" on others.
     #[config(env = "ASSAY_TEE_ATTESTER")]
     pub(crate) attester: Option<String>,
 
@@ -37,8 +38,18 @@ pub(crate) struct Tee {
     #[config(env = "ASSAY_TEE_EPOCH", default = "30m")]
     pub(crate) epoch: String,
 
+    /// The file with the certificates of the device's key, in PEM: for "tsm" on an SEV-SNP machine whose
+    /// host gives none, and for "tpm".
+    #[config(env = "ASSAY_TEE_CERTIFICATES")]
+    pub(crate) certificates: Option<PathBuf>,
+
+    /// The file with what Intel says of a TDX machine, as JSON, for "tsm". It is read anew for each key.
+    #[config(env = "ASSAY_TEE_COLLATERAL")]
+    pub(crate) collateral: Option<PathBuf>,
+
     /// The file with the attestation policy that evidence has to fulfil before anything is charged
-    /// for. By default every kind of TEE that is up to date and not in debug mode.
+    /// for. By default every kind of TEE that is up to date and not in debug mode. That with less than
+    /// min_strength = "tee" is for development: on a network with real money nothing else is sold.
     #[config(env = "ASSAY_TEE_POLICY")]
     pub(crate) policy: Option<PathBuf>,
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use assay_attest::{DevelopmentRoot, Policy, Roots};
+use assay_attest::{DevelopmentRoot, Policy, Roots, Strength};
 use assay_enclave::{Address, Client};
 use assay_service::Tee;
 use assay_verify::Methods;
@@ -57,18 +57,20 @@ impl Enclaves {
         is_development: bool,
     ) -> Result<Option<Self>, CliError> {
         let (attester, mut addresses) = asked_for(config, is_development)?;
+        if let Some(attester) = attester.filter(|_| !is_development)
+            && attester.is_simulated()
+        {
+            let message = format!(
+                "tee.attester: \"{}\" is for development: on a network with real money nothing \
+                 simulated is sold",
+                attester.name()
+            );
+            return Err(CliError::Input(message));
+        }
+        let policy = policy(config.tee.policy.as_deref(), attester, is_development)?;
         let mut roots = Roots::vendors();
-        let policy = attestation_policy(config.tee.policy.as_deref())?;
         let mut child = None;
         if let Some(attester) = attester {
-            if attester.is_simulated() && !is_development {
-                let message = format!(
-                    "tee.attester: \"{}\" is for development: on a network with real money nothing \
-                     simulated is sold",
-                    attester.name()
-                );
-                return Err(CliError::Input(message));
-            }
             let folder = config.data.join("tee").join(attester.name());
             let launch = Launch::new(config, attester, &folder);
             let mut running = RunningEnclave::start(launch).await?;
@@ -123,10 +125,12 @@ struct Running {
     _stdin: Option<ChildStdin>,
 }
 
-/// What an enclave says when it has started.
+/// What an enclave says when it has started, or why it has not.
 #[derive(Deserialize)]
-struct Started {
-    enclave: String,
+#[serde(untagged)]
+enum Started {
+    Running { enclave: String },
+    Failed { error: String },
 }
 
 impl RunningEnclave {
@@ -184,6 +188,14 @@ impl Launch {
         if attester.is_simulated() {
             arguments.extend(["--development-root".into(), folder.into()]);
         }
+        let tee = &config.tee;
+        for (option, file) in
+            [("--certificates", &tee.certificates), ("--collateral", &tee.collateral)]
+        {
+            if let Some(file) = file {
+                arguments.extend([option.into(), file.into()]);
+            }
+        }
         Self { attester, arguments }
     }
 
@@ -202,13 +214,18 @@ impl Launch {
         if let Some(stdout) = child.stdout.take() {
             let mut stdout = BufReader::new(stdout);
             let read = tokio::time::timeout(START_TIMEOUT, stdout.read_line(&mut line));
-            // What went wrong the enclave has said on standard error.
             read.await.map_err(CliError::failed)?.map_err(CliError::failed)?;
         }
-        let started: Started = serde_json::from_str(&line).map_err(|_| {
-            CliError::Failed("the enclave beside the gateway could not be started".to_owned())
-        })?;
-        let address = started.enclave.parse().map_err(CliError::failed)?;
+        let address = match serde_json::from_str(&line) {
+            Ok(Started::Running { enclave }) => enclave.parse().map_err(CliError::failed)?,
+            Ok(Started::Failed { error }) => {
+                return Err(CliError::Failed(format!("the enclave beside the gateway: {error}")));
+            }
+            Err(_) => {
+                let message = "the enclave beside the gateway could not be started";
+                return Err(CliError::Failed(message.to_owned()));
+            }
+        };
         Ok(Running { child, address, _stdin: stdin })
     }
 
@@ -240,9 +257,41 @@ pub(crate) fn has_enclaves(config: &Config, is_development: bool) -> Result<bool
     Ok(attester.is_some() || !addresses.is_empty())
 }
 
-/// Reads the policy that evidence of the gateway's own enclaves has to fulfil.
+/// Reads a policy for evidence; the default without a file.
 pub(crate) fn attestation_policy(path: Option<&Path>) -> Result<Policy, CliError> {
     let Some(path) = path else { return Ok(Policy::default()) };
     Policy::from_toml(&files::read_text(path, MAX_FILE)?)
         .map_err(|error| CliError::Input(format!("{}: {error}", path.display())))
+}
+
+/// Returns the policy that evidence has to fulfil before anything is charged for.
+fn policy(
+    path: Option<&Path>,
+    attester: Option<AttesterKind>,
+    is_development: bool,
+) -> Result<Policy, CliError> {
+    let mut policy = attestation_policy(path)?;
+    let of_boot = attester.filter(|attester| attester.is_of_boot());
+    // It is simulated whatever its strength is, and there is nothing else to try it with.
+    if of_boot.is_some_and(AttesterKind::is_simulated) && policy.min_strength.is_none() {
+        policy.min_strength = Some(Strength::MeasuredBoot);
+    }
+    let least = policy.min_strength.unwrap_or(Strength::Tee);
+    if let Some(attester) = of_boot.filter(|_| least > Strength::MeasuredBoot) {
+        let message = format!(
+            "tee.attester: \"{}\" measures what was booted and isolates nothing: it takes a \
+             tee.policy with min_strength = \"{}\", on a development chain",
+            attester.name(),
+            Strength::MeasuredBoot
+        );
+        return Err(CliError::Input(message));
+    }
+    if least < Strength::Tee && !is_development {
+        let message = format!(
+            "tee.policy: min_strength = \"{least}\" is for development: on a network with real \
+             money nothing is sold as `tee` that isolates nothing"
+        );
+        return Err(CliError::Input(message));
+    }
+    Ok(policy)
 }

@@ -54,9 +54,12 @@ impl Running {
 
     /// Waits until it has printed the text, to standard output or standard error.
     pub(crate) fn wait_for(&mut self, text: &str) {
-        self.wait_until(text, |running| {
-            running.stdout().contains(text) || running.stderr().contains(text)
-        });
+        self.wait_until(text, |running| running.has_told(text));
+    }
+
+    /// Says whether it has printed the text, to standard output or standard error.
+    pub(crate) fn has_told(&self, text: &str) -> bool {
+        self.stdout().contains(text) || self.stderr().contains(text)
     }
 
     fn wait_until(&mut self, what: &str, comes: impl Fn(&Self) -> bool) {
