@@ -1,6 +1,6 @@
 //! TPM 2.0 by its own commands (TPM 2.0 library, part 3), over a device or a socket.
 //!
-//! The attestation key is one that the TPM came with and that its maker certified ([`maker`]), or a
+//! The attestation key is one that the TPM came with and that its maker certified (`maker`), or a
 //! primary key of the owner's: the TPM makes the same one from the same template as long as its owner
 //! does not change, so it has one certificate. Nothing is stored in the TPM.
 
