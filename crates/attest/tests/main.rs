@@ -10,4 +10,5 @@
 
 #[cfg(feature = "collect")]
 mod collect;
+mod pitfalls;
 mod samples;

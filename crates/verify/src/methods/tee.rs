@@ -199,7 +199,8 @@ const fn vendor(kind: EvidenceKind) -> &'static str {
         EvidenceKind::Tdx | EvidenceKind::Sgx => "Intel",
         EvidenceKind::Snp => "AMD",
         EvidenceKind::Nvidia => "NVIDIA",
-        _ => "the maker of the TPM",
+        // It measures what was booted, and isolates nothing.
+        _ => "the maker of the TPM, whoever runs the machine",
     }
 }
 
