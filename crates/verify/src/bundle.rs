@@ -22,9 +22,11 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// Makes a verifier.
+    /// Makes a verifier. What the policy says of a method's evidence counts more than what the method
+    /// was made with.
     #[must_use]
-    pub const fn new(policy: Policy, methods: Methods) -> Self {
+    pub fn new(policy: Policy, mut methods: Methods) -> Self {
+        methods.adopt(&policy);
         Self { policy, methods, known: KnownManifests::none() }
     }
 

@@ -663,3 +663,18 @@ fn one_verifier_judges_many_of_one_epoch() {
     // The attestation is in the bundle once.
     assert_eq!(bundle.evidence.len(), 4);
 }
+
+/// Whoever writes `[attestation]` into a policy need not hand it to the method as well.
+#[test]
+fn the_policy_counts_more_than_what_the_method_was_made_with() {
+    let sale = Sale::new();
+    let judged = |of_policy: attest::Policy, of_method: attest::Policy| {
+        let mut policy = sale.pinning();
+        policy.attestation = Some(of_policy);
+        verify(&sale.verifier_with(policy, of_method), &sale.bundle())
+    };
+    let other = || reference([8; 48]);
+    let (expected, _) = assert_uncertified(&judged(other(), attest::Policy::default()));
+    assert!(expected.starts_with("policy.measurement: "), "{expected}");
+    assert_eq!(verdict(&judged(reference(IMAGE), other())), "simulated");
+}

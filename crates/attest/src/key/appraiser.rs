@@ -34,6 +34,12 @@ impl KeyAppraiser {
         Self { roots, policy, known: Mutex::default() }
     }
 
+    /// Returns whom evidence may end at.
+    #[must_use]
+    pub const fn roots(&self) -> &Roots {
+        &self.roots
+    }
+
     /// Returns the policy.
     #[must_use]
     pub const fn policy(&self) -> &Policy {

@@ -6,13 +6,13 @@ mod tee;
 
 use std::fmt::Debug;
 
-use assay_attest::{self as attest, Roots};
+use assay_attest::Roots;
 use assay_primitives::{Method, Timestamp};
 use assay_receipt::{EvidenceReference, ItemStatement, Receipt};
 
 pub use self::signed::Signed;
 pub use self::tee::Tee;
-use crate::{Check, Refusal, Verified};
+use crate::{Check, Policy, Refusal, Verified};
 
 /// Checks what certifies an item by one method.
 pub trait MethodVerifier: Debug + Send + Sync {
@@ -26,6 +26,10 @@ pub trait MethodVerifier: Debug + Send + Sync {
     /// With both values when the evidence does not certify the item. Whatever check the refusal
     /// names, [`crate::Check::ItemCertification`] is what is reported.
     fn verify(&self, context: &MethodContext<'_>) -> Result<Certification, Refusal>;
+
+    /// Takes over what the policy says of the method's evidence. Called when the method becomes part of a
+    /// [`crate::Verifier`].
+    fn adopt(&mut self, _policy: &Policy) {}
 }
 
 /// What a method has to look at.
@@ -80,11 +84,13 @@ impl Certification {
 pub struct Methods(Vec<Box<dyn MethodVerifier>>);
 
 impl Methods {
-    /// Returns the methods of this version: evidence of enclaves ends at the vendors' roots alone, and
-    /// [`assay_attest::Policy::default`] judges it. [`Tee::new`] takes others.
+    /// Returns the methods of this version: evidence of enclaves ends at the vendors' roots alone;
+    /// [`Tee::new`] takes others.
     #[must_use]
     pub fn standard() -> Self {
-        Self::default().with(Signed).with(Tee::new(Roots::vendors(), attest::Policy::default()))
+        Self::default()
+            .with(Signed)
+            .with(Tee::new(Roots::vendors(), assay_attest::Policy::default()))
     }
 
     /// Adds a method; of two with one name, the later counts.
@@ -93,6 +99,11 @@ impl Methods {
         self.0.retain(|other| other.method() != verifier.method());
         self.0.push(Box::new(verifier));
         self
+    }
+
+    /// Has every method take over what a policy says of its evidence.
+    pub(crate) fn adopt(&mut self, policy: &Policy) {
+        self.0.iter_mut().for_each(|verifier| verifier.adopt(policy));
     }
 
     /// Says whether an item's evidence certifies it.

@@ -26,7 +26,8 @@ pub struct Tee {
 }
 
 impl Tee {
-    /// Makes the verifier: whom evidence may end at, and what is accepted of it.
+    /// Makes the verifier: whom evidence may end at, and what is accepted of it where the policy of the
+    /// [`crate::Verifier`] does not say.
     #[must_use]
     pub fn new(roots: Roots, policy: Policy) -> Self {
         Self { appraiser: KeyAppraiser::new(roots, policy) }
@@ -131,6 +132,13 @@ impl MethodVerifier for Tee {
     fn verify(&self, context: &MethodContext<'_>) -> Result<Certification, Refusal> {
         self.check(context)
     }
+
+    fn adopt(&mut self, policy: &crate::Policy) {
+        if let Some(attestation) = &policy.attestation {
+            let roots = self.appraiser.roots().clone();
+            self.appraiser = KeyAppraiser::new(roots, attestation.clone());
+        }
+    }
 }
 
 /// Returns the attestation and the statement, which are all the evidence there is.
@@ -233,7 +241,7 @@ mod tests {
             (EvidenceKind::Sgx, "Intel"),
             (EvidenceKind::Snp, "AMD"),
             (EvidenceKind::Nvidia, "NVIDIA"),
-            (EvidenceKind::Tpm, "the maker of the TPM"),
+            (EvidenceKind::Tpm, "the maker of the TPM, whoever runs the machine"),
         ] {
             let certification = vouched_for(kind).certification(true, END);
             let code = "the code that was measured in the enclave";

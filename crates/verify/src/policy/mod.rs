@@ -42,7 +42,7 @@ pub struct Policy {
     pub times: Option<Vec<TimeBasis>>,
     /// The states a payment may be in.
     pub payments: Option<Vec<PaymentState>>,
-    /// What is accepted of the evidence of enclaves. The verifier of the method is made with it.
+    /// What is accepted of the evidence of enclaves; by [`assay_attest::Policy::default`] if not given.
     pub attestation: Option<assay_attest::Policy>,
 }
 
