@@ -136,11 +136,7 @@ impl Client {
     /// # Errors
     /// When it gives none.
     pub fn attestation(&self) -> Result<Vec<u8>, ClientError> {
-        let answer = self.ask(Ask::Attestation, Vec::new())?;
-        match answer.header {
-            Answer::Attestation => Ok(answer.body),
-            other => Err(self.unexpected("an attestation", other)),
-        }
+        self.ask_for_attestation(Ask::Attestation, Vec::new())
     }
 
     /// Asks for the key attestation of a key that signed an answer a moment ago.
@@ -148,11 +144,7 @@ impl Client {
     /// # Errors
     /// When it gives none.
     pub fn attestation_of(&self, key: KeyId) -> Result<Vec<u8>, ClientError> {
-        let answer = self.ask(Ask::AttestationOf { key }, Vec::new())?;
-        match answer.header {
-            Answer::Attestation => Ok(answer.body),
-            other => Err(self.unexpected("an attestation", other)),
-        }
+        self.ask_for_attestation(Ask::AttestationOf { key }, Vec::new())
     }
 
     /// Asks for new evidence for the key of the epoch, which answers a nonce.
@@ -160,11 +152,7 @@ impl Client {
     /// # Errors
     /// When it gives none.
     pub fn attest(&self, nonce: &[u8]) -> Result<Vec<u8>, ClientError> {
-        let answer = self.ask(Ask::Attest, nonce.to_vec())?;
-        match answer.header {
-            Answer::Attestation => Ok(answer.body),
-            other => Err(self.unexpected("an attestation", other)),
-        }
+        self.ask_for_attestation(Ask::Attest, nonce.to_vec())
     }
 
     /// Has a model run on a request.
@@ -191,6 +179,14 @@ impl Client {
         };
         let statement = output.split_off(length);
         Ok(Inferred { output, statement, key })
+    }
+
+    fn ask_for_attestation(&self, ask: Ask, body: Vec<u8>) -> Result<Vec<u8>, ClientError> {
+        let answer = self.ask(ask, body)?;
+        match answer.header {
+            Answer::Attestation => Ok(answer.body),
+            other => Err(self.unexpected("an attestation", other)),
+        }
     }
 
     /// Asks on a connection that is idle, or a new one. One that the enclave has closed meanwhile is
