@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use assay_attest::{KEY_ATTESTATION_MEDIA_TYPE, KeyAttestation};
 use assay_enclave::{Address, Client, ClientError, Inferred};
 use assay_primitives::{Digest, InferenceOutput, KeyId, Method};
-use assay_receipt::{DSSE_MEDIA_TYPE, EvidenceScope};
+use assay_receipt::DSSE_MEDIA_TYPE;
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
@@ -37,15 +37,7 @@ pub struct Tee {
 #[derive(Debug)]
 struct Enclave {
     client: Client,
-    attestations: Mutex<Vec<Arc<Attestation>>>,
-}
-
-/// The attestation of a key.
-#[derive(Debug)]
-struct Attestation {
-    key: KeyId,
-    file: Vec<u8>,
-    scope: EvidenceScope,
+    attestations: Mutex<Vec<(KeyId, CertifiedEvidence)>>,
 }
 
 impl Tee {
@@ -141,18 +133,16 @@ impl Enclave {
         let output = InferenceOutput::from_bytes(&inferred.output)
             .map_err(|error| failed(format!("enclave {}: output: {error}", self.address())))?;
         let attestation = self.attestation_of(inferred.key)?;
-        let Attestation { file, scope, .. } = attestation.as_ref();
-        let evidence = vec![
-            CertifiedEvidence::new(KEY_ATTESTATION_MEDIA_TYPE, file.clone(), *scope, true),
-            CertifiedEvidence::new(DSSE_MEDIA_TYPE, inferred.statement, *scope, false),
-        ];
+        let scope = attestation.reference.scope;
+        let statement = CertifiedEvidence::new(DSSE_MEDIA_TYPE, inferred.statement, scope, false);
+        let evidence = vec![attestation, statement];
         Ok(Certified { output, model: inference.entry.used().clone(), evidence })
     }
 
     /// Returns the attestation of a key, which is asked for once an epoch.
-    fn attestation_of(&self, key: KeyId) -> Result<Arc<Attestation>, CertifierError> {
+    fn attestation_of(&self, key: KeyId) -> Result<CertifiedEvidence, CertifierError> {
         let mut known = self.attestations.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(attestation) = known.iter().find(|attestation| attestation.key == key) {
+        if let Some((_, attestation)) = known.iter().find(|(id, _)| *id == key) {
             return Ok(attestation.clone());
         }
         let file = self.client.attestation_of(key).map_err(|error| failed(error.to_string()))?;
@@ -166,11 +156,11 @@ impl Enclave {
             return Err(failed(reason));
         }
         let scope = attestation.binding.configuration.scope;
-        let attestation = Arc::new(Attestation { key, file, scope });
+        let attestation = CertifiedEvidence::new(KEY_ATTESTATION_MEDIA_TYPE, file, scope, true);
         if known.len() >= MAX_ATTESTATIONS {
             known.remove(0);
         }
-        known.push(attestation.clone());
+        known.push((key, attestation.clone()));
         Ok(attestation)
     }
 
