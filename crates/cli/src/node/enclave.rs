@@ -105,11 +105,6 @@ impl Enclaves {
     pub(crate) fn into_certifier(self, parallel: usize) -> (Tee, Option<RunningEnclave>) {
         (Tee::new(self.clients, parallel), self.child)
     }
-
-    /// Returns the roots that the evidence may end at.
-    pub(crate) const fn roots(&self) -> &Roots {
-        &self.roots
-    }
 }
 
 /// How an enclave is started.

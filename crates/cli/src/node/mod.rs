@@ -10,7 +10,6 @@ mod storage;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use assay_attest::Roots;
 use assay_gateway::{Gateway, GatewayConfig, RunningServer, ServeError, serve};
 use assay_primitives::{Amount, Clock, Randomness};
 use assay_service::{Limits, Service, ServiceMetrics, ServiceParts, Settings};
@@ -45,7 +44,6 @@ pub(crate) struct Node {
     store: Arc<SqliteStore>,
     rail: PaymentRail,
     watch: GasWatch,
-    attestation_roots: Roots,
     /// Runs as long as the gateway does.
     enclave: Option<RunningEnclave>,
 }
@@ -81,7 +79,6 @@ impl Node {
         let prices = shop::prices(config, &packages, end.chain.network(), enclaves.is_some())?;
         let rail = PaymentRail::start(config, end, &prices, &store).await?;
         let methods = Enclaves::methods(enclaves.as_ref());
-        let attestation_roots = enclaves.as_ref().map(|enclaves| enclaves.roots().clone());
         let now = clock.now();
         let (shop, enclave) =
             Shop::open(config, packages, &prices, &rail, enclaves, now, randomness.as_ref())?;
@@ -108,8 +105,7 @@ impl Node {
         service.resume().await.map_err(CliError::failed)?;
         let server = listen(config, &service).await?;
         let watch = GasWatch::start(&rail, &service);
-        let attestation_roots = attestation_roots.unwrap_or_default();
-        Ok(Self { service, server, store, rail, watch, attestation_roots, enclave })
+        Ok(Self { service, server, store, rail, watch, enclave })
     }
 
     /// Returns the gateway's URL on this machine.
@@ -119,11 +115,6 @@ impl Node {
 
     pub(crate) const fn service(&self) -> &Arc<Service> {
         &self.service
-    }
-
-    /// Returns the roots that the evidence of its enclaves may end at.
-    pub(crate) const fn attestation_roots(&self) -> &Roots {
-        &self.attestation_roots
     }
 
     /// Returns the enclave that runs beside it.

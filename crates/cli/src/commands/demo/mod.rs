@@ -4,29 +4,30 @@ mod print;
 mod tamper;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use assay_attest::{KeyAttestation, Roots};
+use assay_attest::KeyAttestation;
 use assay_chain::Address;
 use assay_client::{Bought, Buyer, BuyerConfig, InferenceOrder};
 use assay_engine::{ModelCard, Sample};
 use assay_primitives::{Account, Amount, Clock, InferenceRequest, Method, SystemRandomness};
 use assay_receipt::{SettlementBlock, SettlementRecord};
 use assay_service::CatalogueEntry;
-use assay_verify::{Expectation, Methods, Policy, Report, Tee, Verifier};
+use assay_verify::{Expectation, Policy, Report, Verifier};
 use assay_x402::Preferences;
 use serde::Serialize;
 
 use self::tamper::Tampered;
 use super::infer::client_error;
-use super::system_clock;
+use super::{system_clock, verify};
 use crate::args::DemoArgs;
 use crate::config::Config;
 use crate::error::CliError;
 use crate::files::OutFile;
-use crate::node::{Node, development_key};
+use crate::node::{Node, RunningEnclave, development_key};
 use crate::signals::Interrupts;
 use crate::{money, output};
 
@@ -119,7 +120,7 @@ async fn tell(args: &DemoArgs, node: &Node, clock: &Arc<dyn Clock>) -> Result<St
     let card = entry.package().card().clone();
     let sample = sample(args, entry)?;
     let request = InferenceRequest { inputs: vec![sample.input.clone()] };
-    let verifier = verifier(node, entry, Roots::vendors())?;
+    let verifier = verify::verifier(policy(node, entry)?, &[])?;
     let key = development_key(PAYER)?;
     let seller: Address = node.rail().pay_to.as_str().parse().map_err(CliError::failed)?;
     let holders = [key.address(), seller];
@@ -142,7 +143,8 @@ async fn tell(args: &DemoArgs, node: &Node, clock: &Arc<dyn Clock>) -> Result<St
         verifier.verify(&bought.file, &expectation, clock.now()).map_err(CliError::failed)?;
     let verified_in = clock.monotonic().saturating_sub(start);
     let tampered = tamper::tamper(&bought.bundle, &verifier, &expectation, clock.now())?;
-    let knowing = self::verifier(node, entry, node.attestation_roots().clone())?;
+    let root = node.enclave().and_then(RunningEnclave::root).map(Path::to_path_buf);
+    let knowing = verify::verifier(policy(node, entry)?, root.as_slice())?;
     let in_enclave = buyer.infer(order(Method::TEE), &knowing).await;
     let in_enclave = in_enclave.map_err(|error| client_error(error, &node.url()))?;
     let enclave = enclave(in_enclave, [&knowing, &verifier], &expectation, clock)?;
@@ -183,11 +185,6 @@ fn enclave(
     let attestation = attestation.ok_or_else(|| CliError::failed("there is no evidence"))?;
     let attestation = KeyAttestation::from_bytes(&attestation.content).map_err(CliError::failed)?;
     Ok(InEnclave { bought, report, verified_in, without_root, attestation })
-}
-
-fn verifier(node: &Node, entry: &CatalogueEntry, roots: Roots) -> Result<Verifier, CliError> {
-    let tee = Tee::new(roots, assay_attest::Policy::default());
-    Ok(Verifier::new(policy(node, entry)?, Methods::standard().with(tee)))
 }
 
 fn find<'a>(args: &DemoArgs, node: &'a Node) -> Result<&'a Arc<CatalogueEntry>, CliError> {
