@@ -37,16 +37,8 @@ pub(crate) fn package(name: &str) -> Model {
     Model { bytes, inputs, labels }
 }
 
-/// Reads a model that is not part of the repository, from the folder `data/models` of
-/// `ASSAY_REFERENCE` (`../shared` beside the repository if that is not set). Says so and returns
-/// `None` if it is not there.
+/// Reads a model that is not part of the repository.
 pub(crate) fn reference(name: &str) -> Option<Vec<u8>> {
-    let folder = std::env::var_os("ASSAY_REFERENCE");
-    let folder = folder.map_or_else(|| workspace().join("../shared"), PathBuf::from);
-    let path = folder.join("data/models").join(name);
-    let bytes = std::fs::read(&path);
-    if let Err(error) = &bytes {
-        eprintln!("left out: {}: {error}", path.display());
-    }
-    bytes.ok()
+    let path = assay_testkit::reference(&format!("data/models/{name}"))?;
+    Some(std::fs::read(path).unwrap())
 }

@@ -1,6 +1,5 @@
-use std::path::PathBuf;
-
 use assay_primitives::{Timestamp, encoding};
+use assay_testkit::reference;
 use serde_json::Value;
 
 use super::forge::{Day, Days, Made, Wish, make};
@@ -512,14 +511,8 @@ fn what_is_signed_cannot_be_changed() {
 /// Real quotes: of most there is no collateral of their time, but what they say can be read.
 #[test]
 fn real_quotes_say_what_the_manifest_says() {
-    let folder = std::env::var_os("ASSAY_REFERENCE");
-    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared");
-    let folder =
-        folder.map_or_else(|| PathBuf::from(beside), PathBuf::from).join("data/attestation");
-    let Ok(manifest) = std::fs::read(folder.join("manifest.json")) else {
-        eprintln!("left out: no {}", folder.display());
-        return;
-    };
+    let Some(folder) = reference("data/attestation") else { return };
+    let manifest = std::fs::read(folder.join("manifest.json")).unwrap();
     let manifest: Value = serde_json::from_slice(&manifest).unwrap();
     let mut debug = Vec::new();
     for item in manifest["items"].as_array().unwrap() {

@@ -1,6 +1,5 @@
-//! Real evidence, from the folder `data/attestation` of `ASSAY_REFERENCE` (`../shared` beside the
-//! repository if that is not set): every file of its manifest has its verdict here, and the table of
-//! verdicts is what `docs/attestation-verdicts.md` shows.
+//! Real evidence: every file of its manifest has its verdict here, and the table of verdicts is what
+//! `docs/attestation-verdicts.md` shows.
 
 mod azure;
 mod files;
@@ -16,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use assay_attest::{Attested, Refusal};
 use assay_primitives::{Timestamp, printable};
+use assay_testkit::reference;
 use serde_json::Value;
 
 /// The samples, where they are.
@@ -78,14 +78,9 @@ impl Row {
 impl Samples {
     /// Opens the samples. Says so and returns `None` if they are not there.
     pub(crate) fn open() -> Option<Self> {
-        let folder = std::env::var_os("ASSAY_REFERENCE");
-        let folder = folder.map_or_else(|| workspace().join("../shared"), PathBuf::from);
-        let folder = folder.join("data/attestation");
-        let manifest = std::fs::read(folder.join("manifest.json"));
-        if let Err(error) = &manifest {
-            eprintln!("left out: {}: {error}", folder.display());
-        }
-        let manifest = serde_json::from_slice(&manifest.ok()?).unwrap();
+        let folder = reference("data/attestation")?;
+        let manifest = std::fs::read(folder.join("manifest.json")).unwrap();
+        let manifest = serde_json::from_slice(&manifest).unwrap();
         Some(Self { folder, manifest })
     }
 

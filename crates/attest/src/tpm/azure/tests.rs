@@ -1,5 +1,4 @@
-use std::path::PathBuf;
-
+use assay_testkit::reference;
 use proptest::prelude::*;
 
 use super::*;
@@ -236,14 +235,7 @@ fn runtime_data_have_one_attestation_key() {
 }
 
 fn real(file: &str) -> Option<Vec<u8>> {
-    let folder = std::env::var_os("ASSAY_REFERENCE");
-    let beside = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared"));
-    let path = folder.map_or_else(beside, PathBuf::from).join("data/attestation").join(file);
-    let read = std::fs::read(&path);
-    if let Err(error) = &read {
-        eprintln!("left out: {}: {error}", path.display());
-    }
-    read.ok()
+    Some(std::fs::read(reference(&format!("data/attestation/{file}"))?).unwrap())
 }
 
 /// Reads what az-cvm-vtpm keeps of a quote (bincode): signature, message, 24 PCRs.
