@@ -1,16 +1,12 @@
 //! Appraising evidence of every kind on real samples, and the attestation of a key.
-//!
-//! The samples lie in the folder `data/attestation` of `ASSAY_REFERENCE` (`../shared` beside the
-//! repository if that is not set); without them what needs them is left out.
 #![expect(
     clippy::indexing_slicing,
-    clippy::print_stderr,
     clippy::unwrap_used,
     reason = "a bench that cannot go on says so by panicking"
 )]
 
 use std::hint::black_box;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,22 +17,10 @@ use assay_attest::{
 };
 use assay_primitives::{Digest, ModelId, Timestamp};
 use assay_receipt::{EngineUsed, EvidenceScope, SigningKey};
-use assay_testkit::{FakeClock, SeededRandomness};
+use assay_testkit::{FakeClock, SeededRandomness, reference};
 use criterion::{Criterion, criterion_group, criterion_main};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
-
-/// Returns the folder of the samples, if they are there.
-fn samples() -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
-    let folder = std::env::var_os("ASSAY_REFERENCE").map_or(beside, PathBuf::from);
-    let folder = folder.join("data/attestation");
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    eprintln!("left out: {} is not there", folder.display());
-    None
-}
 
 fn pem(bytes: &[u8]) -> Vec<Vec<u8>> {
     CertificateDer::pem_slice_iter(bytes).map(|der| der.unwrap().to_vec()).collect()
@@ -104,7 +88,7 @@ fn azure(read: &impl Fn(&str) -> Vec<u8>) -> Evidence {
 
 /// Each kind up to the vendor's root.
 fn kinds(criterion: &mut Criterion) {
-    let Some(folder) = samples() else { return };
+    let Some(folder) = reference("data/attestation") else { return };
     let roots = Roots::vendors();
     let policy = Policy {
         min_strength: Some(Strength::SignatureOnly),
@@ -128,24 +112,15 @@ fn keys(criterion: &mut Criterion) {
     let roots = Roots::vendors().with_development(root.certificate().clone());
     let nitro = SimulatedNitro::new(root, [7; 48], Arc::new(FakeClock::new(NOW)));
     let key = SigningKey::generate(&SeededRandomness::new(1)).unwrap();
-    let binding = KeyBinding {
-        epoch_key: key.public().as_der().to_vec(),
-        hpke_key: None,
-        tls_key: None,
-        not_before: NOW,
-        not_after: NOW.plus(Duration::from_secs(1_800)),
-        configuration: EnclaveConfiguration {
-            engine: EngineUsed { name: "tract-onnx".to_owned(), version: "0.23.9".to_owned() },
-            models: vec![ModelId(Digest::of(b"digits"))],
-            scope: EvidenceScope::Model,
-        },
-        beacon: None,
-        nonce: None,
+    let configuration = EnclaveConfiguration {
+        engine: EngineUsed { name: "tract-onnx".to_owned(), version: "0.23.9".to_owned() },
+        models: vec![ModelId(Digest::of(b"digits"))],
+        scope: EvidenceScope::Model,
     };
+    let epoch = (NOW, NOW.plus(Duration::from_secs(1_800)));
+    let binding = KeyBinding::new(key.public(), epoch, configuration);
     let evidence = nitro.attest(&binding).unwrap();
-    let media_type = KEY_ATTESTATION_MEDIA_TYPE.to_owned();
-    let attestation = KeyAttestation { media_type, binding, evidence, gpus: Vec::new() };
-    let file = attestation.to_bytes().unwrap();
+    let file = KeyAttestation::new(binding, evidence).to_bytes().unwrap();
     let mut group = criterion.benchmark_group("key attestation");
     let new = || KeyAppraiser::new(roots.clone(), Policy::default());
     group.bench_function("unknown", |bencher| {

@@ -1,5 +1,4 @@
-//! `assay attest` as its users see it, on real evidence where it is there: in the folder
-//! `data/attestation` of `ASSAY_REFERENCE` (`../shared` beside the repository if that is not set).
+//! `assay attest` as its users see it, on real evidence where it is there.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +10,7 @@ use assay_attest::{
 };
 use assay_primitives::{Digest, ModelId, Timestamp, encoding};
 use assay_receipt::{Bundle, EngineUsed, EvidenceBlob, EvidenceScope, SigningKey};
-use assay_testkit::{FakeClock, SeededRandomness};
+use assay_testkit::{FakeClock, SeededRandomness, reference};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose,
     PKCS_ECDSA_P256_SHA256, PublicKeyData, SignatureAlgorithm, date_time_ymd,
@@ -26,14 +25,7 @@ struct Samples(PathBuf);
 impl Samples {
     /// Opens the samples. Says so and returns `None` if they are not there.
     fn open() -> Option<Self> {
-        let folder = std::env::var_os("ASSAY_REFERENCE").map(PathBuf::from);
-        let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
-        let folder = folder.unwrap_or_else(beside).join("data/attestation");
-        if folder.join("manifest.json").exists() {
-            return Some(Self(folder));
-        }
-        eprintln!("left out: {} is not there", folder.display());
-        None
+        reference("data/attestation").map(Self)
     }
 
     fn arg(&self, name: &str) -> String {
@@ -259,26 +251,15 @@ impl Simulated {
         place.file("root.pem", root.certificate().to_pem());
         let module = SimulatedNitro::new(root, [0xab; 48], Arc::new(FakeClock::new(NOW)));
         let key = SigningKey::generate(&SeededRandomness::new(7)).unwrap();
-        let binding = KeyBinding {
-            epoch_key: key.public().as_der().to_vec(),
-            hpke_key: None,
-            tls_key: None,
-            not_before: NOW,
-            not_after: NOW.plus(Duration::from_secs(1_800)),
-            configuration: EnclaveConfiguration {
-                engine: EngineUsed { name: "tract".to_owned(), version: "1".to_owned() },
-                models: vec![ModelId(Digest::of(b"a model"))],
-                scope: EvidenceScope::Model,
-            },
-            beacon: None,
-            nonce: Some(vec![1, 2, 3, 4]),
+        let configuration = EnclaveConfiguration {
+            engine: EngineUsed { name: "tract".to_owned(), version: "1".to_owned() },
+            models: vec![ModelId(Digest::of(b"a model"))],
+            scope: EvidenceScope::Model,
         };
-        let attestation = KeyAttestation {
-            media_type: KEY_ATTESTATION_MEDIA_TYPE.to_owned(),
-            evidence: module.attest(&binding).unwrap(),
-            binding: binding.clone(),
-            gpus: Vec::new(),
-        };
+        let epoch = (NOW, NOW.plus(Duration::from_secs(1_800)));
+        let mut binding = KeyBinding::new(key.public(), epoch, configuration);
+        binding.nonce = Some(vec![1, 2, 3, 4]);
+        let attestation = KeyAttestation::new(binding.clone(), module.attest(&binding).unwrap());
         let attestation = attestation.to_bytes().unwrap();
         place.file("attestation.json", &attestation);
         Self { place, attestation, binding }

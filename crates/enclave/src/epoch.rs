@@ -119,16 +119,8 @@ impl Epochs {
         let now = self.clock.now();
         let key = SigningKey::generate(self.randomness.as_ref())
             .map_err(|error| EnclaveError::Internal(error.to_string()))?;
-        let binding = KeyBinding {
-            epoch_key: key.public().as_der().to_vec(),
-            hpke_key: None,
-            tls_key: None,
-            not_before: now,
-            not_after: now.plus(self.length),
-            configuration: self.configuration.clone(),
-            beacon: None,
-            nonce: None,
-        };
+        let epoch = (now, now.plus(self.length));
+        let binding = KeyBinding::new(key.public(), epoch, self.configuration.clone());
         let attestation = Arc::new(self.collect(binding.clone())?);
         let epoch = Arc::new(Epoch { key, binding, attestation });
         let id = epoch.key.public().id();
@@ -142,12 +134,7 @@ impl Epochs {
 
     fn collect(&self, binding: KeyBinding) -> Result<Vec<u8>, EnclaveError> {
         let evidence = self.attester.attest(&binding)?;
-        let attestation = KeyAttestation {
-            media_type: KEY_ATTESTATION_MEDIA_TYPE.to_owned(),
-            binding,
-            evidence,
-            gpus: Vec::new(),
-        };
+        let attestation = KeyAttestation::new(binding, evidence);
         attestation.to_bytes().map_err(|error| EnclaveError::Internal(error.to_string()))
     }
 

@@ -1,6 +1,6 @@
 //! What an enclave answers over a socket.
 
-use assay_attest::MAX_NONCE;
+use assay_attest::{Expectation, MAX_NONCE};
 use assay_enclave::{Client, ClientError, FailureReason};
 use assay_engine::{Engine as _, Tract};
 use assay_primitives::{Digest, InferenceRequest, KeyId, ModelId, Tensor, TensorData};
@@ -53,9 +53,12 @@ fn a_nonce_is_answered_with_new_evidence_for_the_same_key() {
     let epoch = world.appraise(&client.attestation().unwrap(), NOW).unwrap();
     for nonce in [&[7][..], &[7; MAX_NONCE]] {
         let key = world.appraise(&client.attest(nonce).unwrap(), NOW).unwrap();
-        key.check_nonce(nonce).unwrap();
+        let answers = |nonce: &[u8]| {
+            Expectation { nonce: Some(nonce.to_vec()), user_data: None }.check_key(&key)
+        };
+        answers(nonce).unwrap();
         assert_eq!(key.key(), epoch.key());
-        assert!(key.check_nonce(b"another").is_err());
+        answers(b"another").unwrap_err();
     }
     assert_ne!(client.attest(b"again").unwrap(), client.attest(b"again").unwrap());
     let asked = world.gate.asked();

@@ -89,24 +89,15 @@ fn of_an_enclave(count: u32) -> (SampleTransaction, Roots) {
     let mut transaction = sample_transaction(8_453).with_items(count).settled();
     let key = SigningKey::generate(&SeededRandomness::new(40)).unwrap();
     let model = transaction.items.first().unwrap().details.model.clone();
-    let binding = KeyBinding {
-        epoch_key: key.public().as_der().to_vec(),
-        hpke_key: None,
-        tls_key: None,
-        not_before: ISSUED_AT,
-        not_after: ISSUED_AT.plus(Duration::from_secs(1_800)),
-        configuration: EnclaveConfiguration {
-            engine: model.engine.clone(),
-            models: vec![model.package],
-            scope: EvidenceScope::Model,
-        },
-        beacon: None,
-        nonce: None,
+    let configuration = EnclaveConfiguration {
+        engine: model.engine.clone(),
+        models: vec![model.package],
+        scope: EvidenceScope::Model,
     };
+    let epoch = (ISSUED_AT, ISSUED_AT.plus(Duration::from_secs(1_800)));
+    let binding = KeyBinding::new(key.public(), epoch, configuration);
     let evidence = nitro.attest(&binding).unwrap();
-    let media_type = KEY_ATTESTATION_MEDIA_TYPE.to_owned();
-    let attestation = KeyAttestation { media_type, binding, evidence, gpus: Vec::new() };
-    let attestation = attestation.to_bytes().unwrap();
+    let attestation = KeyAttestation::new(binding, evidence).to_bytes().unwrap();
     for (index, at) in (0..count).zip(0..) {
         let (secret, item) = (transaction.secret.clone(), transaction.items.get_mut(at).unwrap());
         item.details.method = Method::TEE;

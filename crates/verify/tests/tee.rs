@@ -52,20 +52,13 @@ impl Enclave {
         let clock = Arc::new(FakeClock::new(ISSUED_AT));
         let key = key(40);
         let model = &transaction.items[0].details.model;
-        let binding = KeyBinding {
-            epoch_key: key.public().as_der().to_vec(),
-            hpke_key: None,
-            tls_key: None,
-            not_before: ISSUED_AT.minus(10 * MINUTE),
-            not_after: ISSUED_AT.plus(20 * MINUTE),
-            configuration: EnclaveConfiguration {
-                engine: model.engine.clone(),
-                models: vec![model.package],
-                scope: EvidenceScope::Model,
-            },
-            beacon: None,
-            nonce: None,
+        let configuration = EnclaveConfiguration {
+            engine: model.engine.clone(),
+            models: vec![model.package],
+            scope: EvidenceScope::Model,
         };
+        let epoch = (ISSUED_AT.minus(10 * MINUTE), ISSUED_AT.plus(20 * MINUTE));
+        let binding = KeyBinding::new(key.public(), epoch, configuration);
         let nitro = SimulatedNitro::new(root, IMAGE, clock.clone());
         Self { clock, nitro, roots, key, binding }
     }
@@ -73,10 +66,8 @@ impl Enclave {
     /// Returns the key's attestation, made at the beginning of its epoch.
     fn attestation(&self) -> Vec<u8> {
         self.clock.set(self.binding.not_before);
-        let binding = self.binding.clone();
-        let evidence = self.nitro.attest(&binding).unwrap();
-        let media_type = KEY_ATTESTATION_MEDIA_TYPE.to_owned();
-        KeyAttestation { media_type, binding, evidence, gpus: Vec::new() }.to_bytes().unwrap()
+        let evidence = self.nitro.attest(&self.binding).unwrap();
+        KeyAttestation::new(self.binding.clone(), evidence).to_bytes().unwrap()
     }
 }
 
@@ -596,9 +587,7 @@ fn the_attestation_of_another_epoch_does_not_stand_for_it() {
     let mut next = sale.enclave.binding.clone();
     next.epoch_key = key(42).public().as_der().to_vec();
     let attested = sale.enclave.nitro.attest(&next).unwrap();
-    let media_type = KEY_ATTESTATION_MEDIA_TYPE.to_owned();
-    let attestation =
-        KeyAttestation { media_type, binding: next, evidence: attested, gpus: Vec::new() };
+    let attestation = KeyAttestation::new(next, attested);
     evidence[0].1 = attestation.to_bytes().unwrap();
     let (expected, got) =
         assert_uncertified(&verify(&sale.verifier(), &sale.bundle_with(&evidence)));
@@ -606,9 +595,7 @@ fn the_attestation_of_another_epoch_does_not_stand_for_it() {
     assert!(got.starts_with("keyid: "), "{got}");
     // Its evidence with this epoch's key beside it.
     let KeyAttestation { evidence: attested, .. } = attestation;
-    let binding = sale.enclave.binding.clone();
-    let media_type = KEY_ATTESTATION_MEDIA_TYPE.to_owned();
-    let forged = KeyAttestation { media_type, binding, evidence: attested, gpus: Vec::new() };
+    let forged = KeyAttestation::new(sale.enclave.binding.clone(), attested);
     evidence[0].1 = forged.to_bytes().unwrap();
     let (expected, _) = assert_uncertified(&verify(&sale.verifier(), &sale.bundle_with(&evidence)));
     assert!(expected.starts_with("binding.key: "), "{expected}");

@@ -1,7 +1,7 @@
 //! What evidence binds: the key of an epoch, and what runs under it.
 
 use assay_primitives::{Digest, ModelId, Timestamp, encoding, json};
-use assay_receipt::{EngineUsed, EvidenceScope};
+use assay_receipt::{EngineUsed, EvidenceScope, PublicKey};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256, Sha512};
 
@@ -65,6 +65,26 @@ pub struct Beacon {
 }
 
 impl KeyBinding {
+    /// Returns what binds a key, P-256, to an epoch and to what runs, without what may be there or
+    /// not.
+    #[must_use]
+    pub fn new(
+        epoch_key: &PublicKey,
+        (not_before, not_after): (Timestamp, Timestamp),
+        configuration: EnclaveConfiguration,
+    ) -> Self {
+        Self {
+            epoch_key: epoch_key.as_der().to_vec(),
+            hpke_key: None,
+            tls_key: None,
+            not_before,
+            not_after,
+            configuration,
+            beacon: None,
+            nonce: None,
+        }
+    }
+
     /// Returns the 64 bytes that evidence has in the place for its user's data: the SHA-512 of
     /// `assay/tee-bind/v1` and then, each after its length in 8 bytes big-endian: the epoch's key,
     /// the HPKE key, the TLS key's digest, the first and last moment in milliseconds (8 bytes

@@ -59,6 +59,13 @@ pub struct AttestedKey {
 }
 
 impl KeyAttestation {
+    /// Puts a binding and the evidence for it into one, of a machine without GPUs.
+    #[must_use]
+    pub fn new(binding: KeyBinding, evidence: Evidence) -> Self {
+        let media_type = KEY_ATTESTATION_MEDIA_TYPE.to_owned();
+        Self { media_type, binding, evidence, gpus: Vec::new() }
+    }
+
     /// Reads a file.
     ///
     /// # Errors
@@ -199,17 +206,6 @@ impl AttestedKey {
     #[must_use]
     pub const fn binding(&self) -> &KeyBinding {
         &self.binding
-    }
-
-    /// Checks that the evidence answers a nonce: it is younger than the moment that one was drawn.
-    ///
-    /// # Errors
-    /// [`Check::BindingNonce`] when it answers another, or none.
-    pub fn check_nonce(&self, sent: &[u8]) -> Result<(), Refusal> {
-        let answered = self.binding.nonce.as_deref();
-        let got = answered.map_or("none".to_owned(), encoding::hex);
-        let holds = answered == Some(sent);
-        Checks::default().require(Check::BindingNonce, holds, encoding::hex(sent), got)
     }
 
     /// Returns what the evidence says.

@@ -17,7 +17,9 @@ use assay_testkit::{FakeClock, SeededRandomness};
 use super::*;
 use crate::collect::{Attester as _, SimulatedNitro, SimulatedNitroRoot};
 use crate::testing::NOW;
-use crate::{AttestationKey, DevelopmentRoot, Policy, ReferenceValue, Roots, Strength, snp, tpm};
+use crate::{
+    AttestationKey, DevelopmentRoot, Expectation, Policy, ReferenceValue, Roots, Strength, snp, tpm,
+};
 
 /// How long the epochs of the tests are; they begin at [`NOW`].
 const EPOCH: Duration = Duration::from_secs(1_800);
@@ -42,7 +44,7 @@ impl Machine {
 
     fn attest(&self, binding: KeyBinding) -> KeyAttestation {
         let evidence = self.nitro.attest(&binding).unwrap();
-        with_evidence(binding, evidence)
+        KeyAttestation::new(binding, evidence)
     }
 
     /// The same, as of another time.
@@ -77,13 +79,8 @@ impl Machine {
     }
 }
 
-fn with_evidence(binding: KeyBinding, evidence: Evidence) -> KeyAttestation {
-    KeyAttestation {
-        media_type: KEY_ATTESTATION_MEDIA_TYPE.to_owned(),
-        binding,
-        evidence,
-        gpus: Vec::new(),
-    }
+fn answers(key: &AttestedKey, sent: &[u8]) -> Result<(), Refusal> {
+    Expectation { nonce: Some(sent.to_vec()), user_data: None }.check_key(key)
 }
 
 /// Judges a key attestation as its file, with one check left out.
@@ -111,20 +108,12 @@ fn model(name: &str) -> ModelId {
 fn sample() -> KeyBinding {
     let mut models = vec![model("digits"), model("tumour")];
     models.sort_unstable();
-    KeyBinding {
-        epoch_key: key(1).public().as_der().to_vec(),
-        hpke_key: None,
-        tls_key: None,
-        not_before: NOW,
-        not_after: NOW.plus(EPOCH),
-        configuration: EnclaveConfiguration {
-            engine: EngineUsed { name: "tract-onnx".to_owned(), version: "1.2.3".to_owned() },
-            models,
-            scope: EvidenceScope::Model,
-        },
-        beacon: None,
-        nonce: None,
-    }
+    let configuration = EnclaveConfiguration {
+        engine: EngineUsed { name: "tract-onnx".to_owned(), version: "1.2.3".to_owned() },
+        models,
+        scope: EvidenceScope::Model,
+    };
+    KeyBinding::new(key(1).public(), (NOW, NOW.plus(EPOCH)), configuration)
 }
 
 #[test]
@@ -154,7 +143,7 @@ fn a_key_that_is_merely_sent_alongside_is_refused() {
     // Or the other way round: evidence of another key.
     let other = KeyBinding { epoch_key: attestation.binding.epoch_key.clone(), ..sample() };
     let evidence = machine.attest(other).evidence;
-    machine.refuses(&with_evidence(sample(), evidence), NOW, Check::BindingKey);
+    machine.refuses(&KeyAttestation::new(sample(), evidence), NOW, Check::BindingKey);
 }
 
 /// Whatever else the host would like to say of the key.
@@ -183,7 +172,7 @@ fn a_document_for_another_public_key_is_refused() {
     let other = key(2);
     for public_key in [other.public().as_der(), b""] {
         let evidence = machine.nitro.sign(&binding.digest(), public_key, None).unwrap();
-        let attestation = with_evidence(binding.clone(), evidence);
+        let attestation = KeyAttestation::new(binding.clone(), evidence);
         machine.refuses(&attestation, NOW, Check::BindingKey);
     }
 }
@@ -194,7 +183,7 @@ fn a_document_without_what_it_should_bind_is_refused() {
     let binding = sample();
     for user_data in [&b""[..], &binding.digest()[..63], &[0; 64]] {
         let evidence = machine.nitro.sign(user_data, &binding.epoch_key, None).unwrap();
-        let attestation = with_evidence(binding.clone(), evidence);
+        let attestation = KeyAttestation::new(binding.clone(), evidence);
         machine.refuses(&attestation, NOW, Check::BindingKey);
     }
 }
@@ -218,14 +207,14 @@ fn evidence_answers_the_nonce_that_was_sent() {
     let machine = Machine::new();
     let asked = |nonce: &[u8]| KeyBinding { nonce: Some(nonce.to_vec()), ..sample() };
     let attested = machine.accepts(&machine.attest(asked(b"mine")), NOW);
-    assert_eq!(attested.check_nonce(b"mine"), Ok(()));
+    assert_eq!(answers(&attested, b"mine"), Ok(()));
     // Replayed: it answers somebody else, or an earlier question, or nobody.
-    let refusal = attested.check_nonce(b"mine, too").unwrap_err();
+    let refusal = answers(&attested, b"mine, too").unwrap_err();
     assert_eq!(refusal.check, Check::BindingNonce);
     assert_eq!(refusal.got, encoding::hex(b"mine"));
     let unasked = machine.accepts(&machine.attest(sample()), NOW);
-    assert_eq!(unasked.check_nonce(b"mine").unwrap_err().check, Check::BindingNonce);
-    assert_eq!(unasked.check_nonce(b"").unwrap_err().got, "none");
+    assert_eq!(answers(&unasked, b"mine").unwrap_err().check, Check::BindingNonce);
+    assert_eq!(answers(&unasked, b"").unwrap_err().got, "none");
 }
 
 /// The document's own nonce is the binding's: two of them could each be told to be the answer.
@@ -238,7 +227,7 @@ fn the_documents_nonce_is_the_bindings() {
         let binding = KeyBinding { nonce: bound.map(<[u8]>::to_vec), ..sample() };
         let evidence =
             machine.nitro.sign(&binding.digest(), &binding.epoch_key, in_document).unwrap();
-        let attestation = with_evidence(binding, evidence);
+        let attestation = KeyAttestation::new(binding, evidence);
         machine.refuses(&attestation, NOW, Check::BindingNonce);
     }
     // Changed on the way it is not what was bound.
@@ -332,7 +321,7 @@ fn judge_other(
 ) -> Result<AttestedKey, Check> {
     let roots = roots_of(&evidence);
     let policy = Policy { min_strength: Some(least), ..Policy::default() };
-    let attestation = with_evidence(sample(), evidence);
+    let attestation = KeyAttestation::new(sample(), evidence);
     judge(&attestation, &roots, &policy, NOW, without).map_err(|refusal| refusal.check)
 }
 
