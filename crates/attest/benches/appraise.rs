@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use assay_attest::collect::{Attester as _, SimulatedNitro, SimulatedNitroRoot};
 use assay_attest::{
-    Collateral, EnclaveConfiguration, Evidence, KEY_ATTESTATION_MEDIA_TYPE, KeyAppraiser,
-    KeyAttestation, KeyBinding, Pcr, Policy, Roots, Strength, TcbStatus, TpmHash, appraise,
+    Collateral, EnclaveConfiguration, Evidence, KeyAppraiser, KeyAttestation, KeyBinding, Pcr,
+    Policy, Roots, Strength, TcbStatus, TpmHash, appraise,
 };
 use assay_primitives::{Digest, ModelId, Timestamp};
 use assay_receipt::{EngineUsed, EvidenceScope, SigningKey};

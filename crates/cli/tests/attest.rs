@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use assay_attest::collect::{Attester as _, SimulatedNitro, SimulatedNitroRoot};
-use assay_attest::{
-    EnclaveConfiguration, KEY_ATTESTATION_MEDIA_TYPE, KeyAttestation, KeyBinding, Policy,
-};
+use assay_attest::{EnclaveConfiguration, KeyAttestation, KeyBinding, Policy};
 use assay_primitives::{Digest, ModelId, Timestamp, encoding};
 use assay_receipt::{Bundle, EngineUsed, EvidenceBlob, EvidenceScope, SigningKey};
 use assay_testkit::{FakeClock, SeededRandomness, reference};

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use assay_attest::collect::Attester;
-use assay_attest::{EnclaveConfiguration, KEY_ATTESTATION_MEDIA_TYPE, KeyAttestation, KeyBinding};
+use assay_attest::{EnclaveConfiguration, KeyAttestation, KeyBinding};
 use assay_primitives::{Clock, KeyId, Randomness, Timestamp};
 use assay_receipt::SigningKey;
 use tracing::info;

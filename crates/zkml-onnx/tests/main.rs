@@ -2,9 +2,8 @@
 #![expect(
     clippy::cast_possible_truncation,
     clippy::indexing_slicing,
-    clippy::print_stderr,
     clippy::unwrap_used,
-    reason = "a test that cannot go on says so by panicking, one that is left out on the screen"
+    reason = "a test that cannot go on says so by panicking"
 )]
 
 mod files;

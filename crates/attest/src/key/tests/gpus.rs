@@ -123,7 +123,7 @@ fn a_gpu_does_not_stand_for_the_cpu() {
     let machine = with_gpus(&gpus);
     let digest = sample().digest();
     let evidence = gpus[0].evidence(tpm_extra_data(&digest));
-    let attestation = with_evidence(sample(), evidence);
+    let attestation = KeyAttestation::new(sample(), evidence);
     assert_eq!(machine.judge(&attestation, NOW, None).unwrap_err().check, Check::BindingKey);
     let then = machine.judge(&attestation, NOW, Some(Check::BindingKey)).unwrap_err();
     assert_eq!(then.check, Check::PolicyStrength);
