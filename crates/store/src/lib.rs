@@ -11,6 +11,7 @@
 //! What is stored is bytes to this crate: it knows neither the receipt's format nor the chain's.
 
 mod blobs;
+mod lock;
 mod observe;
 mod outgoing;
 mod seal;
@@ -18,6 +19,7 @@ mod sqlite;
 mod transactions;
 
 pub use blobs::{BlobError, BlobStore};
+pub use lock::FolderLock;
 pub use observe::{StepKind, StepObserver};
 pub use outgoing::{OutgoingRow, OutgoingStore};
 pub use seal::{StorageKey, StorageKeyError};

@@ -5,10 +5,9 @@ use std::path::Path;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{Connection as _, Row as _};
 
-use super::SqliteStore;
-use super::locks::is_held;
 use super::prepare::VERSION;
-use crate::StoreError;
+use super::{LOCK, SqliteStore};
+use crate::{FolderLock, StoreError};
 
 /// What a folder's database is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -29,7 +28,8 @@ impl SqliteStore {
     /// # Errors
     /// When the file cannot be read, or is no database.
     pub async fn inspect(folder: &Path) -> Result<StoreInspection, StoreError> {
-        let is_held = is_held(folder)?;
+        let is_held = FolderLock::is_held(folder, LOCK)
+            .map_err(|error| StoreError::Folder { path: folder.join(LOCK), error })?;
         let path = folder.join("assay.db");
         let is_there = path.try_exists();
         if !is_there.map_err(|error| StoreError::Folder { path: path.clone(), error })? {

@@ -5,7 +5,6 @@ mod connections;
 mod erase;
 mod inspect;
 mod jobs;
-mod locks;
 mod manifests;
 mod outgoing;
 mod prepare;
@@ -13,7 +12,6 @@ mod rows;
 mod steps;
 mod writer;
 
-use std::fs::{File, OpenOptions};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,13 +25,15 @@ use tokio::task::JoinSet;
 use self::checkpoint::Log;
 use self::connections::{Connections, Observer};
 pub use self::inspect::StoreInspection;
-use self::locks::Locks;
 use self::manifests::KeptManifest;
 use self::writer::Writer;
+use crate::lock::private_file;
 use crate::seal::Sealer;
-use crate::{StepKind, StepObserver, StorageKey, StoreError};
+use crate::{FolderLock, StepKind, StepObserver, StorageKey, StoreError};
 
 const READERS: u32 = 4;
+/// The file whose lock keeps other processes from the database.
+const LOCK: &str = "assay.lock";
 
 /// When a committed step is on the disk.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -58,7 +58,7 @@ pub struct SqliteStore {
     checkpoints: tokio::sync::Mutex<JoinSet<()>>,
     observer: Option<Arc<Observer>>,
     sealer: Sealer,
-    _locks: Locks,
+    _lock: FolderLock,
 }
 
 impl SqliteStore {
@@ -78,8 +78,12 @@ impl SqliteStore {
         let sealer = Sealer::new(key, randomness);
         let folder_error = |error| StoreError::Folder { path: folder.to_path_buf(), error };
         std::fs::create_dir_all(folder).map_err(folder_error)?;
-        let locks = Locks::take(folder)?;
+        // Not of the database: when a process closes any file of it, it loses the locks that SQLite
+        // has there.
+        let lock = FolderLock::take(folder, LOCK)
+            .map_err(|error| StoreError::Folder { path: folder.join(LOCK), error })?;
         let path = folder.join("assay.db");
+        let lock = lock.ok_or_else(|| StoreError::InUse(path.clone()))?;
         // SQLite gives its log and its shared memory the mode of the database.
         private_file(&path).map_err(|error| StoreError::Folder { path: path.clone(), error })?;
         let options = SqliteConnectOptions::new()
@@ -115,7 +119,7 @@ impl SqliteStore {
             checkpoints,
             observer: None,
             sealer,
-            _locks: locks,
+            _lock: lock,
         })
     }
 
@@ -146,13 +150,4 @@ fn pool(connections: u32) -> SqlitePoolOptions {
         .idle_timeout(None)
         .max_lifetime(None)
         .test_before_acquire(false)
-}
-
-/// Opens a file, making it for its owner alone where it does not exist.
-fn private_file(path: &Path) -> std::io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.create(true).truncate(false).write(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
 }

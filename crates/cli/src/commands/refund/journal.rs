@@ -2,13 +2,14 @@
 //! broadcast, so that nothing is given back twice.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use assay_chain::{Address, B256, JournalError, OutgoingTransaction, TransactionJournal};
 use assay_primitives::{Amount, Digest, Network, TransactionId, failpoint};
 use assay_receipt::{Envelope, SettlementBlock};
+use assay_store::FolderLock;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -18,6 +19,8 @@ use crate::files::{self, Readers};
 
 /// The most bytes a file may have.
 const MAX_FILE: u64 = 4 << 20;
+/// The file that keeps other processes from giving back at the same time.
+const LOCK: &str = "lock";
 
 /// The refunds of one receipt.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -85,7 +88,7 @@ pub(super) struct Refunds {
     state: Mutex<Held>,
     /// Told when a nonce is spent.
     closed: watch::Sender<u64>,
-    _locks: Vec<File>,
+    _lock: FolderLock,
 }
 
 #[derive(Debug, Default)]
@@ -100,7 +103,10 @@ impl Refunds {
     pub(super) fn open(data: &Path, network: &Network) -> Result<Self, CliError> {
         let folder = data.join("refunds");
         files::private_folder(&folder).map_err(CliError::io(&folder))?;
-        let locks = lock(&folder)?;
+        let lock = FolderLock::take(&folder, LOCK).map_err(CliError::io(folder.join(LOCK)))?;
+        let lock = lock.ok_or_else(|| {
+            CliError::Failed(format!("{}: another refund is under way", folder.display()))
+        })?;
         let mut ledgers = BTreeMap::new();
         for entry in fs::read_dir(&folder).map_err(CliError::io(&folder))? {
             let path = entry.map_err(CliError::io(&folder))?.path();
@@ -114,7 +120,7 @@ impl Refunds {
             }
         }
         let state = Mutex::new(Held { ledgers, planned: None });
-        Ok(Self { folder, state, closed: watch::Sender::new(0), _locks: locks })
+        Ok(Self { folder, state, closed: watch::Sender::new(0), _lock: lock })
     }
 
     /// Returns the refunds of a receipt.
@@ -273,27 +279,4 @@ impl TransactionJournal for Refunds {
         let open = self.open(signer).await?;
         Ok(open.iter().map(|outgoing| outgoing.transaction.nonce).max())
     }
-}
-
-/// Keeps other processes from giving back at the same time: by a file, and by the folder itself, as
-/// somebody may delete the file and make it anew.
-fn lock(folder: &Path) -> Result<Vec<File>, CliError> {
-    let other = || CliError::Failed(format!("{}: another refund is under way", folder.display()));
-    let path = folder.join("lock");
-    let file = File::create(&path).map_err(CliError::io(&path))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(fs::TryLockError::WouldBlock) => return Err(other()),
-        Err(fs::TryLockError::Error(error)) => return Err(CliError::Io(path, error)),
-    }
-    let mut locks = vec![file];
-    // Not every file system locks folders, and not every system opens them.
-    if let Ok(folder) = File::open(folder) {
-        match folder.try_lock() {
-            Ok(()) => locks.push(folder),
-            Err(fs::TryLockError::WouldBlock) => return Err(other()),
-            Err(fs::TryLockError::Error(_)) => {}
-        }
-    }
-    Ok(locks)
 }
