@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use assay_primitives::{Timestamp, encoding, parse_duration};
+use assay_primitives::{Timestamp, encoding, optional_duration};
 use serde::{Deserialize, Deserializer};
 use thiserror::Error;
 
@@ -28,7 +28,7 @@ pub struct Policy {
     /// The measurements that are accepted; any if not given.
     pub reference_values: Option<Vec<ReferenceValue>>,
     /// The greatest age of evidence whose platform has a clock, as `1h`.
-    #[serde(default, deserialize_with = "duration")]
+    #[serde(default, deserialize_with = "optional_duration")]
     pub max_age: Option<Duration>,
     /// The statuses of Intel's TCB that are accepted; `UpToDate` if not given.
     pub tcb_statuses: Option<Vec<TcbStatus>>,
@@ -205,11 +205,6 @@ impl ReferenceValue {
         let values = self.measurements.iter().map(|(name, value)| format!("{name} {value}"));
         format!("`{}` ({})", self.name, values.collect::<Vec<_>>().join(", "))
     }
-}
-
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    parse_duration(&text).map(Some).map_err(serde::de::Error::custom)
 }
 
 /// Reads what is to be compared: a policy whose values nothing can match would refuse everything.

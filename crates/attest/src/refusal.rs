@@ -1,114 +1,82 @@
 use std::fmt;
 
-use assay_primitives::printable;
-use serde::{Serialize, Serializer};
+use assay_primitives::{checks, printable};
+use serde::Serialize;
 use thiserror::Error;
 
-/// Gives each check its name in messages and JSON.
-macro_rules! checks {
-    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
-        /// A check that evidence can fail.
-        #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-        #[non_exhaustive]
-        pub enum Check {
-            $($(#[$doc])* $variant,)*
-        }
-
-        impl Check {
-            /// Every check, in order.
-            pub const ALL: &[Self] = &[$(Self::$variant,)*];
-
-            /// Returns the check's name.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $name,)* }
-            }
-        }
-    };
-}
-
 checks! {
-    /// The evidence is no longer than its kind can be.
-    EvidenceSize = "evidence.size",
-    /// The evidence can be read, in one way only, to its last byte.
-    EvidenceEncoding = "evidence.encoding",
-    /// The evidence is of a version that is known here.
-    EvidenceVersion = "evidence.version",
-    /// Bits and bytes that have no meaning are zero.
-    EvidenceReserved = "evidence.reserved",
-    /// The signature is made with the algorithm that the kind prescribes.
-    EvidenceAlgorithm = "evidence.algorithm",
-    /// The evidence is signed by the key that its certificate has.
-    EvidenceSignature = "evidence.signature",
-    /// Values that the evidence states beside what is signed are those that were signed.
-    EvidenceDigest = "evidence.digest",
-    /// The platform's own clock, where it has one, is not ahead of the time of verification.
-    EvidenceTime = "evidence.time",
-    /// A certificate can be read, and has no critical extension that is unknown here.
-    ChainEncoding = "chain.encoding",
-    /// The chain of certificates ends at a root of the vendor's, or at one passed by hand.
-    ChainRoot = "chain.root",
-    /// Each certificate is signed by the next.
-    ChainPath = "chain.path",
-    /// Every certificate is valid at the time of verification.
-    ChainValidity = "chain.validity",
-    /// Every certificate may be used as it is: a CA signs certificates, a leaf does not.
-    ChainUsage = "chain.usage",
-    /// The leaf's certificate is about the platform that the evidence is of.
-    ChainPlatform = "chain.platform",
-    /// The leaf's certificate is for the TCB that the evidence reports.
-    ChainTcb = "chain.tcb",
-    /// The collateral can be read and is signed by the vendor.
-    CollateralSignature = "collateral.signature",
-    /// The collateral is valid at the time of verification.
-    CollateralValidity = "collateral.validity",
-    /// The collateral is as new as the policy asks.
-    CollateralAge = "collateral.age",
-    /// The collateral is of this platform.
-    CollateralMatch = "collateral.match",
-    /// No certificate is revoked.
-    CollateralRevocation = "collateral.revocation",
-    /// The kind of evidence is one that the policy accepts.
-    PolicyKind = "policy.kind",
-    /// The evidence is not of a debug mode, unless the policy accepts that.
-    PolicyDebug = "policy.debug",
-    /// The evidence isolates as strongly as the policy asks.
-    PolicyStrength = "policy.strength",
-    /// The platform is one that the policy accepts.
-    PolicyPlatform = "policy.platform",
-    /// The TCB's status is one that the policy accepts.
-    PolicyTcbStatus = "policy.tcb-status",
-    /// The TCB is at least the policy's.
-    PolicyTcbMinimum = "policy.tcb-minimum",
-    /// A guest's owner has allowed no more than the policy accepts.
-    PolicyGuest = "policy.guest",
-    /// The measurements are those of a reference value of the policy's.
-    PolicyMeasurement = "policy.measurement",
-    /// The evidence is as young as the policy asks.
-    PolicyAge = "policy.age",
-    /// The evidence answers the nonce that was sent.
-    BindingNonce = "binding.nonce",
-    /// The evidence has the user's data that were expected.
-    BindingUserData = "binding.user-data",
-    /// The evidence is bound to the key that it is shown for.
-    BindingKey = "binding.key",
-    /// The time lies in the epoch of the key.
-    BindingEpoch = "binding.epoch",
-    /// The GPU's evidence is bound to the CPU's.
-    BindingGpu = "binding.gpu",
-    /// A TPM's attestation key is bound to the hardware's evidence.
-    BindingAttestationKey = "binding.attestation-key",
-}
-
-impl fmt::Display for Check {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl Serialize for Check {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
+    /// A check that evidence can fail.
+    pub enum Check {
+        /// The evidence is no longer than its kind can be.
+        EvidenceSize = "evidence.size",
+        /// The evidence can be read, in one way only, to its last byte.
+        EvidenceEncoding = "evidence.encoding",
+        /// The evidence is of a version that is known here.
+        EvidenceVersion = "evidence.version",
+        /// Bits and bytes that have no meaning are zero.
+        EvidenceReserved = "evidence.reserved",
+        /// The signature is made with the algorithm that the kind prescribes.
+        EvidenceAlgorithm = "evidence.algorithm",
+        /// The evidence is signed by the key that its certificate has.
+        EvidenceSignature = "evidence.signature",
+        /// Values that the evidence states beside what is signed are those that were signed.
+        EvidenceDigest = "evidence.digest",
+        /// The platform's own clock, where it has one, is not ahead of the time of verification.
+        EvidenceTime = "evidence.time",
+        /// A certificate can be read, and has no critical extension that is unknown here.
+        ChainEncoding = "chain.encoding",
+        /// The chain of certificates ends at a root of the vendor's, or at one passed by hand.
+        ChainRoot = "chain.root",
+        /// Each certificate is signed by the next.
+        ChainPath = "chain.path",
+        /// Every certificate is valid at the time of verification.
+        ChainValidity = "chain.validity",
+        /// Every certificate may be used as it is: a CA signs certificates, a leaf does not.
+        ChainUsage = "chain.usage",
+        /// The leaf's certificate is about the platform that the evidence is of.
+        ChainPlatform = "chain.platform",
+        /// The leaf's certificate is for the TCB that the evidence reports.
+        ChainTcb = "chain.tcb",
+        /// The collateral can be read and is signed by the vendor.
+        CollateralSignature = "collateral.signature",
+        /// The collateral is valid at the time of verification.
+        CollateralValidity = "collateral.validity",
+        /// The collateral is as new as the policy asks.
+        CollateralAge = "collateral.age",
+        /// The collateral is of this platform.
+        CollateralMatch = "collateral.match",
+        /// No certificate is revoked.
+        CollateralRevocation = "collateral.revocation",
+        /// The kind of evidence is one that the policy accepts.
+        PolicyKind = "policy.kind",
+        /// The evidence is not of a debug mode, unless the policy accepts that.
+        PolicyDebug = "policy.debug",
+        /// The evidence isolates as strongly as the policy asks.
+        PolicyStrength = "policy.strength",
+        /// The platform is one that the policy accepts.
+        PolicyPlatform = "policy.platform",
+        /// The TCB's status is one that the policy accepts.
+        PolicyTcbStatus = "policy.tcb-status",
+        /// The TCB is at least the policy's.
+        PolicyTcbMinimum = "policy.tcb-minimum",
+        /// A guest's owner has allowed no more than the policy accepts.
+        PolicyGuest = "policy.guest",
+        /// The measurements are those of a reference value of the policy's.
+        PolicyMeasurement = "policy.measurement",
+        /// The evidence is as young as the policy asks.
+        PolicyAge = "policy.age",
+        /// The evidence answers the nonce that was sent.
+        BindingNonce = "binding.nonce",
+        /// The evidence has the user's data that were expected.
+        BindingUserData = "binding.user-data",
+        /// The evidence is bound to the key that it is shown for.
+        BindingKey = "binding.key",
+        /// The time lies in the epoch of the key.
+        BindingEpoch = "binding.epoch",
+        /// The GPU's evidence is bound to the CPU's.
+        BindingGpu = "binding.gpu",
+        /// A TPM's attestation key is bound to the hardware's evidence.
+        BindingAttestationKey = "binding.attestation-key",
     }
 }
 

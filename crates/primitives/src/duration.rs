@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use serde::{Deserialize as _, Deserializer};
 use thiserror::Error;
 
 /// A text that is not a duration.
@@ -25,6 +26,17 @@ pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
         _ => return Err(wrong()),
     };
     number.checked_mul(millis).map(Duration::from_millis).ok_or_else(wrong)
+}
+
+/// Reads a duration of a file that may leave it out, for serde's `deserialize_with`.
+///
+/// # Errors
+/// When it is no text of that form.
+pub fn optional_duration<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    parse_duration(&text).map(Some).map_err(serde::de::Error::custom)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 
 mod amount;
 mod caip;
+mod checks;
 mod clock;
 mod digest;
 mod duration;
@@ -26,7 +27,7 @@ pub use amount::{Amount, AmountError};
 pub use caip::{Account, AssetId, CaipError, Network};
 pub use clock::{Clock, SystemClock};
 pub use digest::Digest;
-pub use duration::{DurationError, parse_duration};
+pub use duration::{DurationError, optional_duration, parse_duration};
 pub use failpoint::{arm_failpoint, pass_failpoint};
 pub use ids::{AccessToken, KeyId, ModelId, OperatorId, TransactionId, TransactionIdError};
 pub use inference::{InferenceOutput, InferenceRequest};

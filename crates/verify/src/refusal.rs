@@ -1,132 +1,100 @@
 use std::fmt;
 
-use assay_primitives::printable;
-use serde::{Serialize, Serializer};
+use assay_primitives::{checks, printable};
+use serde::Serialize;
 use thiserror::Error;
 
-/// Gives each check its name in messages and JSON.
-macro_rules! checks {
-    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
-        /// A check that a bundle can fail. Of several that fail, the least is reported.
-        #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-        #[non_exhaustive]
-        pub enum Check {
-            $($(#[$doc])* $variant,)*
-        }
-
-        impl Check {
-            /// Every check, in order.
-            pub const ALL: &[Self] = &[$(Self::$variant,)*];
-
-            /// Returns the check's name.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $name,)* }
-            }
-        }
-    };
-}
-
 checks! {
-    /// The file is the one spelling of a bundle.
-    BundleEncoding = "bundle.encoding",
-    /// The file is of a version that is known here.
-    BundleVersion = "bundle.version",
-    /// The key manifest can be read in one way only.
-    ManifestContent = "manifest.content",
-    /// The key manifest is signed by the identity key it names.
-    ManifestSignature = "manifest.signature",
-    /// The key manifest and the ones the verifier knows of this operator are one history.
-    ManifestHistory = "manifest.history",
-    /// The operator is one the policy accepts.
-    PolicyOperator = "policy.operator",
-    /// The key manifest is as new as the policy asks.
-    PolicyManifestVersion = "policy.manifest-version",
-    /// The receipt can be read.
-    ReceiptContent = "receipt.content",
-    /// The receipt is the manifest's operator's.
-    ReceiptOperator = "receipt.operator",
-    /// The receipt's key is in the manifest, for receipts.
-    ReceiptKey = "receipt.key",
-    /// The receipt is signed by its key.
-    ReceiptSignature = "receipt.signature",
-    /// The receipt's key was not revoked.
-    ReceiptKeyRevoked = "receipt.key-revoked",
-    /// The receipt was signed while its key was in use.
-    ReceiptKeyValidity = "receipt.key-validity",
-    /// The receipt is not from the future.
-    ReceiptTime = "receipt.time",
-    /// The money goes to an address in the manifest.
-    ReceiptPayTo = "receipt.pay-to",
-    /// The item's bytes are an item statement.
-    ItemStatement = "item.statement",
-    /// The disclosed items are in order, each once, and there is one.
-    ItemIndex = "item.index",
-    /// The item is in the receipt's tree.
-    ItemInclusion = "item.inclusion",
-    /// The request is the one committed to.
-    ItemRequest = "item.request",
-    /// The output is the one committed to.
-    ItemOutput = "item.output",
-    /// The item depends on earlier items only.
-    ItemDependency = "item.dependency",
-    /// The evidence is what the items refer to, and all of it.
-    ItemEvidence = "item.evidence",
-    /// The method is known here.
-    ItemMethod = "item.method",
-    /// The method's own checks.
-    ItemCertification = "item.certification",
-    /// The prices add up to what was authorised.
-    ReceiptPrice = "receipt.price",
-    /// The settlement record can be read.
-    SettlementContent = "settlement.content",
-    /// The settlement record's key is in the manifest, for receipts.
-    SettlementKey = "settlement.key",
-    /// The settlement record is signed by its key.
-    SettlementSignature = "settlement.signature",
-    /// The settlement record's key was not revoked.
-    SettlementKeyRevoked = "settlement.key-revoked",
-    /// The settlement record was signed while its key was in use.
-    SettlementKeyValidity = "settlement.key-validity",
-    /// The settlement record is about this receipt.
-    SettlementReceipt = "settlement.receipt",
-    /// The settlement record moves the money as authorised.
-    SettlementTerms = "settlement.terms",
-    /// The settlement record's times fit the receipt's, each other and the verifier's.
-    SettlementTime = "settlement.time",
-    /// Each settlement record can follow from the ones before it.
-    SettlementOrder = "settlement.order",
-    /// The method is one the policy accepts.
-    PolicyMethod = "policy.method",
-    /// The model is one the policy accepts.
-    PolicyModel = "policy.model",
-    /// The network is one the policy accepts.
-    PolicyNetwork = "policy.network",
-    /// The money goes where the policy accepts it.
-    PolicyPayTo = "policy.pay-to",
-    /// The price is one the policy accepts.
-    PolicyPrice = "policy.price",
-    /// The receipt is as young as the policy asks.
-    PolicyAge = "policy.age",
-    /// The receipt's time is based on what the policy accepts.
-    PolicyTime = "policy.time",
-    /// The payment is as far as the policy asks.
-    PolicyPayment = "policy.payment",
-    /// The nonce is the verifier's own.
-    ExpectedNonce = "expected.nonce",
-    /// The request is the verifier's own.
-    ExpectedInput = "expected.input",
-}
-
-impl fmt::Display for Check {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl Serialize for Check {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
+    /// A check that a bundle can fail. Of several that fail, the least is reported.
+    pub enum Check {
+        /// The file is the one spelling of a bundle.
+        BundleEncoding = "bundle.encoding",
+        /// The file is of a version that is known here.
+        BundleVersion = "bundle.version",
+        /// The key manifest can be read in one way only.
+        ManifestContent = "manifest.content",
+        /// The key manifest is signed by the identity key it names.
+        ManifestSignature = "manifest.signature",
+        /// The key manifest and the ones the verifier knows of this operator are one history.
+        ManifestHistory = "manifest.history",
+        /// The operator is one the policy accepts.
+        PolicyOperator = "policy.operator",
+        /// The key manifest is as new as the policy asks.
+        PolicyManifestVersion = "policy.manifest-version",
+        /// The receipt can be read.
+        ReceiptContent = "receipt.content",
+        /// The receipt is the manifest's operator's.
+        ReceiptOperator = "receipt.operator",
+        /// The receipt's key is in the manifest, for receipts.
+        ReceiptKey = "receipt.key",
+        /// The receipt is signed by its key.
+        ReceiptSignature = "receipt.signature",
+        /// The receipt's key was not revoked.
+        ReceiptKeyRevoked = "receipt.key-revoked",
+        /// The receipt was signed while its key was in use.
+        ReceiptKeyValidity = "receipt.key-validity",
+        /// The receipt is not from the future.
+        ReceiptTime = "receipt.time",
+        /// The money goes to an address in the manifest.
+        ReceiptPayTo = "receipt.pay-to",
+        /// The item's bytes are an item statement.
+        ItemStatement = "item.statement",
+        /// The disclosed items are in order, each once, and there is one.
+        ItemIndex = "item.index",
+        /// The item is in the receipt's tree.
+        ItemInclusion = "item.inclusion",
+        /// The request is the one committed to.
+        ItemRequest = "item.request",
+        /// The output is the one committed to.
+        ItemOutput = "item.output",
+        /// The item depends on earlier items only.
+        ItemDependency = "item.dependency",
+        /// The evidence is what the items refer to, and all of it.
+        ItemEvidence = "item.evidence",
+        /// The method is known here.
+        ItemMethod = "item.method",
+        /// The method's own checks.
+        ItemCertification = "item.certification",
+        /// The prices add up to what was authorised.
+        ReceiptPrice = "receipt.price",
+        /// The settlement record can be read.
+        SettlementContent = "settlement.content",
+        /// The settlement record's key is in the manifest, for receipts.
+        SettlementKey = "settlement.key",
+        /// The settlement record is signed by its key.
+        SettlementSignature = "settlement.signature",
+        /// The settlement record's key was not revoked.
+        SettlementKeyRevoked = "settlement.key-revoked",
+        /// The settlement record was signed while its key was in use.
+        SettlementKeyValidity = "settlement.key-validity",
+        /// The settlement record is about this receipt.
+        SettlementReceipt = "settlement.receipt",
+        /// The settlement record moves the money as authorised.
+        SettlementTerms = "settlement.terms",
+        /// The settlement record's times fit the receipt's, each other and the verifier's.
+        SettlementTime = "settlement.time",
+        /// Each settlement record can follow from the ones before it.
+        SettlementOrder = "settlement.order",
+        /// The method is one the policy accepts.
+        PolicyMethod = "policy.method",
+        /// The model is one the policy accepts.
+        PolicyModel = "policy.model",
+        /// The network is one the policy accepts.
+        PolicyNetwork = "policy.network",
+        /// The money goes where the policy accepts it.
+        PolicyPayTo = "policy.pay-to",
+        /// The price is one the policy accepts.
+        PolicyPrice = "policy.price",
+        /// The receipt is as young as the policy asks.
+        PolicyAge = "policy.age",
+        /// The receipt's time is based on what the policy accepts.
+        PolicyTime = "policy.time",
+        /// The payment is as far as the policy asks.
+        PolicyPayment = "policy.payment",
+        /// The nonce is the verifier's own.
+        ExpectedNonce = "expected.nonce",
+        /// The request is the verifier's own.
+        ExpectedInput = "expected.input",
     }
 }
 

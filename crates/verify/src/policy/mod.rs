@@ -7,10 +7,10 @@ use std::fmt;
 use std::time::Duration;
 
 use assay_primitives::{
-    Account, Amount, AssetId, Method, ModelId, Network, OperatorId, parse_duration,
+    Account, Amount, AssetId, Method, ModelId, Network, OperatorId, optional_duration,
 };
 use assay_receipt::ItemDetails;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::PaymentState;
@@ -36,7 +36,7 @@ pub struct Policy {
     /// one asset, the lower counts.
     pub max_price: Option<Vec<PinnedPrice>>,
     /// The greatest age of a receipt, as `30d`.
-    #[serde(default, deserialize_with = "duration")]
+    #[serde(default, deserialize_with = "optional_duration")]
     pub max_age: Option<Duration>,
     /// What a receipt's time may be based on.
     pub times: Option<Vec<TimeBasis>>,
@@ -128,11 +128,6 @@ impl fmt::Display for TimeBasis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
-}
-
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    parse_duration(&text).map(Some).map_err(serde::de::Error::custom)
 }
 
 #[cfg(test)]
