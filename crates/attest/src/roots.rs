@@ -1,13 +1,13 @@
 //! Whom evidence may end at.
 
-use assay_primitives::{Digest, encoding, printable};
+use assay_primitives::{Digest, printable};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use thiserror::Error;
 use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
 
-use crate::{EvidenceKind, Trust};
+use crate::{EvidenceKind, Trust, x509};
 
 /// SHA-256 of the roots of the vendors, as certificates in DER.
 const VENDORS: &[(EvidenceKind, &str)] = &[
@@ -87,10 +87,7 @@ impl DevelopmentRoot {
     /// Returns the certificate in PEM (RFC 7468).
     #[must_use]
     pub fn to_pem(&self) -> String {
-        let base64 = encoding::base64(&self.der);
-        let lines: Vec<String> =
-            base64.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line).into()).collect();
-        format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
+        x509::to_pem(&self.der)
     }
 }
 

@@ -8,6 +8,7 @@ mod inspect;
 use std::time::Duration;
 
 use assay_primitives::{Digest, Timestamp, printable};
+use der::pem;
 use ring::signature::{ECDSA_P384_SHA384_FIXED, UnparsedPublicKey};
 use rustls_pki_types::{
     AlgorithmIdentifier, CertificateDer, InvalidSignature, SignatureVerificationAlgorithm,
@@ -41,6 +42,12 @@ const ALGORITHMS: &[&dyn SignatureVerificationAlgorithm] = &[
     algorithms::RSA_PSS_2048_8192_SHA384_LEGACY_KEY,
     &AmdPss,
 ];
+
+/// Writes a certificate in PEM (RFC 7468), with lines of 64 characters.
+pub(crate) fn to_pem(der: &[u8]) -> String {
+    // Nothing but a wrong label or more than a quarter of all memory can fail.
+    pem::encode_string("CERTIFICATE", pem::LineEnding::LF, der).unwrap_or_default()
+}
 
 /// A chain as evidence brings it.
 #[derive(Clone, Copy, Debug)]

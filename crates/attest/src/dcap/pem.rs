@@ -1,15 +1,12 @@
 //! Chains of certificates in PEM (RFC 7468), of which each has one spelling.
 
-use assay_primitives::encoding;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 
-use crate::{Check, Refusal};
+use crate::{Check, Refusal, x509};
 
 /// The most bytes of a chain.
 const MAX_CHAIN: usize = 16 << 10;
-/// Characters of base64 in a line.
-const LINE: usize = 64;
 
 /// Reads certificates as DER. Beside them there is nothing but a line end and a zero after the
 /// last, as quotes have it: another reader of the text finds the same certificates.
@@ -18,7 +15,7 @@ pub(super) fn read(text: &[u8], what: &str) -> Result<Vec<Vec<u8>>, Refusal> {
         let expected = format!("at most {MAX_CHAIN} bytes of the chain of the {what}");
         return Err(Refusal::new(Check::EvidenceSize, expected, text.len()));
     }
-    let expected = || format!("the chain of the {what} in PEM, with lines of {LINE} characters");
+    let expected = || format!("the chain of the {what} in PEM, with lines of 64 characters");
     let wrong = |got: String| Refusal::new(Check::ChainEncoding, expected(), got);
     let chain: Vec<Vec<u8>> = CertificateDer::pem_slice_iter(text)
         .map(|der| der.map(|der| der.to_vec()).map_err(|error| wrong(error.to_string())))
@@ -35,17 +32,5 @@ pub(super) fn read(text: &[u8], what: &str) -> Result<Vec<Vec<u8>>, Refusal> {
 
 /// Writes a chain as Intel's services do.
 pub(super) fn write(chain: &[Vec<u8>]) -> String {
-    let mut text = String::new();
-    for der in chain {
-        text.push_str("-----BEGIN CERTIFICATE-----\n");
-        let mut base64 = encoding::base64(der);
-        while !base64.is_empty() {
-            let rest = base64.split_off(base64.len().min(LINE));
-            text.push_str(&base64);
-            text.push('\n');
-            base64 = rest;
-        }
-        text.push_str("-----END CERTIFICATE-----\n");
-    }
-    text
+    chain.iter().map(|der| x509::to_pem(der)).collect()
 }
