@@ -1,5 +1,6 @@
 //! A certification authority that vouches for devices which are none.
 
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use assay_primitives::{Timestamp, printable};
@@ -16,9 +17,16 @@ const ROOT_LIFE: Duration = Duration::from_secs(3_650 * 86_400);
 /// How long before they are made certificates are valid: clocks differ.
 const LEEWAY: Duration = Duration::from_secs(300);
 
+/// A device that is none, whose keys a root certifies. There are those of this crate, as nobody else
+/// can make a [`RootKind`].
+pub trait SimulatedDevice {
+    /// What its root is.
+    const ROOT: RootKind;
+}
+
 /// What a root is of.
-#[derive(Debug)]
-pub(crate) struct CaKind {
+#[derive(Clone, Copy, Debug)]
+pub struct RootKind {
     /// Its subject.
     pub(crate) subject: &'static str,
     /// What it signs with.
@@ -27,31 +35,36 @@ pub(crate) struct CaKind {
     pub(crate) device: &'static str,
 }
 
-/// A root for development, with its key.
+/// The root of a simulated PKI, with its key. Whatever ends at it is simulated.
 #[derive(Debug)]
-pub(crate) struct Ca {
-    kind: &'static CaKind,
+pub struct SimulatedRoot<D> {
     certificate: DevelopmentRoot,
     key: KeyPair,
+    device: PhantomData<fn(D)>,
 }
 
-impl Ca {
+impl<D: SimulatedDevice> SimulatedRoot<D> {
     /// Makes a root that is valid from now on.
-    pub(crate) fn generate(kind: &'static CaKind, now: Timestamp) -> Result<Self, CollectError> {
+    ///
+    /// # Errors
+    /// When no key or certificate can be made.
+    pub fn generate(now: Timestamp) -> Result<Self, CollectError> {
+        let kind = D::ROOT;
         let key = KeyPair::generate_for(kind.algorithm).map_err(|e| kind.failed(&e))?;
         let mut params = kind.params();
         set_validity(&mut params, now, ROOT_LIFE);
         let certificate = params.self_signed(&key).map_err(|e| kind.failed(&e))?;
         let certificate = DevelopmentRoot::from_bytes(certificate.der());
-        Ok(Self { kind, certificate: certificate.map_err(|e| kind.failed(&e))?, key })
+        let certificate = certificate.map_err(|e| kind.failed(&e))?;
+        Ok(Self { certificate, key, device: PhantomData })
     }
 
-    /// Takes a root that was stored.
-    pub(crate) fn from_pem(
-        kind: &'static CaKind,
-        certificate: &str,
-        key: &str,
-    ) -> Result<Self, CollectError> {
+    /// Takes a root that was stored: its certificate in PEM, and its key in PEM.
+    ///
+    /// # Errors
+    /// When they cannot be read, or are not one another's, or not of this device.
+    pub fn from_pem(certificate: &str, key: &str) -> Result<Self, CollectError> {
+        let kind = D::ROOT;
         let certificate = DevelopmentRoot::from_bytes(certificate.as_bytes());
         let certificate = certificate.map_err(|e| kind.failed(&e))?;
         let key = KeyPair::from_pem(key).map_err(|e| kind.failed(&e))?;
@@ -67,14 +80,18 @@ impl Ca {
                 got: format!("`{subject}` with {} key", if is_its { "its" } else { "another" }),
             });
         }
-        Ok(Self { kind, certificate, key })
+        Ok(Self { certificate, key, device: PhantomData })
     }
 
-    pub(crate) const fn certificate(&self) -> &DevelopmentRoot {
+    /// Returns the certificate.
+    #[must_use]
+    pub const fn certificate(&self) -> &DevelopmentRoot {
         &self.certificate
     }
 
-    pub(crate) fn key_to_pem(&self) -> String {
+    /// Returns the key in PEM, to be stored.
+    #[must_use]
+    pub fn key_to_pem(&self) -> String {
         self.key.serialize_pem()
     }
 
@@ -86,13 +103,13 @@ impl Ca {
         (now, life): (Timestamp, Duration),
     ) -> Result<Vec<u8>, CollectError> {
         set_validity(&mut params, now, life);
-        let issuer = Issuer::new(self.kind.params(), &self.key);
-        let leaf = params.signed_by(key, &issuer).map_err(|e| self.kind.failed(&e))?;
+        let issuer = Issuer::new(D::ROOT.params(), &self.key);
+        let leaf = params.signed_by(key, &issuer).map_err(|e| D::ROOT.failed(&e))?;
         Ok(leaf.der().to_vec())
     }
 }
 
-impl CaKind {
+impl RootKind {
     fn params(&self) -> CertificateParams {
         let mut params = subject(self.subject);
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));

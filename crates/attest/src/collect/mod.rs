@@ -15,6 +15,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use thiserror::Error;
 
+pub use self::ca::{SimulatedDevice, SimulatedRoot};
 #[cfg(target_os = "linux")]
 pub use self::nsm::Nsm;
 pub use self::tsm::Tsm;

@@ -4,29 +4,22 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use assay_primitives::{Clock, Timestamp};
+use assay_primitives::Clock;
 use rcgen::{KeyPair, KeyUsagePurpose, PKCS_ECDSA_P384_SHA384};
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair};
 
 use super::build;
 use super::document::Document;
-use crate::collect::ca::{Ca, CaKind, subject};
+use crate::collect::ca::{RootKind, SimulatedDevice, SimulatedRoot, subject};
 use crate::collect::{Attester, CollectError};
-use crate::{DevelopmentRoot, Evidence, KeyBinding};
+use crate::{Evidence, KeyBinding};
 
-/// The root of a simulated PKI.
-static ROOT: CaKind = CaKind {
-    subject: "Assay simulated Nitro root, for development",
-    algorithm: &PKCS_ECDSA_P384_SHA384,
-    device: "simulated Nitro Secure Module",
-};
 /// How long a leaf is valid, as AWS's are.
 const LEAF_LIFE: Duration = Duration::from_secs(3 * 3_600);
 
 /// The root of a simulated Nitro PKI, with its key. Whatever ends at it is simulated.
-#[derive(Debug)]
-pub struct SimulatedNitroRoot(Ca);
+pub type SimulatedNitroRoot = SimulatedRoot<SimulatedNitro>;
 
 /// A Nitro Secure Module that is none. Its documents are laid out and signed as the real one's, by
 /// certificates that end at a [`SimulatedNitroRoot`].
@@ -39,34 +32,12 @@ pub struct SimulatedNitro {
     clock: Arc<dyn Clock>,
 }
 
-impl SimulatedNitroRoot {
-    /// Makes a root that is valid from now on.
-    ///
-    /// # Errors
-    /// When no key or certificate can be made.
-    pub fn generate(now: Timestamp) -> Result<Self, CollectError> {
-        Ca::generate(&ROOT, now).map(Self)
-    }
-
-    /// Takes a root that was stored: its certificate in PEM, and its key in PEM.
-    ///
-    /// # Errors
-    /// When they cannot be read.
-    pub fn from_pem(certificate: &str, key: &str) -> Result<Self, CollectError> {
-        Ca::from_pem(&ROOT, certificate, key).map(Self)
-    }
-
-    /// Returns the certificate.
-    #[must_use]
-    pub const fn certificate(&self) -> &DevelopmentRoot {
-        self.0.certificate()
-    }
-
-    /// Returns the key in PEM, to be stored.
-    #[must_use]
-    pub fn key_to_pem(&self) -> String {
-        self.0.key_to_pem()
-    }
+impl SimulatedDevice for SimulatedNitro {
+    const ROOT: RootKind = RootKind {
+        subject: "Assay simulated Nitro root, for development",
+        algorithm: &PKCS_ECDSA_P384_SHA384,
+        device: "simulated Nitro Secure Module",
+    };
 }
 
 impl SimulatedNitro {
@@ -86,10 +57,10 @@ impl SimulatedNitro {
         nonce: Option<&[u8]>,
     ) -> Result<Evidence, CollectError> {
         let now = self.clock.now();
-        let key = KeyPair::generate_for(ROOT.algorithm).map_err(|e| ROOT.failed(&e))?;
+        let key = KeyPair::generate_for(Self::ROOT.algorithm).map_err(|e| Self::ROOT.failed(&e))?;
         let mut params = subject(&self.module_id);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        let leaf = self.root.0.issue(params, &key, (now, LEAF_LIFE))?;
+        let leaf = self.root.issue(params, &key, (now, LEAF_LIFE))?;
         let image = self.image.as_slice();
         let document = Document {
             module_id: &self.module_id,
@@ -104,8 +75,8 @@ impl SimulatedNitro {
         let random = SystemRandom::new();
         let pkcs8 = key.serialize_der();
         let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P384_SHA384_FIXED_SIGNING, &pkcs8, &random);
-        let key = key.map_err(|e| ROOT.failed(&e))?;
-        let document = build::sign(&document, &key, &random).map_err(|e| ROOT.failed(&e))?;
+        let key = key.map_err(|e| Self::ROOT.failed(&e))?;
+        let document = build::sign(&document, &key, &random).map_err(|e| Self::ROOT.failed(&e))?;
         Ok(Evidence::Nitro { document })
     }
 }

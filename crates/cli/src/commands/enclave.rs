@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
 use std::thread;
 
-use assay_attest::collect::tpm::{DEVICE, SimulatedTpmRoot, TpmAttester, TpmPlace};
+use assay_attest::collect::tpm::{DEVICE, TpmAttester, TpmPlace};
 use assay_attest::collect::{
-    Attester, CollectError, SimulatedNitro, SimulatedNitroRoot, Tsm, certificates,
+    Attester, SimulatedDevice, SimulatedNitro, SimulatedRoot, Tsm, certificates,
 };
 use assay_enclave::{Address, Enclave, Listener, Server, Settings};
 use assay_engine::Tract;
@@ -119,12 +119,7 @@ fn source(args: &EnclaveArgs, clock: &Arc<dyn Clock>) -> Result<Source, CliError
         }
         AttesterKind::SimulatedNitro => {
             let folder = development_folder(args)?;
-            let root = simulated_root(
-                folder,
-                clock.now(),
-                (SimulatedNitroRoot::generate, SimulatedNitroRoot::from_pem),
-                |root| (root.certificate().to_pem(), root.key_to_pem()),
-            )?;
+            let root = simulated_root(folder, clock.now())?;
             let image = own_image::<Sha384>()?.into();
             Box::new(SimulatedNitro::new(root, image, clock.clone()))
         }
@@ -163,12 +158,7 @@ fn swtpm(folder: &Path, now: Timestamp) -> Result<Source, CliError> {
     let state = folder.join(SWTPM);
     files::private_folder(&state).map_err(CliError::io(&state))?;
     let (mut process, place) = SoftwareTpm::start(&state).map_err(CliError::input)?;
-    let root = simulated_root(
-        folder,
-        now,
-        (SimulatedTpmRoot::generate, SimulatedTpmRoot::from_pem),
-        |root| (root.certificate().to_pem(), root.key_to_pem()),
-    )?;
+    let root = simulated_root(folder, now)?;
     let program = assay_primitives::Digest(own_image::<Sha256>()?.into());
     let attester = TpmAttester::simulated(place, &root, program, now).map_err(|error| {
         CliError::Failed(format!("swtpm, whose log is in {}: {error}", state.display()))
@@ -197,27 +187,22 @@ fn nitro() -> Result<Box<dyn Attester>, CliError> {
 }
 
 /// Reads the simulated root of a folder, or makes one.
-fn simulated_root<R>(
+fn simulated_root<D: SimulatedDevice>(
     folder: &Path,
     now: Timestamp,
-    (generate, from_pem): (
-        impl FnOnce(Timestamp) -> Result<R, CollectError>,
-        impl FnOnce(&str, &str) -> Result<R, CollectError>,
-    ),
-    to_pem: impl FnOnce(&R) -> (String, String),
-) -> Result<R, CliError> {
+) -> Result<SimulatedRoot<D>, CliError> {
     files::private_folder(folder).map_err(CliError::io(folder))?;
     let (certificate, key) = (folder.join(ROOT), folder.join(ROOT_KEY));
     if !certificate.exists() {
-        let root = generate(now).map_err(CliError::failed)?;
-        let (certificate_pem, key_pem) = to_pem(&root);
-        files::replace(&key, key_pem.as_bytes(), Readers::Owner)?;
-        files::write_new(&certificate, certificate_pem.as_bytes(), Readers::Everybody)?;
+        let root = SimulatedRoot::generate(now).map_err(CliError::failed)?;
+        files::replace(&key, root.key_to_pem().as_bytes(), Readers::Owner)?;
+        let pem = root.certificate().to_pem();
+        files::write_new(&certificate, pem.as_bytes(), Readers::Everybody)?;
         return Ok(root);
     }
     let certificate = files::read_text(&certificate, MAX_PEM)?;
     let key = files::read_text(&key, MAX_PEM)?;
-    from_pem(&certificate, &key)
+    SimulatedRoot::from_pem(&certificate, &key)
         .map_err(|error| CliError::Input(format!("{}: {error}", folder.display())))
 }
 

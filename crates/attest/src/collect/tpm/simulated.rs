@@ -9,54 +9,30 @@ use rcgen::{
 };
 
 use super::P256_INFO;
-use crate::DevelopmentRoot;
 use crate::collect::CollectError;
-use crate::collect::ca::{Ca, CaKind, subject};
+use crate::collect::ca::{RootKind, SimulatedDevice, SimulatedRoot, subject};
 
-/// The root of a simulated PKI.
-static ROOT: CaKind = CaKind {
-    subject: "Assay simulated TPM root, for development",
-    algorithm: &PKCS_ECDSA_P256_SHA256,
-    device: "simulated TPM root",
-};
 /// How long the certificate of a key is valid: longer than any process runs that asked for it.
 const LEAF_LIFE: Duration = Duration::from_secs(3_650 * 86_400);
 /// tcg-kp-AIKCertificate.
 const AIK_CERTIFICATE: [u64; 5] = [2, 23, 133, 8, 3];
 
 /// The root that vouches for the keys of software TPMs, with its key. Whatever ends at it is simulated.
+pub type SimulatedTpmRoot = SimulatedRoot<SimulatedTpm>;
+
+/// A software TPM.
 #[derive(Debug)]
-pub struct SimulatedTpmRoot(Ca);
+pub enum SimulatedTpm {}
+
+impl SimulatedDevice for SimulatedTpm {
+    const ROOT: RootKind = RootKind {
+        subject: "Assay simulated TPM root, for development",
+        algorithm: &PKCS_ECDSA_P256_SHA256,
+        device: "simulated TPM root",
+    };
+}
 
 impl SimulatedTpmRoot {
-    /// Makes a root that is valid from now on.
-    ///
-    /// # Errors
-    /// When no key or certificate can be made.
-    pub fn generate(now: Timestamp) -> Result<Self, CollectError> {
-        Ca::generate(&ROOT, now).map(Self)
-    }
-
-    /// Takes a root that was stored: its certificate in PEM, and its key in PEM.
-    ///
-    /// # Errors
-    /// When they cannot be read.
-    pub fn from_pem(certificate: &str, key: &str) -> Result<Self, CollectError> {
-        Ca::from_pem(&ROOT, certificate, key).map(Self)
-    }
-
-    /// Returns the certificate.
-    #[must_use]
-    pub const fn certificate(&self) -> &DevelopmentRoot {
-        self.0.certificate()
-    }
-
-    /// Returns the key in PEM, to be stored.
-    #[must_use]
-    pub fn key_to_pem(&self) -> String {
-        self.0.key_to_pem()
-    }
-
     /// Certifies an attestation key of P-256, a SubjectPublicKeyInfo in DER.
     pub(super) fn certify(&self, key: &[u8], now: Timestamp) -> Result<Vec<u8>, CollectError> {
         let mut params = subject("Attestation key of a software TPM");
@@ -64,7 +40,7 @@ impl SimulatedTpmRoot {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::Other(AIK_CERTIFICATE.to_vec())];
         // The point, and the byte before it that says that it is uncompressed.
         let point = key.get(P256_INFO.len() - 1..).unwrap_or_default().to_vec();
-        self.0.issue(params, &Point(point), (now, LEAF_LIFE))
+        self.issue(params, &Point(point), (now, LEAF_LIFE))
     }
 }
 
