@@ -13,7 +13,7 @@ pub(crate) mod tpm;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use assay_attest::{Attested, Refusal};
+use assay_attest::{Attested, Evidence, Refusal};
 use assay_primitives::{Timestamp, printable};
 use assay_testkit::reference;
 use serde_json::Value;
@@ -99,6 +99,29 @@ impl Samples {
     fn files(&self) -> impl Iterator<Item = &str> {
         self.manifest["items"].as_array().unwrap().iter().map(|item| item["file"].as_str().unwrap())
     }
+}
+
+/// Changes each `step`th byte of each part of evidence, one at a time, and asserts that it is refused.
+#[track_caller]
+fn change_bytes(
+    evidence: &Evidence,
+    part_of: fn(&mut Evidence, usize) -> Option<&mut Vec<u8>>,
+    step: usize,
+    is_refused: impl Fn(&Evidence) -> bool,
+) {
+    let mut changed = evidence.clone();
+    let mut count = 0;
+    for part in 0.. {
+        let Some(length) = part_of(&mut changed, part).map(|bytes| bytes.len()) else { break };
+        for at in (0..length).step_by(step) {
+            let flip = |evidence: &mut _| part_of(evidence, part).unwrap()[at] ^= 1 << (at % 8);
+            flip(&mut changed);
+            assert!(is_refused(&changed), "part {part}, byte {at}");
+            flip(&mut changed);
+            count += 1;
+        }
+    }
+    assert!(count >= 400, "{count}");
 }
 
 pub(crate) fn workspace() -> &'static Path {
