@@ -201,12 +201,17 @@ impl Jobs {
         self.pools.iter().map(load).collect()
     }
 
-    /// Returns how long a new job of a method will probably take, from what its like took.
+    /// Returns how long a new job of a method will probably take, from what its like took lately. Nothing
+    /// while none is in hand: what took long then may be over, and nobody would find out.
     pub(crate) fn expected(&self, method: &Method, latency: Option<&Latency>) -> Duration {
-        let Some(summary) = latency.and_then(Latency::summary) else { return Duration::ZERO };
+        let Some(lately) = latency.and_then(Latency::lately) else { return Duration::ZERO };
         let Some(pool) = self.pools.get(method.as_str()) else { return Duration::ZERO };
-        let ahead = pool.queued.load(Ordering::SeqCst).div_ceil(pool.size);
-        summary.p50.saturating_mul(u32::try_from(ahead).unwrap_or(u32::MAX)) + summary.p99
+        let queued = pool.queued.load(Ordering::SeqCst);
+        if queued == 0 && pool.slots.available_permits() == pool.size {
+            return Duration::ZERO;
+        }
+        let ahead = u32::try_from(queued.div_ceil(pool.size)).unwrap_or(u32::MAX);
+        lately.saturating_mul(ahead.saturating_add(1))
     }
 
     /// Enters a job that somebody waits for, or may come back for.
@@ -322,4 +327,30 @@ impl Drop for InHand {
 
 fn ended(outcome: Result<Purchase, PurchaseError>) -> Progress {
     Progress::Ended(Arc::new(outcome))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A run that took long, such as one that an enclave never answered, keeps nobody from finding out
+    /// that the next one does not.
+    #[test]
+    fn what_took_long_is_expected_while_one_is_in_hand() {
+        let jobs = Jobs::new(&Certifiers::standard(1));
+        let latency = Latency::default();
+        let expected = || jobs.expected(&Method::SIGNED, Some(&latency));
+        let first = jobs.slot(&Method::SIGNED).unwrap();
+        assert_eq!(expected(), Duration::ZERO);
+        let long = Duration::from_secs(60);
+        latency.record(long);
+        assert_eq!(expected(), long);
+        for _ in 0..40 {
+            jobs.queue("signed");
+        }
+        assert_eq!(expected(), 3 * long);
+        (0..40).for_each(|_| jobs.claimed("signed", true));
+        drop(first);
+        assert_eq!(expected(), Duration::ZERO);
+    }
 }

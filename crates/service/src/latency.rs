@@ -11,6 +11,10 @@ pub struct Latency {
     window: Mutex<VecDeque<Duration>>,
 }
 
+/// How many of them tell how long the next one will take. One that took long by chance is no matter
+/// for long.
+const LATELY: usize = 15;
+
 /// The figures that are published.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct LatencySummary {
@@ -32,6 +36,16 @@ impl Latency {
         window.push_back(duration);
     }
 
+    /// Returns how long runs take lately: the median of the latest few. `None` before the first run.
+    #[must_use]
+    pub fn lately(&self) -> Option<Duration> {
+        let window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut latest: Vec<Duration> = window.iter().rev().take(LATELY).copied().collect();
+        drop(window);
+        latest.sort_unstable();
+        latest.get(latest.len().saturating_sub(1) / 2).copied()
+    }
+
     /// Returns the figures, or `None` before the first run.
     #[must_use]
     pub fn summary(&self) -> Option<LatencySummary> {
@@ -50,6 +64,22 @@ impl Latency {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_that_took_long_says_nothing_of_the_next() {
+        let latency = Latency::default();
+        assert_eq!(latency.lately(), None);
+        let (short, long) = (Duration::from_millis(50), Duration::from_secs(60));
+        latency.record(long);
+        assert_eq!(latency.lately(), Some(long));
+        latency.record(short);
+        assert_eq!(latency.lately(), Some(short));
+        // However many there were: half of the latest count.
+        (0..WINDOW).for_each(|_| latency.record(long));
+        assert_eq!(latency.lately(), Some(long));
+        (0..=LATELY / 2).for_each(|_| latency.record(short));
+        assert_eq!(latency.lately(), Some(short));
+    }
 
     #[test]
     fn the_latest_runs_count() {
