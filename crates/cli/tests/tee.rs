@@ -201,8 +201,12 @@ fn an_enclave_that_lies_charges_nobody() {
             frame(&inferred(length), output)[..50].to_vec(),
             "certification_unavailable",
         ),
-        ("answers something else", frame(r#"{"answer":"attestation"}"#, b""), "inference_failed"),
-        ("lies about lengths", frame(&inferred(u64::MAX), output), "inference_failed"),
+        (
+            "answers something else",
+            frame(r#"{"answer":"attestation"}"#, b""),
+            "certification_unavailable",
+        ),
+        ("lies about lengths", frame(&inferred(u64::MAX), output), "certification_unavailable"),
         ("gives no output", frame(&inferred(0), output), "inference_failed"),
         ("has no attestation", frame(&inferred(length), output), "inference_failed"),
     ];

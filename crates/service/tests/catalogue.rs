@@ -38,7 +38,7 @@ impl LoadedModel for Blank {
     }
 }
 
-fn package(name: &str) -> ModelPackage {
+pub(crate) fn package(name: &str) -> ModelPackage {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models");
     ModelPackage::open(&folder.join(name)).unwrap()
 }

@@ -6,3 +6,4 @@ mod binding;
 mod catalogue;
 mod operator;
 mod prices;
+mod tee;

@@ -3,10 +3,12 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use assay_attest::{DevelopmentRoot, Policy, Roots, Strength};
 use assay_enclave::{Address, Client};
+use assay_primitives::Clock;
 use assay_service::Tee;
 use assay_verify::Methods;
 use serde::Deserialize;
@@ -22,8 +24,9 @@ use crate::config::Config;
 use crate::error::CliError;
 use crate::files;
 
-/// How long an enclave's answer may take.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long an enclave's answer may take: less than a payment lasts, so that there is time to ask
+/// another one.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long an enclave may take to start.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long it is waited before one that ended is started again.
@@ -102,8 +105,12 @@ impl Enclaves {
     }
 
     /// Returns the certifier, and what runs beside it.
-    pub(crate) fn into_certifier(self, parallel: usize) -> (Tee, Option<RunningEnclave>) {
-        (Tee::new(self.clients, parallel), self.child)
+    pub(crate) fn into_certifier(
+        self,
+        parallel: usize,
+        clock: Arc<dyn Clock>,
+    ) -> (Tee, Option<RunningEnclave>) {
+        (Tee::new(self.clients, parallel, clock), self.child)
     }
 }
 
@@ -270,6 +277,11 @@ fn policy(
     // It is simulated whatever its strength is, and there is nothing else to try it with.
     if of_boot.is_some_and(AttesterKind::is_simulated) && policy.min_strength.is_none() {
         policy.min_strength = Some(Strength::MeasuredBoot);
+    }
+    if policy.allow_debug && !is_development {
+        let message = "tee.policy: allow_debug = true is for development: who debugs an enclave reads \
+                       and changes what is in it";
+        return Err(CliError::Input(message.to_owned()));
     }
     let least = policy.min_strength.unwrap_or(Strength::Tee);
     if let Some(attester) = of_boot.filter(|_| least > Strength::MeasuredBoot) {

@@ -79,9 +79,8 @@ impl Node {
         let prices = shop::prices(config, &packages, end.chain.network(), enclaves.is_some())?;
         let rail = PaymentRail::start(config, end, &prices, &store).await?;
         let methods = Enclaves::methods(enclaves.as_ref());
-        let now = clock.now();
         let (shop, enclave) =
-            Shop::open(config, packages, &prices, &rail, enclaves, now, randomness.as_ref())?;
+            Shop::open(config, packages, &prices, &rail, enclaves, &clock, randomness.as_ref())?;
         let service = Service::new(ServiceParts {
             operator: shop.operator,
             catalogue: shop.catalogue,

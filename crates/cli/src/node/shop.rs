@@ -1,9 +1,10 @@
 //! Who sells what at which price.
 
+use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use assay_engine::{ModelPackage, Tract};
-use assay_primitives::{Method, Network, Randomness, Timestamp};
+use assay_primitives::{Clock, Method, Network, Randomness, Timestamp};
 use assay_receipt::SettlementAddress;
 use assay_service::{Catalogue, Certifiers, Operator, PriceList};
 
@@ -35,7 +36,7 @@ impl Shop {
         prices: &PriceList,
         rail: &PaymentRail,
         enclaves: Option<Enclaves>,
-        now: Timestamp,
+        clock: &Arc<dyn Clock>,
         randomness: &dyn Randomness,
     ) -> Result<(Self, Option<RunningEnclave>), CliError> {
         let parallel = match config.parallel {
@@ -45,12 +46,12 @@ impl Shop {
         let mut certifiers = Certifiers::standard(parallel);
         let mut enclave = None;
         if let Some(enclaves) = enclaves {
-            let (tee, running) = enclaves.into_certifier(parallel);
+            let (tee, running) = enclaves.into_certifier(parallel, clock.clone());
             (certifiers, enclave) = (certifiers.with(tee), running);
         }
         let catalogue =
             Catalogue::new(packages, prices, &Tract, &certifiers).map_err(CliError::input)?;
-        let operator = operator(config, rail, now, randomness)?;
+        let operator = operator(config, rail, clock.now(), randomness)?;
         Ok((Self { operator, catalogue, certifiers }, enclave))
     }
 }

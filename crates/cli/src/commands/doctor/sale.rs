@@ -7,6 +7,7 @@ use assay_service::{Catalogue, Certifiers, PriceList, Tee};
 
 use super::Patient;
 use super::report::Report;
+use crate::commands::system_clock;
 use crate::node::{has_enclaves, packages, prices};
 
 pub(super) fn models_and_prices(patient: &mut Patient, report: &mut Report) {
@@ -41,7 +42,7 @@ pub(super) fn models_and_prices(patient: &mut Patient, report: &mut Report) {
         Err(error) => return report.wrong("prices", error.to_string(), mend),
     };
     let certifiers = match has_enclaves {
-        true => certifiers.with(Tee::new(Vec::new(), 1)),
+        true => certifiers.with(Tee::new(Vec::new(), 1, system_clock())),
         false => certifiers,
     };
     if let Err(error) = Catalogue::new(packages, &prices, &Tract, &certifiers) {
