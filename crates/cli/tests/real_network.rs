@@ -153,13 +153,15 @@ fn nobody_pays_real_money_with_a_public_key() {
 fn what_is_sold_as_a_tee_is_one() {
     let (place, node) = (place(), node());
     place.file("boot.toml", "min_strength = \"measured-boot\"\n");
-    let boot = ("ASSAY_TEE_POLICY", "boot.toml");
+    place.file("debug.toml", "allow_debug = true\n");
+    let [boot, debug] = ["boot.toml", "debug.toml"].map(|file| ("ASSAY_TEE_POLICY", file));
     for (env, told) in [
         (&[("ASSAY_TEE_ATTESTER", "swtpm")][..], "tee.attester: \"swtpm\" is for development"),
         (&[("ASSAY_TEE_ATTESTER", "swtpm"), boot], "tee.attester: \"swtpm\" is for development"),
         (&[("ASSAY_TEE_ATTESTER", "tpm")], "tee.attester: \"tpm\" measures what was booted"),
         (&[("ASSAY_TEE_ATTESTER", "tpm"), boot], "tee.policy: min_strength = \"measured-boot\" is"),
         (&[("ASSAY_TEE_ENCLAVES", "vsock:16:5005"), boot], "tee.policy: min_strength = "),
+        (&[("ASSAY_TEE_ENCLAVES", "vsock:16:5005"), debug], "tee.policy: allow_debug = true is"),
     ] {
         serve(&place, &node, &[&SETTINGS[..], env].concat()).expect_told(2, told);
     }
