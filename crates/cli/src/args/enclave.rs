@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 
 #[derive(Debug, Args)]
 pub(crate) struct EnclaveArgs {
-    /// Where to listen: tcp:HOST:PORT, or vsock:CID:PORT, where 4294967295 is any CID
+    /// Where to listen: tcp:IP:PORT, or vsock:CID:PORT, where 4294967295 is any CID
     #[arg(long, value_name = "ADDRESS", default_value = "tcp:127.0.0.1:8404")]
     pub(crate) listen: String,
     /// A folder of model packages; by default the two that this program carries. No others can be loaded
