@@ -22,6 +22,7 @@ mod dcap;
 mod evidence;
 mod expectation;
 mod files;
+mod image;
 pub mod inspect;
 mod key;
 mod nitro;
@@ -40,6 +41,7 @@ pub use dcap::Collateral;
 pub use evidence::{Evidence, appraise};
 pub use expectation::Expectation;
 pub use files::{Files, FilesError};
+pub use image::{Image, ImageError, Images, UnlistedImage};
 pub use key::{
     AttestedKey, Beacon, EnclaveConfiguration, KEY_ATTESTATION_MEDIA_TYPE, KeyAppraiser,
     KeyAttestation, KeyBinding, MAX_EPOCH, MAX_NONCE, gpu_nonce, tpm_extra_data,

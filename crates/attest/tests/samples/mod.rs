@@ -13,8 +13,8 @@ pub(crate) mod tpm;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use assay_attest::{Attested, Evidence, Refusal};
-use assay_primitives::{Timestamp, printable};
+use assay_attest::{Attested, Evidence, EvidenceKind, Image, Measurement, Refusal};
+use assay_primitives::{Timestamp, encoding, printable};
 use assay_testkit::reference;
 use serde_json::Value;
 
@@ -49,6 +49,7 @@ impl Row {
         let at = Some(Timestamp::from_rfc3339(at).unwrap());
         let (verdict, why) = match result {
             Ok(claims) => {
+                assert_image(claims);
                 let verdict = if claims.is_simulated() { "simulated" } else { "accepted" };
                 let status = claims.tcb.as_ref().and_then(|tcb| tcb.status.as_deref());
                 let status = status.map(|status| format!(", {status}")).unwrap_or_default();
@@ -73,6 +74,20 @@ impl Row {
         self.why.push_str(&format!("; {remark}"));
         self
     }
+}
+
+/// Asserts that what was measured can be published under its names, and is the same when it is read.
+fn assert_image(claims: &Attested) {
+    let kind = claims.kind;
+    for Measurement { name, value } in claims.measurements.iter().filter(|m| m.value.len() <= 64) {
+        let text = format!("{kind}:{name}={}", encoding::hex(value));
+        let image: Image = text.parse().unwrap();
+        assert!(image.to_string() == text && image.matches(claims), "{text}");
+    }
+    let Some(image) = Image::of(claims) else {
+        return assert!(claims.debug || kind == EvidenceKind::Nvidia, "{kind} has no image");
+    };
+    assert!(image.matches(claims) && image.to_string().parse() == Ok(image), "{kind}");
 }
 
 impl Samples {
