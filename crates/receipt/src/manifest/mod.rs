@@ -4,7 +4,9 @@ use std::collections::HashSet;
 use std::fmt;
 
 use assay_primitives::json::{self, StrictJsonError};
-use assay_primitives::{Account, Digest, KeyId, Network, OperatorId, Timestamp, encoding};
+use assay_primitives::{
+    Account, Digest, KeyId, Network, OperatorId, Timestamp, encoding, printable,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{DsseError, Envelope, PublicKey, SigningKey};
@@ -13,6 +15,8 @@ use crate::{DsseError, Envelope, PublicKey, SigningKey};
 pub const MANIFEST_PAYLOAD_TYPE: &str = "application/vnd.assay.key-manifest.v1+json";
 /// The most bytes a manifest may have.
 const MAX_BYTES: usize = 1 << 20;
+/// The most characters of a text of it that an error repeats.
+const MAX_SHOWN: usize = 128;
 
 /// A key manifest: its content is only to be had after its signature was checked against the
 /// identity key that it names. Whether that identity is the expected one is for the caller to say.
@@ -48,7 +52,8 @@ pub struct ManifestContent {
     pub settlement_addresses: Vec<SettlementAddress>,
     /// Where the operator sells.
     pub gateways: Vec<String>,
-    /// Enclave measurements the operator stands by, as policies name them.
+    /// Images of enclaves that the operator stands by, as `nitro:pcr0=17bf8f…`. A text that cannot be read
+    /// is one that no enclave is of.
     pub enclave_measurements: Vec<String>,
     /// Keys that must not be believed any more, each once.
     pub revocations: Vec<KeyRevocation>,
@@ -186,7 +191,8 @@ impl KeyManifest {
     }
 
     /// Checks that this manifest contains what an older one of the same operator says: the same keys
-    /// from the same moments on, and every revocation. Of one version there is one manifest.
+    /// from the same moments on, every enclave image, and every revocation. Of one version there is one
+    /// manifest.
     ///
     /// # Errors
     /// Names what of the older one is lost.
@@ -206,6 +212,10 @@ impl KeyManifest {
             if self.key(*id, key.purpose).is_none_or(|same| same.valid_from != key.valid_from) {
                 return lost(format!("key {id} in use from {}", key.valid_from));
             }
+        }
+        let images: HashSet<&String> = new.enclave_measurements.iter().collect();
+        if let Some(image) = old.enclave_measurements.iter().find(|one| !images.contains(one)) {
+            return lost(format!("the enclave image `{}`", printable(image, MAX_SHOWN)));
         }
         match old.revocations.iter().find(|one| self.revocation(one.key).is_none()) {
             Some(revocation) => lost(format!("the revocation of key {}", revocation.key)),

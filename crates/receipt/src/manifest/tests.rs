@@ -110,6 +110,7 @@ fn a_manifest_only_grows() {
         version: 2,
         previous: Some(first.digest()),
         keys: vec![listed(2), listed(3)],
+        enclave_measurements: vec!["nitro:pcr0=00".into(), "what nobody reads".into()],
         revocations: vec![revocation(2)],
         ..content()
     };
@@ -119,11 +120,22 @@ fn a_manifest_only_grows() {
 
     let later = ManifestContent { version: 4, previous: Some(Digest::ZERO), ..next.clone() };
     assert_eq!(open(later.clone()).unwrap().check_follows(&second), Ok(()));
+    let mut more = later.clone();
+    more.enclave_measurements.insert(0, "tdx:mrtd=00".into());
+    assert_eq!(open(more).unwrap().check_follows(&second), Ok(()));
 
     let moved = ManifestKey { valid_from: Timestamp::from_seconds(50), ..listed(2) };
     for (lost, wrong) in [
         ("key", ManifestContent { keys: vec![listed(3)], ..later.clone() }),
         ("key", ManifestContent { keys: vec![moved, listed(3)], ..later.clone() }),
+        (
+            "the enclave image `what nobody reads`",
+            ManifestContent { enclave_measurements: vec!["nitro:pcr0=00".into()], ..later.clone() },
+        ),
+        (
+            "the enclave image `nitro:pcr0=00`",
+            ManifestContent { enclave_measurements: vec![], ..later.clone() },
+        ),
         ("the revocation", ManifestContent { revocations: vec![], ..later }),
         ("one is", ManifestContent { gateways: vec!["https://x".into()], ..next.clone() }),
     ] {
