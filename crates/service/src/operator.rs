@@ -1,3 +1,4 @@
+use assay_attest::Images;
 use assay_primitives::{OperatorId, Timestamp};
 use assay_receipt::{Envelope, KeyManifest, KeyPurpose, SigningKey};
 use assay_verify::{Refusal, Verified, open_manifest};
@@ -8,6 +9,7 @@ use thiserror::Error;
 pub struct Operator {
     envelope: Envelope,
     manifest: Verified<KeyManifest>,
+    images: Images,
     receipt_key: SigningKey,
 }
 
@@ -56,7 +58,8 @@ impl Operator {
             let (from, to) = (listed.valid_from, listed.valid_to);
             return Err(OperatorError::NotValid { from, to, now });
         }
-        Ok(Self { envelope, manifest, receipt_key })
+        let images = Images::from_texts(&manifest.content().enclave_measurements);
+        Ok(Self { envelope, manifest, images, receipt_key })
     }
 
     /// Returns the operator's id.
@@ -75,6 +78,12 @@ impl Operator {
     #[must_use]
     pub const fn manifest(&self) -> &Verified<KeyManifest> {
         &self.manifest
+    }
+
+    /// Returns the images of enclaves that the manifest lists.
+    #[must_use]
+    pub const fn images(&self) -> &Images {
+        &self.images
     }
 
     /// Returns the key that signs receipts.

@@ -1,5 +1,6 @@
 //! The whole bundle: every part, every item, the money, the policy.
 
+use assay_attest::Images;
 use assay_primitives::json::StrictJsonError;
 use assay_primitives::{Timestamp, printable};
 use assay_receipt::{BUNDLE_MEDIA_TYPE, Bundle, Envelope, KeyManifest, Receipt};
@@ -116,10 +117,11 @@ impl Verifier {
                 self.policy.check_transaction(receipt.predicate(), &payment, now)?;
                 expectation.check(receipt.predicate(), &items)
             });
+        let images = Images::from_texts(&manifest.content().enclave_measurements);
         report.items = items
             .iter()
             .zip(&evidence)
-            .map(|(item, evidence)| self.judge_item(&receipt, item, evidence, now))
+            .map(|(item, evidence)| self.judge_item(&receipt, &images, item, evidence, now))
             .collect();
         conclude(&mut report.items, transaction)
     }
@@ -147,20 +149,22 @@ impl Verifier {
     fn judge_item(
         &self,
         receipt: &Verified<Receipt>,
+        images: &Images,
         item: &OpenedItem<'_>,
         evidence: &[ItemEvidence<'_>],
         now: Timestamp,
     ) -> ItemReport {
         let details = &item.statement.details;
         let (mut believe, mut notes) = (None, Vec::new());
-        let verdict = self.certify(receipt, item, evidence, now).and_then(|certification| {
-            believe = Some(certification.believe);
-            notes = certification.notes;
-            self.policy.check_item(details)?;
-            let network = &receipt.predicate().authorization.network;
-            let simulated = certification.simulated || network.is_development();
-            Ok(self.policy.verdict(details, simulated, certification.is_pinned))
-        });
+        let verdict =
+            self.certify(receipt, images, item, evidence, now).and_then(|certification| {
+                believe = Some(certification.believe);
+                notes = certification.notes;
+                self.policy.check_item(details)?;
+                let network = &receipt.predicate().authorization.network;
+                let simulated = certification.simulated || network.is_development();
+                Ok(self.policy.verdict(details, simulated, certification.is_pinned))
+            });
         let verdict =
             verdict.unwrap_or_else(|refusal| Verdict::refused(refusal.in_item(details.index)));
         ItemReport::new(details, self.policy.pins(details), believe, verdict).with_notes(notes)
@@ -169,6 +173,7 @@ impl Verifier {
     fn certify(
         &self,
         receipt: &Verified<Receipt>,
+        images: &Images,
         item: &OpenedItem<'_>,
         evidence: &[ItemEvidence<'_>],
         now: Timestamp,
@@ -178,6 +183,7 @@ impl Verifier {
             item: &item.statement,
             request: &item.disclosed.request,
             output: item.disclosed.output.as_deref(),
+            images,
             evidence,
             now,
         })

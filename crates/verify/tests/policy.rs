@@ -237,6 +237,15 @@ fn a_manifest_that_contradicts_the_known_one_is_refused() {
     assert_eq!(refused(&carried(&forgot)), history);
     let lost = next(&known, |manifest| drop(manifest.keys.pop()));
     assert_eq!(refused(&carried(&lost)), history);
+    // Or an image of enclaves.
+    let listing = next(&known, |manifest| {
+        manifest.enclave_measurements = vec!["nitro:pcr0=00".into(), "nitro:pcr0=01".into()];
+    });
+    let forgot_image = next(&listing, |manifest| drop(manifest.enclave_measurements.pop()));
+    let knowing = lenient().with_manifest(listing.manifest_envelope()).unwrap();
+    let refusal = knowing.with_manifest(forgot_image.manifest_envelope()).unwrap_err();
+    assert_eq!(refusal.check, Check::ManifestHistory);
+    assert!(refusal.got.contains("the enclave image `nitro:pcr0=01`"), "{refusal}");
     let unrelated = next(&known, |manifest| {
         manifest.previous = Some(assay_primitives::Digest::of(b"another"));
     });

@@ -4,6 +4,8 @@
 //! root that the tests made: what they find is `simulated` and never better. Evidence under a vendor's
 //! root for a key of the tests does not exist.
 
+mod images;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -190,6 +190,7 @@ fn check(
             item: &item,
             request: &disclosed.request,
             output: disclosed.output.as_deref(),
+            images: service.parts().operator.images(),
             evidence: &evidence,
             now,
         };

@@ -6,7 +6,7 @@ mod tee;
 
 use std::fmt::Debug;
 
-use assay_attest::Roots;
+use assay_attest::{Images, Roots};
 use assay_primitives::{Method, Timestamp};
 use assay_receipt::{EvidenceReference, ItemStatement, Receipt};
 
@@ -43,6 +43,8 @@ pub struct MethodContext<'a> {
     pub request: &'a [u8],
     /// What was answered; none when the item failed.
     pub output: Option<&'a [u8]>,
+    /// The images of enclaves that the operator stands by, of its key manifest.
+    pub images: &'a Images,
     /// The item's evidence, in the order of its statement; contents match their digests.
     pub evidence: &'a [ItemEvidence<'a>],
     /// The time to verify at.

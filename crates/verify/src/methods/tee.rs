@@ -51,8 +51,10 @@ impl Tee {
         let statement =
             signed.verify(key.key()).map_err(|error| refusal("the enclave's signature", error))?;
         check_statement(context, statement, &key)?;
+        let image = context.images.find(key.attested());
+        let image = image.map_err(|unlisted| refusal(unlisted.expected, unlisted.got))?;
         let is_pinned = self.appraiser.policy().reference_values.is_some();
-        Ok(Signer::new(&key).certification(is_pinned, context.now))
+        Ok(Signer::new(&key, image.is_some()).certification(is_pinned, context.now))
     }
 }
 
@@ -62,6 +64,8 @@ struct Signer {
     kind: EvidenceKind,
     scope: EvidenceScope,
     is_simulated: bool,
+    /// Whether the operator lists its enclave's image.
+    is_listed: bool,
     /// The last moment of its epoch.
     not_after: Timestamp,
     /// What a reader should know of its enclave and the GPUs of that.
@@ -69,7 +73,7 @@ struct Signer {
 }
 
 impl Signer {
-    fn new(key: &AttestedKey) -> Self {
+    fn new(key: &AttestedKey, is_listed: bool) -> Self {
         let configuration = &key.binding().configuration;
         let of_enclave =
             key.attested().warnings.iter().map(|warning| format!("enclave: {warning}"));
@@ -84,6 +88,7 @@ impl Signer {
             kind: key.attested().kind,
             scope: configuration.scope,
             is_simulated: key.is_simulated(),
+            is_listed,
             not_after: key.binding().not_after,
             warnings,
         }
@@ -98,6 +103,10 @@ impl Signer {
         }
         if !is_pinned {
             notes.push("enclave: its measurements are as reported, no policy pins them".to_owned());
+        }
+        // Who sells vouches for what is sold: that pins nothing.
+        if self.is_listed {
+            notes.push("enclave: the operator stands by its measurements".to_owned());
         }
         if self.scope != EvidenceScope::Model {
             notes.push("scope: the enclave asked a provider, the model ran elsewhere".to_owned());
@@ -229,8 +238,8 @@ mod tests {
     /// makes of a certification is tested with a method of the tests' own (`tests/methods.rs`).
     fn vouched_for(kind: EvidenceKind) -> Signer {
         let warnings = vec!["enclave: a warning".to_owned(), "GPU: another".to_owned()];
-        let (scope, is_simulated) = (EvidenceScope::Model, false);
-        Signer { kind, scope, is_simulated, not_after: END, warnings }
+        let (scope, is_simulated, is_listed) = (EvidenceScope::Model, false, false);
+        Signer { kind, scope, is_simulated, is_listed, not_after: END, warnings }
     }
 
     #[test]
@@ -277,6 +286,9 @@ mod tests {
         assert_eq!(certify(true, END).len(), 2);
         let open = certify(false, END);
         assert!(open[0].contains("no policy pins them"));
+        let signer = Signer { is_listed: true, ..vouched_for(EvidenceKind::Tdx) };
+        let listed = signer.certification(false, END);
+        assert!(listed.notes[1].contains("the operator stands by") && !listed.is_pinned);
         let late = certify(true, END.plus(Duration::from_millis(1)));
         assert!(late[0].contains(&END.to_string()));
         assert_eq!(certify(false, END.plus(MAX_AGE)).len(), 4);
