@@ -75,6 +75,10 @@ const ENCLAVE_HELP: &str = "\
 It runs in the TEE; the gateway outside talks to it (`tee.enclaves`). Payments, storage and HTTP are the
 gateway's. Its keys are made in memory, and end with it.";
 
+const MEASURE_HELP: &str = "\
+`assay attest verify` tells an enclave's image as this takes it. Names may be left out: what an
+image names has to be the same, and the rest may be anything. An image that is listed stays.";
+
 /// Sells AI inference whose result the buyer can check, buys it, and checks it
 #[derive(Debug, Parser)]
 #[command(name = "assay", version, propagate_version = true, after_help = ENVIRONMENT)]
@@ -396,6 +400,9 @@ pub(crate) enum KeyCommand {
     Rotate(KeyRotateArgs),
     /// Revoke a key: nothing it signed counts any more
     Revoke(KeyRevokeArgs),
+    /// Stand by images of enclaves: once any is listed, no other enclave certifies what is sold
+    #[command(after_help = MEASURE_HELP)]
+    Measure(KeyMeasureArgs),
     /// Show the key manifest
     Show(KeyShowArgs),
 }
@@ -406,6 +413,7 @@ impl KeyCommand {
             Self::New(args) => &args.folder,
             Self::Rotate(args) => &args.folder,
             Self::Revoke(args) => &args.folder,
+            Self::Measure(args) => &args.folder,
             Self::Show(args) => &args.folder,
         }
     }
@@ -453,6 +461,15 @@ pub(crate) struct KeyRevokeArgs {
     /// Why, in words; published in the key manifest
     #[arg(long)]
     pub(crate) reason: String,
+    #[command(flatten)]
+    pub(crate) folder: KeyFolderArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct KeyMeasureArgs {
+    /// An image: KIND:NAME=HEX[,NAME=HEX...], as nitro:pcr0=17bf…,pcr1=0001…
+    #[arg(value_name = "TEXT", required = true)]
+    pub(crate) images: Vec<String>,
     #[command(flatten)]
     pub(crate) folder: KeyFolderArgs,
 }

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use crate::support::Place;
 
-const COMMANDS: [&[&str]; 30] = [
+const COMMANDS: [&[&str]; 31] = [
     &[],
     &["demo"],
     &["serve"],
@@ -17,6 +17,7 @@ const COMMANDS: [&[&str]; 30] = [
     &["key", "new"],
     &["key", "rotate"],
     &["key", "revoke"],
+    &["key", "measure"],
     &["key", "show"],
     &["config"],
     &["doctor"],

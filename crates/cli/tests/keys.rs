@@ -193,6 +193,37 @@ fn what_cannot_be_done_with_keys_is_said() {
     assert_eq!(key(&["show", "--json"]).expect(0).json()["version"], 1);
 }
 
+#[test]
+fn images_of_enclaves_are_listed() {
+    let place = Place::new();
+    let key = |args: &[&str]| place.run(&[&["key"], args].concat());
+    key(&["measure", "nitro:pcr0=00"]).expect_told(2, "`assay key new` makes them");
+    key(&["new", "--settlement", &format!("eip155:8453:{NOBODY}")]).expect(0);
+    assert_eq!(key(&["show", "--json"]).expect(0).json()["enclaveMeasurements"], json!([]));
+    let (first, second) = ("nitro:pcr0=00,pcr1=01", "snp:measurement=ff");
+    let listed = |ran: Value| (ran["version"].clone(), ran["enclaveMeasurements"].clone());
+    let ran = key(&["measure", first, "--json"]).expect_told(0, "Restart the gateway");
+    assert_eq!(listed(ran.json()), (json!(2), json!([first])));
+    // What is listed is said, and what is not is added.
+    let again = format!("It is in the key manifest already: {first}");
+    let ran = key(&["measure", first, second, "--json"]).expect_told(0, &again);
+    assert_eq!(listed(ran.json()), (json!(3), json!([first, second])));
+    let ran = key(&["measure", second, first, "--json"]).expect_told(0, &again);
+    assert_eq!(listed(ran.json()), (json!(3), json!([first, second])));
+    let shown = key(&["show"]).expect(0).stdout;
+    assert!(shown.contains(&format!("image       {first}\nimage       {second}\n")), "{shown}");
+    // None of several is listed where one is none.
+    key(&["measure"]).expect_told(2, "<TEXT>...");
+    let wrong = ["measure", "tdx:mrtd=00", "nitro:prc0=00"];
+    key(&wrong).expect_told(2, "the name of a measurement of kind nitro, got `prc0`");
+    key(&["measure", "nitro:pcr0=FF"]).expect_told(2, "lower-case hexadecimal for `pcr0`");
+    key(&["measure", "nitro:pcr1=00,pcr0=00"]).expect_told(2, "in ascending order");
+    assert_eq!(listed(key(&["rotate", "--json"]).expect(0).json()).1, json!([first, second]));
+    fs::remove_file(place.path("assay-keys/identity.pem")).unwrap();
+    key(&["measure", "tdx:mrtd=00"]).expect_told(2, "identity.pem is not here");
+    assert_eq!(key(&["show", "--json"]).expect(0).json()["version"], 4);
+}
+
 /// What is sold is sealed on the disk, and opens with the key that it was sealed with alone.
 #[test]
 fn contents_are_sealed_with_the_storage_key() {

@@ -242,6 +242,58 @@ fn an_enclave_of_somebody_elses_root_charges_nobody() {
     assert!(log.contains("chain.root"), "{log}");
 }
 
+#[test]
+fn an_enclave_that_its_operator_does_not_list_charges_nobody() {
+    let scene = Scene::open();
+    let place = &scene.place;
+    let paid = format!("eip155:31337:{SELLER}");
+    let key = |args: &[&str]| place.run(&[&["key"], args, &["--folder", "keys"]].concat());
+    key(&["new", "--settlement", &paid]).expect(0);
+    let env = [("ASSAY_RPC_URL", scene.chain.url.as_str()), ("ASSAY_KEYS", "keys"), SIMULATED];
+    let stands_by = |bought: &Value| {
+        let notes = bought["report"]["items"][0]["notes"].to_string();
+        notes.contains("the operator stands by its measurements")
+    };
+    // Where none is listed, any sells.
+    let shop = Gateway::start(place, &env);
+    assert!(!stands_by(&buy(place, &shop.url)));
+    let (_, attestation) = get(&shop.url, "/v1/attestation");
+    shop.stop();
+    place.file("attestation.json", attestation);
+    let verify = ["attest", "verify", "attestation.json", "--development-root", ROOT];
+    let told = place.run(&[&verify[..], &["--json"]].concat()).expect(3).json();
+    let image = told["image"].as_str().unwrap();
+    assert!(image.starts_with("nitro:pcr0="), "{image}");
+    place.run(&verify).expect_shown(3, &format!("  image       {image}\n"));
+
+    let other = format!("nitro:pcr0={}", "5e".repeat(48));
+    key(&["measure", &other]).expect(0);
+    let before = scene.chain.balance(SELLER);
+    let shop = Gateway::start(place, &env);
+    place.order(&shop.url, &TRUSTING).finish().expect(1);
+    shop.wait_for_ends();
+    assert_eq!(scene.chain.balance(SELLER), before);
+    // What no enclave runs is sold as before.
+    place.buy(&shop.url, "signed.assay");
+    let signed = scene.chain.balance(SELLER);
+    assert!(signed > before);
+    let log = shop.stop().stderr;
+    assert!(log.contains(&format!("an image of the key manifest: {other}")), "{log}");
+    // Who knows the list of today does not take either what was sold before there was one.
+    let old = ["verify", "bought.assay", "--development-root", ROOT, "--json"];
+    let today = [&old[..], &["--manifest", "keys/manifest.json"]].concat();
+    place.run(&old).expect(3);
+    let refused = place.run(&today).expect(1).json();
+    assert_eq!(refused["refusal"]["check"], "item.certification");
+
+    key(&["measure", image]).expect(0);
+    place.run(&today).expect(3);
+    let shop = Gateway::start(place, &env);
+    assert!(stands_by(&buy(place, &shop.url)));
+    assert_eq!(scene.chain.balance(SELLER), signed + TEE_PRICE);
+    shop.stop();
+}
+
 fn signal(name: &str, process: u32) {
     let done = Command::new("kill").args([&format!("-{name}"), &process.to_string()]).status();
     assert!(done.unwrap().success());

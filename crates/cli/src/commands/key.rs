@@ -1,5 +1,6 @@
 use std::process::ExitCode;
 
+use assay_attest::Image;
 use assay_primitives::{Digest, KeyId, SystemRandomness, Timestamp};
 use assay_receipt::{KeyManifest, ManifestKey};
 use serde_json::{Value, json};
@@ -26,6 +27,15 @@ pub(crate) fn run(command: &KeyCommand) -> Result<ExitCode, CliError> {
         KeyCommand::Revoke(args) => {
             let key: KeyId = args.key.parse().map_err(CliError::input)?;
             keys.revoke(key, &args.reason, now, &SystemRandomness)?
+        }
+        KeyCommand::Measure(args) => {
+            let images = args.images.iter().map(|text| text.parse::<Image>());
+            let images = images.collect::<Result<Vec<_>, _>>().map_err(CliError::input)?;
+            let (manifest, known) = keys.measure(&images, now)?;
+            for image in known {
+                output::note(format_args!("It is in the key manifest already: {image}"));
+            }
+            manifest
         }
         KeyCommand::Show(_) => keys.manifest()?.1,
     };
@@ -71,6 +81,11 @@ fn advise(command: &KeyCommand, manifest: &KeyManifest) {
              manifest; policies that ask for `manifest_version = {version}` refuse the manifests \
              before it."
         )),
+        KeyCommand::Measure(_) => output::note(format_args!(
+            "Restart the gateway with this key manifest: then what an enclave of no listed image gives \
+             is charged to nobody. Under it receipts of such enclaves are refused, those from before \
+             too: list every image that you sold from."
+        )),
         KeyCommand::Show(_) => {}
     }
 }
@@ -100,6 +115,12 @@ fn show(manifest: &KeyManifest, keys: &KeyFolder, now: Timestamp) {
     }
     for gateway in &content.gateways {
         output::field("gateway", gateway);
+    }
+    for image in &content.enclave_measurements {
+        output::field("image", image);
+        if let Err(error) = image.parse::<Image>() {
+            output::detail("no image", error);
+        }
     }
     for key in &content.keys {
         let id = id_of(key);
@@ -135,6 +156,7 @@ fn to_json(manifest: &KeyManifest, keys: &KeyFolder, now: Timestamp) -> Value {
         "keys": content.keys.iter().map(key).collect::<Vec<Value>>(),
         "settlementAddresses": content.settlement_addresses,
         "gateways": content.gateways,
+        "enclaveMeasurements": content.enclave_measurements,
     })
 }
 

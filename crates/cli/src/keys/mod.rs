@@ -13,6 +13,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use assay_attest::Image;
 use assay_primitives::{Account, Digest, KeyId, Network, OperatorId, Randomness, Timestamp, json};
 use assay_receipt::{
     Envelope, KeyManifest, KeyPurpose, KeyRevocation, ManifestContent, ManifestKey,
@@ -131,6 +132,31 @@ impl KeyFolder {
             content.keys.push(self.new_receipt_key(now, randomness)?);
         }
         self.publish(content, &identity)
+    }
+
+    /// Lists images of enclaves. Returns the manifest with those that it listed already, which change
+    /// nothing: where there are no others, there is no new version.
+    pub(crate) fn measure<'a>(
+        &self,
+        images: &'a [Image],
+        now: Timestamp,
+    ) -> Result<(KeyManifest, Vec<&'a Image>), CliError> {
+        let (identity, mut content, _lock) = self.next_version(now)?;
+        let (before, mut known) = (content.enclave_measurements.len(), Vec::new());
+        for image in images {
+            let text = image.to_string();
+            if content.enclave_measurements.contains(&text) {
+                known.push(image);
+            } else {
+                content.enclave_measurements.push(text);
+            }
+        }
+        let manifest = if content.enclave_measurements.len() > before {
+            self.publish(content, &identity)?
+        } else {
+            self.manifest()?.1
+        };
+        Ok((manifest, known))
     }
 
     /// Reads the manifest.
@@ -253,9 +279,11 @@ impl KeyFolder {
         identity: &SigningKey,
     ) -> Result<KeyManifest, CliError> {
         let envelope = KeyManifest::sign(content, identity).map_err(CliError::failed)?;
+        // Nothing is published that cannot be read, as it could not be replaced either.
+        let manifest = KeyManifest::open(&envelope).map_err(CliError::failed)?;
         let bytes = json::to_vec(&envelope).map_err(CliError::failed)?;
         files::replace(&self.manifest_path(), &bytes, Readers::Everybody)?;
-        KeyManifest::open(&envelope).map_err(CliError::failed)
+        Ok(manifest)
     }
 
     /// Keeps other processes from changing the keys at the same time.

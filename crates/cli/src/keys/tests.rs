@@ -112,6 +112,36 @@ fn the_last_receipt_key_is_never_revoked_without_another() {
 }
 
 #[test]
+fn a_list_of_images_only_grows() {
+    let (_folder, keys) = made();
+    let image = |at: u32| format!("nitro:pcr0={at:08x}").parse::<Image>().unwrap();
+    let listed = |from, to| {
+        let images: Vec<Image> = (from..to).map(image).collect();
+        let (manifest, known) = keys.measure(&images, SOON).unwrap();
+        (manifest.content().enclave_measurements.len(), known.len())
+    };
+    let first = keys.manifest().unwrap().1;
+    assert_eq!(listed(0, 3), (3, 0));
+    assert_eq!(listed(1, 5), (5, 2));
+    let before = content(&keys);
+    assert_eq!((listed(0, 5), content(&keys)), ((5, 5), before));
+    let twice = [image(9), image(9)];
+    assert_eq!(keys.measure(&twice, SOON).unwrap().1, [&twice[0]]);
+    let last = keys.manifest().unwrap().1;
+    assert_eq!((last.content().version, last.check_follows(&first)), (4, Ok(())));
+    assert_eq!(current(&keys, SOON), current(&keys, NOW));
+    // A manifest that nobody would read is not put in place of one that is read.
+    let long = |at: u32| {
+        let values = (0..10).map(|pcr| format!("pcr{pcr}={at:0128x}"));
+        format!("tpm:{}", values.collect::<Vec<_>>().join(",")).parse::<Image>().unwrap()
+    };
+    let many: Vec<Image> = (0..800).map(long).collect();
+    let error = keys.measure(&many, SOON).unwrap_err().to_string();
+    assert!(error.contains("at most 1048576 bytes"), "{error}");
+    assert_eq!(keys.manifest().unwrap().1, last);
+}
+
+#[test]
 fn only_the_identity_changes_keys() {
     let (_folder, keys) = made();
     let offline = fs::read(keys.identity_path()).unwrap();

@@ -26,6 +26,9 @@ pub(super) fn report(report: &Report, style: Style) {
     if let Some(said) = &report.claims {
         claims(said);
     }
+    if let Some(image) = &report.image {
+        detail("image", image);
+    }
     if let Some(reference) = &report.reference_value {
         detail("measured as", &reference.name);
         for (label, value) in [("source", &reference.source), ("builder", &reference.builder)] {

@@ -3,8 +3,8 @@ use std::process::ExitCode;
 
 use assay_attest::inspect::{Format, guess};
 use assay_attest::{
-    Attested, Collateral, Evidence, EvidenceKind, Expectation, Files, FilesError, KeyAppraiser,
-    KeyBinding, Policy, Refusal, Roots, appraise,
+    Attested, Collateral, Evidence, EvidenceKind, Expectation, Files, FilesError, Image,
+    KeyAppraiser, KeyBinding, Policy, Refusal, Roots, appraise,
 };
 use assay_primitives::Timestamp;
 use assay_receipt::{BUNDLE_MEDIA_TYPE, Bundle};
@@ -34,6 +34,8 @@ pub(super) struct Report {
     pub(super) binding: Option<KeyBinding>,
     /// What the evidence of GPUs says, in a key attestation.
     pub(super) gpus: Vec<Attested>,
+    /// The image that the evidence shows, as `assay key measure` takes it.
+    pub(super) image: Option<String>,
     /// The reference value that the measurements are those of.
     pub(super) reference_value: Option<Reference>,
     /// What the policy leaves open.
@@ -233,6 +235,7 @@ impl Judge {
         notes.extend(warnings.cloned());
         Report {
             verdict: if simulated { "simulated" } else { "accepted" },
+            image: Image::of(&claims).map(|image| image.to_string()),
             claims: Some(claims),
             binding,
             gpus,
@@ -253,6 +256,7 @@ impl Judge {
             claims: None,
             binding: None,
             gpus: Vec::new(),
+            image: None,
             reference_value: None,
             notes: Vec::new(),
             refusal: None,
