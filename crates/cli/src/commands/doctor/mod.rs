@@ -79,10 +79,10 @@ impl Patient {
         chain::node(self, report).await;
         chain::blocks(self, report).await;
         sale::models_and_prices(self, report);
-        enclaves::all(self, report).await;
         chain::tokens(self, report).await;
         chain::multicall(self, report).await;
         keys::operator(self, report);
+        enclaves::all(self, report).await;
         payment::pay_to(self, report);
         payment::release(self, report);
         payment::settlement(self, report).await;
