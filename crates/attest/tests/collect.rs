@@ -1,4 +1,5 @@
 //! Collecting from a software TPM that the test starts, if `swtpm` is installed.
+#![expect(clippy::print_stderr, reason = "who runs the tests is to know what was left out")]
 
 use std::io::{ErrorKind, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
