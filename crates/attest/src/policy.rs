@@ -1,12 +1,14 @@
 //! The appraisal policy: which evidence is accepted.
 
-use std::collections::BTreeMap;
+mod reference;
+
 use std::time::Duration;
 
 use assay_primitives::{Timestamp, encoding, optional_duration};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use thiserror::Error;
 
+pub use self::reference::ReferenceValue;
 use crate::refusal::Checks;
 use crate::{Attested, Check, Claims, EvidenceKind, Refusal, Strength};
 
@@ -26,6 +28,7 @@ pub struct Policy {
     #[serde(default)]
     pub allow_debug: bool,
     /// The measurements that are accepted; any if not given.
+    #[serde(default, deserialize_with = "reference::read")]
     pub reference_values: Option<Vec<ReferenceValue>>,
     /// The greatest age of evidence whose platform has a clock, as `1h`.
     #[serde(default, deserialize_with = "optional_duration")]
@@ -37,23 +40,6 @@ pub struct Policy {
     /// What is accepted of AMD SEV-SNP.
     #[serde(default)]
     pub snp: SnpPolicy,
-}
-
-/// Measurements that are accepted together, and where they come from.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ReferenceValue {
-    /// What it is, as `assay-enclave 0.1.0`.
-    pub name: String,
-    /// The kind of evidence that shows it.
-    pub kind: EvidenceKind,
-    /// The commit of the source that it was built from.
-    pub source: Option<String>,
-    /// Who built it.
-    pub builder: Option<String>,
-    /// The measurements by name, in hexadecimal; at least one. Others may have any value.
-    #[serde(deserialize_with = "measurements")]
-    pub measurements: BTreeMap<String, String>,
 }
 
 /// A status of Intel's TCB, as its collateral says it.
@@ -174,7 +160,7 @@ impl Policy {
             return Ok(());
         }
         let of_kind = || values.iter().filter(|value| value.kind == claims.kind);
-        let expected: Vec<String> = of_kind().take(4).map(ReferenceValue::shown).collect();
+        let expected: Vec<String> = of_kind().take(4).map(|value| value.shown(claims)).collect();
         let mut named = of_kind().flat_map(|value| value.measurements.keys());
         let got: Vec<String> = claims
             .measurements
@@ -189,39 +175,4 @@ impl Policy {
         let got = if got.is_empty() { "none of these".to_owned() } else { got.join(", ") };
         checks.fail(Refusal::new(Check::PolicyMeasurement, expected, got))
     }
-}
-
-impl ReferenceValue {
-    fn matches(&self, claims: &Claims) -> bool {
-        let same = |(name, value): (&String, &String)| {
-            claims.measurement(name).is_some_and(|got| encoding::hex(got) == *value)
-        };
-        self.kind == claims.kind
-            && !self.measurements.is_empty()
-            && self.measurements.iter().all(same)
-    }
-
-    fn shown(&self) -> String {
-        let values = self.measurements.iter().map(|(name, value)| format!("{name} {value}"));
-        format!("`{}` ({})", self.name, values.collect::<Vec<_>>().join(", "))
-    }
-}
-
-/// Reads what is to be compared: a policy whose values nothing can match would refuse everything.
-fn measurements<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<BTreeMap<String, String>, D::Error> {
-    let measurements = BTreeMap::<String, String>::deserialize(deserializer)?;
-    if measurements.is_empty() {
-        return Err(serde::de::Error::custom("a reference value names no measurement"));
-    }
-    for (name, value) in &measurements {
-        let is_hex = value.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        if value.is_empty() || value.len() % 2 != 0 || !is_hex {
-            return Err(serde::de::Error::custom(format!(
-                "`{name}` is not lower-case hexadecimal"
-            )));
-        }
-    }
-    Ok(measurements)
 }

@@ -88,11 +88,12 @@ fn what_a_software_tpm_attests_is_simulated_and_never_verified() {
         let report = verify(&options).expect(1).json();
         assert!(report.to_string().contains(&format!("{check}: ")), "{check} is not in {report}");
     }
-    // The measurement of the program is one to pin.
+    // The measurement of the program is one to pin, beside that of what its firmware booted: nothing.
     let pinned = |value: &str| {
         let reference = format!(
             "{POLICY}[[attestation.reference_values]]\nname = \"enclave\"\nkind = \"tpm\"\n\
-             measurements = {{ pcr11 = \"{value}\" }}\n"
+             measurements = {{ pcr4 = \"{}\", pcr11 = \"{value}\" }}\n",
+            "00".repeat(32)
         );
         let path = place.file("pinned.toml", reference);
         verify(&["--development-root", &root, "--policy", &path])

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use assay_primitives::{Timestamp, encoding};
 use assay_testkit::reference;
 use serde_json::Value;
@@ -8,7 +10,9 @@ use super::{Collateral, pem, report};
 use crate::evidence::Context;
 use crate::policy::TcbStatus;
 use crate::refusal::Checks;
-use crate::{Attested, Check, Claims, Evidence, EvidenceKind, Policy, Refusal, Roots, Trust};
+use crate::{
+    Attested, Check, Claims, Evidence, EvidenceKind, Policy, ReferenceValue, Refusal, Roots, Trust,
+};
 
 const NOW: &str = "2026-06-15T12:00:00Z";
 
@@ -374,11 +378,21 @@ fn report_data_is_no_measurement() {
     report_data[..48].fill(0x77);
     let wish = Wish { report_data, ..Wish::default() };
     let made = make(&wish);
+    let known = appraise(&made, wish.kind, &Policy::default(), NOW).unwrap();
     let accepting = |name: &str, value: String| {
-        let toml = format!(
-            "[[reference_values]]\nname = \"a\"\nkind = \"tdx\"\nmeasurements = {{ {name} = \"{value}\" }}"
-        );
-        Policy::from_toml(&toml).unwrap()
+        let launch =
+            ["mrtd", "rtmr1", "rtmr2"].map(|name| (name, known.measurement(name).unwrap()));
+        let launch = launch.map(|(name, value)| (name.to_owned(), encoding::hex(value)));
+        let mut measurements: BTreeMap<String, String> = launch.into();
+        measurements.insert(name.to_owned(), value);
+        let value = ReferenceValue {
+            name: "a".to_owned(),
+            kind: EvidenceKind::Tdx,
+            source: None,
+            builder: None,
+            measurements,
+        };
+        Policy { reference_values: Some(vec![value]), ..Policy::default() }
     };
     appraise(&made, wish.kind, &accepting("mrtd", "3d".repeat(48)), NOW).unwrap();
     let data = encoding::hex(&report_data);

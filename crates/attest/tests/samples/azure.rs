@@ -256,6 +256,29 @@ fn real_machines_are_snp_with_the_pcrs_of_their_tpm() {
     }
 }
 
+/// The hardware measured the paravisor alone: a policy has to say what that booted.
+#[test]
+fn what_azure_measured_is_no_guest_without_its_pcrs() {
+    let Some(samples) = Samples::open() else { return };
+    let evidence = evidence(&samples, "azure/trustee-snp-quote.bin").unwrap();
+    let claims = judge(&evidence).unwrap();
+    let judged = |names: &[&str]| {
+        let of = |name: &&str| format!("{name} = \"{}\"", hex(claims.measurement(name).unwrap()));
+        let policy = format!(
+            "[[reference_values]]\nname = \"a\"\nkind = \"snp\"\nmeasurements = {{ {} }}",
+            names.iter().map(of).collect::<Vec<_>>().join(", ")
+        );
+        let policy = Policy::from_toml(&policy).unwrap();
+        appraise(&evidence, &Roots::vendors(), &policy, AT.parse().unwrap()).map(|_| ())
+    };
+    for names in [&["measurement"][..], &["measurement", "pcr0", "pcr7", "pcr11"]] {
+        let refusal = judged(names).unwrap_err();
+        assert_eq!(refusal.check, Check::PolicyMeasurement);
+        assert!(refusal.expected.contains("without pcr4"), "{refusal}");
+    }
+    judged(&["measurement", "pcr4"]).unwrap();
+}
+
 #[test]
 fn parts_of_different_machines_are_refused() {
     let Some(samples) = Samples::open() else { return };

@@ -9,7 +9,7 @@ use assay_primitives::{Digest, Timestamp, encoding};
 use serde_json::Value;
 use sha2::{Digest as _, Sha384};
 
-use super::{Row, Samples};
+use super::{Row, Samples, workspace};
 
 /// SHA-256 of the Intel SGX Root CA's certificate.
 const ROOT: &str = "44a0196b2b99f889b8e149e95b807a350e7424964399e885a7cbb8ccfab674d3";
@@ -527,5 +527,21 @@ fn ccel(log: &[u8]) -> Vec<(usize, Vec<u8>)> {
         if kind != NO_ACTION {
             events.push((usize::try_from(register).unwrap() - 1, digest));
         }
+    }
+}
+
+/// The policy that the documentation gives for an image is of a quote that is there, and of no other.
+#[test]
+fn the_policy_in_the_documentation_pins_one_image() {
+    let Some(samples) = Samples::open() else { return };
+    let text = std::fs::read_to_string(workspace().join("docs/attestation.md")).unwrap();
+    let (example, _) = text.split("```toml\n").nth(2).unwrap().split_once("```").unwrap();
+    let policy = Policy::from_toml(example).unwrap();
+    for case in CASES.iter().filter(|case| case.refused.is_none()) {
+        let at = Timestamp::from_rfc3339(case.at).unwrap();
+        let judged = appraise(&evidence(&samples, case), &Roots::vendors(), &policy, at);
+        let judged = judged.map(|_| ()).map_err(|refusal| refusal.check);
+        let is_image = case.file == "tdx/dcap-qvl-tdx_quote.bin";
+        assert_eq!(judged, if is_image { Ok(()) } else { Err(Check::PolicyMeasurement) });
     }
 }
