@@ -140,6 +140,8 @@ pub struct Tcb {
     pub versions: String,
     /// The vendor's advisories that concern it.
     pub advisories: Vec<String>,
+    /// The parts that may have any version: the vendor gives no status, and the policy no least version.
+    pub open: Vec<String>,
 }
 
 /// What evidence says, once its signatures hold. Which of it is believed is the policy's business.

@@ -16,7 +16,8 @@ use crate::{Attested, Check, Claims, EvidenceKind, Refusal, Strength};
 const MAX_SKEW: Duration = Duration::from_secs(300);
 
 /// What evidence is accepted (RFC 9334, "appraisal policy for evidence"). [`Policy::default`] accepts
-/// every kind of TEE from a vendor's root, up to date, without debug mode, whatever it measured.
+/// every kind of TEE from a vendor's root without debug mode, whatever it measured; of Intel's, what
+/// is up to date. AMD gives no status: of its TCB any version is accepted, with a warning.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Policy {
@@ -100,6 +101,14 @@ impl Policy {
     #[must_use]
     pub fn reference_value(&self, claims: &Claims) -> Option<&ReferenceValue> {
         self.reference_values.iter().flatten().find(|value| value.matches(claims))
+    }
+
+    /// Says whether the policy pins what accepted claims rest on: the code, by a reference value, and the
+    /// versions of a platform whose vendor gives no status of them.
+    #[must_use]
+    pub fn pins(&self, claims: &Claims) -> bool {
+        let is_open = claims.tcb.as_ref().is_some_and(|tcb| !tcb.open.is_empty());
+        self.reference_value(claims).is_some() && !is_open
     }
 
     /// Judges claims whose signatures hold, at a time.

@@ -58,6 +58,7 @@ pub(super) fn tcb(verified: &QuoteClaims) -> Tcb {
         status: Some(verified.tcb.status.to_string()),
         versions,
         advisories: verified.tcb.advisory_ids.clone(),
+        open: Vec::new(),
     }
 }
 

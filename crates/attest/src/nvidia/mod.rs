@@ -129,7 +129,7 @@ impl Report<'_> {
             nonce: None,
             time: None,
             validity: endorsed.validity,
-            tcb: Some(Tcb { status: None, versions, advisories: Vec::new() }),
+            tcb: Some(Tcb { status: None, versions, advisories: Vec::new(), open: Vec::new() }),
             warnings: vec![warning.to_owned()],
         }
     }

@@ -79,7 +79,7 @@ pub(crate) fn claims(
     };
     vek.check_tcb(report.tcb(report::REPORTED_TCB, product))?;
     check_policy(&report, product, context)?;
-    Ok(claimed(&report, product, &signer, &endorsed))
+    Ok(claimed(&report, product, &signer, &endorsed, &context.policy.snp))
 }
 
 fn check_signature(
@@ -145,7 +145,17 @@ const fn minimum(policy: &SnpPolicy, component: Component) -> Option<u8> {
     }
 }
 
-fn claimed(report: &Report<'_>, product: Product, signer: &str, endorsed: &Endorsed) -> Claims {
+fn claimed(
+    report: &Report<'_>,
+    product: Product,
+    signer: &str,
+    endorsed: &Endorsed,
+    policy: &SnpPolicy,
+) -> Claims {
+    let reported = report.tcb(report::REPORTED_TCB, product);
+    let named = reported.components().map(|(part, _)| part).filter(|part| !part.is_reserved());
+    let open = named.filter(|part| minimum(policy, *part).is_none());
+    let open: Vec<String> = open.map(|part| part.as_str().to_owned()).collect();
     let measurements = MEASUREMENTS.iter().map(|field| Measurement {
         name: field.name.to_owned(),
         value: report.bytes(*field).to_vec(),
@@ -164,14 +174,15 @@ fn claimed(report: &Report<'_>, product: Product, signer: &str, endorsed: &Endor
         validity: endorsed.validity,
         tcb: Some(Tcb {
             status: None,
-            versions: report.tcb(report::REPORTED_TCB, product).to_string(),
+            versions: reported.to_string(),
             advisories: Vec::new(),
+            open: open.clone(),
         }),
-        warnings: warnings(report, product),
+        warnings: warnings(report, product, &open),
     }
 }
 
-fn warnings(report: &Report<'_>, product: Product) -> Vec<String> {
+fn warnings(report: &Report<'_>, product: Product, open: &[String]) -> Vec<String> {
     let mut warnings = Vec::new();
     if product == Product::Milan {
         let what = "Milan: that its VCEK seed can be read by software is claimed (arXiv 2605.12990); \
@@ -189,6 +200,10 @@ fn warnings(report: &Report<'_>, product: Product) -> Vec<String> {
     }
     if report.may_migrate() {
         warnings.push("a migration agent may move the guest".to_owned());
+    }
+    if !open.is_empty() {
+        let parts = open.join(", ");
+        warnings.push(format!("TCB: any version of {parts}, as no policy sets a least one"));
     }
     warnings
 }

@@ -174,7 +174,7 @@ fn the_vmpl_is_told() {
     let claims = accepted(&Made::genoa().setting(report::VMPL, &[3]));
     assert_eq!(claims.platform, "Genoa, VMPL 3, chip c1c1c1c1…");
     assert!(claims.warnings[0].starts_with("VMPL 3:"), "{:?}", claims.warnings);
-    assert_eq!(accepted(&Made::genoa()).warnings, [""; 0]);
+    assert_eq!(accepted(&of_any_tcb(Made::genoa(), &[])).warnings, [""; 0]);
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn a_migration_agent_is_refused_unless_allowed() {
     let mut made = Made::genoa().setting(report::POLICY, &[31, 0, 0b111]);
     refused(&made, Check::PolicyGuest);
     made.policy.snp.allow_migration_agent = true;
-    assert_eq!(accepted(&made).warnings, ["a migration agent may move the guest"]);
+    assert_eq!(accepted(&made).warnings[0], "a migration agent may move the guest");
 }
 
 /// Pitfall 2: the time is the caller's.
@@ -372,6 +372,51 @@ fn extensions_are_strict() {
         let again = made.extensions.iter().find(|(other, _)| other == arcs).unwrap().clone();
         made.extensions.push(again);
         encoding(&made);
+    }
+}
+
+/// Sets a least version of all but some components.
+fn of_any_tcb(mut made: Made, open: &[&str]) -> Made {
+    let snp = &mut made.policy.snp;
+    for (name, least) in [
+        ("bootloader", &mut snp.min_bootloader),
+        ("tee", &mut snp.min_tee),
+        ("snp", &mut snp.min_snp),
+        ("microcode", &mut snp.min_microcode),
+        ("fmc", &mut snp.min_fmc),
+    ] {
+        *least = (!open.contains(&name)).then_some(0);
+    }
+    made
+}
+
+/// AMD says of no TCB that it is up to date: without least versions one of any age does.
+#[test]
+fn what_may_have_any_version_is_told_and_not_pinned() {
+    let value = hex(accepted(&Made::genoa()).measurement("measurement").unwrap());
+    let pinning = format!(
+        "[[reference_values]]\nname = \"a\"\nkind = \"snp\"\nmeasurements.measurement = \"{value}\""
+    );
+    let all = &["bootloader", "tee", "snp", "microcode", "fmc"][..];
+    for (made, open, expected) in [
+        (Made::genoa(), all, "bootloader, tee, snp, microcode"),
+        (Made::turin(), all, "fmc, bootloader, tee, snp, microcode"),
+        (Made::turin(), &["fmc"], "fmc"),
+        // A Genoa has none.
+        (Made::genoa(), &["fmc"], ""),
+        (Made::turin(), &["microcode", "tee"], "tee, microcode"),
+        (Made::turin(), &[], ""),
+    ] {
+        let policy = Policy::from_toml(&pinning).unwrap();
+        let made = of_any_tcb(Made { policy, ..made }, open);
+        let claims = accepted(&made);
+        assert_eq!(claims.tcb.as_ref().unwrap().open.join(", "), expected);
+        let told = format!("TCB: any version of {expected}, as no policy sets a least one");
+        assert_eq!(claims.warnings.contains(&told), !expected.is_empty(), "{:?}", claims.warnings);
+        assert_eq!(made.policy.pins(&claims), expected.is_empty());
+        // Least versions alone do not pin what runs.
+        let unmeasured = Policy { reference_values: None, ..made.policy.clone() };
+        assert!(!unmeasured.pins(&claims));
     }
 }
 

@@ -67,7 +67,8 @@ pub(crate) struct AttestVerifyArgs {
     /// The HCL report of Azure's virtual TPM, as it stands at NV index 0x01400001
     #[arg(long, value_name = "FILE")]
     pub(crate) hcl_report: Option<PathBuf>,
-    /// The attestation policy; without one every TEE that is up to date and not in debug mode
+    /// The attestation policy; without one every TEE that is not in debug mode, and of Intel's what is up
+    /// to date
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
     /// A root that simulated evidence may end at, PEM or DER (can be repeated): what ends at it is

@@ -48,8 +48,9 @@ pub(crate) struct Tee {
     pub(crate) collateral: Option<PathBuf>,
 
     /// The file with the attestation policy that evidence has to fulfil before anything is charged
-    /// for. By default every kind of TEE that is up to date and not in debug mode. That with less than
-    /// min_strength = "tee" is for development: on a network with real money nothing else is sold.
+    /// for. By default every kind of TEE that is not in debug mode, and of Intel's what is up to date.
+    /// That with less than min_strength = "tee" is for development: on a network with real money nothing
+    /// else is sold.
     #[config(env = "ASSAY_TEE_POLICY")]
     pub(crate) policy: Option<PathBuf>,
 }

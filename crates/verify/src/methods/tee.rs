@@ -53,8 +53,8 @@ impl Tee {
         check_statement(context, statement, &key)?;
         let image = context.images.find(key.attested());
         let image = image.map_err(|unlisted| refusal(unlisted.expected, unlisted.got))?;
-        let is_pinned = self.appraiser.policy().reference_values.is_some();
-        Ok(Signer::new(&key, image.is_some()).certification(is_pinned, context.now))
+        let signer = Signer::new(&key, image.is_some(), self.appraiser.policy());
+        Ok(signer.certification(context.now))
     }
 }
 
@@ -66,6 +66,10 @@ struct Signer {
     is_simulated: bool,
     /// Whether the operator lists its enclave's image.
     is_listed: bool,
+    /// Whether a policy says what its enclave has to have measured.
+    is_measured: bool,
+    /// Whether a policy pins all that its evidence rests on.
+    is_pinned: bool,
     /// The last moment of its epoch.
     not_after: Timestamp,
     /// What a reader should know of its enclave and the GPUs of that.
@@ -73,7 +77,7 @@ struct Signer {
 }
 
 impl Signer {
-    fn new(key: &AttestedKey, is_listed: bool) -> Self {
+    fn new(key: &AttestedKey, is_listed: bool, policy: &Policy) -> Self {
         let configuration = &key.binding().configuration;
         let of_enclave =
             key.attested().warnings.iter().map(|warning| format!("enclave: {warning}"));
@@ -89,19 +93,20 @@ impl Signer {
             scope: configuration.scope,
             is_simulated: key.is_simulated(),
             is_listed,
+            is_measured: policy.reference_value(key.attested()).is_some(),
+            is_pinned: policy.pins(key.attested()),
             not_after: key.binding().not_after,
             warnings,
         }
     }
 
-    /// Says what its signature certifies as of a time; `is_pinned` where a policy says what its
-    /// enclave has to have measured.
-    fn certification(self, is_pinned: bool, now: Timestamp) -> Certification {
+    /// Says what its signature certifies as of a time.
+    fn certification(self, now: Timestamp) -> Certification {
         let mut notes = Vec::new();
         if self.is_simulated {
             notes.push("enclave: simulated, its evidence ends at a development root".to_owned());
         }
-        if !is_pinned {
+        if !self.is_measured {
             notes.push("enclave: its measurements are as reported, no policy pins them".to_owned());
         }
         // Who sells vouches for what is sold: that pins nothing.
@@ -129,7 +134,8 @@ impl Signer {
             let vendor = vendor(self.kind);
             format!("{vendor}, and the code that was measured in the enclave{provider}")
         };
-        Certification { believe, simulated: self.is_simulated, is_pinned, notes }
+        let (simulated, is_pinned) = (self.is_simulated, self.is_pinned);
+        Certification { believe, simulated, is_pinned, notes }
     }
 }
 
@@ -239,7 +245,8 @@ mod tests {
     fn vouched_for(kind: EvidenceKind) -> Signer {
         let warnings = vec!["enclave: a warning".to_owned(), "GPU: another".to_owned()];
         let (scope, is_simulated, is_listed) = (EvidenceScope::Model, false, false);
-        Signer { kind, scope, is_simulated, is_listed, not_after: END, warnings }
+        let (is_measured, is_pinned, not_after) = (true, true, END);
+        Signer { kind, scope, is_simulated, is_listed, is_measured, is_pinned, not_after, warnings }
     }
 
     #[test]
@@ -252,7 +259,7 @@ mod tests {
             (EvidenceKind::Nvidia, "NVIDIA"),
             (EvidenceKind::Tpm, "the maker of the TPM, whoever runs the machine"),
         ] {
-            let certification = vouched_for(kind).certification(true, END);
+            let certification = vouched_for(kind).certification(END);
             let code = "the code that was measured in the enclave";
             assert_eq!(certification.believe, format!("{vendor}, and {code}"));
             assert!(certification.is_pinned && !certification.simulated);
@@ -264,7 +271,7 @@ mod tests {
     #[test]
     fn of_a_gateway_the_provider_is_believed_as_well() {
         let signer = Signer { scope: EvidenceScope::Gateway, ..vouched_for(EvidenceKind::Nitro) };
-        let certification = signer.certification(true, END);
+        let certification = signer.certification(END);
         assert!(certification.believe.ends_with(", and the provider that ran the model"));
         assert!(certification.notes[0].starts_with("scope: "));
     }
@@ -273,7 +280,7 @@ mod tests {
     fn what_is_simulated_is_believed_of_nobody() {
         for scope in [EvidenceScope::Model, EvidenceScope::Gateway] {
             let signer = Signer { scope, is_simulated: true, ..vouched_for(EvidenceKind::Nitro) };
-            let certification = signer.certification(true, END);
+            let certification = signer.certification(END);
             assert_eq!(certification.believe, "nobody: its enclave is simulated");
             assert!(certification.simulated);
         }
@@ -281,16 +288,27 @@ mod tests {
 
     #[test]
     fn what_no_policy_pins_and_an_epoch_that_is_over_are_said() {
-        let certify =
-            |is_pinned, now| vouched_for(EvidenceKind::Tdx).certification(is_pinned, now).notes;
+        let certify = |is_measured, now| {
+            let signer = Signer { is_measured, ..vouched_for(EvidenceKind::Tdx) };
+            signer.certification(now).notes
+        };
         assert_eq!(certify(true, END).len(), 2);
         let open = certify(false, END);
         assert!(open[0].contains("no policy pins them"));
         let signer = Signer { is_listed: true, ..vouched_for(EvidenceKind::Tdx) };
-        let listed = signer.certification(false, END);
+        let listed = Signer { is_measured: false, is_pinned: false, ..signer }.certification(END);
         assert!(listed.notes[1].contains("the operator stands by") && !listed.is_pinned);
         let late = certify(true, END.plus(Duration::from_millis(1)));
         assert!(late[0].contains(&END.to_string()));
         assert_eq!(certify(false, END.plus(MAX_AGE)).len(), 4);
+    }
+
+    /// Code that is known on a platform of any age is not pinned.
+    #[test]
+    fn all_that_evidence_rests_on_has_to_be_pinned() {
+        for (is_measured, is_pinned) in [(true, true), (true, false), (false, false)] {
+            let signer = Signer { is_measured, is_pinned, ..vouched_for(EvidenceKind::Snp) };
+            assert_eq!(signer.certification(END).is_pinned, is_pinned);
+        }
     }
 }
