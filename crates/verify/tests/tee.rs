@@ -46,12 +46,18 @@ fn key(seed: u64) -> SigningKey {
     SigningKey::generate(&SeededRandomness::new(seed)).unwrap()
 }
 
+/// Makes a simulated Nitro module that measured an image, and the roots with its own.
+fn simulated(image: [u8; 48]) -> (SimulatedNitro, Roots, Arc<FakeClock>) {
+    let root = SimulatedNitroRoot::generate(ISSUED_AT.minus(5_000 * MINUTE)).unwrap();
+    let roots = Roots::vendors().with_development(root.certificate().clone());
+    let clock = Arc::new(FakeClock::new(ISSUED_AT));
+    (SimulatedNitro::new(root, image, clock.clone()), roots, clock)
+}
+
 impl Enclave {
     /// The epoch is from 10 minutes before the receipt to 20 after it.
     fn new(transaction: &SampleTransaction) -> Self {
-        let root = SimulatedNitroRoot::generate(ISSUED_AT.minus(5_000 * MINUTE)).unwrap();
-        let roots = Roots::vendors().with_development(root.certificate().clone());
-        let clock = Arc::new(FakeClock::new(ISSUED_AT));
+        let (nitro, roots, clock) = simulated(IMAGE);
         let key = key(40);
         let model = &transaction.items[0].details.model;
         let configuration = EnclaveConfiguration {
@@ -61,8 +67,12 @@ impl Enclave {
         };
         let epoch = (ISSUED_AT.minus(10 * MINUTE), ISSUED_AT.plus(20 * MINUTE));
         let binding = KeyBinding::new(key.public(), epoch, configuration);
-        let nitro = SimulatedNitro::new(root, IMAGE, clock.clone());
         Self { clock, nitro, roots, key, binding }
+    }
+
+    /// Has it measure another image.
+    fn measure(&mut self, image: [u8; 48]) {
+        (self.nitro, self.roots, self.clock) = simulated(image);
     }
 
     /// Returns the key's attestation, made at the beginning of its epoch.
@@ -622,6 +632,21 @@ fn measurements_are_pinned_by_reference_values() {
         ..attest::Policy::default()
     };
     assert!(assert_uncertified(&judged(kinds)).0.starts_with("policy.kind: "));
+}
+
+/// A policy may accept a debug mode, and a report says so.
+#[test]
+fn a_debug_mode_that_the_policy_accepts_is_told() {
+    let mut sale = Sale::new();
+    sale.enclave.measure([0; 48]);
+    let (expected, _) = sale.assert_refused();
+    assert!(expected.starts_with("policy.debug: "), "{expected}");
+    let policy = attest::Policy { allow_debug: true, ..attest::Policy::default() };
+    let report = verify(&sale.verifier_with(sale.pinning(), policy), &sale.bundle());
+    assert_eq!(verdict(&report), "simulated", "{:?}", report.refusal);
+    let notes = &report.items[0].notes;
+    assert!(notes.iter().any(|note| note.starts_with("enclave: debug mode")), "{notes:?}");
+    assert!(!Sale::new().report().items[0].notes.iter().any(|note| note.contains("debug")));
 }
 
 /// An enclave signs what it ran: of an item that failed there is nothing to sign.

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use assay_attest::{
-    AttestedKey, EvidenceKind, KEY_ATTESTATION_MEDIA_TYPE, KeyAppraiser, Policy, Roots,
+    AttestedKey, Claims, EvidenceKind, KEY_ATTESTATION_MEDIA_TYPE, KeyAppraiser, Policy, Roots,
 };
 use assay_primitives::{Digest, Method, Timestamp};
 use assay_receipt::{DSSE_MEDIA_TYPE, EnclaveStatement, EvidenceScope, SignedEnclaveStatement};
@@ -14,6 +14,9 @@ const MAX_SKEW: Duration = Duration::from_secs(300);
 /// How long before the receipt an enclave may have signed: a payment waits for a day at most. A key that
 /// leaks when its epoch is over certifies nothing that is sold later.
 const MAX_AGE: Duration = Duration::from_secs(86_400);
+
+/// The status of a TCB that leaves nothing to say.
+const UP_TO_DATE: &str = "UpToDate";
 
 /// The `tee` method: a key that lives in an attested enclave signed the item.
 ///
@@ -64,6 +67,8 @@ struct Signer {
     kind: EvidenceKind,
     scope: EvidenceScope,
     is_simulated: bool,
+    /// Whether it is in a debug mode, which the policy then accepts.
+    is_debug: bool,
     /// Whether the operator lists its enclave's image.
     is_listed: bool,
     /// Whether a policy says what its enclave has to have measured.
@@ -79,11 +84,10 @@ struct Signer {
 impl Signer {
     fn new(key: &AttestedKey, is_listed: bool, policy: &Policy) -> Self {
         let configuration = &key.binding().configuration;
-        let of_enclave =
-            key.attested().warnings.iter().map(|warning| format!("enclave: {warning}"));
-        let of_gpus = key.gpus().iter().flat_map(|gpu| &gpu.warnings);
-        let mut warnings: Vec<String> = of_enclave.collect();
-        for warning in of_gpus.map(|warning| format!("GPU: {warning}")) {
+        let of_enclave = told(key.attested()).into_iter();
+        let of_gpus = key.gpus().iter().flat_map(|gpu| told(gpu));
+        let mut warnings: Vec<String> = of_enclave.map(|one| format!("enclave: {one}")).collect();
+        for warning in of_gpus.map(|one| format!("GPU: {one}")) {
             if !warnings.contains(&warning) {
                 warnings.push(warning);
             }
@@ -92,6 +96,7 @@ impl Signer {
             kind: key.attested().kind,
             scope: configuration.scope,
             is_simulated: key.is_simulated(),
+            is_debug: key.attested().debug,
             is_listed,
             is_measured: policy.reference_value(key.attested()).is_some(),
             is_pinned: policy.pins(key.attested()),
@@ -132,7 +137,12 @@ impl Signer {
                 ", and the provider that ran the model"
             };
             let vendor = vendor(self.kind);
-            format!("{vendor}, and the code that was measured in the enclave{provider}")
+            let debugger = if self.is_debug { ", whoever runs the machine" } else { "" };
+            let measured = match self.kind {
+                EvidenceKind::Tpm => "what was measured when it booted",
+                _ => "the code that was measured in the enclave",
+            };
+            format!("{vendor}{debugger}, and {measured}{provider}")
         };
         let (simulated, is_pinned) = (self.is_simulated, self.is_pinned);
         Certification { believe, simulated, is_pinned, notes }
@@ -215,6 +225,24 @@ fn check_statement(
     Ok(())
 }
 
+/// Returns what a reader should know of evidence that the policy accepts.
+fn told(claims: &Claims) -> Vec<String> {
+    let mut told = Vec::new();
+    if claims.debug {
+        told.push("debug mode, in which who runs the machine can look inside".to_owned());
+    }
+    if let Some(tcb) = &claims.tcb {
+        if let Some(status) = tcb.status.as_ref().filter(|status| *status != UP_TO_DATE) {
+            told.push(format!("TCB: {status}, by its vendor"));
+        }
+        if !tcb.advisories.is_empty() {
+            told.push(format!("TCB: concerned by {}", tcb.advisories.join(", ")));
+        }
+    }
+    told.extend(claims.warnings.iter().cloned());
+    told
+}
+
 /// Who vouches for the hardware of a kind.
 const fn vendor(kind: EvidenceKind) -> &'static str {
     match kind {
@@ -244,27 +272,82 @@ mod tests {
     /// makes of a certification is tested with a method of the tests' own (`tests/methods.rs`).
     fn vouched_for(kind: EvidenceKind) -> Signer {
         let warnings = vec!["enclave: a warning".to_owned(), "GPU: another".to_owned()];
-        let (scope, is_simulated, is_listed) = (EvidenceScope::Model, false, false);
-        let (is_measured, is_pinned, not_after) = (true, true, END);
-        Signer { kind, scope, is_simulated, is_listed, is_measured, is_pinned, not_after, warnings }
+        Signer {
+            kind,
+            scope: EvidenceScope::Model,
+            is_simulated: false,
+            is_debug: false,
+            is_listed: false,
+            is_measured: true,
+            is_pinned: true,
+            not_after: END,
+            warnings,
+        }
     }
 
     #[test]
     fn a_vendor_is_believed_and_the_code_that_was_measured() {
+        let code = "the code that was measured in the enclave";
         for (kind, vendor) in [
             (EvidenceKind::Nitro, "Amazon"),
             (EvidenceKind::Tdx, "Intel"),
             (EvidenceKind::Sgx, "Intel"),
             (EvidenceKind::Snp, "AMD"),
             (EvidenceKind::Nvidia, "NVIDIA"),
-            (EvidenceKind::Tpm, "the maker of the TPM, whoever runs the machine"),
         ] {
             let certification = vouched_for(kind).certification(END);
-            let code = "the code that was measured in the enclave";
             assert_eq!(certification.believe, format!("{vendor}, and {code}"));
             assert!(certification.is_pinned && !certification.simulated);
             assert_eq!(certification.notes, ["enclave: a warning", "GPU: another"]);
         }
+        let believe = |signer: Signer| signer.certification(END).believe;
+        // A TPM has no enclave, and a debug mode none that is closed.
+        assert_eq!(
+            believe(vouched_for(EvidenceKind::Tpm)),
+            "the maker of the TPM, whoever runs the machine, and what was measured when it booted"
+        );
+        let open = Signer { is_debug: true, ..vouched_for(EvidenceKind::Sgx) };
+        assert_eq!(believe(open), format!("Intel, whoever runs the machine, and {code}"));
+    }
+
+    /// What a policy accepts beyond the default is in the report.
+    #[test]
+    fn a_debug_mode_and_a_tcb_with_faults_are_told() {
+        let mut claims = Claims {
+            kind: EvidenceKind::Tdx,
+            strength: assay_attest::Strength::Tee,
+            trust: assay_attest::Trust::Vendor,
+            platform: String::new(),
+            measurements: Vec::new(),
+            debug: false,
+            user_data: None,
+            public_key: None,
+            nonce: None,
+            time: None,
+            validity: assay_attest::Validity::ALWAYS,
+            tcb: None,
+            warnings: vec!["a warning".to_owned()],
+        };
+        assert_eq!(told(&claims), ["a warning"]);
+        let status = |status: &str, advisories: &[&str]| assay_attest::Tcb {
+            status: Some(status.to_owned()),
+            versions: String::new(),
+            advisories: advisories.iter().map(|&advisory| advisory.to_owned()).collect(),
+            open: Vec::new(),
+        };
+        claims.tcb = Some(status("UpToDate", &[]));
+        assert_eq!(told(&claims), ["a warning"]);
+        claims.tcb = Some(status("OutOfDate", &["INTEL-SA-00289", "INTEL-SA-00615"]));
+        claims.debug = true;
+        assert_eq!(
+            told(&claims),
+            [
+                "debug mode, in which who runs the machine can look inside",
+                "TCB: OutOfDate, by its vendor",
+                "TCB: concerned by INTEL-SA-00289, INTEL-SA-00615",
+                "a warning"
+            ]
+        );
     }
 
     /// Pitfall 12: what a gateway in an enclave sent is not what a model in one answered.
