@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use assay_primitives::{
-    AccessToken, Clock, InferenceOutput, InferenceRequest, Method, Randomness, encoding,
+    AccessToken, Clock, InferenceOutput, InferenceRequest, Method, Randomness, Timestamp, encoding,
 };
 use assay_receipt::Bundle;
 use assay_verify::{Expectation, Report, Verifier};
@@ -90,6 +90,8 @@ struct PaidRequest<'a> {
     order: &'a InferenceOrder,
     body: &'a [u8],
     payment: &'a Payment,
+    /// When it was signed.
+    signed_at: Timestamp,
     access_token: &'a AccessToken,
     nonce: &'a str,
 }
@@ -152,6 +154,7 @@ impl Buyer {
             order: &order,
             body: &body,
             payment: &payment,
+            signed_at: now,
             access_token: &access_token,
             nonce: &nonce,
         };
@@ -220,6 +223,7 @@ impl Buyer {
             settlement,
             access_token: paid.access_token,
             payment: paid.payment,
+            signed_at: paid.signed_at,
             model: &paid.order.model,
         };
         match response.status() {

@@ -13,6 +13,8 @@ use crate::wire::{Endpoint, ReadError, described, read, wire_error};
 
 /// The most bytes a bundle may have.
 pub(crate) const MAX_BUNDLE: usize = 256 << 20;
+/// How far the clocks of buyer and gateway may differ.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(120);
 /// How often a result that is not there yet is asked for.
 const POLL: Duration = Duration::from_millis(500);
 
@@ -23,6 +25,8 @@ pub(crate) struct Sold<'a> {
     pub(crate) settlement: Option<SettleResponse>,
     pub(crate) access_token: &'a AccessToken,
     pub(crate) payment: &'a Payment,
+    /// When the payment was signed.
+    pub(crate) signed_at: Timestamp,
     /// The model that was asked.
     pub(crate) model: &'a str,
 }
@@ -118,11 +122,15 @@ impl Sold<'_> {
         Ok((bundle, report, output))
     }
 
-    /// The receipt has to be about the authorisation that was signed here, not merely about one, and
-    /// about the model and the method that were asked for.
+    /// The receipt has to be about the authorisation that was signed here, not merely about one, not from
+    /// before it, and about the model and the method that were asked for.
     fn check_order(&self, report: &Report, bundle: &Bundle) -> Result<(), DeliveryError> {
         let receipt =
             Receipt::from_bytes(&bundle.receipt.payload).map_err(|e| contents("a receipt", &e))?;
+        let (issued_at, signed_at) = (receipt.predicate().issued_at, self.signed_at);
+        if issued_at.plus(CLOCK_TOLERANCE) < signed_at {
+            return Err(DeliveryError::Backdated { issued_at, signed_at });
+        }
         let got = &receipt.predicate().authorization;
         let accepted = &self.payment.payload.accepted;
         let signed = &self.payment.authorization;

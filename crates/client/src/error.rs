@@ -177,6 +177,18 @@ pub enum DeliveryError {
         /// What the receipt says.
         got: String,
     },
+    /// The receipt says that it was made before the payment it is for: whoever dates a receipt back makes
+    /// evidence count that is good no longer.
+    #[error(
+        "the receipt is dated {issued_at}, and the payment was signed at {signed_at} by this machine's \
+         clock: it is dated back, or the clock is ahead"
+    )]
+    Backdated {
+        /// When the receipt says that it was signed.
+        issued_at: Timestamp,
+        /// When the payment was signed.
+        signed_at: Timestamp,
+    },
     /// A part of the bundle is missing.
     #[error("the bundle: expected {expected}, got {got}")]
     Contents {

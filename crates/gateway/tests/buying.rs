@@ -6,6 +6,7 @@ use std::time::Duration;
 use assay_client::{Buyer, BuyerConfig, ClientError, DeliveryError, InferenceOrder, Undelivered};
 use assay_primitives::{Amount, InferenceRequest, Method, SystemRandomness};
 use assay_store::TransactionState;
+use assay_testkit::FakeClock;
 use assay_verify::{Methods, Policy, Verdict, Verifier};
 use assay_x402::{OfferRefusal, Preferences};
 
@@ -200,6 +201,31 @@ async fn what_does_not_verify_is_kept() {
     let differing = sent.iter().zip(&kept).filter(|(sent, kept)| sent != kept).count();
     assert_eq!((sent.len(), differing), (kept.len(), 1));
     market.charged(1, SIGNED_PRICE).await;
+}
+
+/// A receipt that is dated before its payment lets evidence count that is good no longer: the verifier
+/// judges it as of then, and the buyer alone knows better.
+#[tokio::test]
+async fn a_receipt_from_before_the_payment_is_no_result() {
+    let market = Market::open().await;
+    let bought_at = |ahead: Duration| {
+        let clock = Arc::new(FakeClock::new(market.world.clock.now().plus(ahead)));
+        let config = BuyerConfig { timeout: Duration::from_secs(20), ..BuyerConfig::default() };
+        let (url, signer) = (&market.shop.url, Arc::new(key(BUYER)));
+        let buyer = Buyer::new(url, signer, clock, Arc::new(SystemRandomness), config).unwrap();
+        async move { buyer.infer(order("signed", SIGNED_PRICE), &verifier()).await }
+    };
+    bought_at(Duration::from_secs(119)).await.unwrap();
+    let undelivered = undelivered(bought_at(Duration::from_secs(3_600)).await.unwrap_err());
+    let DeliveryError::Backdated { issued_at, signed_at } = undelivered.cause else {
+        panic!("{undelivered}")
+    };
+    assert!(issued_at.plus(Duration::from_secs(3_000)) < signed_at);
+    let told = undelivered.to_string();
+    assert!(told.contains(&issued_at.to_string()) && told.contains(&signed_at.to_string()));
+    // What came is kept.
+    assert!(undelivered.file.is_some());
+    market.charged(2, 2 * SIGNED_PRICE).await;
 }
 
 /// A gateway's word that nothing was charged is a word.
