@@ -7,7 +7,9 @@ use std::time::Duration;
 use assay_attest::collect::{Attester as _, SimulatedNitro, SimulatedNitroRoot};
 use assay_attest::{EnclaveConfiguration, KeyAttestation, KeyBinding, Policy};
 use assay_primitives::{Digest, ModelId, Timestamp, encoding};
-use assay_receipt::{Bundle, EngineUsed, EvidenceBlob, EvidenceScope, SigningKey};
+use assay_receipt::{
+    Bundle, EnclaveStatement, EngineUsed, EvidenceBlob, EvidenceScope, ModelUsed, SigningKey, Usage,
+};
 use assay_testkit::{FakeClock, SeededRandomness, reference};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose,
@@ -263,6 +265,26 @@ impl Simulated {
         Self { place, attestation, binding }
     }
 
+    /// Returns what an enclave says of an item that it ran at a time.
+    fn statement(&self, signed_at: Timestamp) -> Vec<u8> {
+        let configuration = &self.binding.configuration;
+        let statement = EnclaveStatement {
+            model: ModelUsed {
+                name: "digits".to_owned(),
+                version: "1".to_owned(),
+                package: configuration.models[0],
+                program: None,
+                engine: configuration.engine.clone(),
+            },
+            usage: Usage { inferences: 1 },
+            request_commitment: Digest::ZERO,
+            output_commitment: Digest::ZERO,
+            scope: configuration.scope,
+            signed_at,
+        };
+        statement.sign(&SigningKey::generate(&SeededRandomness::new(7)).unwrap()).unwrap()
+    }
+
     fn verify(&self, file: &str, more: &[&str]) -> Ran {
         let at = NOW.plus(Duration::from_secs(60)).to_string();
         let args = ["attest", "verify", file, "--at", &at];
@@ -323,6 +345,15 @@ fn a_key_attestation_is_found_in_a_bundle() {
     bundle.evidence.push(of(&simulated.attestation));
     simulated.place.file("two.assay", bundle.to_bytes().unwrap());
     simulated.verify("one.assay", &ROOT).expect_shown(3, "simulated");
+    // Without a time it is judged as of when the item says that it was signed.
+    let untimed =
+        |file| simulated.place.run(&[&["attest", "verify", file, "--json"], &ROOT[..]].concat());
+    assert_eq!(untimed("one.assay").expect(1).json()["refusal"]["check"], "chain.validity");
+    let signed_at = NOW.plus(Duration::from_secs(60));
+    bundle.evidence.truncate(2);
+    bundle.evidence.push(of(&simulated.statement(signed_at)));
+    simulated.place.file("signed.assay", bundle.to_bytes().unwrap());
+    assert_eq!(untimed("signed.assay").expect(3).json()["at"], signed_at.to_string());
     simulated.verify("none.assay", &ROOT).expect_told(2, "one key attestation, got 0");
     simulated.verify("two.assay", &ROOT).expect_told(2, "one key attestation, got 2");
 }

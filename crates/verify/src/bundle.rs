@@ -155,19 +155,20 @@ impl Verifier {
         now: Timestamp,
     ) -> ItemReport {
         let details = &item.statement.details;
-        let (mut believe, mut notes) = (None, Vec::new());
-        let verdict =
-            self.certify(receipt, images, item, evidence, now).and_then(|certification| {
-                believe = Some(certification.believe);
-                notes = certification.notes;
-                self.policy.check_item(details)?;
-                let network = &receipt.predicate().authorization.network;
-                let simulated = certification.simulated || network.is_development();
-                Ok(self.policy.verdict(details, simulated, certification.is_pinned))
-            });
+        let (mut believe, mut signed_at, mut notes) = (None, None, Vec::new());
+        let certified = self.certify(receipt, images, item, evidence, now);
+        let verdict = certified.and_then(|certification| {
+            believe = Some(certification.believe);
+            (signed_at, notes) = (certification.signed_at, certification.notes);
+            self.policy.check_item(details)?;
+            let network = &receipt.predicate().authorization.network;
+            let simulated = certification.simulated || network.is_development();
+            Ok(self.policy.verdict(details, simulated, certification.is_pinned))
+        });
         let verdict =
             verdict.unwrap_or_else(|refusal| Verdict::refused(refusal.in_item(details.index)));
-        ItemReport::new(details, self.policy.pins(details), believe, verdict).with_notes(notes)
+        ItemReport::new(details, self.policy.pins(details), believe, verdict)
+            .with_evidence(signed_at, notes)
     }
 
     fn certify(

@@ -146,6 +146,9 @@ pub struct ItemReport {
     pub outcome: String,
     /// How many bytes of evidence it has.
     pub evidence_bytes: u64,
+    /// When its evidence says that it was made: it was judged as of then, and may be again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signed_at: Option<Timestamp>,
     /// What a reader should know of its evidence, in words.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -177,13 +180,14 @@ impl ItemReport {
                 Outcome::Failed { reason } => format!("failed: {}", shown(reason)),
             },
             evidence_bytes: item.evidence.iter().fold(0, |sum, one| one.size.saturating_add(sum)),
+            signed_at: None,
             notes: Vec::new(),
         }
     }
 
-    /// Adds what a reader should know of its evidence.
-    pub(crate) fn with_notes(mut self, notes: Vec<String>) -> Self {
-        self.notes = notes;
+    /// Adds when its evidence was made, and what a reader should know of it.
+    pub(crate) fn with_evidence(mut self, at: Option<Timestamp>, notes: Vec<String>) -> Self {
+        (self.signed_at, self.notes) = (at, notes);
         self
     }
 }

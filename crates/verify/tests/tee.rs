@@ -221,6 +221,9 @@ fn an_item_that_an_enclave_signed_is_certified() {
     assert_eq!(report.items[0].believe, "nobody: its enclave is simulated");
     assert_eq!(report.items[0].method, Method::TEE);
     assert!(report.items[0].model.pinned);
+    assert_eq!(report.items[0].signed_at, Some(sale.statement.signed_at));
+    let json = serde_json::to_value(&report.items[0]).unwrap();
+    assert_eq!(json["signedAt"], sale.statement.signed_at.to_string());
     // The evidence is the buyer's to look at.
     let sizes: usize = bundle.evidence.iter().map(|blob| blob.content.len()).sum();
     assert_eq!(report.items[0].evidence_bytes, sizes as u64);

@@ -64,6 +64,9 @@ fn item(item: &ItemReport, many: bool, style: Style) {
     );
     detail("model id", model.id);
     detail("method", format_args!("{}: you have to believe {}", item.method, item.believe));
+    if let Some(at) = &item.signed_at {
+        detail("ran at", format_args!("{at}, by the enclave's clock"));
+    }
     detail("outcome", &item.outcome);
     for note in &item.notes {
         let note = printable(note, 256);

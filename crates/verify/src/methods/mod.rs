@@ -69,6 +69,9 @@ pub struct Certification {
     pub simulated: bool,
     /// Whether all that has to be believed is pinned: without it the best verdict is `consistent`.
     pub is_pinned: bool,
+    /// When the evidence says that it was made, by another clock than the verifier's: it was judged as of
+    /// then.
+    pub signed_at: Option<Timestamp>,
     /// What a reader should know of the evidence, in words.
     pub notes: Vec<String>,
 }
@@ -77,7 +80,13 @@ impl Certification {
     /// Says whom one has to believe, where there is nothing else to say.
     #[must_use]
     pub fn by(whom: &str) -> Self {
-        Self { believe: whom.to_owned(), simulated: false, is_pinned: true, notes: Vec::new() }
+        Self {
+            believe: whom.to_owned(),
+            simulated: false,
+            is_pinned: true,
+            signed_at: None,
+            notes: Vec::new(),
+        }
     }
 }
 

@@ -57,7 +57,7 @@ impl Tee {
         let image = context.images.find(key.attested());
         let image = image.map_err(|unlisted| refusal(unlisted.expected, unlisted.got))?;
         let signer = Signer::new(&key, image.is_some(), self.appraiser.policy());
-        Ok(signer.certification(context.now))
+        Ok(Certification { signed_at: Some(at), ..signer.certification(context.now) })
     }
 }
 
@@ -145,7 +145,7 @@ impl Signer {
             format!("{vendor}{debugger}, and {measured}{provider}")
         };
         let (simulated, is_pinned) = (self.is_simulated, self.is_pinned);
-        Certification { believe, simulated, is_pinned, notes }
+        Certification { believe, simulated, is_pinned, signed_at: None, notes }
     }
 }
 

@@ -7,7 +7,7 @@ use assay_attest::{
     KeyAppraiser, KeyBinding, Policy, Refusal, Roots, appraise,
 };
 use assay_primitives::Timestamp;
-use assay_receipt::{BUNDLE_MEDIA_TYPE, Bundle};
+use assay_receipt::{BUNDLE_MEDIA_TYPE, Bundle, SignedEnclaveStatement};
 use serde::Serialize;
 
 use super::{MAX_FILE, show};
@@ -60,8 +60,26 @@ struct Judge {
     now: Timestamp,
 }
 
+/// What the files are.
+enum Found {
+    Evidence(Box<Evidence>),
+    /// A key attestation; in a bundle with the time that an item says it was signed with the key.
+    Key {
+        attestation: Vec<u8>,
+        signed_at: Option<Timestamp>,
+    },
+}
+
 pub(super) fn run(args: &AttestVerifyArgs) -> Result<ExitCode, CliError> {
     check_options(args)?;
+    let found = match args.kind {
+        Some(kind) => Found::Evidence(Box::new(evidence(kind.kind(), args)?)),
+        None => key_attestation(&args.files)?,
+    };
+    let now = match (&args.at, &found) {
+        (None, Found::Key { signed_at: Some(signed_at), .. }) => *signed_at,
+        (at, _) => time(at.as_deref())?,
+    };
     let judge = Judge {
         roots: roots(&args.development_root)?,
         policy: policy(args.policy.as_deref())?,
@@ -69,11 +87,11 @@ pub(super) fn run(args: &AttestVerifyArgs) -> Result<ExitCode, CliError> {
             nonce: bytes("--nonce", args.nonce.as_deref())?,
             user_data: bytes("--report-data", args.report_data.as_deref())?,
         },
-        now: time(args.at.as_deref())?,
+        now,
     };
-    let report = match args.kind {
-        Some(kind) => judge.evidence(&evidence(kind.kind(), args)?),
-        None => judge.key(&key_attestation(&args.files)?),
+    let report = match found {
+        Found::Evidence(evidence) => judge.evidence(&evidence),
+        Found::Key { attestation, .. } => judge.key(&attestation),
     };
     if args.json {
         output::json(&report)?;
@@ -135,7 +153,7 @@ fn evidence(kind: EvidenceKind, args: &AttestVerifyArgs) -> Result<Evidence, Cli
 }
 
 /// Reads the file of a key attestation, or the one that is in a bundle.
-fn key_attestation(paths: &[PathBuf]) -> Result<Vec<u8>, CliError> {
+fn key_attestation(paths: &[PathBuf]) -> Result<Found, CliError> {
     let [path] = paths else {
         let message = "--kind: several files are evidence of a kind that has to be named";
         return Err(CliError::Input(message.to_owned()));
@@ -144,10 +162,15 @@ fn key_attestation(paths: &[PathBuf]) -> Result<Vec<u8>, CliError> {
     let content = files::read(path, MAX_BUNDLE)?;
     if is_bundle(&content) {
         let bundle = Bundle::from_bytes(&content).map_err(|error| wrong(error.to_string()))?;
+        let statements = bundle.evidence.iter();
+        let signed_at = statements
+            .filter_map(|one| SignedEnclaveStatement::from_bytes(&one.content).ok())
+            .map(|statement| statement.claimed_time())
+            .next();
         let evidence = bundle.evidence.into_iter().map(|one| one.content);
         let found: Vec<Vec<u8>> = evidence.filter(|one| is_key_attestation(one)).collect();
         return match <[Vec<u8>; 1]>::try_from(found) {
-            Ok([found]) => Ok(found),
+            Ok([attestation]) => Ok(Found::Key { attestation, signed_at }),
             Err(found) => {
                 let count = found.len();
                 Err(wrong(format!("expected a bundle with one key attestation, got {count}")))
@@ -155,7 +178,7 @@ fn key_attestation(paths: &[PathBuf]) -> Result<Vec<u8>, CliError> {
         };
     }
     match guess(&content) {
-        Some(Format::KeyAttestation) => Ok(content),
+        Some(Format::KeyAttestation) => Ok(Found::Key { attestation: content, signed_at: None }),
         Some(other) => {
             let kind = other.kind().map(|kind| format!(" (--kind {kind})")).unwrap_or_default();
             let what = other.describe();
