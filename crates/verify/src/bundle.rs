@@ -118,10 +118,11 @@ impl Verifier {
                 expectation.check(receipt.predicate(), &items)
             });
         let images = Images::from_texts(&manifest.content().enclave_measurements);
+        let block = report.payment.as_ref().and_then(|payment| payment.block_time);
         report.items = items
             .iter()
             .zip(&evidence)
-            .map(|(item, evidence)| self.judge_item(&receipt, &images, item, evidence, now))
+            .map(|(item, evidence)| self.judge_item(&receipt, &images, item, evidence, block, now))
             .collect();
         conclude(&mut report.items, transaction)
     }
@@ -145,19 +146,22 @@ impl Verifier {
         Ok(payment)
     }
 
-    /// Says of an item whether it is certified and the policy accepts it.
+    /// Says of an item whether it is certified and the policy accepts it. `block` is the time of the block
+    /// that its transaction settled in.
     fn judge_item(
         &self,
         receipt: &Verified<Receipt>,
         images: &Images,
         item: &OpenedItem<'_>,
         evidence: &[ItemEvidence<'_>],
+        block: Option<Timestamp>,
         now: Timestamp,
     ) -> ItemReport {
         let details = &item.statement.details;
         let (mut believe, mut signed_at, mut notes) = (None, None, Vec::new());
         let certified = self.certify(receipt, images, item, evidence, now);
         let verdict = certified.and_then(|certification| {
+            let certification = certification.dated(receipt.predicate().issued_at, block, now);
             believe = Some(certification.believe);
             (signed_at, notes) = (certification.signed_at, certification.notes);
             self.policy.check_item(details)?;

@@ -1,24 +1,28 @@
 //! The set of methods is open: a fourth one from outside, here a toy whose evidence is a hash.
 
-use assay_primitives::{Digest, Method};
+use std::time::Duration;
+
+use assay_primitives::{Digest, Method, Timestamp};
 use assay_receipt::{Bundle, EvidenceScope};
-use assay_testkit::{DEVELOPMENT, SampleTransaction, sample_transaction};
+use assay_testkit::{DEVELOPMENT, ISSUED_AT, SampleTransaction, sample_transaction};
 use assay_verify::{
     Certification, Check, MethodContext, MethodVerifier, Methods, Policy, Refusal, Verifier,
 };
 
-use crate::support::{lenient, refused, verdict, verify};
+use crate::support::{lenient, refused, verdict, verify, verify_at};
 
 /// Certifies an output by the SHA-256 of request and output, which anyone can make.
 #[derive(Debug)]
 pub(crate) struct Toy {
     /// Whether its roots are for development.
     simulated: bool,
+    /// When its evidence says that it was made.
+    signed_at: Option<Timestamp>,
 }
 
 impl Toy {
     pub(crate) const fn real() -> Self {
-        Self { simulated: false }
+        Self { simulated: false, signed_at: None }
     }
 }
 
@@ -43,7 +47,8 @@ impl MethodVerifier for Toy {
         if evidence.content != expected.as_bytes() {
             return Err(refusal(&expected.to_string(), "another".to_owned()));
         }
-        Ok(Certification { simulated: self.simulated, ..Certification::by("nobody") })
+        let Self { simulated, signed_at } = *self;
+        Ok(Certification { simulated, signed_at, ..Certification::by("nobody") })
     }
 }
 
@@ -93,6 +98,50 @@ fn a_method_from_outside_certifies() {
     assert_eq!(refused(&verify(&lenient(), &bundle())), (Check::ItemMethod, Some(0)));
 }
 
+/// Who dates a receipt back, and sets his own clock back, has evidence judged as of a better day: it
+/// is verified only where a settlement, or the day of verification, says that the receipt is not older.
+#[test]
+fn evidence_is_of_a_time_that_the_operator_cannot_choose() {
+    let day = Duration::from_secs(86_400);
+    let judged = |signed_at, block: Option<Duration>, later: Duration| {
+        let mut transaction = transaction();
+        match block {
+            Some(block) => {
+                let time = ISSUED_AT.plus(block);
+                let record = &mut transaction.records[0];
+                record.block.as_mut().unwrap().time = time;
+                record.recorded_at = time;
+                // The buyer signed it when it was paid.
+                transaction.authorization.valid_before = time.plus(day);
+            }
+            None => transaction.records.clear(),
+        }
+        let toy = Toy { simulated: false, signed_at };
+        let verifier = Verifier::new(policy(), Methods::standard().with(toy));
+        let report = verify_at(&verifier, &transaction.bundle(), ISSUED_AT.plus(later));
+        let told = report.items[0].notes.iter().any(|note| note.starts_with("time: "));
+        (verdict(&report), told)
+    };
+    let (zero, second, year) = (Duration::ZERO, Duration::from_secs(1), 365 * day);
+    let made = Some(ISSUED_AT);
+    for (block, later, expected) in [
+        (Some(second), day, ("verified", false)),
+        (Some(second), year, ("verified", false)),
+        (Some(day), year, ("verified", false)),
+        (Some(day + second), day + second, ("consistent", true)),
+        (Some(300 * day), year, ("consistent", true)),
+        (None, zero, ("verified", false)),
+        (None, day, ("verified", false)),
+        // Left away, a settlement helps nobody.
+        (None, day + second, ("consistent", true)),
+        (None, year, ("consistent", true)),
+    ] {
+        assert_eq!(judged(made, block, later), expected, "{block:?} {later:?}");
+        // What is judged as of now is good now.
+        assert_eq!(judged(None, block, later), ("verified", false), "{block:?} {later:?}");
+    }
+}
+
 #[test]
 fn what_it_finds_wrong_is_a_failed_certification() {
     let mut transaction = transaction();
@@ -133,7 +182,9 @@ fn nothing_wrong_with_the_whole_leaves_an_item_verified() {
 #[test]
 fn simulated_never_becomes_verified() {
     // Development roots on a real network, under a policy that pins everything.
-    let simulating = || Verifier::new(policy(), Methods::standard().with(Toy { simulated: true }));
+    let simulating = || {
+        Verifier::new(policy(), Methods::standard().with(Toy { simulated: true, signed_at: None }))
+    };
     let report = verify(&simulating(), &bundle());
     assert_eq!(verdict(&report), "simulated");
     assert!(report.items.iter().all(|item| item.verdict.as_str() == "simulated"));
@@ -164,7 +215,8 @@ fn simulated_never_becomes_verified() {
 
 #[test]
 fn of_two_verifiers_of_one_method_the_later_counts() {
-    let methods = Methods::standard().with(Toy { simulated: true }).with(Toy { simulated: false });
+    let methods =
+        Methods::standard().with(Toy { simulated: true, signed_at: None }).with(Toy::real());
     assert_eq!(verdict(&verify(&Verifier::new(policy(), methods), &bundle())), "verified");
 }
 

@@ -456,6 +456,27 @@ fn a_statement_is_of_the_receipts_time() {
     assert!(sale.assert_refused().0.contains(&oldest.to_string()));
 }
 
+/// Neither a TDX guest nor an SGX enclave has a clock that its owner does not set.
+#[test]
+fn a_sale_that_was_dated_back_is_told() {
+    let mut sale = Sale::new();
+    let said = |sale: &Sale| {
+        let later = ISSUED_AT.plus(400 * 24 * 60 * MINUTE);
+        let report = verify_at(&sale.verifier(), &sale.bundle(), later);
+        assert_eq!(verdict(&report), "simulated", "{:?}", report.refusal);
+        report.items[0].notes.iter().find(|note| note.starts_with("time: ")).cloned()
+    };
+    assert_eq!(said(&sale), None);
+    let paid = ISSUED_AT.plus(300 * 24 * 60 * MINUTE);
+    sale.transaction.authorization.valid_before = paid.plus(MINUTE);
+    let record = &mut sale.transaction.records[0];
+    (record.block.as_mut().unwrap().time, record.recorded_at) = (paid, paid);
+    let told = said(&sale).unwrap();
+    assert!(told.contains(&paid.to_string()) && told.contains(&ISSUED_AT.to_string()), "{told}");
+    sale.transaction.records.clear();
+    assert!(said(&sale).unwrap().contains("no settlement"));
+}
+
 /// What was signed while its key was good stays good.
 #[test]
 fn a_key_that_was_rotated_away_certifies_what_it_signed() {

@@ -5,6 +5,7 @@ mod signed;
 mod tee;
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use assay_attest::{Images, Roots};
 use assay_primitives::{Method, Timestamp};
@@ -60,6 +61,10 @@ pub struct ItemEvidence<'a> {
     pub content: &'a [u8],
 }
 
+/// How long after its receipt a transaction may be settled, or be verified without a settlement, for the
+/// receipt's time to say when its evidence was made. A payment waits for a day at most.
+const MAX_DELAY: Duration = Duration::from_secs(86_400);
+
 /// An item that its method's evidence certifies.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Certification {
@@ -87,6 +92,33 @@ impl Certification {
             signed_at: None,
             notes: Vec::new(),
         }
+    }
+
+    /// Takes back that all is pinned where evidence is judged as of a time that nobody but the operator
+    /// vouches for. Whoever dates a receipt back has what was good then count: so it has to have been
+    /// settled, or be verified, within a day.
+    pub(crate) fn dated(
+        mut self,
+        issued_at: Timestamp,
+        block: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Self {
+        let is_recent = block.unwrap_or(now).since(issued_at) <= MAX_DELAY;
+        if is_recent || self.signed_at.is_none() {
+            return self;
+        }
+        self.is_pinned = false;
+        self.notes.push(match block {
+            Some(block) => format!(
+                "time: settled at {block}, more than a day after the receipt's {issued_at}: what its \
+                 evidence rests on may have been out of date"
+            ),
+            None => format!(
+                "time: no settlement bounds the receipt's {issued_at}: that its evidence was good then is \
+                 the operator's word"
+            ),
+        });
+        self
     }
 }
 
