@@ -11,8 +11,12 @@ use crate::error::CliError;
 /// The most bytes the file with a token may have.
 const MAX_TOKEN: u64 = 4_096;
 
-/// Reads a file of a bounded size.
+/// Reads a file of a bounded size. Of what is no file nobody knows whether anything comes, or an end: a
+/// pipe that nobody writes to would be waited for as soon as it is opened.
 pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, CliError> {
+    if !fs::metadata(path).map_err(CliError::io(path))?.is_file() {
+        return Err(CliError::Input(format!("{}: this is no file", path.display())));
+    }
     let too_long = || CliError::Input(format!("{}: more than {limit} bytes", path.display()));
     let file = File::open(path).map_err(CliError::io(path))?;
     if file.metadata().is_ok_and(|metadata| metadata.len() > limit) {
@@ -205,8 +209,12 @@ mod tests {
         fs::write(&path, b"1234").unwrap();
         assert_eq!(read(&path, 4).unwrap(), b"1234");
         assert!(read(&path, 3).unwrap_err().to_string().ends_with("more than 3 bytes"));
-        // A device says nothing of its length.
-        assert!(matches!(read(Path::new("/dev/zero"), 3), Err(CliError::Input(_))));
+        // Neither a device nor a folder has an end, nor a pipe that nobody writes to.
+        let pipe = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        for path in [Path::new("/dev/zero"), folder.path(), &pipe] {
+            assert!(read(path, 3).unwrap_err().to_string().ends_with("this is no file"));
+        }
         fs::write(&path, [0xff]).unwrap();
         assert!(read_text(&path, 4).unwrap_err().to_string().ends_with("this is no text"));
     }
