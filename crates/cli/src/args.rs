@@ -32,11 +32,11 @@ development chain of its own. Ctrl-C or SIGTERM ends it once what was paid for i
 
 const VERIFY_CODES: &str = "\
 Exit codes:
-  0  verified: every check held, and the policy pins operator and model
+  0  verified: every check held, and the policy pins all that it rests on
   1  refused: a check failed, or the command did
   2  unusable: the bundle or another input is not what it should be
-  3  consistent or simulated: every check held, but no policy pins operator and model, or the money
-     is play money";
+  3  consistent or simulated: every check held, but no policy pins all that it rests on, or the
+     money is play money";
 
 const INFER_CODES: &str = "\
 Exit codes:

@@ -8,12 +8,13 @@ use crate::{PaymentReport, Refusal, TimeBasis};
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Verdict {
-    /// All cryptography holds, and the policy pins operator and model.
+    /// All cryptography holds, and the policy pins operator and model; of an enclave also what it
+    /// measured, and what of its platform and of the time nobody else vouches for.
     #[non_exhaustive]
     Verified,
     /// All cryptography holds, but on a development chain or under development roots.
     Simulated,
-    /// All cryptography holds, but no policy pins this operator or this model.
+    /// All cryptography holds, but no policy pins this operator, this model, or what its enclave rests on.
     Consistent,
     /// A check failed.
     Refused(Box<Refusal>),

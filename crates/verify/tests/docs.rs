@@ -51,6 +51,10 @@ fn the_example_policy_can_be_read() {
             && policy.payments.is_some()
             && policy.attestation.is_some()
     );
+    // And how the parts of an attestation policy stand in it.
+    let attestation = policy.attestation.unwrap();
+    assert_eq!(attestation.reference_values.unwrap().len(), 2);
+    assert!(attestation.snp.min_snp.is_some() && attestation.snp.products.is_some());
 }
 
 #[test]

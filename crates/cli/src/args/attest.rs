@@ -15,8 +15,8 @@ Files by kind, in any order, raw or as hexadecimal or base64 text; certificates 
   tpm     what `tpm2_quote -m -s -o` writes, and the certificates of the attestation key; for a
           virtual TPM of Azure's --hcl-report, and instead of those certificates AMD's, or the
           TDX quote with --collateral
-Without --kind: a key attestation, or a bundle that has one, which without --at is verified as of the
-time that the bundle's first item by `tee` says it was signed.
+Without --kind: a key attestation, or a bundle that has one. That is verified as of the time that
+its first item by `tee` says it was signed, unless --at gives another.
 
 Exit codes:
   0  accepted: every check held

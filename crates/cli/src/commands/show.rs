@@ -134,7 +134,7 @@ fn reason(report: &Report) -> &'static str {
             Some(_) => "every check held, but on a development chain, and it is not paid",
             _ => "every check held, but under development roots",
         },
-        Verdict::Consistent => "every check held, but no policy pins operator and model",
+        Verdict::Consistent => "every check held, but no policy pins all that it rests on",
         Verdict::Refused(refusal) => meaning(refusal.check),
         _ => "a verdict that this version does not know",
     }
