@@ -28,6 +28,7 @@ mod key;
 mod nitro;
 mod nvidia;
 mod policy;
+mod reader;
 mod refusal;
 mod roots;
 mod snp;

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::tpm::reader::Reader;
+use crate::reader::Reader;
 use crate::{Pcr, Refusal, TpmHash};
 
 pub use self::attester::{PROGRAM_PCR, QUOTED_PCRS, TpmAttester, TpmPlace};
@@ -296,7 +296,7 @@ impl<T: Read + Write> Tpm<T> {
         ];
         let response = self.send(command, SESSIONS, 0x131, &parameters)?;
         let mut reader = Reader::new(&response);
-        let handle = reader.u32("objectHandle").map_err(malformed)?;
+        let handle = reader.u32_be("objectHandle").map_err(malformed)?;
         let mut reader = parameters_of(reader.rest()).map_err(malformed)?;
         let public = reader.sized(MAX_RESPONSE, "outPublic").map_err(malformed)?;
         Ok((handle, public.to_vec()))
@@ -311,9 +311,9 @@ impl<T: Read + Write> Tpm<T> {
         while !rest.pcrs.is_empty() {
             let response = self.send(command, NO_SESSIONS, 0x17e, &[&rest.list()])?;
             let mut reader = Reader::new(&response);
-            reader.u32("pcrUpdateCounter").map_err(malformed)?;
+            reader.u32_be("pcrUpdateCounter").map_err(malformed)?;
             let read = Selection::parse(&mut reader).map_err(malformed)?;
-            let count = reader.u32("digests").map_err(malformed)?;
+            let count = reader.u32_be("digests").map_err(malformed)?;
             let is_asked = read.pcrs.iter().all(|pcr| rest.pcrs.contains(pcr));
             if read.pcrs.is_empty() || !is_asked || usize::try_from(count) != Ok(read.pcrs.len()) {
                 return Err(selection.wrong("the TPM does not have them"));
@@ -346,9 +346,9 @@ impl<T: Read + Write> Tpm<T> {
         let response = self.receive().map_err(broken)?;
         let malformed = |refusal: Refusal| malformed(command, &refusal);
         let mut reader = Reader::new(&response);
-        reader.u16("tag").map_err(malformed)?;
-        reader.u32("responseSize").map_err(malformed)?;
-        match reader.u32("responseCode").map_err(malformed)? {
+        reader.u16_be("tag").map_err(malformed)?;
+        reader.u32_be("responseSize").map_err(malformed)?;
+        match reader.u32_be("responseCode").map_err(malformed)? {
             0 => Ok(reader.rest().to_vec()),
             code => Err(TpmError::Refused { command, code }),
         }
@@ -408,7 +408,7 @@ impl Selection {
 
     /// Reads what [`Self::list`] writes, with any PCRs or none.
     fn parse(reader: &mut Reader<'_>) -> Result<Self, Refusal> {
-        let [.., one, two, three] = match reader.u32("pcrSelectionOut")? {
+        let [.., one, two, three] = match reader.u32_be("pcrSelectionOut")? {
             0 => [0; 6],
             _ => reader.array("pcrSelectionOut")?,
         };
@@ -424,7 +424,7 @@ impl Selection {
 /// Returns the parameters of a response with sessions, which stand between their size and the session.
 fn parameters_of(response: &[u8]) -> Result<Reader<'_>, Refusal> {
     let mut reader = Reader::new(response);
-    let size = reader.u32("parameterSize")?;
+    let size = reader.u32_be("parameterSize")?;
     let size = usize::try_from(size).unwrap_or(usize::MAX);
     Ok(Reader::new(reader.take(size, "parameters")?))
 }

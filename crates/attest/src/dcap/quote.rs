@@ -7,6 +7,7 @@ use assay_primitives::encoding;
 use dcap_qvl::INTEL_QE_VENDOR_ID;
 use dcap_qvl::quote as fields;
 
+use crate::reader::Reader;
 use crate::{Check, EvidenceKind, Refusal};
 
 /// The most bytes of a quote, with the zeros after it: some drivers hand out a whole buffer.
@@ -37,9 +38,10 @@ impl<'a> Quote<'a> {
             let expected = format!("a quote of at most {MAX_QUOTE} bytes");
             return Err(Refusal::new(Check::EvidenceSize, expected, bytes.len()));
         }
-        let mut reader = Reader { rest: bytes, read: 0 };
+        let mut reader = Reader::new(bytes);
         frame(&mut reader, kind)?;
-        let Reader { rest, read } = reader;
+        let rest = reader.rest();
+        let read = bytes.len().saturating_sub(rest.len());
         if let Some(at) = rest.iter().position(|byte| *byte != 0) {
             let expected = format!("nothing but zeros after the quote's {read} bytes");
             let got = format!("another byte at {}", read.saturating_add(at));
@@ -59,9 +61,9 @@ impl<'a> Quote<'a> {
 }
 
 fn frame(reader: &mut Reader<'_>, kind: EvidenceKind) -> Result<(), Refusal> {
-    let version = reader.u16("version")?;
-    let algorithm = reader.u16("type of the attestation key")?;
-    let tee_type = reader.u32("TEE type")?;
+    let version = reader.u16_le("version")?;
+    let algorithm = reader.u16_le("type of the attestation key")?;
+    let tee_type = reader.u32_le("TEE type")?;
     let (named, versions): (u32, &[u16]) = match kind {
         EvidenceKind::Tdx => (0x81, &[4, 5]),
         _ => (0, &[3]),
@@ -91,15 +93,15 @@ fn frame(reader: &mut Reader<'_>, kind: EvidenceKind) -> Result<(), Refusal> {
         _ => body(reader)?,
     };
     reader.take(report, "report")?;
-    let length = reader.u32("length of the signature data")?;
-    let mut signature = reader.part(length, "signature data")?;
-    authentication(&mut signature, version)
+    let length = reader.u32_le("length of the signature data")?;
+    let signature = reader.part(length, "signature data")?;
+    authentication(signature, version)
 }
 
 /// Reads the type and size of the body of a quote of version 5.
 fn body(reader: &mut Reader<'_>) -> Result<usize, Refusal> {
-    let kind = reader.u16("type of the body")?;
-    let size = reader.u32("size of the body")?;
+    let kind = reader.u16_le("type of the body")?;
+    let size = reader.u32_le("size of the body")?;
     let expected: usize = match kind {
         2 => 584,
         3 => 648,
@@ -112,76 +114,33 @@ fn body(reader: &mut Reader<'_>) -> Result<usize, Refusal> {
     Ok(expected)
 }
 
-fn authentication(reader: &mut Reader<'_>, version: u16) -> Result<(), Refusal> {
+fn authentication(mut reader: Reader<'_>, version: u16) -> Result<(), Refusal> {
     reader.take(SIGNATURE + KEY, "signature and attestation key")?;
     if version == 3 {
         return qe_report(reader);
     }
-    let kind = reader.u16("type of the certification data")?;
+    let kind = reader.u16_le("type of the certification data")?;
     if kind != QE_REPORT {
         return Err(wrong(format!("certification data of type {QE_REPORT}"), kind));
     }
-    let length = reader.u32("length of the certification data")?;
-    let mut report = reader.part(length, "certification data")?;
-    qe_report(&mut report)?;
-    reader.end("signature data")
+    let length = reader.u32_le("length of the certification data")?;
+    qe_report(reader.part(length, "certification data")?)?;
+    reader.finish("signature data")
 }
 
-fn qe_report(reader: &mut Reader<'_>) -> Result<(), Refusal> {
+fn qe_report(mut reader: Reader<'_>) -> Result<(), Refusal> {
     reader.take(ENCLAVE_REPORT + SIGNATURE, "the QE's report and its signature")?;
-    let length = usize::from(reader.u16("length of the QE's data")?);
+    let length = usize::from(reader.u16_le("length of the QE's data")?);
     if length != QE_DATA {
         return Err(wrong(format!("{QE_DATA} bytes of the QE's data"), length));
     }
     reader.take(length, "the QE's data")?;
-    reader.u16("type of the PCK's certification data")?;
-    let length = reader.u32("length of the PCK's certification data")?;
+    reader.u16_le("type of the PCK's certification data")?;
+    let length = reader.u32_le("length of the PCK's certification data")?;
     reader.part(length, "the PCK's certification data")?;
-    reader.end("certification data")
+    reader.finish("certification data")
 }
 
 fn wrong(expected: impl std::fmt::Display, got: impl std::fmt::Display) -> Refusal {
     Refusal::new(Check::EvidenceEncoding, expected, got)
-}
-
-struct Reader<'a> {
-    rest: &'a [u8],
-    /// How many bytes were read.
-    read: usize,
-}
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, count: usize, what: &str) -> Result<&'a [u8], Refusal> {
-        let Some((taken, rest)) = self.rest.split_at_checked(count) else {
-            return Err(wrong(format!("{count} bytes: {what}"), self.rest.len()));
-        };
-        self.rest = rest;
-        self.read = self.read.saturating_add(count);
-        Ok(taken)
-    }
-
-    fn array<const N: usize>(&mut self, what: &str) -> Result<[u8; N], Refusal> {
-        let bytes = self.take(N, what)?;
-        <[u8; N]>::try_from(bytes).map_err(|_| wrong(what, bytes.len()))
-    }
-
-    fn u16(&mut self, what: &str) -> Result<u16, Refusal> {
-        self.array(what).map(u16::from_le_bytes)
-    }
-
-    fn u32(&mut self, what: &str) -> Result<u32, Refusal> {
-        self.array(what).map(u32::from_le_bytes)
-    }
-
-    fn part(&mut self, length: u32, what: &str) -> Result<Self, Refusal> {
-        let count = usize::try_from(length).unwrap_or(usize::MAX);
-        self.take(count, what).map(|rest| Self { rest, read: 0 })
-    }
-
-    fn end(&self, what: &str) -> Result<(), Refusal> {
-        if self.rest.is_empty() {
-            return Ok(());
-        }
-        Err(wrong(format!("nothing after the {what}"), format!("{} bytes", self.rest.len())))
-    }
 }

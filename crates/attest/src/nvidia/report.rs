@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::reader::Reader;
 use crate::refusal::Checks;
 use crate::{Check, Refusal};
 
@@ -68,12 +69,13 @@ impl<'a> Report<'a> {
         let length = bytes.len();
         let expected = format!("a report of at most {MAX_REPORT} bytes");
         checks.require(Check::EvidenceSize, length <= MAX_REPORT, expected, length)?;
-        let mut reader = Reader { bytes, at: 0 };
+        let mut reader = Reader::new(bytes);
         let (nonce, slot) = read_request(&mut reader, checks)?;
         let (blocks, opaque) = read_response(&mut reader, slot, checks)?;
-        let signed = bytes.get(..reader.at).unwrap_or_default();
+        let signed = length.saturating_sub(reader.rest().len());
+        let signed = bytes.get(..signed).unwrap_or_default();
         let signature = reader.take(SIGNATURE, "a signature")?;
-        let rest = bytes.get(reader.at..).unwrap_or_default();
+        let rest = reader.rest();
         let holds = rest.iter().all(|byte| *byte == 0);
         let got = format!("{} bytes that are not", rest.len());
         checks.require(Check::EvidenceReserved, holds, "zeros after the report", got)?;
@@ -112,13 +114,12 @@ fn read_response<'a>(
     require(answered == slot, checks, &expected, hex(answered))?;
     let [low, middle, high] = reader.array("a length")?;
     let length = u32::from_le_bytes([low, middle, high, 0]);
-    let record = reader.take_u32(length, "a measurement record")?;
-    let blocks = read_blocks(record, checks)?;
+    let blocks = read_blocks(reader.part(length, "a measurement record")?, checks)?;
     let expected = format!("{count} measurements");
     require(blocks.len() == usize::from(count), checks, &expected, blocks.len())?;
     require(count > 0, checks, "measurements", "none")?;
     reader.take(32, "a nonce of the response")?;
-    let length = u16::from_le_bytes(reader.array("a length")?);
+    let length = reader.u16_le("a length")?;
     let opaque = reader.take(usize::from(length), "opaque data")?;
     let expected = format!("at most {MAX_OPAQUE} bytes of opaque data");
     let holds = opaque.len() <= MAX_OPAQUE;
@@ -127,17 +128,19 @@ fn read_response<'a>(
 }
 
 /// Reads the measurement record: blocks of an index, the specification, a length and that many bytes.
-fn read_blocks(record: &[u8], checks: Checks) -> Result<BTreeMap<u8, Block<'_>>, Refusal> {
+fn read_blocks<'a>(
+    mut reader: Reader<'a>,
+    checks: Checks,
+) -> Result<BTreeMap<u8, Block<'a>>, Refusal> {
     let mut blocks = BTreeMap::new();
-    let mut reader = Reader { bytes: record, at: 0 };
     while !reader.is_at_end() {
         let [index, specification] = reader.array("a measurement")?;
         require((1..=254).contains(&index), checks, "an index from 1 to 254", index)?;
         require(specification == DMTF, checks, "DMTF's specification", hex(specification))?;
-        let length = u16::from_le_bytes(reader.array("a length")?);
-        let mut block = Reader { bytes: reader.take(usize::from(length), "a measurement")?, at: 0 };
+        let length = reader.u16_le("a length")?;
+        let mut block = reader.part(length.into(), "a measurement")?;
         let [kind] = block.array("a measurement's type")?;
-        let length = u16::from_le_bytes(block.array("a length")?);
+        let length = block.u16_le("a length")?;
         let value = block.take(usize::from(length), "a measurement's value")?;
         require(block.is_at_end(), checks, "the end of the measurement", "more")?;
         let block = Block { kind, value };
@@ -153,10 +156,10 @@ fn read_blocks(record: &[u8], checks: Checks) -> Result<BTreeMap<u8, Block<'_>>,
 /// Reads the opaque data: fields of a type, a length and that many bytes.
 fn read_opaque(bytes: &[u8], checks: Checks) -> Result<BTreeMap<u16, &[u8]>, Refusal> {
     let mut fields = BTreeMap::new();
-    let mut reader = Reader { bytes, at: 0 };
+    let mut reader = Reader::new(bytes);
     while !reader.is_at_end() {
-        let kind = u16::from_le_bytes(reader.array("an opaque field's type")?);
-        let length = u16::from_le_bytes(reader.array("a length")?);
+        let kind = reader.u16_le("an opaque field's type")?;
+        let length = reader.u16_le("a length")?;
         let is_new = fields.insert(kind, reader.take(usize::from(length), "a field")?).is_none();
         require(is_new, checks, "each opaque field once", format!("{kind} twice"))?;
     }
@@ -178,36 +181,4 @@ fn require(
 
 fn hex(byte: u8) -> String {
     format!("{byte:#04x}")
-}
-
-/// Reads from the front of some bytes.
-struct Reader<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, length: usize, what: &str) -> Result<&'a [u8], Refusal> {
-        let rest = self.bytes.get(self.at..).unwrap_or_default();
-        let Some(taken) = rest.get(..length) else {
-            let expected = format!("{what} of {length} bytes");
-            let got = format!("{} to the end", rest.len());
-            return Err(Refusal::new(Check::EvidenceEncoding, expected, got));
-        };
-        self.at += length;
-        Ok(taken)
-    }
-
-    fn take_u32(&mut self, length: u32, what: &str) -> Result<&'a [u8], Refusal> {
-        self.take(usize::try_from(length).unwrap_or(usize::MAX), what)
-    }
-
-    fn array<const N: usize>(&mut self, what: &str) -> Result<[u8; N], Refusal> {
-        let taken = self.take(N, what)?;
-        taken.try_into().map_err(|_| Refusal::new(Check::EvidenceEncoding, what, "the end"))
-    }
-
-    const fn is_at_end(&self) -> bool {
-        self.at >= self.bytes.len()
-    }
 }

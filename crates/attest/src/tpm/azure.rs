@@ -10,9 +10,9 @@ use assay_primitives::{Digest, encoding};
 use serde::Deserialize;
 
 use super::Quoted;
-use super::reader::Reader;
 use super::signature::PublicKey;
 use crate::evidence::Context;
+use crate::reader::Reader;
 use crate::refusal::Checks;
 use crate::{Check, Claims, Evidence, EvidenceKind, Refusal};
 
@@ -102,31 +102,31 @@ impl<'a> HclReport<'a> {
         let mut reader = Reader::new(bytes);
         let magic = reader.array("the HCL report's signature")?;
         expect(magic == *b"HCLA", "`HCLA`", encoding::hex(&magic))?;
-        let version = word(&mut reader, "version")?;
+        let version = reader.u32_le("version")?;
         let is_known = matches!(version, 1 | 2);
         checks.require(Check::EvidenceVersion, is_known, "HCL report 1 or 2", version)?;
-        let size = word(&mut reader, "report size")?;
-        let request = word(&mut reader, "request type")?;
+        let size = reader.u32_le("report size")?;
+        let request = reader.u32_le("request type")?;
         expect(request == 2, "a request of type 2, with an attestation key", request)?;
-        let status = word(&mut reader, "status")?;
+        let status = reader.u32_le("status")?;
         expect(status == 0, "status 0", status)?;
         let reserved: [u8; 12] = reader.array("reserved")?;
         check_zero(checks, &reserved, "in the HCL report's header")?;
         let hardware = reader.take(HARDWARE, "the hardware's report")?;
         let hardware = hardware.first_chunk().ok_or_else(|| wrong("a hardware report", "less"))?;
-        let data_size = word(&mut reader, "size of the request data")?;
-        let request_version = word(&mut reader, "version of the request data")?;
+        let data_size = reader.u32_le("size of the request data")?;
+        let request_version = reader.u32_le("version of the request data")?;
         checks.require(
             Check::EvidenceVersion,
             request_version == 1,
             "request data of version 1",
             request_version,
         )?;
-        let kind = kind(word(&mut reader, "kind of report")?)?;
-        let hash = word(&mut reader, "hash")?;
+        let kind = kind(reader.u32_le("kind of report")?)?;
+        let hash = reader.u32_le("hash")?;
         let is_sha256 = hash == 1;
         checks.require(Check::EvidenceAlgorithm, is_sha256, "hash 1, SHA-256", hash)?;
-        let length = word(&mut reader, "length of the runtime data")?;
+        let length = reader.u32_le("length of the runtime data")?;
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         let runtime_data = reader.take(length, "the runtime data")?;
         let sizes =
@@ -221,10 +221,6 @@ fn base64url(text: &str) -> Result<Vec<u8>, Refusal> {
     let padding = "=".repeat(text.len().wrapping_neg() % 4);
     let standard = text.replace('-', "+").replace('_', "/") + &padding;
     encoding::from_base64(&standard).map_err(|error| wrong("base64url", error))
-}
-
-fn word(reader: &mut Reader<'_>, what: &str) -> Result<u32, Refusal> {
-    reader.array(what).map(u32::from_le_bytes)
 }
 
 fn check_zero(checks: Checks, bytes: &[u8], what: &str) -> Result<(), Refusal> {

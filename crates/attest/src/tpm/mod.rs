@@ -8,7 +8,6 @@
 mod azure;
 mod inspect;
 mod quote;
-pub(crate) mod reader;
 mod signature;
 
 use assay_primitives::encoding;

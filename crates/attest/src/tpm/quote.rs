@@ -4,7 +4,7 @@ use assay_primitives::encoding;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
-use super::reader::Reader;
+use crate::reader::Reader;
 use crate::refusal::Checks;
 use crate::{Check, Refusal};
 
@@ -109,17 +109,17 @@ impl<'a> Quote<'a> {
         let expected = format!("{}, with which what a TPM made starts", encoding::hex(MAGIC));
         let (is_made_by_tpm, got) = (magic == *MAGIC, encoding::hex(&magic));
         checks.require(Check::EvidenceEncoding, is_made_by_tpm, expected, got)?;
-        let kind = reader.u16("type")?;
+        let kind = reader.u16_be("type")?;
         let expected = format!("a quote, {QUOTE:#06x}");
         checks.require(Check::EvidenceEncoding, kind == QUOTE, expected, format!("{kind:#06x}"))?;
         let quote = Self {
             qualified_signer: reader.sized(MAX_NAME, "qualifiedSigner")?,
             extra_data: reader.sized(MAX_DATA, "extraData")?,
-            clock: reader.u64("clock")?,
-            reset_count: reader.u32("resetCount")?,
-            restart_count: reader.u32("restartCount")?,
+            clock: reader.u64_be("clock")?,
+            reset_count: reader.u32_be("resetCount")?,
+            restart_count: reader.u32_be("restartCount")?,
             safe: yes_no(reader.u8("safe")?)?,
-            firmware_version: reader.u64("firmwareVersion")?,
+            firmware_version: reader.u64_be("firmwareVersion")?,
             selected: selected(&mut reader)?,
             pcr_digest: reader.sized(TpmHash::Sha512.size(), "pcrDigest")?,
         };
@@ -140,14 +140,14 @@ fn yes_no(byte: u8) -> Result<bool, Refusal> {
 fn selected(reader: &mut Reader<'_>) -> Result<Vec<(TpmHash, u8)>, Refusal> {
     let wrong =
         |expected: String, got: String| Err(Refusal::new(Check::EvidenceEncoding, expected, got));
-    let count = reader.u32("pcrSelect")?;
+    let count = reader.u32_be("pcrSelect")?;
     if count > MAX_SELECTIONS {
         return wrong(format!("at most {MAX_SELECTIONS} banks"), count.to_string());
     }
     let mut banks = Vec::new();
     let mut selected = Vec::new();
     for _ in 0..count {
-        let bank = TpmHash::from_id(reader.u16("bank")?, "a bank of PCRs")?;
+        let bank = TpmHash::from_id(reader.u16_be("bank")?, "a bank of PCRs")?;
         if banks.contains(&bank) {
             return wrong("each bank once".to_owned(), bank.as_str().to_owned());
         }

@@ -8,7 +8,7 @@ use ring::signature::{
 use x509_cert::spki::SubjectPublicKeyInfoOwned;
 
 use super::quote::TpmHash;
-use super::reader::Reader;
+use crate::reader::Reader;
 use crate::{Check, Refusal};
 
 /// The most bytes of a number in an RSA key or signature: 4096 bits.
@@ -60,7 +60,7 @@ impl<'a> Signature<'a> {
     /// Reads a signature to its last byte.
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, Refusal> {
         let mut reader = Reader::new(bytes);
-        let scheme = match reader.u16("sigAlg")? {
+        let scheme = match reader.u16_be("sigAlg")? {
             0x0014 => Scheme::Rsassa,
             0x0016 => Scheme::Rsapss,
             0x0018 => Scheme::Ecdsa,
@@ -69,7 +69,7 @@ impl<'a> Signature<'a> {
                 return Err(unknown("a signature with RSASSA, RSAPSS or ECDSA", got));
             }
         };
-        let hash = TpmHash::from_id(reader.u16("hash")?, "a signature")?;
+        let hash = TpmHash::from_id(reader.u16_be("hash")?, "a signature")?;
         let numbers = match scheme {
             Scheme::Rsassa | Scheme::Rsapss => vec![reader.sized(MAX_RSA, "sig")?],
             Scheme::Ecdsa => {

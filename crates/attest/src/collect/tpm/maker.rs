@@ -92,11 +92,11 @@ impl<T: Read + Write> Tpm<T> {
         let public = reader.sized(MAX_RESPONSE, "nvPublic").map_err(malformed)?;
         let mut reader = Reader::new(public);
         let mut read = || {
-            reader.u32("nvIndex")?;
-            reader.u16("nameAlg")?;
-            let attributes = reader.u32("attributes")?;
+            reader.u32_be("nvIndex")?;
+            reader.u16_be("nameAlg")?;
+            let attributes = reader.u32_be("attributes")?;
             reader.sized(MAX_RESPONSE, "authPolicy")?;
-            Ok((attributes, reader.u16("dataSize")?))
+            Ok((attributes, reader.u16_be("dataSize")?))
         };
         read().map(Some).map_err(malformed)
     }

@@ -1,3 +1,5 @@
+//! How evidence in binary is read.
+
 use crate::{Check, Refusal};
 
 /// Reads bytes from front to back; what is missing is named.
@@ -31,26 +33,40 @@ impl<'a> Reader<'a> {
         self.array(what).map(u8::from_be_bytes)
     }
 
-    pub(crate) fn u16(&mut self, what: &str) -> Result<u16, Refusal> {
+    pub(crate) fn u16_be(&mut self, what: &str) -> Result<u16, Refusal> {
         self.array(what).map(u16::from_be_bytes)
     }
 
-    pub(crate) fn u32(&mut self, what: &str) -> Result<u32, Refusal> {
+    pub(crate) fn u16_le(&mut self, what: &str) -> Result<u16, Refusal> {
+        self.array(what).map(u16::from_le_bytes)
+    }
+
+    pub(crate) fn u32_be(&mut self, what: &str) -> Result<u32, Refusal> {
         self.array(what).map(u32::from_be_bytes)
     }
 
-    pub(crate) fn u64(&mut self, what: &str) -> Result<u64, Refusal> {
+    pub(crate) fn u32_le(&mut self, what: &str) -> Result<u32, Refusal> {
+        self.array(what).map(u32::from_le_bytes)
+    }
+
+    pub(crate) fn u64_be(&mut self, what: &str) -> Result<u64, Refusal> {
         self.array(what).map(u64::from_be_bytes)
     }
 
     /// Reads bytes behind their count (a TPM2B), of which there may be so many.
     pub(crate) fn sized(&mut self, most: usize, what: &str) -> Result<&'a [u8], Refusal> {
-        let count = usize::from(self.u16(what)?);
+        let count = usize::from(self.u16_be(what)?);
         if count > most {
             let expected = format!("{what} of at most {most} bytes");
             return Err(Refusal::new(Check::EvidenceEncoding, expected, count));
         }
         self.take(count, what)
+    }
+
+    /// Takes a part of so many bytes, to be read by itself.
+    pub(crate) fn part(&mut self, count: u32, what: &str) -> Result<Self, Refusal> {
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        self.take(count, what).map(Self::new)
     }
 
     /// Ends reading: nothing may be left.
@@ -60,6 +76,10 @@ impl<'a> Reader<'a> {
         }
         let got = format!("{} bytes behind it", self.rest.len());
         Err(Refusal::new(Check::EvidenceEncoding, format!("the end of {what}"), got))
+    }
+
+    pub(crate) const fn is_at_end(&self) -> bool {
+        self.rest.is_empty()
     }
 
     pub(crate) const fn rest(&self) -> &'a [u8] {
