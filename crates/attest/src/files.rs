@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use self::chain::Pool;
 pub(crate) use self::pcrs::read as pcrs;
-pub(crate) use self::text::{has_pem, public_key, unwrapped};
+pub(crate) use self::text::{from_base64, has_pem, public_key, unwrapped};
 use crate::tpm::{self, AttestationKey};
 use crate::{Collateral, Evidence, EvidenceKind, Pcr, Refusal};
 

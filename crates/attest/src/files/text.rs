@@ -61,7 +61,8 @@ pub(super) fn from_hex(text: &[u8]) -> Option<Vec<u8>> {
     text.chunks(2).map(pair).collect()
 }
 
-fn from_base64(text: &[u8]) -> Option<Vec<u8>> {
+/// Reads base64 of either alphabet, with or without padding.
+pub(crate) fn from_base64(text: &[u8]) -> Option<Vec<u8>> {
     let text = std::str::from_utf8(text).ok()?.trim_end_matches('=');
     let padding = "=".repeat(text.len().wrapping_neg() % 4);
     let text = text.replace('-', "+").replace('_', "/") + &padding;

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::Quoted;
 use super::signature::PublicKey;
 use crate::evidence::Context;
+use crate::files::from_base64;
 use crate::reader::Reader;
 use crate::refusal::Checks;
 use crate::{Check, Claims, Evidence, EvidenceKind, Refusal};
@@ -218,9 +219,7 @@ fn attestation_key(runtime_data: &[u8]) -> Result<PublicKey, Refusal> {
 /// Reads base64url without padding (RFC 7515, section 2).
 fn base64url(text: &str) -> Result<Vec<u8>, Refusal> {
     expect(!text.contains(['+', '/', '=']), "base64url", "base64")?;
-    let padding = "=".repeat(text.len().wrapping_neg() % 4);
-    let standard = text.replace('-', "+").replace('_', "/") + &padding;
-    encoding::from_base64(&standard).map_err(|error| wrong("base64url", error))
+    from_base64(text.as_bytes()).ok_or_else(|| wrong("base64url", "something else"))
 }
 
 fn check_zero(checks: Checks, bytes: &[u8], what: &str) -> Result<(), Refusal> {
