@@ -119,6 +119,15 @@ fn evidence_answers_a_nonce() {
     assert_eq!((status, &fresh["binding"]["nonce"]), (200, &json!("ABEiM0RVZv8=")));
     assert_eq!(fresh["binding"]["epochKey"], of_epoch["binding"]["epochKey"]);
     assert_ne!(fresh["evidence"], of_epoch["evidence"]);
+    // As it is in the README.
+    let (_, file) = get(&shop.url, "/v1/attestation?nonce=00112233445566ff");
+    let file = place.file("attestation.json", file);
+    let judge = |nonce| {
+        let args = ["attest", "verify", &file, "--nonce", nonce, "--development-root", ROOT];
+        place.run(&args)
+    };
+    judge("00112233445566ff").expect_shown(3, "simulated");
+    judge("00112233445566fe").expect_shown(1, "binding.nonce");
     let long = format!("?nonce={}", "00".repeat(65));
     for wrong in ["?nonce=", "?nonce=0011", "?nonce=0011223344556677zz", "?nonec=1", &long] {
         let (status, error) = attestation(wrong);
