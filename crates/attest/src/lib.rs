@@ -47,7 +47,7 @@ pub use key::{
     AttestedKey, Beacon, EnclaveConfiguration, KEY_ATTESTATION_MEDIA_TYPE, KeyAppraiser,
     KeyAttestation, KeyBinding, MAX_EPOCH, MAX_NONCE, gpu_nonce, tpm_extra_data,
 };
-pub use policy::{Policy, PolicyError, ReferenceValue, SnpPolicy, TcbStatus};
+pub use policy::{MAX_SKEW, Policy, PolicyError, ReferenceValue, SnpPolicy, TcbStatus};
 pub use refusal::{Check, Refusal};
 pub use roots::{DevelopmentRoot, RootError, Roots};
 pub use tpm::{AttestationKey, Pcr, TpmHash};

@@ -12,8 +12,8 @@ pub use self::reference::ReferenceValue;
 use crate::refusal::Checks;
 use crate::{Attested, Check, Claims, EvidenceKind, Refusal, Strength};
 
-/// How far ahead of the verifier a platform's clock may be.
-const MAX_SKEW: Duration = Duration::from_secs(300);
+/// How far apart the clocks of a platform, of what is attested on it, and of who judges it may be.
+pub const MAX_SKEW: Duration = Duration::from_secs(300);
 
 /// What evidence is accepted (RFC 9334, "appraisal policy for evidence"). [`Policy::default`] accepts
 /// every kind of TEE from a vendor's root without debug mode, whatever it measured; of Intel's, what

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use assay_primitives::{AccessToken, Clock, InferenceOutput, Timestamp, TransactionId};
 use assay_receipt::{Bundle, Receipt};
-use assay_verify::{Expectation, Report, Verdict, Verifier};
+use assay_verify::{CLOCK_TOLERANCE, Expectation, Report, Verdict, Verifier};
 use assay_x402::{Payment, SettleResponse};
 use reqwest::{Response, StatusCode};
 
@@ -13,8 +13,6 @@ use crate::wire::{Endpoint, ReadError, described, read, wire_error};
 
 /// The most bytes a bundle may have.
 pub(crate) const MAX_BUNDLE: usize = 256 << 20;
-/// How far the clocks of buyer and gateway may differ.
-const CLOCK_TOLERANCE: Duration = Duration::from_secs(120);
 /// How often a result that is not there yet is asked for.
 const POLL: Duration = Duration::from_millis(500);
 

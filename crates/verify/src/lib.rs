@@ -30,7 +30,7 @@ pub use expectation::Expectation;
 pub use methods::{
     Certification, ItemEvidence, MethodContext, MethodVerifier, Methods, Signed, Tee,
 };
-pub use parts::{open_item, open_manifest, open_receipt};
+pub use parts::{CLOCK_TOLERANCE, open_item, open_manifest, open_receipt};
 pub use payment::{PaymentReport, PaymentState, open_payment};
 pub use policy::{Announcement, PinnedPrice, Policy, PolicyError, TimeBasis};
 pub use refusal::{Check, Refusal, Unusable};

@@ -11,7 +11,7 @@ use assay_receipt::{
 use crate::{Check, Refusal, Verified};
 
 /// How far the clocks of operator, network and verifier may differ.
-pub(crate) const CLOCK_TOLERANCE: Duration = Duration::from_secs(120);
+pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(120);
 
 /// Checks a key manifest's signature against the identity key it names.
 ///

@@ -20,7 +20,7 @@ pub use self::binding::{
 pub(crate) use self::inspect::inspect;
 use crate::evidence::Context;
 use crate::refusal::Checks;
-use crate::{Attested, Check, Claims, Evidence, EvidenceKind, Refusal, x509};
+use crate::{Attested, Check, Claims, Evidence, EvidenceKind, MAX_SKEW, Refusal, x509};
 
 /// The media type of a key attestation, which is also its version.
 pub const KEY_ATTESTATION_MEDIA_TYPE: &str = "application/vnd.assay.key-attestation.v1+json";
@@ -29,8 +29,6 @@ pub const KEY_ATTESTATION_MEDIA_TYPE: &str = "application/vnd.assay.key-attestat
 const MAX_BYTES: usize = 1 << 20;
 /// The longest epoch.
 pub const MAX_EPOCH: Duration = Duration::from_secs(3_600);
-/// How much a platform's clock may be behind the one that an epoch is counted by.
-const MAX_SKEW: Duration = Duration::from_secs(300);
 /// The most GPUs of a machine.
 const MAX_GPUS: usize = 16;
 

@@ -61,9 +61,10 @@ pub struct ItemEvidence<'a> {
     pub content: &'a [u8],
 }
 
-/// How long after its receipt a transaction may be settled, or be verified without a settlement, for the
-/// receipt's time to say when its evidence was made. A payment waits for a day at most.
-const MAX_DELAY: Duration = Duration::from_secs(86_400);
+/// How long a payment waits at most: so long before the receipt may its evidence be made, and so long
+/// after it may the transaction be settled, or be verified without a settlement, for the receipt's time
+/// to say when that was.
+const MAX_WAIT: Duration = Duration::from_secs(86_400);
 
 /// An item that its method's evidence certifies.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -103,7 +104,7 @@ impl Certification {
         block: Option<Timestamp>,
         now: Timestamp,
     ) -> Self {
-        let is_recent = block.unwrap_or(now).since(issued_at) <= MAX_DELAY;
+        let is_recent = block.unwrap_or(now).since(issued_at) <= MAX_WAIT;
         if is_recent || self.signed_at.is_none() {
             return self;
         }

@@ -1,19 +1,12 @@
-use std::time::Duration;
-
 use assay_attest::{
-    AttestedKey, Claims, EvidenceKind, KEY_ATTESTATION_MEDIA_TYPE, KeyAppraiser, Policy, Roots,
+    AttestedKey, Claims, EvidenceKind, KEY_ATTESTATION_MEDIA_TYPE, KeyAppraiser, MAX_SKEW, Policy,
+    Roots,
 };
 use assay_primitives::{Digest, Method, Timestamp};
 use assay_receipt::{DSSE_MEDIA_TYPE, EnclaveStatement, EvidenceScope, SignedEnclaveStatement};
 
-use super::{Certification, ItemEvidence, MethodContext, MethodVerifier};
+use super::{Certification, ItemEvidence, MAX_WAIT, MethodContext, MethodVerifier};
 use crate::{Check, Refusal};
-
-/// How much the receipt's clock may be behind the enclave's.
-const MAX_SKEW: Duration = Duration::from_secs(300);
-/// How long before the receipt an enclave may have signed: a payment waits for a day at most. A key that
-/// leaks when its epoch is over certifies nothing that is sold later.
-const MAX_AGE: Duration = Duration::from_secs(86_400);
 
 /// The status of a TCB that leaves nothing to say.
 const UP_TO_DATE: &str = "UpToDate";
@@ -42,7 +35,8 @@ impl Tee {
             .map_err(|error| refusal("an enclave's statement", error))?;
         let at = signed.claimed_time();
         let issued_at = context.receipt.predicate().issued_at;
-        let (oldest, latest) = (issued_at.minus(MAX_AGE), issued_at.plus(MAX_SKEW));
+        // A key that leaks when its epoch is over certifies nothing that is sold later.
+        let (oldest, latest) = (issued_at.minus(MAX_WAIT), issued_at.plus(MAX_SKEW));
         if at < oldest || at > latest {
             return Err(refusal(format!("a statement signed from {oldest} to {latest}"), at));
         }
@@ -261,6 +255,8 @@ fn refusal(expected: impl std::fmt::Display, got: impl std::fmt::Display) -> Ref
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const END: Timestamp = Timestamp::from_seconds(1_800_000_000);
@@ -383,7 +379,7 @@ mod tests {
         assert!(listed.notes[1].contains("the operator stands by") && !listed.is_pinned);
         let late = certify(true, END.plus(Duration::from_millis(1)));
         assert!(late[0].contains(&END.to_string()));
-        assert_eq!(certify(false, END.plus(MAX_AGE)).len(), 4);
+        assert_eq!(certify(false, END.plus(MAX_WAIT)).len(), 4);
     }
 
     /// Code that is known on a platform of any age is not pinned.
