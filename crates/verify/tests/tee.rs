@@ -5,6 +5,7 @@
 //! root for a key of the tests does not exist.
 
 mod images;
+mod told;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -456,27 +457,6 @@ fn a_statement_is_of_the_receipts_time() {
     assert!(sale.assert_refused().0.contains(&oldest.to_string()));
 }
 
-/// Neither a TDX guest nor an SGX enclave has a clock that its owner does not set.
-#[test]
-fn a_sale_that_was_dated_back_is_told() {
-    let mut sale = Sale::new();
-    let said = |sale: &Sale| {
-        let later = ISSUED_AT.plus(400 * 24 * 60 * MINUTE);
-        let report = verify_at(&sale.verifier(), &sale.bundle(), later);
-        assert_eq!(verdict(&report), "simulated", "{:?}", report.refusal);
-        report.items[0].notes.iter().find(|note| note.starts_with("time: ")).cloned()
-    };
-    assert_eq!(said(&sale), None);
-    let paid = ISSUED_AT.plus(300 * 24 * 60 * MINUTE);
-    sale.transaction.authorization.valid_before = paid.plus(MINUTE);
-    let record = &mut sale.transaction.records[0];
-    (record.block.as_mut().unwrap().time, record.recorded_at) = (paid, paid);
-    let told = said(&sale).unwrap();
-    assert!(told.contains(&paid.to_string()) && told.contains(&ISSUED_AT.to_string()), "{told}");
-    sale.transaction.records.clear();
-    assert!(said(&sale).unwrap().contains("no settlement"));
-}
-
 /// What was signed while its key was good stays good.
 #[test]
 fn a_key_that_was_rotated_away_certifies_what_it_signed() {
@@ -656,21 +636,6 @@ fn measurements_are_pinned_by_reference_values() {
         ..attest::Policy::default()
     };
     assert!(assert_uncertified(&judged(kinds)).0.starts_with("policy.kind: "));
-}
-
-/// A policy may accept a debug mode, and a report says so.
-#[test]
-fn a_debug_mode_that_the_policy_accepts_is_told() {
-    let mut sale = Sale::new();
-    sale.enclave.measure([0; 48]);
-    let (expected, _) = sale.assert_refused();
-    assert!(expected.starts_with("policy.debug: "), "{expected}");
-    let policy = attest::Policy { allow_debug: true, ..attest::Policy::default() };
-    let report = verify(&sale.verifier_with(sale.pinning(), policy), &sale.bundle());
-    assert_eq!(verdict(&report), "simulated", "{:?}", report.refusal);
-    let notes = &report.items[0].notes;
-    assert!(notes.iter().any(|note| note.starts_with("enclave: debug mode")), "{notes:?}");
-    assert!(!Sale::new().report().items[0].notes.iter().any(|note| note.contains("debug")));
 }
 
 /// An enclave signs what it ran: of an item that failed there is nothing to sign.
