@@ -154,11 +154,13 @@ fn has_channels(draft: &Draft) -> bool {
     vector && free && draft.sites.iter().all(sums)
 }
 
-/// 8 bits over exactly the range, with 0 stored as 0.
+/// 8 bits over exactly the range, with 0 stored as 0. Where both ends lie halfway between two steps,
+/// one step more: no sample is out of range.
 fn asymmetric(low: f64, high: f64) -> Quantum {
     let scale = usable((high - low) / f64::from(INPUT_STEPS));
     let lo = rounded(low / scale, -INPUT_STEPS, 0);
-    Quantum::new(scale, Interval::new(lo, lo + INPUT_STEPS))
+    let hi = rounded(high / scale, 0, INPUT_STEPS);
+    Quantum::new(scale, Interval::new(lo, hi.max(lo + INPUT_STEPS)))
 }
 
 /// `-127..=127`, or `0..=127` behind a ReLU, if 127 is the largest.
@@ -225,6 +227,8 @@ mod tests {
         assert_eq!((grey.scale, grey.interval), (16.0 / 255.0, Interval::new(0, 255)));
         let normalised = asymmetric(-1.0, 3.0);
         assert_eq!(normalised.interval, Interval::new(-64, 191));
+        // Half a step at both ends.
+        assert_eq!(asymmetric(-1.0, 1.0).interval, Interval::new(-128, 128));
         let dead = asymmetric(0.0, 0.0);
         assert_eq!(dead.scale, 1.0);
     }
