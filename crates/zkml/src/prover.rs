@@ -3,6 +3,9 @@
 //! What may be switched off nowhere: the order of steps is the chain of [`crate::chain`], and every
 //! challenge comes from it.
 
+use std::fmt;
+use std::ops::ControlFlow;
+
 use p3_field::PrimeCharacteristicRing;
 use p3_maybe_rayon::prelude::*;
 use thiserror::Error;
@@ -31,10 +34,34 @@ pub struct ProvingModel {
     weights: CommittedWeights,
 }
 
+/// A step that takes time, for who waits for a proof.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Stage {
+    /// The runs become columns.
+    Witness,
+    /// The columns are committed to (section 7).
+    Commitment,
+    /// The tree of lookups (section 5).
+    Lookups,
+    /// The linear layers (section 4).
+    Layers,
+    /// The weights, and their opening (section 6).
+    Weights,
+    /// The opening of the columns (section 7).
+    Opening,
+}
+
+/// Is told each stage as it begins; what breaks ends the prover there.
+pub type Watch<'a> = &'a (dyn Fn(Stage) -> ControlFlow<()> + Sync);
+
 /// Why no proof was made.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ProveError {
+    /// Nobody wants the proof any more.
+    #[error("the prover was stopped before the {0}")]
+    Stopped(Stage),
     /// The program's accumulators could wrap, or its weights are out of range (N1 to N3).
     #[error(transparent)]
     Program(#[from] ProgramError),
@@ -145,6 +172,21 @@ impl ProvingModel {
         statement: &Statement,
         runs: &[Execution],
     ) -> Result<Proof, ProveError> {
+        self.prove_watched(circuit, statement, runs, &|_| ControlFlow::Continue(()))
+    }
+
+    /// Proves as [`prove`](Self::prove) does, and tells each stage as it begins.
+    ///
+    /// # Errors
+    ///
+    /// As [`prove`](Self::prove), and [`ProveError::Stopped`] where the watch breaks.
+    pub fn prove_watched(
+        &self,
+        circuit: &Circuit,
+        statement: &Statement,
+        runs: &[Execution],
+        watch: Watch<'_>,
+    ) -> Result<Proof, ProveError> {
         let (expected, lb) = (self.descriptor.model_id(), circuit.sizes().lb);
         let (of_circuit, of_statement) = (circuit.model_id(), statement.model);
         if of_circuit != expected || of_statement != expected || statement.lb != lb {
@@ -156,8 +198,9 @@ impl ProvingModel {
                 statement_lb: statement.lb,
             });
         }
+        begin(watch, Stage::Witness)?;
         let witness = Witness::new(circuit.program(), circuit.columns(), lb, runs)?;
-        self.prove_witness(circuit, statement, &witness)
+        self.prove_steps(circuit, statement, &witness, watch)
     }
 
     /// Proves `statement` from a witness, honest or not, by the steps of section 3.
@@ -176,16 +219,29 @@ impl ProvingModel {
         statement: &Statement,
         witness: &Witness,
     ) -> Result<Proof, ProveError> {
+        self.prove_steps(circuit, statement, witness, &|_| ControlFlow::Continue(()))
+    }
+
+    fn prove_steps(
+        &self,
+        circuit: &Circuit,
+        statement: &Statement,
+        witness: &Witness,
+        watch: Watch<'_>,
+    ) -> Result<Proof, ProveError> {
         let lb = circuit.sizes().lb;
         let program = circuit.program();
         let sizes = *circuit.sizes();
         let started = Started::new(statement);
+        begin(watch, Stage::Commitment)?;
         let (committed, advice) =
             started.commit(|transcript| commit(circuit, witness, transcript))?;
+        begin(watch, Stage::Lookups)?;
         let run = |transcript: &mut Transcript| look_up(circuit, witness, transcript);
         let (looked, tree) = committed.look_up(run, sizes.claim_arity as usize)?;
         let (values, claims) = claim(circuit, witness, looked.rho())?;
         let claimed = looked.claim(&[&values.columns, &values.virtuals, &values.outputs]);
+        begin(watch, Stage::Layers)?;
         let (layered, proved) = claimed.layer(|rho, lambda, transcript| {
             let statement = LayerStatement { program, sizes, rho, lambda };
             let tensors = &witness.tensors;
@@ -195,12 +251,14 @@ impl ProvingModel {
         })?;
         let ends = sent_ends(circuit, witness, &proved.ends, layered.tau())?;
         let ended = layered.end(&[&ends.tensors, &ends.convs, &ends.biases, &ends.inputs], lb);
+        begin(watch, Stage::Weights)?;
         let (weighed, (weight_rounds, opening)) = ended.weigh(|rho, tau, lambda, transcript| {
             let statement = WeightStatement { program, sizes, rho, tau, lambda };
             let summed = weights::prove(&statement, &proved.ends, self.weights(), transcript)?;
             let opening = self.weights.open(transcript, &summed.point)?;
             Ok::<_, ProveError>((summed.rounds, opening))
         })?;
+        begin(watch, Stage::Opening)?;
         let advice_root = advice.as_ref().map(CommittedAdvice::root);
         let advice =
             weighed.open(|points, transcript| open(circuit, advice, points, transcript))?;
@@ -216,6 +274,26 @@ impl ProvingModel {
             weights,
             advice,
         })
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Witness => "witness",
+            Self::Commitment => "commitment",
+            Self::Lookups => "lookups",
+            Self::Layers => "layers",
+            Self::Weights => "weights",
+            Self::Opening => "opening",
+        })
+    }
+}
+
+fn begin(watch: Watch<'_>, stage: Stage) -> Result<(), ProveError> {
+    match watch(stage) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(ProveError::Stopped(stage)),
     }
 }
 

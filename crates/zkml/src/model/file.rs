@@ -20,6 +20,8 @@ const VERSION: u32 = 1;
 pub const KEY_MAGIC: [u8; 16] = *b"assay-zkml-key\0\0";
 /// How a model file begins.
 pub const MODEL_MAGIC: [u8; 16] = *b"assay-zkml-model";
+/// How a claim file begins.
+pub const CLAIM_MAGIC: [u8; 16] = *b"assay-zkml-claim";
 /// How a proof file begins.
 pub const PROOF_MAGIC: [u8; 16] = *b"assay-zkml-proof";
 const DIGEST_BYTES: usize = 32;
@@ -363,6 +365,7 @@ fn kind(magic: &[u8; 16]) -> &'static str {
         KEY_MAGIC => "a verifying file",
         MODEL_MAGIC => "a compiled model",
         PROOF_MAGIC => "a proof",
+        CLAIM_MAGIC => "a claim",
         _ => "a file of another kind",
     }
 }

@@ -126,7 +126,7 @@ impl ProofFile {
             return Err(FileError::Size { low: MAGIC.len(), high: MAX_PROOF_BYTES, got });
         }
         let mut reader = Reader::new(bytes);
-        let got: [u8; 16] = array(reader.bytes("magic", MAGIC.len())?);
+        let got: [u8; 16] = reader.array("magic")?;
         if got != MAGIC {
             return Err(FileError::Magic { expected: MAGIC, got });
         }
@@ -134,7 +134,7 @@ impl ProofFile {
         if got != VERSION {
             return Err(FileError::Version { expected: VERSION, got });
         }
-        let model = ModelId::from(array::<32>(reader.bytes("model id", 32)?));
+        let model = ModelId::from(reader.array("model id")?);
         let lb = u32::read(&mut reader)?;
         let instances = u32::read(&mut reader)?;
         if lb > MAX_LB || instances > 1 << lb {
@@ -144,11 +144,6 @@ impl ProofFile {
         let proof = reader.bytes("proof", reader.left())?.to_vec();
         Ok(Self { model, lb, salts, proof })
     }
-}
-
-/// The bytes, of which there are as many as are asked for.
-fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
-    bytes.first_chunk().copied().unwrap_or([0; N])
 }
 
 #[cfg(test)]

@@ -70,7 +70,11 @@ impl<'a> Reader<'a> {
         self.bytes.len() - self.at
     }
 
-    fn take<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], DecodeError> {
+    /// Takes the next `N` bytes.
+    pub(crate) fn array<const N: usize>(
+        &mut self,
+        what: &'static str,
+    ) -> Result<[u8; N], DecodeError> {
         let chunk = self.bytes.get(self.at..).and_then(|rest| rest.first_chunk::<N>());
         let chunk = chunk.ok_or_else(|| self.truncated(what, N))?;
         self.at += N;
@@ -95,7 +99,7 @@ impl<'a> Reader<'a> {
 
     fn variant(&mut self, what: &'static str, count: u8) -> Result<u8, DecodeError> {
         let at = self.at;
-        let [got] = self.take(what)?;
+        let [got] = self.array(what)?;
         if got < count { Ok(got) } else { Err(DecodeError::Variant { what, at, count, got }) }
     }
 }
@@ -120,7 +124,7 @@ macro_rules! encoded_integer {
             }
 
             fn read(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-                Ok(Self::from_le_bytes(from.take(stringify!($integer))?))
+                Ok(Self::from_le_bytes(from.array(stringify!($integer))?))
             }
         }
     )+};
@@ -233,7 +237,7 @@ impl Encoded for Digest {
     }
 
     fn read(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self::from(from.take::<32>("digest")?))
+        Ok(Self::from(from.array::<32>("digest")?))
     }
 }
 
@@ -252,7 +256,7 @@ impl Encoded for Shape {
 
     fn read(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
         from.variant("weight scheme", 1)?;
-        let [log_weights, log_columns] = from.take("n_w and kappa")?;
+        let [log_weights, log_columns] = from.array("n_w and kappa")?;
         let rows_used = u32::read(from)? as usize;
         let (log_weights, log_columns) = (usize::from(log_weights), usize::from(log_columns));
         Ok(Self::new(CodeProfile::QuarterUnique152, log_weights, log_columns, rows_used)?)
