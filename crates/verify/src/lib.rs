@@ -28,7 +28,7 @@ mod verified;
 pub use bundle::Verifier;
 pub use expectation::Expectation;
 pub use methods::{
-    Certification, ItemEvidence, MethodContext, MethodVerifier, Methods, Signed, Tee,
+    Certification, ItemEvidence, MethodContext, MethodVerifier, Methods, Signed, Tee, Zkml,
 };
 pub use parts::{CLOCK_TOLERANCE, open_item, open_manifest, open_receipt};
 pub use payment::{PaymentReport, PaymentState, open_payment};

@@ -20,3 +20,4 @@ mod policy;
 mod properties;
 mod support;
 mod tee;
+mod zkml;

@@ -3,6 +3,7 @@
 
 mod signed;
 mod tee;
+mod zkml;
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use assay_receipt::{EvidenceReference, ItemStatement, Receipt};
 
 pub use self::signed::Signed;
 pub use self::tee::Tee;
+pub use self::zkml::Zkml;
 use crate::{Check, Policy, Refusal, Verified};
 
 /// Checks what certifies an item by one method.
@@ -135,6 +137,7 @@ impl Methods {
         Self::default()
             .with(Signed)
             .with(Tee::new(Roots::vendors(), assay_attest::Policy::default()))
+            .with(Zkml::default())
     }
 
     /// Adds a method; of two with one name, the later counts.

@@ -1,0 +1,173 @@
+use std::sync::{Arc, Mutex, PoisonError};
+
+use assay_primitives::{Digest, InferenceOutput, InferenceRequest, Method, Tensor, TensorData};
+use assay_receipt::EvidenceScope;
+use assay_zkml::circuit::Circuit;
+use assay_zkml::model::{
+    CLAIM_MEDIA_TYPE, ClaimFile, PROOF_MEDIA_TYPE, ProofFile, VERIFYING_MEDIA_TYPE, VerifyingFile,
+    context as proof_context, statement_of,
+};
+use assay_zkml::verifier::verify_bytes;
+
+use super::{Certification, MethodContext, MethodVerifier};
+use crate::{Check, Refusal};
+
+/// How many programs stay ready, for each size of batch.
+const MAX_KNOWN: usize = 8;
+
+/// The `zkml` method: a proof that the program gives this output for this input.
+///
+/// Three pieces of evidence: the verifying file, which is the program without its weights; the proof of
+/// a batch; and the claim, which says which instance of the batch the item is. The receipt's program id
+/// is the SHA-256 of the verifying file, so it fixes the program and how its numbers stand for real ones.
+/// Real numbers become integers and back here, exactly: the proof is about what was asked and answered.
+#[derive(Debug, Default)]
+pub struct Zkml {
+    known: Mutex<Vec<Arc<Program>>>,
+}
+
+/// A program that is ready to verify proofs of batches of one size.
+#[derive(Debug)]
+struct Program {
+    id: Digest,
+    file: VerifyingFile,
+    circuit: Circuit,
+}
+
+impl Zkml {
+    fn check(&self, context: &MethodContext<'_>) -> Result<Certification, Refusal> {
+        let [verifying, proof, claim] = evidence(context)?;
+        let id = Digest::of(verifying);
+        let named = context.item.details.model.program;
+        if named.is_none_or(|named| named.0 != id) {
+            let got = named.map_or_else(|| "none".to_owned(), |named| named.to_string());
+            return Err(refusal(format!("the program {id} of the verifying file"), got));
+        }
+        let got = context.item.details.usage.inferences;
+        if got != 1 {
+            return Err(refusal("1 inference", got));
+        }
+        let proof = ProofFile::decode(proof).map_err(|error| refusal("a proof", error))?;
+        if !proof.salts().is_empty() {
+            return Err(refusal("a proof without salts", proof.salts().len()));
+        }
+        let claim = ClaimFile::decode(claim).map_err(|error| refusal("a claim", error))?;
+        let program = self.program(id, verifying, proof.lb())?;
+        let (expected, got) = (program.circuit.model_id(), proof.model());
+        if expected != got {
+            return Err(refusal(format!("a proof of {expected}"), got));
+        }
+        let input = program.input(context.request)?;
+        program.check_output(&claim, context.output)?;
+        let bound = proof_context(&program.file.digest(), &context.item.request_commitment.0);
+        let claim = claim.claim(bound, &input);
+        let statement = statement_of(&program.circuit, &claim);
+        let verified = verify_bytes(&program.circuit, &statement, &[claim], proof.proof())
+            .map_err(|error| refusal("a proof of this inference", error))?;
+        let bits = verified.security_bits();
+        let note = format!("proof: {bits:.1} bits of security, proven; it is not zero-knowledge");
+        Ok(Certification {
+            notes: vec![note],
+            ..Certification::by("mathematics and a hash function")
+        })
+    }
+
+    /// Returns a program that is ready, which takes a while the first time.
+    fn program(&self, id: Digest, verifying: &[u8], lb: u32) -> Result<Arc<Program>, Refusal> {
+        let is_it = |program: &Arc<Program>| program.id == id && program.circuit.sizes().lb == lb;
+        let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(program) = known().iter().find(|program| is_it(program)) {
+            return Ok(Arc::clone(program));
+        }
+        let file =
+            VerifyingFile::decode(verifying).map_err(|error| refusal("a verifying file", error))?;
+        let circuit = Circuit::new(file.descriptor(), lb)
+            .map_err(|error| refusal("a program that can be verified", error))?;
+        let program = Arc::new(Program { id, file, circuit });
+        let mut known = known();
+        known.retain(|other| !is_it(other));
+        if known.len() >= MAX_KNOWN {
+            known.remove(0);
+        }
+        known.push(Arc::clone(&program));
+        Ok(program)
+    }
+}
+
+impl MethodVerifier for Zkml {
+    fn method(&self) -> Method {
+        Method::ZKML
+    }
+
+    fn verify(&self, context: &MethodContext<'_>) -> Result<Certification, Refusal> {
+        self.check(context)
+    }
+}
+
+impl Program {
+    /// Returns the integers of what was asked.
+    fn input(&self, request: &[u8]) -> Result<Vec<i32>, Refusal> {
+        let request = InferenceRequest::from_bytes(request)
+            .map_err(|error| refusal("a request of tensors", error))?;
+        let values = floats("input", &request.inputs, self.file.input().order().dims())?;
+        let what = "an input in the program's range";
+        self.file.input().quantise_within(values).map_err(|error| refusal(what, error))
+    }
+
+    /// Checks that what was answered is what the claim's integers stand for, to the last bit.
+    fn check_output(&self, claim: &ClaimFile, output: Option<&[u8]>) -> Result<(), Refusal> {
+        let Some(output) = output else { return Err(refusal("an output", "none")) };
+        let output = InferenceOutput::from_bytes(output)
+            .map_err(|error| refusal("an output of tensors", error))?;
+        let got = floats("output", &output.outputs, self.file.output().order().dims())?;
+        let expected = self.file.output().dequantise(claim.output());
+        let expected = expected.map_err(|error| refusal("the program's raw output", error))?;
+        let differs = |(expected, got): &(&f32, &f32)| expected.to_bits() != got.to_bits();
+        match expected.iter().zip(got).enumerate().find(|(_, values)| differs(values)) {
+            None => Ok(()),
+            Some((index, (expected, got))) => {
+                Err(refusal(format!("output value {index} is {expected}"), got))
+            }
+        }
+    }
+}
+
+/// Returns verifying file, proof and claim, which are all the evidence there is.
+fn evidence<'a>(context: &MethodContext<'a>) -> Result<[&'a [u8]; 3], Refusal> {
+    const KINDS: [&str; 3] = [VERIFYING_MEDIA_TYPE, PROOF_MEDIA_TYPE, CLAIM_MEDIA_TYPE];
+    let kinds: Vec<&str> =
+        context.evidence.iter().map(|one| one.reference.kind.as_str()).take(4).collect();
+    let [verifying, proof, claim] = match context.evidence {
+        [verifying, proof, claim] if kinds == KINDS => [verifying, proof, claim],
+        _ => {
+            let expected = format!("`{}`", KINDS.join("`, `"));
+            return Err(refusal(expected, format!("[{}]", kinds.join(", "))));
+        }
+    };
+    let scopes = context.evidence.iter().map(|one| one.reference.scope);
+    if let Some(scope) = scopes.into_iter().find(|scope| *scope != EvidenceScope::Model) {
+        return Err(refusal(format!("scope {:?}", EvidenceScope::Model), format!("{scope:?}")));
+    }
+    Ok([verifying.content, proof.content, claim.content])
+}
+
+/// Returns the values of the only tensor, which has the program's shape.
+fn floats<'a>(what: &str, tensors: &'a [Tensor], dims: &[u32]) -> Result<&'a [f32], Refusal> {
+    let [tensor] = tensors else {
+        return Err(refusal(format!("1 {what}"), tensors.len()));
+    };
+    let TensorData::Fp32(values) = tensor.data() else {
+        let got = tensor.data().datatype();
+        return Err(refusal(format!("an {what} of FP32"), got));
+    };
+    let is_same = tensor.shape().iter().copied().eq(dims.iter().map(|&dim| u64::from(dim)));
+    if !is_same {
+        let got = format!("{:?}", tensor.shape());
+        return Err(refusal(format!("an {what} of shape {dims:?}"), got));
+    }
+    Ok(values)
+}
+
+fn refusal(expected: impl std::fmt::Display, got: impl std::fmt::Display) -> Refusal {
+    Refusal::new(Check::ItemCertification, expected, got)
+}
