@@ -163,7 +163,7 @@ pub(crate) fn events(
     let told = states(progress).map(move |progress| {
         Ok(match &progress {
             Progress::Ended(outcome) => last_event(outcome.as_ref(), &wanted),
-            state => event("progress", &json!({ "state": state.name() })),
+            state => event("progress", &progress_of(state)),
         })
     });
     let stream: Pin<Box<dyn Stream<Item = Result<Event, Infallible>> + Send>> =
@@ -176,6 +176,14 @@ pub(crate) fn events(
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
     name(headers, transaction, access_token.as_ref());
     response
+}
+
+/// Returns how far a purchase is, with the stage where the method tells one.
+fn progress_of(state: &Progress) -> Value {
+    match state.stage() {
+        Some(stage) => json!({ "state": state.name(), "stage": stage }),
+        None => json!({ "state": state.name() }),
+    }
 }
 
 /// Gives each state of a purchase, its end last.

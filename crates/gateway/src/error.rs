@@ -69,6 +69,8 @@ error_codes! {
     WrongShape = "wrong_shape", BAD_REQUEST;
     /// An input has another datatype.
     WrongDatatype = "wrong_datatype", BAD_REQUEST;
+    /// The method cannot certify the model's answer to this input.
+    UncertifiableInput = "uncertifiable_input", BAD_REQUEST;
     /// The model has no such output.
     UnknownOutput = "unknown_output", BAD_REQUEST;
     /// There is no such model.

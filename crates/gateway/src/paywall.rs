@@ -167,6 +167,9 @@ pub(crate) fn outcome_error(error: &PurchaseError, access_token: Option<&AccessT
             let message = "the model did not run or was not certified; nothing was charged";
             ApiError::new(ErrorCode::InferenceFailed, message)
         }
+        PurchaseError::Request { .. } => {
+            ApiError::new(ErrorCode::UncertifiableInput, error.to_string())
+        }
         PurchaseError::NoCertifier(method) => {
             let message = format!("method `{method}` is not certified here");
             ApiError::new(ErrorCode::UnknownMethod, message)

@@ -49,6 +49,16 @@ pub enum CatalogueError {
         /// The methods there are.
         known: String,
     },
+    /// A price of a model by a method that cannot certify it.
+    #[error("prices: model `{model}` cannot be certified by `{method}`: {reason}")]
+    Method {
+        /// The model of the price.
+        model: String,
+        /// The method of the price.
+        method: Method,
+        /// Why not.
+        reason: String,
+    },
     /// The engine cannot run a model.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -79,9 +89,13 @@ impl Catalogue {
                 let known = entries.keys().cloned().collect::<Vec<_>>().join(", ");
                 return Err(CatalogueError::UnknownModel { model, known });
             }
-            if certifiers.find(&method).is_none() {
+            let Some(certifier) = certifiers.find(&method) else {
                 let known = certifiers.names();
                 return Err(CatalogueError::UnknownMethod { model, method, known });
+            };
+            let accepted = entries.get(&model).map(|entry| certifier.accepts(entry.package()));
+            if let Some(Err(reason)) = accepted {
+                return Err(CatalogueError::Method { model, method, reason });
             }
         }
         Ok(Self { entries })

@@ -22,8 +22,8 @@ pub(crate) const LEASE: Duration = Duration::from_secs(30);
 pub enum Progress {
     /// It waits for its turn.
     Queued,
-    /// Its model runs, or is certified.
-    Running,
+    /// Its model runs, or is certified; which stage of that it is at, where the method tells.
+    Running(Option<&'static str>),
     /// Its receipt is stored, its payment is on the way.
     Settling,
     /// It came to its end.
@@ -90,12 +90,21 @@ pub(crate) struct InHand {
 }
 
 impl Progress {
+    /// Returns the stage of what runs, where the method tells.
+    #[must_use]
+    pub const fn stage(&self) -> Option<&'static str> {
+        match self {
+            Self::Running(stage) => *stage,
+            _ => None,
+        }
+    }
+
     /// Returns the name of the state.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
             Self::Queued => "queued",
-            Self::Running => "running",
+            Self::Running(_) => "running",
             Self::Settling => "settling",
             Self::Ended(outcome) => match outcome.as_ref() {
                 Ok(Purchase { settlement: Some(_), .. }) => "settled",
@@ -221,7 +230,7 @@ impl Jobs {
         lease: Option<Lease>,
         place: Place,
     ) -> watch::Receiver<Progress> {
-        let progress = if lease.is_some() { Progress::Running } else { Progress::Queued };
+        let progress = if lease.is_some() { Progress::Running(None) } else { Progress::Queued };
         let (progress, receiver) = watch::channel(progress);
         let cancel = CancellationToken::new();
         let entry = Entry { progress, cancel, lease, place: Some(place) };
@@ -239,9 +248,19 @@ impl Jobs {
             place: None,
         });
         entry.lease = Some(lease);
-        entry.progress.send_replace(Progress::Running);
+        entry.progress.send_replace(Progress::Running(None));
         let cancel = entry.cancel.clone();
         InHand { jobs: Arc::clone(self), id: lease.id, cancel, is_ended: false }
+    }
+
+    /// Says which stage a job is at that runs.
+    pub(crate) fn at_stage(&self, id: TransactionId, stage: &'static str) {
+        if let Some(entry) = self.entries().get(&id) {
+            entry.progress.send_if_modified(|progress| match progress {
+                Progress::Running(of) => of.replace(stage) != Some(stage),
+                _ => false,
+            });
+        }
     }
 
     /// Returns how far a job is, while it is under way here.

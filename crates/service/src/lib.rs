@@ -36,7 +36,8 @@ pub use extension::{VERIFIED_INFERENCE, settled_extension};
 pub use jobs::{Load, Progress, Started};
 pub use latency::{Latency, LatencySummary};
 pub use methods::{
-    Certified, CertifiedEvidence, Certifier, CertifierError, Certifiers, Inference, Signed, Tee,
+    Certified, CertifiedEvidence, Certifier, CertifierError, Certifiers, Inference, Program,
+    ProgramError, Signed, Stages, Tee, Zkml,
 };
 pub use metrics::ServiceMetrics;
 pub use operator::{Operator, OperatorError};

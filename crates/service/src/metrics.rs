@@ -31,7 +31,7 @@ const REMOTE: [f64; 12] =
 const RPC_ERRORS: [&str; 4] = ["not_connected", "no_answer", "malformed", "busy"];
 
 /// What stands in the way of a payment where x402 has no word for it.
-const OWN_REASONS: [&str; 13] = [
+const OWN_REASONS: [&str; 14] = [
     "admission",
     "already_used",
     "attempts",
@@ -44,6 +44,7 @@ const OWN_REASONS: [&str; 13] = [
     "no_certifier",
     "operator",
     "settlement_failed",
+    "uncertifiable_input",
     "unreachable",
 ];
 
@@ -347,6 +348,7 @@ const fn own_reason(error: &PurchaseError) -> Option<&'static str> {
         PurchaseError::Admission(_) => "admission",
         PurchaseError::Taken(taken) if taken.other_request => "bound_to_other_request",
         PurchaseError::Taken(_) => "already_used",
+        PurchaseError::Request { .. } => "uncertifiable_input",
         PurchaseError::NoCertifier(_) => "no_certifier",
         PurchaseError::Certifier(_) => "inference_failed",
         PurchaseError::NotSettled(_) => "settlement_failed",
@@ -361,6 +363,8 @@ const fn own_reason(error: &PurchaseError) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use assay_primitives::Method;
+
     use super::*;
 
     #[test]
@@ -380,6 +384,7 @@ mod tests {
         for error in [
             PurchaseError::Interrupted,
             PurchaseError::NoCertifier(detail()),
+            PurchaseError::Request { method: Method::ZKML, reason: detail() },
             PurchaseError::Receipt(detail()),
             PurchaseError::Admission(AdmissionRefusal::Busy { limit: 1 }),
             PurchaseError::Facilitator(FacilitatorError::Operator { detail: detail() }),

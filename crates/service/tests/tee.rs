@@ -14,7 +14,9 @@ use assay_enclave::{Address, Answer, Ask, Client, Enclave, Frame, Listener, Serv
 use assay_engine::Tract;
 use assay_primitives::{InferenceRequest, Timestamp};
 use assay_receipt::TransactionSecret;
-use assay_service::{Catalogue, Certifier as _, CertifierError, Certifiers, Inference, Tee};
+use assay_service::{
+    Catalogue, Certifier as _, CertifierError, Certifiers, Inference, Stages, Tee,
+};
 use assay_testkit::{FakeClock, SeededRandomness};
 
 use crate::catalogue::package;
@@ -140,7 +142,7 @@ fn inference() -> Inference {
     let request = Arc::new(InferenceRequest { inputs: vec![sample.input.clone()] });
     let secret = TransactionSecret::from_bytes([3; 32]);
     let salts = [secret.request_salt(0), secret.output_salt(0)];
-    Inference { entry, request, salts }
+    Inference { entry, request, salts, stages: Stages::default() }
 }
 
 /// One that does not answer is waited for once, not each time that its turn comes.

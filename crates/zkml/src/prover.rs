@@ -277,16 +277,24 @@ impl ProvingModel {
     }
 }
 
-impl fmt::Display for Stage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Stage {
+    /// Returns the stage's name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
             Self::Witness => "witness",
             Self::Commitment => "commitment",
             Self::Lookups => "lookups",
             Self::Layers => "layers",
             Self::Weights => "weights",
             Self::Opening => "opening",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

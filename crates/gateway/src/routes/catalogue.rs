@@ -55,6 +55,11 @@ struct ModelMethod {
     method: Method,
     /// Whom one has to believe.
     believe: &'static str,
+    /// What runs in place of the model, if something does: the SHA-256 of its verifying file, which is
+    /// to be had as evidence.
+    #[schema(value_type = Option<String>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    program: Option<ModelId>,
     prices: Vec<ModelPrice>,
     /// How long the latest inferences took, payment included and settlement not; absent before the
     /// first.
@@ -123,6 +128,7 @@ fn method(gateway: &Gateway, entry: &CatalogueEntry, method: &Method) -> ModelMe
     ModelMethod {
         method: method.clone(),
         believe: certifier.map_or("nobody", |certifier| certifier.believe()),
+        program: certifier.and_then(|certifier| certifier.model(entry.package())),
         prices: prices
             .map(|price| ModelPrice {
                 asset: price.asset.id.clone(),

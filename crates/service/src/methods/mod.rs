@@ -1,19 +1,23 @@
 //! One certifier for each method: it runs the model and brings the evidence.
 
 mod signed;
+mod stages;
 mod tee;
+mod zkml;
 
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use assay_engine::EngineError;
-use assay_primitives::{Digest, InferenceOutput, InferenceRequest, Method};
+use assay_engine::{EngineError, ModelPackage};
+use assay_primitives::{Digest, InferenceOutput, InferenceRequest, Method, ModelId};
 use assay_receipt::{EvidenceReference, EvidenceScope, ModelUsed, Salt};
 use async_trait::async_trait;
 use thiserror::Error;
 
 pub use self::signed::Signed;
+pub use self::stages::Stages;
 pub use self::tee::Tee;
+pub use self::zkml::{Program, ProgramError, Zkml};
 use crate::CatalogueEntry;
 
 /// Runs models and certifies what they give by one method.
@@ -28,6 +32,27 @@ pub trait Certifier: Debug + Send + Sync {
     /// Returns how many of its jobs are in hand at a time; further ones wait in the store. At least
     /// one is.
     fn slots(&self) -> usize;
+
+    /// Says why a model cannot be certified by it, in words, if it cannot.
+    ///
+    /// # Errors
+    /// When it cannot.
+    fn accepts(&self, _package: &ModelPackage) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Says why a request of a model cannot be certified by it, in words for the buyer, if it cannot.
+    ///
+    /// # Errors
+    /// When it cannot; nothing is charged.
+    fn check(&self, _package: &ModelPackage, _request: &InferenceRequest) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Returns the id of what runs in place of a package's model, if something does.
+    fn model(&self, _package: &ModelPackage) -> Option<ModelId> {
+        None
+    }
 
     /// Runs a model on a request and certifies the output. It may be dropped at any point, when its
     /// job is cancelled.
@@ -58,6 +83,8 @@ pub struct Inference {
     pub request: Arc<InferenceRequest>,
     /// The salts of the commitments to request and output, for evidence that states them.
     pub salts: [Salt; 2],
+    /// Who is told how far it is.
+    pub stages: Stages,
 }
 
 /// An inference that was run and certified.

@@ -1,4 +1,4 @@
-use assay_primitives::{RandomnessError, Timestamp, TransactionId, json};
+use assay_primitives::{Method, RandomnessError, Timestamp, TransactionId, json};
 use assay_store::{StoreError, TransactionState};
 use assay_verify::Refusal;
 use assay_x402::{FacilitatorError, PaymentRefusal, SettleResponse};
@@ -22,6 +22,14 @@ pub enum PurchaseError {
     /// The payment was used before.
     #[error("the payment was used before, by transaction {}", .0.transaction)]
     Taken(Taken),
+    /// The request cannot be certified by the offer's method. Nothing was charged.
+    #[error("method `{method}`: {reason}")]
+    Request {
+        /// The method.
+        method: Method,
+        /// Why, for the buyer.
+        reason: String,
+    },
     /// The model cannot be certified by the offer's method.
     #[error("no certifier for method `{0}`")]
     NoCertifier(String),

@@ -23,7 +23,7 @@ use super::error::{PurchaseError, Taken, written};
 use crate::admission::Place;
 use crate::jobs::LEASE;
 use crate::{
-    AdmissionRefusal, CatalogueEntry, Certified, CertifierError, Inference, Service, trace,
+    AdmissionRefusal, CatalogueEntry, Certified, CertifierError, Inference, Service, Stages, trace,
 };
 
 /// How often a job is tried.
@@ -95,6 +95,7 @@ impl Admitted {
         let (now, started) = (parts.clock.now(), parts.clock.monotonic());
         let offer = match_offer(&order.offers, &order.payment)?;
         let method = offered_method(service, offer)?;
+        check_request(service, &method, &order)?;
         let asker = Asker {
             binding: order.binding.digest(offer, order.access_token_hash),
             shows_token: order.access_token_hash.is_some(),
@@ -228,16 +229,18 @@ impl Work {
         })
     }
 
-    fn inference(&self) -> Inference {
+    fn inference(&self, service: &Service) -> Inference {
         let salts = [self.secret.request_salt(0), self.secret.output_salt(0)];
-        Inference { entry: self.entry.clone(), request: self.request.clone(), salts }
+        let (jobs, id) = (Arc::clone(&service.jobs), self.lease.id);
+        let stages = Stages::to(move |stage| jobs.at_stage(id, stage));
+        Inference { entry: self.entry.clone(), request: self.request.clone(), salts, stages }
     }
 
     pub(super) async fn certify(self, service: &Service) -> Result<Certificated, PurchaseError> {
         let parts = service.parts();
         let certified = match parts.certifiers.find(&self.method) {
             Some(certifier) => {
-                let inference = self.inference();
+                let inference = self.inference(service);
                 let certified = certifier.certify(&inference);
                 let certified = AssertUnwindSafe(certified).catch_unwind().await;
                 certified.unwrap_or(Err(CertifierError::Interrupted))?
@@ -282,6 +285,13 @@ fn offered_method(service: &Service, offer: &PaymentRequirements) -> Result<Meth
     method
         .filter(|method| service.parts().certifiers.find(method).is_some())
         .ok_or_else(|| PurchaseError::NoCertifier(name.to_owned()))
+}
+
+/// Refuses a request that the method cannot certify, before its payment is looked at.
+fn check_request(service: &Service, method: &Method, order: &Order) -> Result<(), PurchaseError> {
+    let Some(certifier) = service.parts().certifiers.find(method) else { return Ok(()) };
+    let checked = certifier.check(order.entry.package(), &order.request);
+    checked.map_err(|reason| PurchaseError::Request { method: method.clone(), reason })
 }
 
 /// Returns what makes the payment unique, also of one that has expired: it may have been settled in

@@ -297,6 +297,12 @@ impl ModelFile {
         self.source
     }
 
+    /// Says whether the model was compiled from the file `onnx`.
+    #[must_use]
+    pub fn is_of(&self, onnx: &[u8]) -> bool {
+        Digest::from(*blake3::hash(onnx).as_bytes()) == self.source
+    }
+
     /// Returns what was measured when the model was compiled.
     #[must_use]
     pub const fn report(&self) -> &Report {

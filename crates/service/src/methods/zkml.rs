@@ -1,0 +1,297 @@
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use assay_engine::{ModelPackage, TensorSpec};
+use assay_primitives::{
+    InferenceOutput, InferenceRequest, Method, ModelId, Randomness, Tensor, TensorData,
+};
+use assay_receipt::{EngineUsed, EvidenceScope, ModelUsed, commit_request};
+use assay_zkml::circuit::{Circuit, CircuitError};
+use assay_zkml::execute::{Execution, execute};
+use assay_zkml::model::{
+    CLAIM_MEDIA_TYPE, ClaimFile, FileError, ModelFile, PROOF_MEDIA_TYPE, ProofFile,
+    VERIFYING_MEDIA_TYPE, VerifyingFile, context, statement,
+};
+use assay_zkml::prover::{ProveError, ProvingModel};
+use assay_zkml::statement::Instance;
+use async_trait::async_trait;
+use thiserror::Error;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+
+use super::{Certified, CertifiedEvidence, Certifier, CertifierError, Inference};
+
+/// What runs programs, as receipts name it.
+const ENGINE: &str = "assay-zkml";
+/// The element type of a program's input and output.
+const DATATYPE: &str = "FP32";
+
+/// The `zkml` method: the model's integer program runs, and a proof shows that it did.
+///
+/// What is answered is the program's output and no other: what is served is what is proven.
+#[derive(Debug)]
+pub struct Zkml {
+    programs: BTreeMap<ModelId, Arc<Program>>,
+    parallel: usize,
+    permits: Arc<Semaphore>,
+    randomness: Arc<dyn Randomness>,
+}
+
+/// The integer program of a package's model, ready to run and to be proven.
+#[derive(Debug)]
+pub struct Program {
+    package: ModelId,
+    key: VerifyingFile,
+    model: ProvingModel,
+    circuit: Circuit,
+    output: TensorSpec,
+    verifying: CertifiedEvidence,
+}
+
+/// A program that cannot be sold as a package's.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ProgramError {
+    /// It was compiled from another model.
+    #[error("the program was compiled from another model than the package's `model.onnx`")]
+    Source,
+    /// The card does not have the program's input and output.
+    #[error("{what}: the card says {expected}, the program has {got}")]
+    Card {
+        /// What was compared.
+        what: &'static str,
+        /// The card's.
+        expected: String,
+        /// The program's.
+        got: String,
+    },
+    /// The file cannot be used.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// No proof of it can be made.
+    #[error(transparent)]
+    Circuit(#[from] CircuitError),
+}
+
+impl Program {
+    /// Takes the program that was compiled from a package's model.
+    ///
+    /// # Errors
+    /// When it was compiled from another, or has other inputs and outputs than the card.
+    pub fn new(package: &ModelPackage, file: ModelFile) -> Result<Self, ProgramError> {
+        if !file.is_of(package.artifact()) {
+            return Err(ProgramError::Source);
+        }
+        let card = package.card();
+        let [input, output] = [("input", &card.inputs), ("output", &card.outputs)]
+            .map(|(what, specs)| only(what, specs));
+        let (input, output) = (input?, output?.clone());
+        let (key, model) = file.into_prover()?;
+        check_spec("input", input, key.input().order().dims())?;
+        check_spec("output", &output, key.output().order().dims())?;
+        let circuit = Circuit::new(model.descriptor(), 0)?;
+        let (kind, scope) = (VERIFYING_MEDIA_TYPE, EvidenceScope::Model);
+        let verifying = CertifiedEvidence::new(kind, key.encode(), scope, true);
+        Ok(Self { package: package.id(), key, model, circuit, output, verifying })
+    }
+
+    /// Returns the package whose model it was compiled from.
+    #[must_use]
+    pub const fn package(&self) -> ModelId {
+        self.package
+    }
+
+    /// Returns the program's id: the SHA-256 of its verifying file.
+    #[must_use]
+    pub const fn id(&self) -> ModelId {
+        ModelId(self.verifying.reference.sha256)
+    }
+
+    /// Returns the verifying file, which anybody may have.
+    #[must_use]
+    pub fn verifying(&self) -> &[u8] {
+        &self.verifying.content
+    }
+
+    /// Returns the most bytes that a proof of one inference has.
+    #[must_use]
+    pub fn max_proof_bytes(&self) -> usize {
+        self.circuit.max_proof_bytes()
+    }
+
+    fn input(&self, request: &InferenceRequest) -> Result<Vec<i32>, String> {
+        let values = match request.inputs.as_slice() {
+            [tensor] => match tensor.data() {
+                TensorData::Fp32(values) => values,
+                other => return Err(format!("expected {DATATYPE}, got {}", other.datatype())),
+            },
+            tensors => return Err(format!("expected 1 input, got {}", tensors.len())),
+        };
+        self.key.input().quantise_within(values).map_err(|error| error.to_string())
+    }
+
+    fn used(&self, of_float: &ModelUsed) -> ModelUsed {
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        let engine = EngineUsed { name: ENGINE.to_owned(), version };
+        ModelUsed { program: Some(self.id()), engine, ..of_float.clone() }
+    }
+
+    fn run(&self, inference: &Inference) -> Result<(Vec<i32>, Execution), String> {
+        let input = self.input(&inference.request)?;
+        let run = execute(self.circuit.program(), self.model.weights(), &input);
+        Ok((input, run.map_err(|error| error.to_string())?))
+    }
+
+    fn certify(
+        &self,
+        inference: &Inference,
+        is_unwanted: &AtomicBool,
+        randomness: &dyn Randomness,
+    ) -> Result<Certified, CertifierError> {
+        let (input, run) = self.run(inference).map_err(failed)?;
+        let request = inference.request.to_bytes().map_err(|error| failed(error.to_string()))?;
+        let [request_salt, _] = &inference.salts;
+        let commitment = commit_request(request_salt, &request);
+        let mut salt = [0; 32];
+        randomness.fill(&mut salt).map_err(|error| failed(error.to_string()))?;
+        let context = context(&self.key.digest(), &commitment.0);
+        let instance = Instance { context, salt, input: &input, output: run.output() };
+        let (said, claims) =
+            statement(&self.circuit, &[instance]).map_err(|error| failed(error.to_string()))?;
+        let watch = |stage: assay_zkml::prover::Stage| {
+            inference.stages.tell(stage.as_str());
+            match is_unwanted.load(Ordering::Relaxed) {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        };
+        let proof =
+            self.model.prove_watched(&self.circuit, &said, std::slice::from_ref(&run), &watch);
+        let proof = proof.map_err(|error| match error {
+            ProveError::Stopped(_) => CertifierError::Interrupted,
+            error => failed(error.to_string()),
+        })?;
+        let proof = ProofFile::new(said.model, said.lb, Vec::new(), proof.encode()).encode();
+        let claim = claims.first().map(ClaimFile::of);
+        let claim = claim.ok_or_else(|| failed("no claim".to_owned()))?.encode();
+        let own =
+            |kind, content| CertifiedEvidence::new(kind, content, EvidenceScope::Model, false);
+        let evidence = vec![
+            self.verifying.clone(),
+            own(PROOF_MEDIA_TYPE, proof),
+            own(CLAIM_MEDIA_TYPE, claim),
+        ];
+        let output = self.output(run.output())?;
+        Ok(Certified { output, model: self.used(inference.entry.used()), evidence })
+    }
+
+    /// Returns what the program's raw output stands for.
+    fn output(&self, raw: &[i32]) -> Result<InferenceOutput, CertifierError> {
+        let values =
+            self.key.output().dequantise(raw).map_err(|error| failed(error.to_string()))?;
+        let TensorSpec { name, shape, .. } = &self.output;
+        let tensor = Tensor::new(name.clone(), shape.clone(), TensorData::Fp32(values));
+        Ok(InferenceOutput { outputs: vec![tensor.map_err(|error| failed(error.to_string()))?] })
+    }
+}
+
+impl Zkml {
+    /// Makes the certifier of programs, which proves at most `parallel` inferences at a time.
+    #[must_use]
+    pub fn new(programs: Vec<Program>, parallel: usize, randomness: Arc<dyn Randomness>) -> Self {
+        let parallel = parallel.max(1);
+        let of_package = |program: Program| (program.package, Arc::new(program));
+        Self {
+            programs: programs.into_iter().map(of_package).collect(),
+            parallel,
+            permits: Arc::new(Semaphore::new(parallel)),
+            randomness,
+        }
+    }
+
+    fn program(&self, package: &ModelPackage) -> Result<&Arc<Program>, String> {
+        let program = self.programs.get(&package.id());
+        program.ok_or_else(|| "there is no program of it".to_owned())
+    }
+}
+
+/// Says that nobody wants a proof any more, as whoever waited for it is gone.
+#[derive(Debug, Default)]
+struct Wanted(Arc<AtomicBool>);
+
+impl Drop for Wanted {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[async_trait]
+impl Certifier for Zkml {
+    fn method(&self) -> Method {
+        Method::ZKML
+    }
+
+    fn believe(&self) -> &'static str {
+        "mathematics and a hash function"
+    }
+
+    /// Each takes memory and every processor while it runs.
+    fn slots(&self) -> usize {
+        self.parallel
+    }
+
+    fn accepts(&self, package: &ModelPackage) -> Result<(), String> {
+        self.program(package).map(|_| ())
+    }
+
+    fn check(&self, package: &ModelPackage, request: &InferenceRequest) -> Result<(), String> {
+        self.program(package)?.input(request).map(|_| ())
+    }
+
+    fn model(&self, package: &ModelPackage) -> Option<ModelId> {
+        self.programs.get(&package.id()).map(|program| program.id())
+    }
+
+    async fn certify(&self, inference: &Inference) -> Result<Certified, CertifierError> {
+        let program = self.program(inference.entry.package()).map_err(failed)?.clone();
+        let permit = self.permits.clone().acquire_owned().await;
+        let permit = permit.map_err(|_| CertifierError::Interrupted)?;
+        let wanted = Wanted::default();
+        let (is_unwanted, randomness) = (wanted.0.clone(), self.randomness.clone());
+        let inference = inference.clone();
+        let certified = spawn_blocking(move || {
+            let certified = program.certify(&inference, &is_unwanted, randomness.as_ref());
+            drop(permit);
+            certified
+        });
+        let certified = certified.await.map_err(|_| CertifierError::Interrupted)?;
+        drop(wanted);
+        certified
+    }
+}
+
+/// Returns the only input or output of a card.
+fn only<'a>(what: &'static str, specs: &'a [TensorSpec]) -> Result<&'a TensorSpec, ProgramError> {
+    match specs {
+        [spec] => Ok(spec),
+        _ => {
+            let (expected, got) = (format!("{} of them", specs.len()), "1".to_owned());
+            Err(ProgramError::Card { what, expected, got })
+        }
+    }
+}
+
+fn check_spec(what: &'static str, spec: &TensorSpec, dims: &[u32]) -> Result<(), ProgramError> {
+    let is_same = spec.shape.iter().copied().eq(dims.iter().map(|&dim| u64::from(dim)));
+    if is_same && spec.datatype == DATATYPE {
+        return Ok(());
+    }
+    let expected = format!("{} {:?}", spec.datatype, spec.shape);
+    Err(ProgramError::Card { what, expected, got: format!("{DATATYPE} {dims:?}") })
+}
+
+fn failed(reason: String) -> CertifierError {
+    CertifierError::Method { method: Method::ZKML, reason }
+}
