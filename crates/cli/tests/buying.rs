@@ -134,7 +134,7 @@ fn nothing_is_paid_for_what_cannot_be_bought() {
         ("--max-amount", "0.1", "--max-amount: not an amount"),
         ("--asset", "usdc", "--asset: "),
         ("--asset", &unknown_asset, "has no spend cap"),
-        ("--method", "zkml", "is not sold by method `zkml`"),
+        ("--method", "tee", "is not sold by method `tee`"),
         ("--method", "Signed!", "--method: "),
         ("--model", "faces", "there is no model `faces`; see `assay models`"),
         ("--input", "none.json", "none.json: there is no such file"),

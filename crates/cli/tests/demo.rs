@@ -1,6 +1,8 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 
+use serde_json::json;
+
 use crate::support::{Place, Running};
 
 #[test]
@@ -27,6 +29,11 @@ fn the_demo_tells_its_story() {
         "check       item.output",
         "expected    ",
         "got         ",
+        "5. Ask again, in an enclave: the method `tee`",
+        "6. Ask again, with a proof: the method `zkml`",
+        "0.005 devUSD for one inference, certified as `zkml`",
+        "answer      9, by the model's program in integers",
+        "believe     mathematics and a hash function",
     ] {
         assert!(ran.stdout.contains(expected), "{expected:?} is not in {ran:#?}");
     }
@@ -58,6 +65,12 @@ fn the_demo_tells_programs_the_same() {
         |who: &str, when: &str| -> u128 { told[who][when].as_str().unwrap().parse().unwrap() };
     assert_eq!(held("payer", "before") - held("payer", "after"), 1_000);
     assert_eq!(held("seller", "after") - held("seller", "before"), 1_000);
+    let proven = &told["zkml"]["report"];
+    assert_eq!(
+        (&proven["verdict"], &proven["items"][0]["method"]),
+        (&json!("simulated"), &json!("zkml"))
+    );
+    assert_eq!(proven["items"][0]["model"]["pinned"], true);
     let tampered = &told["tampered"];
     assert_eq!(tampered["refusal"]["check"], "item.output");
     assert_ne!(tampered["refusal"]["expected"], tampered["refusal"]["got"]);

@@ -24,6 +24,7 @@ mod machine;
 mod metrics;
 mod models;
 mod outside;
+mod proven;
 mod real_network;
 mod receipts;
 mod refunds;

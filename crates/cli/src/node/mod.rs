@@ -4,6 +4,7 @@ mod chain;
 mod enclave;
 mod gas;
 mod packages;
+mod programs;
 mod shop;
 mod storage;
 
@@ -12,7 +13,7 @@ use std::sync::Arc;
 
 use assay_gateway::{Gateway, GatewayConfig, RunningServer, ServeError, serve};
 use assay_primitives::{Amount, Clock, Randomness};
-use assay_service::{Limits, Service, ServiceMetrics, ServiceParts, Settings};
+use assay_service::{Limits, Program, Service, ServiceMetrics, ServiceParts, Settings};
 use assay_store::{BlobStore, SqliteStore, StoreError};
 use tokio_util::task::TaskTracker;
 
@@ -25,8 +26,9 @@ use self::enclave::Enclaves;
 pub(crate) use self::enclave::{RunningEnclave, attestation_policy, has_enclaves};
 use self::gas::GasWatch;
 pub(crate) use self::packages::packages;
+pub(crate) use self::programs::Programs;
 use self::shop::Shop;
-pub(crate) use self::shop::prices;
+pub(crate) use self::shop::priced;
 pub(crate) use self::storage::make_storage_key;
 use crate::config::Config;
 use crate::error::{CliError, Plain};
@@ -76,11 +78,20 @@ impl Node {
         };
         let is_development = end.chain.network().is_development();
         let enclaves = Enclaves::start(config, is_development).await?;
-        let prices = shop::prices(config, &packages, end.chain.network(), enclaves.is_some())?;
+        let (network, programs) = (end.chain.network(), Programs::of(&config.data));
+        let (prices, programs) = priced(config, &packages, network, enclaves.is_some(), &programs)?;
+        publish(&programs, &blobs).await?;
         let rail = PaymentRail::start(config, end, &prices, &store).await?;
         let methods = Enclaves::methods(enclaves.as_ref());
-        let (shop, enclave) =
-            Shop::open(config, packages, &prices, &rail, enclaves, &clock, randomness.as_ref())?;
+        let (shop, enclave) = Shop::open(
+            config,
+            packages,
+            &prices,
+            &rail,
+            (enclaves, programs),
+            &clock,
+            &randomness,
+        )?;
         let service = Service::new(ServiceParts {
             operator: shop.operator,
             catalogue: shop.catalogue,
@@ -202,4 +213,14 @@ fn store_error(error: StoreError) -> CliError {
         }
         error => CliError::failed(error),
     }
+}
+
+/// Stores the verifying files for everybody, and for good: receipts of a model that is sold no longer
+/// verify as before.
+async fn publish(programs: &[Program], blobs: &BlobStore) -> Result<(), CliError> {
+    for program in programs {
+        let stored = blobs.put(program.verifying().to_vec().into()).await;
+        stored.map_err(CliError::failed)?;
+    }
+    Ok(())
 }

@@ -6,10 +6,11 @@ use std::thread::available_parallelism;
 use assay_engine::{ModelPackage, Tract};
 use assay_primitives::{Clock, Method, Network, Randomness, Timestamp};
 use assay_receipt::SettlementAddress;
-use assay_service::{Catalogue, Certifiers, Operator, PriceList};
+use assay_service::{Catalogue, Certifiers, Operator, PriceList, Program, Zkml};
 
 use super::chain::PaymentRail;
 use super::enclave::{Enclaves, RunningEnclave};
+use super::programs::{Programs, Wanted};
 use crate::config::Config;
 use crate::error::CliError;
 use crate::keys::{KeyFolder, NewOperator};
@@ -19,6 +20,10 @@ use crate::{files, money};
 const DEV_PRICE: &str = "0.001";
 /// And when an enclave runs it.
 const DEV_TEE_PRICE: &str = "0.002";
+/// And when it is proven.
+const DEV_ZKML_PRICE: &str = "0.005";
+/// How many proofs are made at a time: each takes every processor.
+const PROVERS: usize = 1;
 /// The most bytes the price list may have.
 const MAX_PRICES: u64 = 4 << 20;
 
@@ -35,9 +40,9 @@ impl Shop {
         packages: Vec<ModelPackage>,
         prices: &PriceList,
         rail: &PaymentRail,
-        enclaves: Option<Enclaves>,
+        (enclaves, programs): (Option<Enclaves>, Vec<Program>),
         clock: &Arc<dyn Clock>,
-        randomness: &dyn Randomness,
+        randomness: &Arc<dyn Randomness>,
     ) -> Result<(Self, Option<RunningEnclave>), CliError> {
         let parallel = match config.parallel {
             0 => available_parallelism().map_or(1, std::num::NonZero::get),
@@ -49,21 +54,40 @@ impl Shop {
             let (tee, running) = enclaves.into_certifier(parallel, clock.clone());
             (certifiers, enclave) = (certifiers.with(tee), running);
         }
+        if !programs.is_empty() {
+            certifiers = certifiers.with(Zkml::new(programs, PROVERS, randomness.clone()));
+        }
         let catalogue =
             Catalogue::new(packages, prices, &Tract, &certifiers).map_err(CliError::input)?;
-        let operator = operator(config, rail, clock.now(), randomness)?;
+        let operator = operator(config, rail, clock.now(), randomness.as_ref())?;
         Ok((Self { operator, catalogue, certifiers }, enclave))
     }
 }
 
-/// Reads the prices; on a development chain without a file every model costs the same.
-pub(crate) fn prices(
+/// Returns the prices, and the programs of what they sell by `zkml`; on a development chain without a
+/// file of prices every model costs the same.
+pub(crate) fn priced(
     config: &Config,
     packages: &[ModelPackage],
     network: &Network,
     has_enclave: bool,
-) -> Result<PriceList, CliError> {
-    let Some(path) = &config.prices else { return development_prices(packages, has_enclave) };
+    programs: &Programs,
+) -> Result<(PriceList, Vec<Program>), CliError> {
+    if let Some(prices) = given_prices(config, network)? {
+        let proven: Vec<String> = prices
+            .iter()
+            .filter(|price| price.method == Method::ZKML)
+            .map(|price| price.model.clone())
+            .collect();
+        let programs = programs.open(packages, Wanted::Of(&proven))?;
+        return Ok((prices, programs));
+    }
+    let programs = programs.open(packages, Wanted::WhereItCan)?;
+    Ok((development_prices(packages, has_enclave, &programs)?, programs))
+}
+
+fn given_prices(config: &Config, network: &Network) -> Result<Option<PriceList>, CliError> {
+    let Some(path) = &config.prices else { return Ok(None) };
     let prices = PriceList::from_toml(&files::read_text(path, MAX_PRICES)?)
         .map_err(|error| CliError::Input(format!("{}: {error}", path.display())))?;
     if let Some(price) = prices.iter().find(|price| price.asset.id.network() != network) {
@@ -75,15 +99,21 @@ pub(crate) fn prices(
         );
         return Err(CliError::Input(message));
     }
-    Ok(prices)
+    Ok(Some(prices))
 }
 
-fn development_prices(packages: &[ModelPackage], has_enclave: bool) -> Result<PriceList, CliError> {
-    let methods = [(Method::SIGNED, DEV_PRICE)].into_iter();
-    let methods = methods.chain(has_enclave.then_some((Method::TEE, DEV_TEE_PRICE)));
+fn development_prices(
+    packages: &[ModelPackage],
+    has_enclave: bool,
+    programs: &[Program],
+) -> Result<PriceList, CliError> {
     let mut prices = PriceList::default();
     for package in packages {
-        for (method, price) in methods.clone() {
+        let is_proven = programs.iter().any(|program| program.package() == package.id());
+        let methods = [(Method::SIGNED, DEV_PRICE)].into_iter();
+        let methods = methods.chain(has_enclave.then_some((Method::TEE, DEV_TEE_PRICE)));
+        let methods = methods.chain(is_proven.then_some((Method::ZKML, DEV_ZKML_PRICE)));
+        for (method, price) in methods {
             let (name, asset) = (package.card().name.clone(), money::development_asset()?);
             prices.add(name, method, price, asset).map_err(CliError::failed)?;
         }

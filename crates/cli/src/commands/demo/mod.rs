@@ -48,6 +48,8 @@ struct Story {
     verified_in: Duration,
     tampered: Tampered,
     enclave: InEnclave,
+    /// Not of a model without a program.
+    proven: Option<Proven>,
     took: Duration,
     gateway: String,
 }
@@ -60,6 +62,13 @@ struct InEnclave {
     /// What is said of the bundle by who does not know the development root.
     without_root: Report,
     attestation: KeyAttestation,
+}
+
+/// The same inference, with a proof.
+struct Proven {
+    bought: Bought,
+    report: Report,
+    verified_in: Duration,
 }
 
 /// What an account holds of the development token, before and after.
@@ -133,8 +142,11 @@ async fn tell(args: &DemoArgs, node: &Node, clock: &Arc<dyn Clock>) -> Result<St
         let (model, request) = (card.name.clone(), request.clone());
         InferenceOrder { model, method, request, preferences: preferences.clone() }
     };
-    let bought = buyer.infer(order(Method::SIGNED), &verifier).await;
-    let bought = bought.map_err(|error| client_error(error, &node.url()))?;
+    let buy = async |method, verifier: &Verifier| {
+        let bought = buyer.infer(order(method), verifier).await;
+        bought.map_err(|error| client_error(error, &node.url()))
+    };
+    let bought = buy(Method::SIGNED, &verifier).await?;
     let after = balances(node, holders).await?;
 
     let expectation = Expectation { input: Some(request.clone()), nonce: None };
@@ -145,17 +157,19 @@ async fn tell(args: &DemoArgs, node: &Node, clock: &Arc<dyn Clock>) -> Result<St
     let tampered = tamper::tamper(&bought.bundle, &verifier, &expectation, clock.now())?;
     let root = node.enclave().and_then(RunningEnclave::root).map(Path::to_path_buf);
     let knowing = verify::verifier(policy(node, entry)?, root.as_slice())?;
-    let in_enclave = buyer.infer(order(Method::TEE), &knowing).await;
-    let in_enclave = in_enclave.map_err(|error| client_error(error, &node.url()))?;
+    let in_enclave = buy(Method::TEE, &knowing).await?;
     let enclave = enclave(in_enclave, [&knowing, &verifier], &expectation, clock)?;
-    let balance = |n: usize| -> Result<Balance, CliError> {
-        let pick = |all: [Amount; 2]| all.into_iter().nth(n).unwrap_or_default();
-        let account = money::account(holders.into_iter().nth(n).unwrap_or_default())?;
-        Ok(Balance { account, before: pick(before), after: pick(after) })
+    let proven = match entry.methods().contains(&&Method::ZKML) {
+        true => {
+            let bought = buy(Method::ZKML, &verifier).await?;
+            Some(proven(bought, &verifier, &expectation, clock)?)
+        }
+        false => None,
     };
+    let [payer, seller] = moved(holders, before, after)?;
     Ok(Story {
-        payer: balance(0)?,
-        seller: balance(1)?,
+        payer,
+        seller,
         block: block(&bought),
         card,
         sample,
@@ -164,6 +178,7 @@ async fn tell(args: &DemoArgs, node: &Node, clock: &Arc<dyn Clock>) -> Result<St
         verified_in,
         tampered,
         enclave,
+        proven,
         took: Duration::ZERO,
         gateway: node.url(),
     })
@@ -185,6 +200,20 @@ fn enclave(
     let attestation = attestation.ok_or_else(|| CliError::failed("there is no evidence"))?;
     let attestation = KeyAttestation::from_bytes(&attestation.content).map_err(CliError::failed)?;
     Ok(InEnclave { bought, report, verified_in, without_root, attestation })
+}
+
+/// Verifies what was proven.
+fn proven(
+    bought: Bought,
+    verifier: &Verifier,
+    expectation: &Expectation,
+    clock: &Arc<dyn Clock>,
+) -> Result<Proven, CliError> {
+    let start = clock.monotonic();
+    let report =
+        verifier.verify(&bought.file, expectation, clock.now()).map_err(CliError::failed)?;
+    let verified_in = clock.monotonic().saturating_sub(start);
+    Ok(Proven { bought, report, verified_in })
 }
 
 fn find<'a>(args: &DemoArgs, node: &'a Node) -> Result<&'a Arc<CatalogueEntry>, CliError> {
@@ -211,11 +240,16 @@ fn sample(args: &DemoArgs, entry: &CatalogueEntry) -> Result<Sample, CliError> {
 
 /// What a buyer would pin beforehand: nearly everything.
 fn policy(node: &Node, entry: &CatalogueEntry) -> Result<Policy, CliError> {
+    let certifiers = &node.service().parts().certifiers;
+    let program = certifiers.find(&Method::ZKML);
+    let program = program.and_then(|certifier| certifier.model(entry.package()));
+    let models = [Some(entry.used().id()), program];
+    let models: Vec<String> = models.iter().flatten().map(ToString::to_string).collect();
     let text = format!(
         r#"
         operators = ["{operator}"]
         manifest_version = 1
-        methods = ["{signed}", "{tee}"]
+        methods = ["{signed}", "{tee}", "{zkml}"]
         networks = ["{network}"]
         pay_to = ["{pay_to}"]
         max_price = [{{ asset = "{asset}", amount = "{CAP}" }}]
@@ -223,7 +257,7 @@ fn policy(node: &Node, entry: &CatalogueEntry) -> Result<Policy, CliError> {
         times = ["settled"]
         payments = ["settled"]
         [models]
-        {name} = ["{model}"]
+        {name} = ["{models}"]
         "#,
         operator = node.service().parts().operator.id(),
         signed = Method::SIGNED,
@@ -232,7 +266,8 @@ fn policy(node: &Node, entry: &CatalogueEntry) -> Result<Policy, CliError> {
         pay_to = node.rail().pay_to,
         asset = money::development_asset()?.id,
         name = entry.package().card().name,
-        model = entry.used().id(),
+        zkml = Method::ZKML,
+        models = models.join("\", \""),
     );
     Policy::from_toml(&text).map_err(CliError::failed)
 }
@@ -245,6 +280,17 @@ async fn balances(node: &Node, [payer, seller]: [Address; 2]) -> Result<[Amount;
         tokio::try_join!(chain.balance(token, payer), chain.balance(token, seller))
             .map_err(CliError::failed)?;
     Ok([payer, seller].map(|balance| Amount(balance.saturating_to())))
+}
+
+/// Returns what two accounts held before and after.
+fn moved(
+    [payer, seller]: [Address; 2],
+    [of_payer, of_seller]: [Amount; 2],
+    [to_payer, to_seller]: [Amount; 2],
+) -> Result<[Balance; 2], CliError> {
+    let balance =
+        |account, before, after| Ok(Balance { account: money::account(account)?, before, after });
+    Ok([balance(payer, of_payer, to_payer)?, balance(seller, of_seller, to_seller)?])
 }
 
 /// Returns the block that the payment was settled in, by the settlement record that was verified.

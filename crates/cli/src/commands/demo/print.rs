@@ -7,14 +7,14 @@ use assay_verify::{PaymentReport, Report};
 use assay_x402::{PaymentRequirements, SettleResponse};
 use serde::Serialize;
 
-use super::{Balance, InEnclave, Story, Tampered};
+use super::{Balance, InEnclave, Proven, Story, Tampered};
 use crate::args::DemoArgs;
 use crate::commands::{picture, show};
 use crate::error::CliError;
 use crate::money;
 use crate::output::{self, Style, detail, line};
 
-/// Tells the story in six short parts, none wider than a terminal of 80 columns.
+/// Tells the story in short parts, none wider than a terminal of 80 columns.
 pub(super) fn text(story: &Story, args: &DemoArgs) {
     let style = Style::of_stdout();
     ask(story, args, style);
@@ -22,6 +22,9 @@ pub(super) fn text(story: &Story, args: &DemoArgs) {
     verify(story, style);
     tamper(&story.tampered, style);
     enclave(&story.enclave, style);
+    if let Some(proven) = &story.proven {
+        proof(proven, story, style);
+    }
     line("");
     line(style.faint(&format!("All of it took {}.", millis(story.took))));
     match &args.out {
@@ -144,6 +147,26 @@ fn enclave(enclave: &InEnclave, style: Style) {
     detail("took", format_args!("{took} with settlement, {verified} to verify"));
 }
 
+fn proof(proven: &Proven, story: &Story, style: Style) {
+    let Proven { bought, report, verified_in } = proven;
+    heading("6. Ask again, with a proof: the method `zkml`", style);
+    show::verdict_line(report, style);
+    if let Some(paid) = &report.payment {
+        let price = money::shown(paid.authorized, &paid.network, &paid.asset);
+        detail("offer", format_args!("{price} for one inference, certified as `zkml`"));
+    }
+    let answer = story.card.top_label(&bought.output).unwrap_or("none");
+    detail("answer", format_args!("{}, by the model's program in integers", style.bold(answer)));
+    if let Some(item) = report.items.first() {
+        let program = short(&item.model.id.to_string());
+        detail("proven", format_args!("program {program} gives this output for this input"));
+        detail("believe", &item.believe);
+        detail("evidence", format_args!("{} bytes, in the bundle", item.evidence_bytes));
+    }
+    let (took, verified) = (seconds(bought.answered_in), millis(*verified_in));
+    detail("took", format_args!("{took} with proof and settlement, {verified} to verify"));
+}
+
 fn heading(text: &str, style: Style) {
     line("");
     line(style.bold(text));
@@ -168,6 +191,7 @@ struct Told<'a> {
     bundle_bytes: usize,
     tampered: &'a Tampered,
     tee: ToldOfEnclave<'a>,
+    zkml: Option<ToldOfProof<'a>>,
     answered_in_microseconds: Option<u64>,
     verified_in_microseconds: Option<u64>,
     took_microseconds: Option<u64>,
@@ -181,6 +205,18 @@ struct ToldOfEnclave<'a> {
     report: &'a Report,
     without_root: &'a Report,
     attestation: &'a KeyAttestation,
+    bundle_bytes: usize,
+    answered_in_microseconds: Option<u64>,
+    verified_in_microseconds: Option<u64>,
+}
+
+/// What it prints of the inference with a proof.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ToldOfProof<'a> {
+    offer: &'a PaymentRequirements,
+    outputs: &'a [Tensor],
+    report: &'a Report,
     bundle_bytes: usize,
     answered_in_microseconds: Option<u64>,
     verified_in_microseconds: Option<u64>,
@@ -213,6 +249,14 @@ pub(super) fn json(story: &Story) -> Result<(), CliError> {
             answered_in_microseconds: micros(story.enclave.bought.answered_in),
             verified_in_microseconds: micros(story.enclave.verified_in),
         },
+        zkml: story.proven.as_ref().map(|proven| ToldOfProof {
+            offer: &proven.bought.offer,
+            outputs: &proven.bought.output.outputs,
+            report: &proven.report,
+            bundle_bytes: proven.bought.file.len(),
+            answered_in_microseconds: micros(proven.bought.answered_in),
+            verified_in_microseconds: micros(proven.verified_in),
+        }),
         answered_in_microseconds: micros(bought.answered_in),
         verified_in_microseconds: micros(story.verified_in),
         took_microseconds: micros(story.took),
@@ -227,6 +271,10 @@ fn short(id: &str) -> String {
     };
     let last = chars.get(last..).unwrap_or_default();
     first.iter().chain(&['…']).chain(last).collect()
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{}.{:02} s", duration.as_secs(), duration.subsec_millis() / 10)
 }
 
 fn millis(duration: Duration) -> String {

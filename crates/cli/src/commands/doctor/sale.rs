@@ -1,14 +1,16 @@
 //! What is sold: the models load, and the prices fit them.
 
+use std::sync::Arc;
+
 use assay_devchain::CHAIN_ID;
 use assay_engine::Tract;
-use assay_primitives::Network;
-use assay_service::{Catalogue, Certifiers, PriceList, Tee};
+use assay_primitives::{Network, SystemRandomness};
+use assay_service::{Catalogue, Certifiers, PriceList, Tee, Zkml};
 
 use super::Patient;
 use super::report::Report;
 use crate::commands::system_clock;
-use crate::node::{has_enclaves, packages, prices};
+use crate::node::{Programs, has_enclaves, packages, priced};
 
 pub(super) fn models_and_prices(patient: &mut Patient, report: &mut Report) {
     let mend =
@@ -37,14 +39,16 @@ pub(super) fn models_and_prices(patient: &mut Patient, report: &mut Report) {
         return report.wrong("prices", format!("none are set for {network}"), mend);
     }
     let has_enclaves = has_enclaves(config, network.is_development()).unwrap_or_default();
-    let prices = match prices(config, &packages, &network, has_enclaves) {
-        Ok(prices) => prices,
+    let programs = Programs::seen_in(&config.data);
+    let (prices, programs) = match priced(config, &packages, &network, has_enclaves, &programs) {
+        Ok(priced) => priced,
         Err(error) => return report.wrong("prices", error.to_string(), mend),
     };
     let certifiers = match has_enclaves {
         true => certifiers.with(Tee::new(Vec::new(), 1, system_clock())),
         false => certifiers,
     };
+    let certifiers = certifiers.with(Zkml::new(programs, 1, Arc::new(SystemRandomness)));
     if let Err(error) = Catalogue::new(packages, &prices, &Tract, &certifiers) {
         return report.wrong("prices", error.to_string(), mend);
     }

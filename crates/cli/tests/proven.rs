@@ -1,0 +1,134 @@
+//! The method `zkml`, bought and verified.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::support::{Gateway, Place, SELLER, Scene, get};
+
+/// What a proven inference costs, in atomic units.
+const ZKML_PRICE: u128 = 5_000;
+const ZKML: [&str; 2] = ["--method", "zkml"];
+
+/// Buys a proven inference and keeps the bundle.
+fn buy(place: &Place, url: &str, bundle: &str) -> Value {
+    let out = place.arg(bundle);
+    let more = [&ZKML[..], &["--json", "--out", &out]].concat();
+    place.order(url, &more).finish().expect(0).json()
+}
+
+/// Returns a policy that pins operator and program.
+fn pins(place: &Place, bought: &Value) -> String {
+    let operator = bought["report"]["operator"].as_str().unwrap();
+    let program = bought["report"]["items"][0]["model"]["id"].as_str().unwrap();
+    let text = format!("operators = [\"{operator}\"]\n[models]\ndigits = [\"{program}\"]\n");
+    place.file("policy.toml", text)
+}
+
+#[test]
+fn a_proof_is_bought_and_verified_elsewhere() {
+    let place = Place::new();
+    let shop = Gateway::start(&place, &[]);
+    let bought = buy(&place, &shop.url, "bought.assay");
+    let item = &bought["report"]["items"][0];
+    assert_eq!((&item["method"], &item["verdict"]), (&json!("zkml"), &json!("simulated")));
+    assert_eq!(item["believe"], "mathematics and a hash function");
+    // What ran is the program, which the catalogue names; its verifying file is there for everybody.
+    let (_, catalogue) = get(&shop.url, "/v1/models");
+    let catalogue: Value = serde_json::from_slice(&catalogue).unwrap();
+    let methods = catalogue["models"][0]["methods"].as_array().unwrap();
+    let sold = methods.iter().find(|method| method["method"] == "zkml").unwrap();
+    assert_eq!(sold["program"], item["model"]["id"]);
+    let program = sold["program"].as_str().unwrap();
+    let (status, verifying) = get(&shop.url, &format!("/v1/evidence/{program}"));
+    assert_eq!((status, &verifying[..14]), (200, &b"assay-zkml-key"[..]));
+    shop.stop();
+
+    // Another machine, with nothing but the bundle.
+    let elsewhere = Place::new();
+    fs::copy(place.path("bought.assay"), elsewhere.path("bought.assay")).unwrap();
+    let policy = pins(&elsewhere, &bought);
+    let verify = ["verify", "bought.assay", "--policy", &policy, "--json"];
+    let report = elsewhere.run(&verify).expect(3).json();
+    assert_eq!(report["items"][0]["model"]["pinned"], true);
+    // The float model is another model.
+    let float = get_id(&catalogue);
+    let other = elsewhere.file("float.toml", format!("[models]\ndigits = [\"{float}\"]\n"));
+    let verify = ["verify", "bought.assay", "--policy", &other, "--json"];
+    let refused = elsewhere.run(&verify).expect(1).json();
+    assert_eq!(refused["refusal"]["check"], "policy.model");
+}
+
+fn get_id(catalogue: &Value) -> &str {
+    catalogue["models"][0]["id"].as_str().unwrap()
+}
+
+/// The proof of one purchase in the bundle of another: everything else is in order.
+#[test]
+fn a_proof_of_another_purchase_is_refused() {
+    let place = Place::new();
+    let shop = Gateway::start(&place, &[]);
+    let [one, other] = ["one.assay", "other.assay"].map(|name| {
+        buy(&place, &shop.url, name);
+        fs::read_to_string(place.path(name)).unwrap()
+    });
+    shop.stop();
+    let [evidence, of_other] = [&one, &other].map(|bundle| {
+        let (_, evidence) = bundle.split_once(r#""evidence":[{"#).unwrap();
+        evidence.rsplit_once("}]").unwrap().0.to_owned()
+    });
+    assert_ne!(evidence, of_other);
+    let forged = place.file("forged.assay", one.replace(&evidence, &of_other));
+    let refused = place.run(&["verify", &forged, "--json"]).expect(1).json();
+    assert_eq!(refused["refusal"]["check"], "item.evidence");
+}
+
+#[test]
+fn an_input_that_the_program_cannot_take_charges_nobody() {
+    let scene = Scene::open();
+    let env = [("ASSAY_RPC_URL", scene.chain.url.as_str())];
+    let shop = Gateway::start(&scene.place, &env);
+    let before = scene.chain.balance(SELLER);
+    let mut pixels = vec![0; 64];
+    pixels[5] = 17;
+    let input = scene.place.file("bright.json", json!({ "input_data": [pixels] }).to_string());
+    let order = ["infer", "--gateway", &shop.url, "--model", "digits", "--input", &input];
+    let order = [&order[..], &ZKML, &["--development-account", "2"]].concat();
+    let told = "method `zkml`: input value 5 is 17, outside 0..=16";
+    scene.place.run(&order).expect_told(1, told);
+    assert_eq!(scene.chain.balance(SELLER), before);
+    // The float model takes it.
+    let mut signed = order.clone();
+    signed[8] = "signed";
+    scene.place.run(&signed).expect(0);
+    let paid = scene.chain.balance(SELLER) - before;
+    buy(&scene.place, &shop.url, "bought.assay");
+    assert_eq!(scene.chain.balance(SELLER) - before, paid + ZKML_PRICE);
+    shop.stop();
+}
+
+/// The program of a package is compiled once: its id stays what it was, also where its calibration
+/// would come out otherwise.
+#[test]
+fn a_program_stays_the_same() {
+    let place = Place::new();
+    let programs: Vec<Value> = (0..2)
+        .map(|_| {
+            let shop = Gateway::start(&place, &[]);
+            let (_, catalogue) = get(&shop.url, "/v1/models");
+            shop.stop();
+            let catalogue: Value = serde_json::from_slice(&catalogue).unwrap();
+            catalogue["models"][0]["methods"].clone()
+        })
+        .collect();
+    assert_eq!(programs[0], programs[1]);
+    assert_eq!(place.entries("assay-data/programs").len(), 2);
+    // One that was damaged sells nothing.
+    let name = place.entries("assay-data/programs")[0].clone();
+    let path = place.path(&format!("assay-data/programs/{name}"));
+    let mut content = fs::read(&path).unwrap();
+    let middle = content.len() / 2;
+    content[middle] ^= 1;
+    fs::write(&path, content).unwrap();
+    place.run(&["serve"]).expect_told(2, "file has the digest");
+}
