@@ -13,6 +13,7 @@ import { facilitator } from "./cases/facilitator.mjs";
 import { faults } from "./cases/faults.mjs";
 import { foreignFacilitator } from "./cases/foreign-facilitator.mjs";
 import { tee } from "./cases/tee.mjs";
+import { zkml } from "./cases/zkml.mjs";
 import { Assay } from "./lib/assay.mjs";
 import { Report } from "./lib/report.mjs";
 
@@ -23,6 +24,7 @@ const built = fileURLToPath(new URL("../../target/debug/assay", import.meta.url)
 const GROUPS = {
   devchain: ["assay serve with its own chain, paid by @x402/fetch", devchain],
   tee: ["assay serve with a simulated enclave, paid by @x402/fetch", tee],
+  zkml: ["assay serve with proofs, paid by @x402/fetch", zkml],
   anvil: ["assay serve on anvil", anvil],
   faults: ["assay serve on an anvil that reorganises, stalls and grows dear", faults],
   facilitator: ["assay facilitator, used by @x402/core and @x402/express", facilitator],

@@ -19,9 +19,9 @@ export async function tee(report, assay) {
   const buyer = new FetchBuyer(await token.payer(10n * TEE_PRICE));
   const kept = {};
 
-  await report.test("a 402 offers `signed` first, and then `tee`", async () => {
+  await report.test("a 402 offers `signed` first, then `tee` and `zkml`", async () => {
     const methods = required.accepts.map((offer) => offer.extra.method);
-    assert.deepEqual(methods, ["signed", "tee"]);
+    assert.deepEqual(methods, ["signed", "tee", "zkml"]);
   });
 
   await report.test("who asks for `tee` is offered nothing else, buys it and is charged once", async () => {
