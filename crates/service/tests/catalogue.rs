@@ -43,7 +43,7 @@ pub(crate) fn package(name: &str) -> ModelPackage {
     ModelPackage::open(&folder.join(name)).unwrap()
 }
 
-fn prices(entries: &[(&str, Method)]) -> PriceList {
+pub(crate) fn prices(entries: &[(&str, Method)]) -> PriceList {
     let asset = AssetTerms {
         id: "eip155:31337/erc20:0x5FbDB2315678afecb367f032d93F642f64180aa3".parse().unwrap(),
         decimals: 6,

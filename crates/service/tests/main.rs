@@ -7,3 +7,4 @@ mod catalogue;
 mod operator;
 mod prices;
 mod tee;
+mod zkml;

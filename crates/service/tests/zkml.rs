@@ -1,0 +1,146 @@
+//! The `zkml` method: what is a package's program, and what becomes of a proof that nobody wants.
+
+use std::sync::{Arc, Barrier, mpsc};
+
+use assay_engine::{ModelPackage, Tract};
+use assay_primitives::{InferenceRequest, Method, Tensor, TensorData};
+use assay_receipt::TransactionSecret;
+use assay_service::{
+    Catalogue, CatalogueError, Certifier as _, Certifiers, Inference, Program, ProgramError,
+    Stages, Zkml,
+};
+use assay_testkit::SeededRandomness;
+use assay_zkml::model::{CLAIM_MEDIA_TYPE, ModelFile, PROOF_MEDIA_TYPE, VERIFYING_MEDIA_TYPE};
+use assay_zkml_onnx::{Options, compile};
+
+use crate::catalogue::{package, prices};
+
+fn compiled(package: &ModelPackage) -> ModelFile {
+    let samples = package.samples();
+    let values = (0..8).map(|index| match samples.get(index).unwrap().input.data() {
+        TensorData::Fp32(values) => values.clone(),
+        other => unreachable!("{}", other.datatype()),
+    });
+    let samples: Vec<Vec<f32>> = values.collect();
+    let compiled = compile(package.artifact(), &samples, &Options::default()).unwrap();
+    compiled.into_file("of tests".to_owned()).unwrap()
+}
+
+fn zkml(packages: &[ModelPackage]) -> Zkml {
+    let program = |package| Program::new(package, compiled(package)).unwrap();
+    Zkml::new(packages.iter().map(program).collect(), 1, Arc::new(SeededRandomness::new(1)))
+}
+
+fn inference(stages: Stages) -> Inference {
+    let digits = package("digits");
+    let sample = digits.samples().get(0).unwrap().input.clone();
+    let prices = prices(&[]);
+    let catalogue = Catalogue::new(vec![digits], &prices, &Tract, &Certifiers::standard(1));
+    let entry = catalogue.unwrap().find("digits").unwrap().clone();
+    let secret = TransactionSecret::from_bytes([3; 32]);
+    let salts = [secret.request_salt(0), secret.output_salt(0)];
+    let request = Arc::new(InferenceRequest { inputs: vec![sample] });
+    Inference { entry, request, salts, stages }
+}
+
+#[test]
+fn a_program_is_that_of_its_package() {
+    let [digits, tumour] = ["digits", "tumour"].map(package);
+    let program = Program::new(&digits, compiled(&digits)).unwrap();
+    assert_eq!(program.package(), digits.id());
+    // Compiled from another model, whatever its card says.
+    let error = Program::new(&digits, compiled(&tumour)).unwrap_err();
+    assert!(matches!(error, ProgramError::Source), "{error}");
+}
+
+/// A price by a method that cannot certify the model is found at the start.
+#[test]
+fn only_what_has_a_program_is_sold_with_proofs() {
+    let [digits, tumour] = ["digits", "tumour"].map(package);
+    let certifiers = || Certifiers::standard(1).with(zkml(std::slice::from_ref(&digits)));
+    let open = |model: &str| {
+        let (packages, prices) =
+            (vec![digits.clone(), tumour.clone()], prices(&[(model, Method::ZKML)]));
+        Catalogue::new(packages, &prices, &Tract, &certifiers())
+    };
+    open("digits").unwrap();
+    let error = open("tumour").unwrap_err();
+    let reason = "there is no program of it".to_owned();
+    let (model, method) = ("tumour".to_owned(), Method::ZKML);
+    assert_eq!(error, CatalogueError::Method { model, method, reason });
+}
+
+#[tokio::test]
+async fn an_answer_is_the_programs_with_its_evidence() {
+    let zkml = zkml(&[package("digits")]);
+    let (told, stages) = mpsc::channel();
+    let inference = inference(Stages::to(move |stage| told.send(stage).unwrap()));
+    let certified = zkml.certify(&inference).await.unwrap();
+    let kinds: Vec<&str> =
+        certified.evidence.iter().map(|one| one.reference.kind.as_str()).collect();
+    assert_eq!(kinds, [VERIFYING_MEDIA_TYPE, PROOF_MEDIA_TYPE, CLAIM_MEDIA_TYPE]);
+    // The program is everybody's, proof and claim are the buyer's.
+    let public: Vec<bool> = certified.evidence.iter().map(|one| one.is_public).collect();
+    assert_eq!(public, [true, false, false]);
+    let program = certified.model.program.unwrap();
+    assert_eq!(program.0, certified.evidence[0].reference.sha256);
+    assert_eq!(zkml.model(inference.entry.package()), Some(program));
+    assert_eq!(certified.model.package, inference.entry.package().id());
+    drop(inference);
+    let stages: Vec<&str> = stages.iter().collect();
+    assert_eq!(stages, ["witness", "commitment", "lookups", "layers", "weights", "opening"]);
+}
+
+/// Two proofs of one request differ in their salts: nobody can tell by them that it was asked twice.
+#[tokio::test]
+async fn a_claim_is_salted() {
+    let zkml = zkml(&[package("digits")]);
+    let inference = inference(Stages::default());
+    let [one, other] = [(); 2].map(|()| zkml.certify(&inference));
+    let (one, other) = (one.await.unwrap(), other.await.unwrap());
+    assert_eq!(one.output, other.output);
+    assert_ne!(one.evidence[2].content, other.evidence[2].content);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proof_that_nobody_wants_is_not_finished() {
+    let zkml = Arc::new(zkml(&[package("digits")]));
+    let (told, stages) = mpsc::channel();
+    let gate = Arc::new(Barrier::new(2));
+    let at_gate = gate.clone();
+    let inference = inference(Stages::to(move |stage| {
+        told.send(stage).unwrap();
+        if stage == "witness" {
+            at_gate.wait();
+        }
+    }));
+    let prover = zkml.clone();
+    let certifying = tokio::spawn(async move { prover.certify(&inference).await });
+    assert_eq!(stages.recv(), Ok("witness"));
+    certifying.abort();
+    assert!(certifying.await.unwrap_err().is_cancelled());
+    gate.wait();
+    // It ends there, and the next one has its turn.
+    assert_eq!(stages.recv(), Err(mpsc::RecvError));
+    zkml.certify(&self::inference(Stages::default())).await.unwrap();
+}
+
+#[test]
+fn what_the_program_cannot_take_is_said() {
+    let digits = package("digits");
+    let zkml = zkml(std::slice::from_ref(&digits));
+    let tensor =
+        |data: TensorData| Tensor::new("image".to_owned(), vec![1, 1, 8, 8], data).unwrap();
+    let check = |inputs: Vec<Tensor>| zkml.check(&digits, &InferenceRequest { inputs });
+    let mut pixels = vec![0.0; 64];
+    check(vec![tensor(TensorData::Fp32(pixels.clone()))]).unwrap();
+    pixels[63] = -1.0;
+    let told = check(vec![tensor(TensorData::Fp32(pixels))]).unwrap_err();
+    assert_eq!(told, "input value 63 is -1, outside 0..=16");
+    let told = check(vec![tensor(TensorData::Int32(vec![0; 64]))]).unwrap_err();
+    assert_eq!(told, "expected FP32, got INT32");
+    assert_eq!(check(Vec::new()).unwrap_err(), "expected 1 input, got 0");
+    let tumour = package("tumour");
+    let request = InferenceRequest { inputs: Vec::new() };
+    assert_eq!(zkml.check(&tumour, &request).unwrap_err(), "there is no program of it");
+}
