@@ -79,6 +79,11 @@ const MEASURE_HELP: &str = "\
 `assay attest verify` tells an enclave's image as this takes it. Names may be left out: what an
 image names has to be the same, and the rest may be anything. An image that is listed stays.";
 
+const MODELS_ADD_HELP: &str = "\
+A program stays as it was compiled: policies pin its id. To compile a model anew, delete its file in
+the folder `programs` of the data folder first; what was sold with the old program verifies as before.
+`assay serve` compiles what it sells by `zkml` and finds no program of, calibrated on the samples.";
+
 /// Sells AI inference whose result the buyer can check, buys it, and checks it
 #[derive(Debug, Parser)]
 #[command(name = "assay", version, propagate_version = true, after_help = ENVIRONMENT)]
@@ -144,7 +149,10 @@ impl Command {
             Self::Receipt(command) => command.of().json,
             Self::Refund(args) => args.json,
             Self::Verify(args) => args.json,
-            Self::Models(args) => args.json,
+            Self::Models(args) => match &args.command {
+                Some(ModelsCommand::Add(add)) => add.json,
+                None => args.json,
+            },
             Self::Key(command) => command.folder().json,
             Self::Config(args) => args.json,
             Self::Zkml(command) => command.wants_json(),
@@ -371,13 +379,19 @@ pub(crate) struct VerifyArgs {
     /// Verify as of this time (RFC 3339) instead of now
     #[arg(long, value_name = "TIME")]
     pub(crate) at: Option<String>,
+    /// Say as well what proofs claim, layer by layer, and what each part of them shows
+    #[arg(long)]
+    pub(crate) explain: bool,
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,
 }
 
 #[derive(Debug, ClapArgs)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct ModelsArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<ModelsCommand>,
     /// The URL of a gateway that sells them
     #[arg(long, value_name = "URL", env = "ASSAY_GATEWAY", hide_env_values = true)]
     pub(crate) gateway: Option<String>,
@@ -387,6 +401,31 @@ pub(crate) struct ModelsArgs {
     /// Print an input for this model, as `assay infer --input` takes it, instead of a list
     #[arg(long, value_name = "MODEL")]
     pub(crate) example: Option<String>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelsCommand {
+    /// Compile a model's program, so that `assay serve` can sell it by `zkml`
+    #[command(after_help = MODELS_ADD_HELP)]
+    Add(ModelsAddArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ModelsAddArgs {
+    /// The folder of the model package, or the `model.onnx` in it
+    pub(crate) package: PathBuf,
+    /// Calibrate on these inputs, `{"input_data": [[...], ...]}`, instead of the package's samples
+    #[arg(long, value_name = "FILE")]
+    pub(crate) calibrate: Option<PathBuf>,
+    /// Take this value of the graph for the output, such as the one in front of a Softmax
+    #[arg(long, value_name = "NAME")]
+    pub(crate) logits: Option<String>,
+    /// The configuration file of `assay serve`, whose data folder the program is kept in
+    #[arg(long, value_name = "FILE", env = "ASSAY_CONFIG", hide_env_values = true)]
+    pub(crate) config: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::support::{Gateway, Place, SELLER, Scene, get};
+use crate::support::{Gateway, Place, SELLER, Scene, get, get_with_token};
 
 /// What a proven inference costs, in atomic units.
 const ZKML_PRICE: u128 = 5_000;
@@ -131,4 +131,40 @@ fn a_program_stays_the_same() {
     content[middle] ^= 1;
     fs::write(&path, content).unwrap();
     place.run(&["serve"]).expect_told(2, "file has the digest");
+}
+
+#[test]
+fn a_proof_is_explained_layer_by_layer() {
+    let place = Place::new();
+    let shop = Gateway::start(&place, &[]);
+    let bought = buy(&place, &shop.url, "bought.assay");
+    let id = bought["report"]["transaction"].as_str().unwrap();
+    let path = format!("/v1/receipts/{id}/proofs");
+    // To who may have the bundle, and to nobody else.
+    let (status, by_api) =
+        get_with_token(&shop.url, &path, bought["accessToken"].as_str().unwrap());
+    assert_eq!(status, 200);
+    assert_eq!(get(&shop.url, &path).0, 403);
+    shop.stop();
+
+    let verify = ["verify", "bought.assay", "--explain"];
+    let report = place.run(&[&verify[..], &["--json"]].concat()).expect(3).json();
+    assert_eq!(serde_json::from_slice::<Value>(&by_api).unwrap(), report["proofs"]);
+    let [proof] = report["proofs"].as_array().unwrap().as_slice() else { panic!("{report}") };
+    assert_eq!(proof["program"], bought["report"]["items"][0]["model"]["id"]);
+    let layers = proof["layers"].as_array().unwrap();
+    assert_eq!(layers.last().unwrap()["kind"], "output");
+    assert_eq!(layers.last().unwrap()["shape"], json!([1, 1, 10]));
+    // The parts are all of the proof: its file has 60 bytes before it.
+    let bundle: Value =
+        serde_json::from_slice(&fs::read(place.path("bought.assay")).unwrap()).unwrap();
+    let content = bundle["evidence"][1]["content"].as_str().unwrap();
+    let bytes = content.trim_end_matches('=').len() as u64 * 3 / 4;
+    let parts = proof["parts"].as_array().unwrap().iter();
+    assert_eq!(parts.map(|part| part["bytes"].as_u64().unwrap()).sum::<u64>() + 60, bytes);
+
+    let told = place.run(&verify).expect(3).stdout;
+    for expected in ["What the proof of item 0 claims", "layer 1", "convolution 3x3", "opening"] {
+        assert!(told.contains(expected), "{expected:?} is not in {told}");
+    }
 }

@@ -53,6 +53,7 @@ fn routes() -> OpenApiRouter<Gateway> {
         .routes(routes!(catalogue::models))
         .routes(routes!(jobs::job, jobs::cancel))
         .routes(routes!(receipts::receipt, receipts::erase))
+        .routes(routes!(receipts::proofs))
         .routes(routes!(refunds::record))
         .routes(routes!(receipts::evidence))
         .routes(routes!(attestation::attestation))

@@ -5,8 +5,10 @@ use assay_receipt::{
     BUNDLE_MEDIA_TYPE, Bundle, BundleItem, ERASE_STATEMENT, Envelope, EvidenceBlob, ItemStatement,
 };
 use assay_store::{BlobError, StoreError, TransactionRow, TransactionState};
+use assay_verify::{ProofExplanation, explain_proofs};
 use assay_x402::{FacilitatorError, SettleResponse, SignInRefusal};
 use thiserror::Error;
+use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
 use crate::contents::Contents;
@@ -123,6 +125,23 @@ impl Service {
             evidence,
         };
         Ok(ReleasedBundle { bundle, settlement: settlement(&row)? })
+    }
+
+    /// Says what the proofs of a transaction's items claim, to who may have its bundle. Nothing is
+    /// verified by it.
+    ///
+    /// # Errors
+    /// As [`bundle`](Self::bundle), and when a proof cannot be read.
+    pub async fn proofs(
+        &self,
+        id: TransactionId,
+        access: &Access<'_>,
+    ) -> Result<Vec<ProofExplanation>, ReceiptError> {
+        let released = self.bundle(id, access).await?;
+        // Reading a large program takes a while.
+        let explained = spawn_blocking(move || explain_proofs(&released.bundle)).await;
+        let explained = explained.map_err(|error| ReceiptError::Damaged(error.to_string()))?;
+        explained.map_err(|error| ReceiptError::Damaged(error.to_string()))
     }
 
     /// Says whether the contents of transactions in a state are released to their buyers.

@@ -14,6 +14,7 @@
 
 mod bundle;
 mod expectation;
+mod explain;
 mod items;
 mod known;
 mod methods;
@@ -27,6 +28,7 @@ mod verified;
 
 pub use bundle::Verifier;
 pub use expectation::Expectation;
+pub use explain::{ExplainedLayer, ExplainedPart, ProofExplanation, explain_proofs};
 pub use methods::{
     Certification, ItemEvidence, MethodContext, MethodVerifier, Methods, Signed, Tee, Zkml,
 };

@@ -12,6 +12,7 @@
 //! | [`multilinear`] | extensions and closed forms | 1 |
 //! | [`program`] | the integer program, its checks, its encoding and id | 2, 3, 5, 6.1, 11 |
 //! | [`execute`] | runs it | 2 |
+//! | [`explain`] | what a proof claims and shows, in words | 3 |
 //! | [`statement`] | inputs and outputs under one root | 3, 10 |
 //! | [`circuit`] | one program for batches of one size: what is fixed before a proof is read | 2.2, 3, 7, 8 |
 //! | [`columns`], [`witness`] | what is committed and looked up; its cells | 5, 1 |
@@ -40,6 +41,7 @@ pub mod chain;
 pub mod circuit;
 pub mod columns;
 pub mod execute;
+pub mod explain;
 pub mod field;
 mod integers;
 pub mod layers;

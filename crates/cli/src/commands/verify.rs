@@ -4,7 +4,10 @@ use std::process::ExitCode;
 use assay_attest::{DevelopmentRoot, Roots};
 use assay_primitives::{InferenceRequest, Timestamp};
 use assay_receipt::Bundle;
-use assay_verify::{Expectation, Methods, Policy, Tee, Verdict, Verifier};
+use assay_verify::{
+    Expectation, Methods, Policy, ProofExplanation, Report, Tee, Verdict, Verifier, explain_proofs,
+};
+use serde::Serialize;
 
 use super::{input, show, system_clock};
 use crate::args::VerifyArgs;
@@ -39,12 +42,71 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<ExitCode, CliError> {
     let report = with_manifest(verifier, args.manifest.as_deref())?
         .verify(&file, &expectation, now)
         .map_err(|error| CliError::Input(format!("{}: {error}", args.bundle.display())))?;
+    let explained = match (args.explain, Bundle::from_bytes(&file)) {
+        (true, Ok(bundle)) => Some(explain_proofs(&bundle).map_err(CliError::input)?),
+        _ => None,
+    };
     if args.json {
-        output::json(&report)?;
+        output::json(&Told { report: &report, proofs: explained.as_deref() })?;
     } else {
         show::report(&report, Style::of_stdout());
+        explained.iter().flatten().for_each(explain);
     }
     Ok(exit_code(&report.verdict))
+}
+
+/// The report, and what the proofs claim if that is asked for.
+#[derive(Serialize)]
+struct Told<'a> {
+    #[serde(flatten)]
+    report: &'a Report,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proofs: Option<&'a [ProofExplanation]>,
+}
+
+/// Says what a proof claims. Its texts are ours, and its numbers those of the proof.
+fn explain(proof: &ProofExplanation) {
+    let style = Style::of_stdout();
+    let [rows, columns, channels] = [0, 1, 2];
+    let shape = |shape: [u32; 3]| {
+        let extent = |axis: usize| shape.into_iter().nth(axis).unwrap_or_default();
+        format!("{}x{}x{}", extent(rows), extent(columns), extent(channels))
+    };
+    output::line("");
+    output::line(style.bold(&format!("What the proof of item {} claims", proof.item)));
+    output::detail("program", proof.program);
+    for layer in &proof.layers {
+        let what = format_args!("{} {}", layer.kind, shape(layer.shape));
+        output::detail(&format!("layer {}", layer.tensor), what);
+        output::detail("", &layer.claim);
+        output::detail("", format_args!("sums: {}", layer.sums.join(", ")));
+        if layer.committed > 0 {
+            let (committed, lookups) = (layer.committed, layer.lookups);
+            let told = format!("{committed} values committed to, {lookups} looked up");
+            output::detail("", told);
+        }
+    }
+    output::line("");
+    output::line(style.bold("What each part of it shows"));
+    for part in &proof.parts {
+        output::detail(part.name, format_args!("{} bytes", part.bytes));
+        lines(&part.shows).iter().for_each(|line| output::detail("", line));
+    }
+    let (bits, batch) = (proof.security_bits, proof.batch);
+    output::detail("in all", format_args!("{bits:.1} bits of security, in a batch of {batch}"));
+}
+
+/// Breaks a text where a terminal would.
+fn lines(text: &str) -> Vec<String> {
+    const WIDTH: usize = 64;
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.len() + word.len() < WIDTH => *line += &format!(" {word}"),
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 /// Reads the time of verification, or the clock.

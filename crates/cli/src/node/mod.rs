@@ -26,7 +26,7 @@ use self::enclave::Enclaves;
 pub(crate) use self::enclave::{RunningEnclave, attestation_policy, has_enclaves};
 use self::gas::GasWatch;
 pub(crate) use self::packages::packages;
-pub(crate) use self::programs::Programs;
+pub(crate) use self::programs::{Calibration, Programs};
 use self::shop::Shop;
 pub(crate) use self::shop::priced;
 pub(crate) use self::storage::make_storage_key;
@@ -217,7 +217,7 @@ fn store_error(error: StoreError) -> CliError {
 
 /// Stores the verifying files for everybody, and for good: receipts of a model that is sold no longer
 /// verify as before.
-async fn publish(programs: &[Program], blobs: &BlobStore) -> Result<(), CliError> {
+pub(crate) async fn publish(programs: &[Program], blobs: &BlobStore) -> Result<(), CliError> {
     for program in programs {
         let stored = blobs.put(program.verifying().to_vec().into()).await;
         stored.map_err(CliError::failed)?;

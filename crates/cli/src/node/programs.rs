@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use assay_engine::ModelPackage;
 use assay_primitives::{ModelId, TensorData};
 use assay_service::Program;
-use assay_zkml::model::{MAX_MODEL_BYTES, ModelFile};
+use assay_zkml::model::{Agreement, MAX_MODEL_BYTES, ModelFile};
 use assay_zkml_onnx::{Options, compile};
 use tracing::{info, warn};
 
@@ -21,6 +21,15 @@ pub(crate) struct Programs {
     folder: PathBuf,
     /// Whether what is compiled is kept there.
     is_kept: bool,
+}
+
+/// What a program is compiled with.
+#[derive(Default)]
+pub(crate) struct Calibration {
+    /// Inputs like those to come; the package's samples where there are none.
+    pub(crate) inputs: Option<Vec<Vec<f32>>>,
+    /// The value that is the output, if not the graph's.
+    pub(crate) output: Option<String>,
 }
 
 /// Which packages are to have a program.
@@ -64,10 +73,10 @@ impl Programs {
                 programs.push(program);
                 continue;
             }
-            match compiled(package) {
-                Ok((file, program)) => {
-                    self.keep(package, &file)?;
-                    programs.push(program);
+            match compiled(package, Calibration::default()) {
+                Ok(compiled) => {
+                    self.keep(package, &compiled.file)?;
+                    programs.push(compiled.program);
                 }
                 Err(error) if matches!(wanted, Wanted::WhereItCan) => {
                     warn!(model = %name, %error, "The model cannot be proven.");
@@ -76,6 +85,22 @@ impl Programs {
             }
         }
         Ok(programs)
+    }
+
+    /// Compiles the program of a package that has none, and keeps it.
+    pub(crate) fn add(
+        &self,
+        package: &ModelPackage,
+        calibration: Calibration,
+    ) -> Result<(Program, Agreement), CliError> {
+        let path = self.path(package.id());
+        if path.exists() {
+            let message = format!("{}: the model has a program already", path.display());
+            return Err(CliError::Input(message));
+        }
+        let Compiled { file, program, agreement } = compiled(package, calibration)?;
+        self.keep(package, &file)?;
+        Ok((program, agreement))
     }
 
     /// Reads the program of a package, if it is there.
@@ -100,21 +125,35 @@ impl Programs {
     }
 }
 
-/// Compiles the program of a package, calibrated on its samples; returns its file as well.
-fn compiled(package: &ModelPackage) -> Result<(Vec<u8>, Program), CliError> {
+/// A program, its file, and how it agrees with the float model on what it was calibrated on.
+struct Compiled {
+    file: Vec<u8>,
+    program: Program,
+    agreement: Agreement,
+}
+
+fn compiled(package: &ModelPackage, calibration: Calibration) -> Result<Compiled, CliError> {
+    let Calibration { inputs, output } = calibration;
+    let inputs = inputs.unwrap_or_else(|| samples(package));
+    let mut options = Options::default();
+    options.output = output;
+    let compiled = compile(package.artifact(), &inputs, &options)
+        .map_err(|error| in_model(package, &error))?;
+    let agreement = compiled.summary.agreement;
+    let file = compiled.into_file(package.card().name.clone());
+    let file = file.map_err(|error| in_model(package, &error))?;
+    let content = file.encode();
+    let program = Program::new(package, file).map_err(|error| in_model(package, &error))?;
+    Ok(Compiled { file: content, program, agreement })
+}
+
+fn samples(package: &ModelPackage) -> Vec<Vec<f32>> {
     let samples = package.samples();
     let values = (0..samples.len()).filter_map(|index| match samples.get(index)?.input.data() {
         TensorData::Fp32(values) => Some(values.clone()),
         _ => None,
     });
-    let samples: Vec<Vec<f32>> = values.collect();
-    let compiled = compile(package.artifact(), &samples, &Options::default())
-        .map_err(|error| in_model(package, &error))?;
-    let file = compiled.into_file(package.card().name.clone());
-    let file = file.map_err(|error| in_model(package, &error))?;
-    let content = file.encode();
-    let program = Program::new(package, file).map_err(|error| in_model(package, &error))?;
-    Ok((content, program))
+    values.collect()
 }
 
 fn in_model(package: &ModelPackage, error: &dyn std::fmt::Display) -> CliError {

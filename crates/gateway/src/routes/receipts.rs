@@ -93,6 +93,34 @@ pub(crate) async fn receipt(
     Ok(response)
 }
 
+/// Says what the proofs of a receipt's items claim, layer by layer, and what each part of them shows. To
+/// be read with the bundle: nothing is verified by it. Takes what the bundle takes.
+#[utoipa::path(get, path = "/v1/receipts/{id}/proofs", tag = "assay",
+    params(
+        ("id", description = "the transaction's id"),
+        ("Authorization" = Option<String>, Header, description = "Bearer and the access token"),
+        ("SIGN-IN-WITH-X" = Option<String>, Header,
+            description = "the payer's signature, as x402's extension sign-in-with-x has it, base64")),
+    responses(
+        (status = 200, body = Vec<Object>, description = "one for each item by `zkml`"),
+        (status = 403, body = crate::error::ErrorBody),
+        (status = 404, body = crate::error::ErrorBody),
+        (status = 409, body = crate::error::ErrorBody),
+        (status = 410, body = crate::error::ErrorBody),
+        (status = 429, body = crate::error::ErrorBody)))]
+pub(crate) async fn proofs(
+    State(gateway): State<Gateway>,
+    PathText(id): PathText,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let id = transaction(&id)?;
+    let credential = credential(&headers)?.ok_or_else(neither)?;
+    let uri = address(&gateway, id);
+    let proofs = gateway.service.proofs(id, &credential.access(&gateway, &uri)).await?;
+    let cache = (CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    Ok(([cache], Json(proofs)).into_response())
+}
+
 /// Erases a receipt's contents, once it is settled or has failed: what was asked, answered and paid
 /// with, the signed payment as soon as no reorganisation can ask for it again. The public part stays.
 /// Takes the access token, or the payer's sign-in with the statement
@@ -117,15 +145,17 @@ pub(crate) async fn erase(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let id = transaction(&id)?;
-    let credential = credential(&headers)?.ok_or_else(|| {
-        let message = "expected the access token or the payer's sign-in, got neither";
-        ApiError::new(ErrorCode::WrongToken, message)
-    })?;
+    let credential = credential(&headers)?.ok_or_else(neither)?;
     let uri = address(&gateway, id);
     let erased_at = gateway.service.erase(id, &credential.access(&gateway, &uri)).await?;
     let erased = Erased { transaction_id: id.to_string(), erased_at: erased_at.to_string() };
     let cache = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(([cache], Json(erased)).into_response())
+}
+
+fn neither() -> ApiError {
+    let message = "expected the access token or the payer's sign-in, got neither";
+    ApiError::new(ErrorCode::WrongToken, message)
 }
 
 impl Credential {

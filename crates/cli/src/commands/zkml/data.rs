@@ -29,7 +29,10 @@ pub(super) struct Outputs {
 }
 
 /// Reads a list of inputs, at least one.
-pub(super) fn read_inputs(path: &Path, most: usize) -> Result<Vec<Vec<f32>>, CliError> {
+pub(in crate::commands) fn read_inputs(
+    path: &Path,
+    most: usize,
+) -> Result<Vec<Vec<f32>>, CliError> {
     let wrong = |error: String| CliError::Input(format!("{}: {error}", path.display()));
     let text = files::read(path, MAX_FILE)?;
     let inputs: Inputs = serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;

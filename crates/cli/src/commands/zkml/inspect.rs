@@ -1,11 +1,12 @@
 use std::process::ExitCode;
 
 use assay_zkml::circuit::Circuit;
+use assay_zkml::explain::{Layer, layers, table};
 use assay_zkml::model::{
     KEY_MAGIC, MAX_MODEL_BYTES, MODEL_MAGIC, ModelFile, PROOF_MAGIC, ProofFile, VerifyingFile,
     batch_bits,
 };
-use assay_zkml::program::{Interval, Site, Table, Tensor, Term};
+use assay_zkml::program::{Interval, Site, Tensor};
 use assay_zkml::soundness::{Budget, Term as ErrorTerm};
 use serde_json::{Value, json};
 
@@ -84,13 +85,11 @@ fn model(
     output::field("input", format_args!("{dims:?} in steps of {:?}", input.scales()));
     let dims = results.order().dims();
     output::field("output", format_args!("{dims:?} in steps of {}", results.scale()));
-    for (index, (site, tensor)) in
-        program.sites.iter().zip(program.tensors.iter().skip(1)).enumerate()
-    {
-        let [y, x, c] = tensor.shape.extents();
-        let shift = shift_of(site).map_or_else(String::new, |shift| format!(", shift {shift}"));
-        let told = format!("{} {y}x{x}x{c}{shift} of {:?}", kind_of(site), reads(site));
-        output::detail(&index.to_string(), told);
+    for layer in layers(program) {
+        let [y, x, c] = layer.shape;
+        output::detail(&layer.tensor.to_string(), format_args!("{} {y}x{x}x{c}", layer.kind));
+        output::detail("", format_args!("sums {}", layer.sums.join(", ")));
+        output::detail("", layer.claim);
     }
     program.tables.iter().for_each(|index| output::field("table", table(index)));
     let sizes = circuit.sizes();
@@ -121,11 +120,20 @@ fn model_json(
         let Interval { lo, hi } = tensor.interval;
         json!({ "shape": tensor.shape.extents(), "low": lo, "high": hi })
     };
-    let site = |(site, of): (&Site, &Tensor)| {
-        let (kind, shift) = (kind_of(site), shift_of(site));
-        json!({ "kind": kind, "shift": shift, "reads": reads(site), "tensor": tensor(of) })
+    let site = |((site, of), layer): ((&Site, &Tensor), Layer)| {
+        let Layer { kind, sums, claim, committed, lookups, .. } = layer;
+        json!({
+            "kind": kind,
+            "shift": shift_of(site),
+            "reads": sums,
+            "claim": claim,
+            "committed": committed,
+            "lookups": lookups,
+            "tensor": tensor(of),
+        })
     };
-    let sites = program.sites.iter().zip(program.tensors.iter().skip(1)).map(site);
+    let sites = program.sites.iter().zip(program.tensors.iter().skip(1));
+    let sites = sites.zip(layers(program)).map(site);
     let term = |term: &ErrorTerm| json!({ "term": term.name, "log2_error": term.log2_error });
     json!({
         "kind": kind,
@@ -154,41 +162,9 @@ fn model_json(
     })
 }
 
-const fn kind_of(site: &Site) -> &'static str {
-    match site {
-        Site::Requant { .. } => "requantise",
-        Site::Max2 { .. } => "maximum",
-        Site::Copy { .. } => "copy",
-        Site::Output { .. } => "output",
-    }
-}
-
 const fn shift_of(site: &Site) -> Option<u32> {
     match site {
         Site::Requant { shift, .. } => Some(*shift),
         Site::Max2 { .. } | Site::Copy { .. } | Site::Output { .. } => None,
-    }
-}
-
-/// The terms of a site's forms, as `conv 3x3 of 0`.
-fn reads(site: &Site) -> Vec<String> {
-    let term = |term: &Term| match term {
-        Term::Local { tensor, m } => format!("{m} times {tensor}"),
-        Term::Conv(conv) => {
-            format!("convolution {}x{} of {}", conv.y.taps, conv.x.taps, conv.tensor)
-        }
-        Term::Pick(pick) => format!("pick of {}", pick.tensor),
-        Term::Bias { .. } => "bias".to_owned(),
-        Term::Const { v } => format!("{v}"),
-    };
-    site.forms().flat_map(|form| &form.terms).map(term).collect()
-}
-
-fn table(table: &Table) -> String {
-    match table {
-        Table::Range { bits } => format!("range of {bits} bits"),
-        Table::Max2 { kmax } => format!("maximum, differences to {kmax}"),
-        Table::Clamp { bq, lo, hi } => format!("clamp of -{bq}..={bq} to {lo}..={hi}"),
-        Table::Function { bq, .. } => format!("function of -{bq}..={bq}"),
     }
 }

@@ -1,7 +1,7 @@
 //! `assay zkml`: models whose inferences are proven.
 
 mod compile;
-mod data;
+pub(super) mod data;
 mod inspect;
 mod prove;
 mod run;
@@ -66,7 +66,7 @@ fn request_digest(context: &str) -> [u8; 32] {
 }
 
 /// Milliseconds since a clock was started, to the microsecond.
-fn milliseconds(started: SystemClock) -> f64 {
+pub(super) fn milliseconds(started: SystemClock) -> f64 {
     (started.monotonic().as_secs_f64() * 1e6).round() / 1e3
 }
 

@@ -1,3 +1,5 @@
+mod add;
+
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -6,13 +8,16 @@ use assay_primitives::{Amount, AssetId, InferenceRequest};
 use serde_json::{Value, json};
 
 use super::gateway;
-use crate::args::ModelsArgs;
+use crate::args::{ModelsArgs, ModelsCommand};
 use crate::error::CliError;
 use crate::money;
 use crate::node::packages;
 use crate::output::{self, Style};
 
 pub(crate) async fn run(args: &ModelsArgs) -> Result<ExitCode, CliError> {
+    if let Some(ModelsCommand::Add(args)) = &args.command {
+        return add::run(args).await;
+    }
     let folder = args.folder.as_deref();
     match (&args.example, &args.gateway) {
         (Some(model), _) => example(folder, model)?,
