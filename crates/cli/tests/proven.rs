@@ -1,6 +1,7 @@
 //! The method `zkml`, bought and verified.
 
 use std::fs;
+use std::os::unix::process::ExitStatusExt as _;
 
 use serde_json::{Value, json};
 
@@ -8,6 +9,8 @@ use crate::support::{Gateway, Place, SELLER, Scene, get, get_with_token};
 
 /// What a proven inference costs, in atomic units.
 const ZKML_PRICE: u128 = 5_000;
+/// `SIGABRT`, by which a failpoint ends the process.
+const ABORTED: i32 = 6;
 const ZKML: [&str; 2] = ["--method", "zkml"];
 
 /// Buys a proven inference and keeps the bundle.
@@ -167,4 +170,25 @@ fn a_proof_is_explained_layer_by_layer() {
     for expected in ["What the proof of item 0 claims", "layer 1", "convolution 3x3", "opening"] {
         assert!(told.contains(expected), "{expected:?} is not in {told}");
     }
+}
+
+/// A proof is made anew by the next process, and paid for once.
+#[test]
+fn a_prover_that_is_killed_charges_once() {
+    let scene = Scene::open();
+    let before = scene.chain.balance(SELLER);
+    let rpc_url = ("ASSAY_RPC_URL", scene.chain.url.as_str());
+    // With the proof in hand, and nothing of it stored.
+    let armed = [rpc_url, ("ASSAY_FAILPOINT", "service.certify.after")];
+    let shop = Gateway::start(&scene.place, &armed);
+    let order = scene.place.order(&shop.url, &ZKML);
+    let ran = shop.process.finish();
+    assert_eq!(ran.status.signal(), Some(ABORTED), "{ran:#?}");
+    order.stop("TERM");
+    assert_eq!(scene.chain.balance(SELLER), before);
+    let shop = Gateway::start(&scene.place, &[rpc_url]);
+    shop.wait_for_ends();
+    assert_eq!(shop.count("settled"), 1);
+    assert_eq!(scene.chain.balance(SELLER) - before, ZKML_PRICE);
+    shop.stop();
 }
