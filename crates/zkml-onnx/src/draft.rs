@@ -3,6 +3,7 @@
 use assay_zkml::program::{Interval, Pick, TensorShape, Window};
 
 use crate::error::{CompileError, Refusal};
+use crate::function::Function;
 
 /// Tensors and sites as [`assay_zkml::program::Program`] has them: tensor 0 is the input, and site
 /// `i` gives tensor `i + 1`.
@@ -98,10 +99,21 @@ pub(crate) struct DraftSite {
 
 #[derive(Debug)]
 pub(crate) enum Step {
-    Requant { sum: Sum },
-    Max2 { a: Read, b: Read },
-    Copy { pick: Pick },
-    Output { sum: Sum },
+    /// The sum, clamped; or a function of it.
+    Requant {
+        sum: Sum,
+        function: Option<Function>,
+    },
+    Max2 {
+        a: Read,
+        b: Read,
+    },
+    Copy {
+        pick: Pick,
+    },
+    Output {
+        sum: Sum,
+    },
 }
 
 /// An operand of `Max2`.

@@ -20,6 +20,8 @@
 //! | Add, Sub, Neg; Add, Sub, Mul, Div by constants; BatchNormalization | terms, biases, scaled weights |
 //! | AveragePool, GlobalAveragePool, ReduceMean over rows and columns | `Pick` terms |
 //! | Relu, Clip | the clamp of a requantisation |
+//! | Abs, Elu, HardSigmoid, HardSwish, LeakyRelu, Selu, Sigmoid, Softplus, Softsign, Tanh; PRelu with one slope | its function table |
+//! | PRelu with slopes of channels | two clamps and their sum |
 //! | MaxPool, GlobalMaxPool | `Max2` sites |
 //! | Concat, Pad | windows of the reader |
 //! | Flatten, Reshape, Squeeze, Unsqueeze, Transpose, Identity, Dropout | views |
@@ -35,6 +37,7 @@ mod constant;
 mod draft;
 mod error;
 mod float;
+mod function;
 mod graph;
 mod limits;
 mod lower;

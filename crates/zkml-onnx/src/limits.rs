@@ -48,7 +48,7 @@ pub(crate) fn check(draft: &Draft) -> Result<(), CompileError> {
         let cells = tensor.shape.cells() as u64;
         all = all.saturating_add(cells);
         let each = match &site.step {
-            Step::Requant { sum } | Step::Output { sum } => products_of(sum),
+            Step::Requant { sum, .. } | Step::Output { sum } => products_of(sum),
             Step::Max2 { .. } | Step::Copy { .. } => 1,
         };
         products = products.saturating_add(cells.saturating_mul(each));
@@ -68,7 +68,7 @@ pub(crate) fn check(draft: &Draft) -> Result<(), CompileError> {
 
 fn terms_of(step: &Step) -> u64 {
     match step {
-        Step::Requant { sum } | Step::Output { sum } => {
+        Step::Requant { sum, .. } | Step::Output { sum } => {
             let remote = |term: &&SumTerm| !matches!(term, SumTerm::Local { .. });
             sum.terms.iter().filter(remote).count() as u64
         }

@@ -60,10 +60,14 @@ impl Net {
 
     /// Compiles, checks the error, and returns the operators of the sites.
     fn close(&self, output: &str) -> Vec<String> {
+        self.close_within(BOUND, output)
+    }
+
+    fn close_within(&self, bound: f32, output: &str) -> Vec<String> {
         let summary = self.compile(output).summary;
         let agreement = summary.agreement;
         let error = agreement.greatest_error / agreement.greatest_output;
-        assert!(error < BOUND, "{error}: {agreement:?}");
+        assert!(error < bound, "{error}: {agreement:?}");
         summary.sites.into_iter().map(|site| site.operator).collect()
     }
 }
@@ -432,4 +436,63 @@ fn a_named_value_can_be_the_output() {
     options.output = Some(logits);
     let compiled = compile(&bytes, &samples, &options).unwrap();
     assert_eq!(compiled.summary.sites.len(), 1);
+}
+
+/// Functions of one value are one requantisation behind what they are taken of, whatever that is.
+#[test]
+fn functions_are_tables_of_one_requantisation() {
+    let alpha = |value| vec![("alpha", Attribute::Float(value))];
+    let cases: Vec<(&str, Attributes)> = vec![
+        ("Abs", vec![]),
+        ("Elu", vec![]),
+        ("Elu", alpha(0.3)),
+        ("HardSigmoid", vec![]),
+        ("HardSigmoid", vec![("alpha", Attribute::Float(0.5)), ("beta", Attribute::Float(0.1))]),
+        ("HardSwish", vec![]),
+        ("LeakyRelu", vec![]),
+        ("LeakyRelu", alpha(0.3)),
+        ("Selu", vec![]),
+        ("Sigmoid", vec![]),
+        ("Softplus", vec![]),
+        ("Softsign", vec![]),
+        ("Tanh", vec![]),
+    ];
+    for (operator, attributes) in cases {
+        let mut net = Net::new(&[3, 6, 6]);
+        let conv = net.conv("x", &[4, 3, 3, 3], &[]);
+        let value = net.node(operator, &[&conv], &attributes);
+        assert_eq!(net.close(&value), [operator, "output"], "{attributes:?}");
+        // Of the input itself, and read by a padded convolution, to which what is outside is 0.
+        let mut net = Net::new(&[3, 6, 6]);
+        let value = net.node(operator, &["x"], &attributes);
+        let conv = net.conv(&value, &[4, 3, 3, 3], &[("pads", ints(&[1, 1, 1, 1]))]);
+        assert_eq!(net.close(&conv), [operator, "Conv"], "{attributes:?}");
+    }
+}
+
+#[test]
+fn a_value_that_is_read_twice_has_both_functions() {
+    let mut net = Net::new(&[3, 6, 6]);
+    let conv = net.conv("x", &[4, 3, 3, 3], &[]);
+    let tanh = net.node("Tanh", &[&conv], &[]);
+    let sigmoid = net.node("Sigmoid", &[&conv], &[]);
+    let sum = net.node("Add", &[&tanh, &sigmoid], &[]);
+    let relu = net.node("Relu", &[&sum], &[]);
+    // Three requantisations one behind another.
+    let sites = net.close_within(2.0 * BOUND, &relu);
+    assert_eq!(sites, ["Conv", "Tanh", "Sigmoid", "Relu", "output"]);
+}
+
+#[test]
+fn slopes_are_one_for_all_or_one_for_each_channel() {
+    let mut net = Net::new(&[3, 6, 6]);
+    let conv = net.conv("x", &[4, 3, 3, 3], &[]);
+    let slope = net.builder.floats(&[1], &[0.2]);
+    let value = net.node("PRelu", &[&conv, &slope], &[]);
+    assert_eq!(net.close(&value), ["PRelu", "output"]);
+    let mut net = Net::new(&[3, 6, 6]);
+    let conv = net.conv("x", &[4, 3, 3, 3], &[]);
+    let slopes = net.builder.floats(&[4, 1, 1], &[0.2, -0.5, 0.0, 1.5]);
+    let value = net.node("PRelu", &[&conv, &slopes], &[]);
+    assert_eq!(net.close(&value), ["PRelu", "PRelu", "PRelu"]);
 }

@@ -1,11 +1,12 @@
-//! Add, Sub, Mul and Div by constants, BatchNormalization, Relu and Clip.
+//! Add, Sub, Mul and Div by constants, BatchNormalization, Relu, Clip, and functions of one value.
 
 use assay_zkml::program::Window;
 
 use super::{Activation, Lowering, Pending, Source, Value, label, layout};
 use crate::constant::{Constant, element_count};
-use crate::draft::{Clamp, Kernel, Scale, Sum, SumConv, SumTerm};
+use crate::draft::{Clamp, Kernel, Scale, Step, Sum, SumConv, SumTerm};
 use crate::error::Refusal;
+use crate::function::Function;
 use crate::graph::Node;
 use crate::view::C;
 
@@ -253,6 +254,67 @@ impl Lowering {
             return Err(Refusal::unsupported(format!("the range {low} to {high}, without 0,")));
         }
         self.clamp(node, activation, Clamp { low: f64::from(low), high: f64::from(high) })
+    }
+
+    /// A function of each value: a requantisation whose table it is.
+    pub(super) fn function(
+        &mut self,
+        node: &Node,
+        function: Function,
+    ) -> Result<Activation, Refusal> {
+        let activation = self.take(node, 0)?;
+        self.apply(node, activation, function)
+    }
+
+    fn apply(
+        &mut self,
+        node: &Node,
+        activation: Activation,
+        function: Function,
+    ) -> Result<Activation, Refusal> {
+        let activation = self.laid_out(node, activation)?;
+        let (pending, shape, view) = self.open(activation, label(node))?;
+        let value = node.outputs.first().cloned().unwrap_or_default();
+        let scale = Scale::Calibrated { value, clamp: function.range() };
+        let step = Step::Requant { sum: pending.sum, function: Some(function) };
+        let source = Source::Tensor(self.push(pending.label, shape, scale, step));
+        Ok(Activation { name: String::new(), source, shape, view })
+    }
+
+    /// A slope for negative values, one for all or one for each channel.
+    pub(super) fn prelu(&mut self, node: &Node) -> Result<Activation, Refusal> {
+        let activation = self.take(node, 0)?;
+        let slopes = self.required(node, 1, "slope")?;
+        let (activation, slopes) = self.per_channel(node, activation, &slopes)?;
+        match slopes.as_slice() {
+            [alpha] => self.apply(node, activation, Function::LeakyRelu { alpha: *alpha }),
+            slopes => self.prelu_by_channel(node, activation, slopes),
+        }
+    }
+
+    /// `max(x, 0) - slope * max(-x, 0)`: no one table has the slopes of all channels.
+    fn prelu_by_channel(
+        &mut self,
+        node: &Node,
+        activation: Activation,
+        slopes: &[f64],
+    ) -> Result<Activation, Refusal> {
+        let name = activation.name.clone();
+        let (pending, shape, view) = self.open(activation, label(node))?;
+        let (above, mut below) = (pending.sum.clone(), pending.sum);
+        if !below.scale(&[-1.0]) {
+            return Err(Refusal::unsupported("slopes of channels in this place"));
+        }
+        let clamp = Clamp { low: 0.0, high: f64::INFINITY };
+        let [above, below] = [above, below].map(|sum| {
+            // What lies above 0 and what lies below are both as far as the value reaches.
+            let scale = Scale::Calibrated { value: name.clone(), clamp };
+            self.push(label(node), shape, scale, Step::Requant { sum, function: None })
+        });
+        let factors: Vec<f64> = slopes.iter().map(|slope| -slope).collect();
+        let mut pending = depthwise(node, below, shape.c, &factors);
+        pending.sum.add(Sum::local(above, 1.0), shape.c);
+        Ok(Activation::pending(pending, shape, view))
     }
 
     fn clamp(

@@ -20,6 +20,7 @@ use assay_zkml::program::{AxisMap, Interval, Pick, TensorShape};
 use crate::constant::{Constant, check_finite};
 use crate::draft::{Clamp, Draft, DraftSite, DraftTensor, Label, Order, Scale, Step, Sum, SumTerm};
 use crate::error::{CompileError, Refusal};
+use crate::function::Function;
 use crate::graph::{Graph, Node};
 use crate::limits;
 use crate::view::{C, View, X, Y};
@@ -171,6 +172,7 @@ impl Lowering {
             "QLinearMatMul" => self.qlinear_matmul(node)?,
             "QuantizeLinear" => self.quantize(node)?,
             "ReduceMean" => self.reduce_mean(node)?,
+            "PRelu" => self.prelu(node)?,
             "Relu" => self.relu(node)?,
             "ArgMax" | "LogSoftmax" | "Softmax" => {
                 let logits = node.inputs.first().map(String::as_str).unwrap_or_default();
@@ -178,7 +180,10 @@ impl Lowering {
                     "the operator (the model can be compiled up to its input, output `{logits}`)"
                 )));
             }
-            _ => return Err(Refusal::Operator),
+            _ => match Function::of(node)? {
+                Some(function) => self.function(node, function)?,
+                None => return Err(Refusal::Operator),
+            },
         };
         Ok(Value::Activation(Box::new(activation)))
     }
@@ -288,7 +293,7 @@ impl Lowering {
                     Some((scale, interval)) => Scale::Given { scale, interval, clamp },
                     None => Scale::Calibrated { value: name.clone(), clamp },
                 };
-                self.push(label, shape, scale, Step::Requant { sum })
+                self.push(label, shape, scale, Step::Requant { sum, function: None })
             }
             Source::Padded { tensor, before } => {
                 let pick = Pick { axes: padded_axes(before), ..whole(tensor) };
@@ -299,7 +304,7 @@ impl Lowering {
                 let sum = self.joined(&parts, C);
                 let label = Label { node: name.clone(), operator: "Concat".to_owned() };
                 let scale = Scale::Calibrated { value: name.clone(), clamp: Clamp::NONE };
-                self.push(label, shape, scale, Step::Requant { sum })
+                self.push(label, shape, scale, Step::Requant { sum, function: None })
             }
         };
         Ok(Activation { name, source: Source::Tensor(tensor), shape, view })

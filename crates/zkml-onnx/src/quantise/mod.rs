@@ -13,7 +13,7 @@ use assay_zkml::program::{
 use self::place::Block;
 use self::shifts::Fixed;
 use self::sums::{HIGH_BITS, Tensors, split_bias};
-use self::tables::Clamped;
+use self::tables::{LookedUp, values};
 use crate::draft::{DraftSite, DraftTensor, Read, Step, Sum, SumTerm};
 use crate::error::{CompileError, Refusal};
 use crate::limits::all_cells;
@@ -35,14 +35,14 @@ pub(crate) struct Quantised {
 
 /// A site whose weights have no place yet.
 enum Drawn {
-    Requant { form: Form, clamp: usize, shift: u32 },
+    Requant { form: Form, lookup: usize, shift: u32 },
     Other(Site),
 }
 
 struct Builder<'a> {
     tensors: Tensors<'a>,
     blocks: Vec<Block>,
-    clamped: Vec<Clamped>,
+    looked_up: Vec<LookedUp>,
     kmax: Option<u32>,
     output_scale: f64,
 }
@@ -55,21 +55,21 @@ pub(crate) fn quantise(
 ) -> Result<Quantised, CompileError> {
     let tensors = Tensors { drafts, quanta };
     let fixed = shifts::plan(&sites, tensors)?;
-    let (blocks, clamped) = (Vec::new(), Vec::new());
-    let mut builder = Builder { tensors, blocks, clamped, kmax: None, output_scale: 1.0 };
+    let (blocks, looked_up) = (Vec::new(), Vec::new());
+    let mut builder = Builder { tensors, blocks, looked_up, kmax: None, output_scale: 1.0 };
     let mut drawn = Vec::with_capacity(sites.len());
     for ((index, site), fixed) in sites.into_iter().enumerate().zip(fixed) {
         let DraftSite { label, step } = site;
         let site = builder.site(index, step, fixed);
         drawn.push(site.map_err(|refusal| label.refuse(refusal))?);
     }
-    let Builder { blocks, clamped, kmax, output_scale, .. } = builder;
+    let Builder { blocks, looked_up, kmax, output_scale, .. } = builder;
     let cells = all_cells(drafts.iter().skip(1).map(|tensor| tensor.shape));
-    let tables = tables::tables(&clamped, kmax, cells);
+    let tables = tables::tables(&looked_up, kmax, cells);
     let (layout, weights) = place::lay_out(&blocks)?;
     let place = |drawn: Drawn| match drawn {
-        Drawn::Requant { form, clamp, shift } => {
-            let table = tables.clamps.get(clamp).copied().unwrap_or(0);
+        Drawn::Requant { form, lookup, shift } => {
+            let table = tables.of_sites.get(lookup).copied().unwrap_or(0);
             Site::Requant { form, shift, table }
         }
         Drawn::Other(site) => site,
@@ -96,15 +96,18 @@ impl Builder<'_> {
         let interval = self.tensors.quanta.get(index + 1).map(|quantum| quantum.interval);
         let interval = interval.unwrap_or(Interval::RAW);
         match (step, fixed) {
-            (Step::Requant { sum }, Fixed::Requant { shift, factor }) => {
+            (Step::Requant { sum, function }, Fixed::Requant { shift, factor }) => {
                 let (form, acc_max) = self.form(index, sum, factor)?;
                 let bq = acc_max.div_ceil(1 << shift) + 1;
                 let rows = 2 * bq + 1;
                 let (what, limit) = ("number of rows of the lookup table", MAX_TABLE_ROWS);
                 let bq = u32::try_from(bq).ok().filter(|_| rows <= limit);
                 let bq = bq.ok_or(Refusal::TooLarge { what, limit, got: rows })?;
-                self.clamped.push(Clamped { shift, bq, interval });
-                Ok(Drawn::Requant { form, clamp: self.clamped.len() - 1, shift })
+                let step = f64::from(1_u32 << shift) / factor;
+                let scale = self.tensors.quanta.get(index + 1).map_or(1.0, |quantum| quantum.scale);
+                let values = function.map(|function| values(function, bq, [step, scale], interval));
+                self.looked_up.push(LookedUp { shift, bq, interval, values });
+                Ok(Drawn::Requant { form, lookup: self.looked_up.len() - 1, shift })
             }
             (Step::Output { sum }, Fixed::Output { factor }) => {
                 self.output_scale = factor.recip();

@@ -5,6 +5,7 @@ use assay_zkml::program::Interval;
 use super::sums::Tensors;
 use crate::draft::{Clamp, Draft, DraftSite, DraftTensor, Read, Scale, Step, SumTerm};
 use crate::float::{Calibration, Range};
+use crate::function::Function;
 
 /// Real values are `scale` times the stored integers, which lie in `interval`.
 #[derive(Clone, Debug)]
@@ -51,7 +52,9 @@ pub(crate) fn scales(
         let tensors = Tensors { drafts: &draft.tensors, quanta: &quanta };
         let steps = index.checked_sub(1).and_then(|site| draft.sites.get(site)).map(|site| {
             let worst = match &site.step {
-                Step::Requant { sum } => tensors.reach(sum, tensor.shape.c).worst(),
+                Step::Requant { sum, function: None } => tensors.reach(sum, tensor.shape.c).worst(),
+                // Its table has steps of its own.
+                Step::Requant { function: Some(_), .. } => 0.0,
                 Step::Max2 { .. } | Step::Copy { .. } | Step::Output { .. } => 0.0,
             };
             Steps { largest, worst }
@@ -138,11 +141,13 @@ fn has_channels(draft: &Draft) -> bool {
     let vector =
         draft.tensors.first().is_some_and(|input| input.shape.y == 1 && input.shape.x == 1);
     let sums = |site: &DraftSite| match &site.step {
-        Step::Requant { sum } | Step::Output { sum } => sum.terms.iter().all(|term| match term {
-            SumTerm::Conv(conv) => !conv.parts.contains(&0) || conv.groups == 1,
-            SumTerm::Local { tensor, .. } => *tensor != 0,
-            SumTerm::Pick { pick, .. } => pick.tensor != 0,
-        }),
+        Step::Requant { sum, .. } | Step::Output { sum } => {
+            sum.terms.iter().all(|term| match term {
+                SumTerm::Conv(conv) => !conv.parts.contains(&0) || conv.groups == 1,
+                SumTerm::Local { tensor, .. } => *tensor != 0,
+                SumTerm::Pick { pick, .. } => pick.tensor != 0,
+            })
+        }
         Step::Max2 { a, b } => [a, b].iter().all(|read| match read {
             Read::Local { tensor } => *tensor != 0,
             Read::Pick(pick) => pick.tensor != 0,
@@ -173,6 +178,14 @@ fn symmetric(low: f64, high: f64, clamp: Clamp, Steps { largest, worst }: Steps)
     let scale = (worst / WANTED_BQ).clamp(fine, fine * COARSEST);
     let whole = Interval::new(-largest, largest);
     Quantum::new(scale, cut(whole, scale, clamp))
+}
+
+/// Returns the steps in which a function's argument is looked up, for values in steps of `scale`: so
+/// fine that a step of the argument is at most one of the value, but no finer than a table of `2^16`
+/// rows, for what any input could reach, within two bits of that.
+pub(super) fn argument_step(function: Function, scale: f64, worst: f64) -> f64 {
+    let fine = usable(scale / function.steepest());
+    (worst / WANTED_BQ).clamp(fine, fine * COARSEST)
 }
 
 /// A tensor that is 0 on every sample has any scale.

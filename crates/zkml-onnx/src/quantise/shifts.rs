@@ -3,6 +3,7 @@
 use assay_zkml::field::MODULUS;
 use assay_zkml::program::{MAX_INTEGER, half};
 
+use super::scales::argument_step;
 use super::sums::{Reach, Tensors};
 use crate::draft::{DraftSite, Step};
 use crate::error::{CompileError, Refusal};
@@ -39,8 +40,12 @@ pub(super) fn plan(sites: &[DraftSite], tensors: Tensors<'_>) -> Result<Vec<Fixe
         let channels = tensors.drafts.get(index + 1).map_or(0, |tensor| tensor.shape.c);
         let scale = tensors.quanta.get(index + 1).map_or(1.0, |quantum| quantum.scale);
         open.push(match &site.step {
-            Step::Requant { sum } => {
+            Step::Requant { sum, function } => {
                 let reach = tensors.reach(sum, channels);
+                let scale = match function {
+                    Some(function) => argument_step(*function, scale, reach.worst()),
+                    None => scale,
+                };
                 let weighted = reach.products > 0;
                 let wanted = if weighted { wanted_shift(reach.products) } else { MAX_SHIFT };
                 let most = largest_shift(&reach, scale, wanted);

@@ -92,7 +92,7 @@ impl Growing {
         let image = self.pick();
         let Image { name, c, y, x } = &image;
         let same = [*c, *y, *x];
-        match self.numbers.below(16) {
+        match self.numbers.below(18) {
             0..=3 => self.conv(&image),
             4 | 5 => self.add("Relu", &[name], &[], same),
             6 => self.clip(&image),
@@ -107,6 +107,8 @@ impl Growing {
                 let order = Attribute::Ints(vec![0, 1, 3, 2]);
                 self.add("Transpose", &[name], &[("perm", order)], [*c, *x, *y]);
             }
+            15 => self.function(&image),
+            16 => self.prelu(&image),
             _ => self.add("Identity", &[name], &[], same),
         }
     }
@@ -148,6 +150,32 @@ impl Growing {
             ("pads", ints(&pads)),
         ];
         self.add("Conv", &[&image.name, &weights, &bias], &attributes, [outputs, y, x]);
+    }
+
+    fn function(&mut self, image: &Image) {
+        let operators = [
+            "Abs",
+            "Elu",
+            "HardSigmoid",
+            "HardSwish",
+            "LeakyRelu",
+            "Selu",
+            "Sigmoid",
+            "Softplus",
+            "Softsign",
+            "Tanh",
+        ];
+        let index = self.numbers.below(u32::try_from(operators.len()).unwrap_or(1)) as usize;
+        let operator = operators.get(index).copied().unwrap_or("Tanh");
+        self.add(operator, &[&image.name], &[], [image.c, image.y, image.x]);
+    }
+
+    fn prelu(&mut self, image: &Image) {
+        let channels = if self.numbers.below(2) == 0 { 1 } else { image.c };
+        let values = self.numbers.uniform(channels as usize, 0.5);
+        let slopes = self.builder.floats(&[channels, 1, 1], &values);
+        let same = [image.c, image.y, image.x];
+        self.add("PRelu", &[&image.name, &slopes], &[], same);
     }
 
     fn clip(&mut self, image: &Image) {
