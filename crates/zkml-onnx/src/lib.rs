@@ -18,10 +18,11 @@
 //! |---|---|
 //! | Conv (strides, paddings, dilations, groups), Gemm, MatMul by weights | `Conv` terms |
 //! | Add, Sub, Neg; Add, Sub, Mul, Div by constants; BatchNormalization | terms, biases, scaled weights |
-//! | AveragePool, GlobalAveragePool, ReduceMean over rows and columns | `Pick` terms |
+//! | AveragePool, GlobalAveragePool, ReduceMean, ReduceSum over rows and columns | `Pick` terms |
 //! | Relu, Clip | the clamp of a requantisation |
 //! | Abs, Elu, HardSigmoid, HardSwish, LeakyRelu, Selu, Sigmoid, Softplus, Softsign, Tanh; PRelu with one slope | its function table |
 //! | PRelu with slopes of channels | two clamps and their sum |
+//! | Slice, Split | `Copy` sites |
 //! | MaxPool, GlobalMaxPool | `Max2` sites |
 //! | Concat, Pad | windows of the reader |
 //! | Flatten, Reshape, Squeeze, Unsqueeze, Transpose, Identity, Dropout | views |

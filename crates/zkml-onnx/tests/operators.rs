@@ -496,3 +496,45 @@ fn slopes_are_one_for_all_or_one_for_each_channel() {
     let value = net.node("PRelu", &[&conv, &slopes], &[]);
     assert_eq!(net.close(&value), ["PRelu", "PRelu", "PRelu"]);
 }
+
+#[test]
+fn windows_are_cut() {
+    let mut net = Net::new(&[4, 8, 7]);
+    let conv = net.conv("x", &[6, 4, 3, 3], &[("pads", ints(&[1, 1, 1, 1]))]);
+    let integers = |net: &mut Net, values: &[i64]| net.builder.integers(values);
+    // Channels 2 to 5, rows from 1 on, all columns but the last.
+    let [starts, ends, axes, steps] = [[2, 1, 0], [6, i64::MAX, -1], [1, 2, -1], [1, 1, 1]]
+        .map(|values| integers(&mut net, &values));
+    let slice = net.node("Slice", &[&conv, &starts, &ends, &axes, &steps], &[]);
+    let conv = net.conv(&slice, &[3, 4, 2, 2], &[]);
+    assert_eq!(net.close(&conv), ["Conv", "Slice", "Slice", "Slice", "Conv"]);
+}
+
+#[test]
+fn windows_of_the_input_and_sums_that_are_not_divided() {
+    let mut net = Net::new(&[4, 8, 7]);
+    let integers = |net: &mut Net, values: &[i64]| net.builder.integers(values);
+    let [starts, ends, axes] = [[-3], [100], [3]].map(|values| integers(&mut net, &values));
+    let slice = net.node("Slice", &["x", &starts, &ends, &axes], &[]);
+    let rows = net.builder.integers(&[2, 3]);
+    let sum = net.node("ReduceSum", &[&slice, &rows], &[("keepdims", Attribute::Int(0))]);
+    assert_eq!(net.close(&sum), ["Slice", "ReduceSum"]);
+}
+
+#[test]
+fn parts_of_a_split_are_read_apart() {
+    for (parts, expected) in [(Some([1, 3, 2]), "given"), (None, "even")] {
+        let mut net = Net::new(&[6, 5, 5]);
+        let axis = [("axis", Attribute::Int(1))];
+        let mut inputs = vec!["x".to_owned()];
+        inputs.extend(parts.map(|parts| net.builder.integers(&parts)));
+        let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
+        let outputs = net.builder.node_with_outputs("Split", &inputs, &axis, 3);
+        let [one, _, three] = outputs.as_slice() else { panic!("{expected}") };
+        let channels = if parts.is_some() { [1, 2] } else { [2, 2] };
+        let left = net.conv(one, &[4, channels[0], 3, 3], &[]);
+        let right = net.conv(three, &[4, channels[1], 3, 3], &[]);
+        let sum = net.node("Add", &[&left, &right], &[]);
+        assert_eq!(net.close(&sum), ["Split", "Split", "Split", "Add"], "{expected}");
+    }
+}

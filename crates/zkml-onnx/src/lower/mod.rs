@@ -11,12 +11,14 @@ mod layout;
 mod linear;
 mod pool;
 mod quantised;
+mod window;
 
 use std::collections::HashMap;
 use std::rc::Rc;
 
 use assay_zkml::program::{AxisMap, Interval, Pick, TensorShape};
 
+use self::pool::Reduction;
 use crate::constant::{Constant, check_finite};
 use crate::draft::{Clamp, Draft, DraftSite, DraftTensor, Label, Order, Scale, Step, Sum, SumTerm};
 use crate::error::{CompileError, Refusal};
@@ -134,6 +136,7 @@ impl Lowering {
     fn node(&mut self, node: &Node) -> Result<(), Refusal> {
         let value = match self.fold(node)? {
             Some(constant) => Value::Constant(Rc::new(constant)),
+            None if node.operator == "Split" => return self.split(node),
             None => self.operator(node)?,
         };
         if let Value::Constant(constant) = &value
@@ -171,9 +174,11 @@ impl Lowering {
             "QLinearConv" => self.qlinear_conv(node)?,
             "QLinearMatMul" => self.qlinear_matmul(node)?,
             "QuantizeLinear" => self.quantize(node)?,
-            "ReduceMean" => self.reduce_mean(node)?,
+            "ReduceMean" => self.reduce(node, Reduction::Mean)?,
+            "ReduceSum" => self.reduce(node, Reduction::Sum)?,
             "PRelu" => self.prelu(node)?,
             "Relu" => self.relu(node)?,
+            "Slice" => self.slice(node)?,
             "ArgMax" | "LogSoftmax" | "Softmax" => {
                 let logits = node.inputs.first().map(String::as_str).unwrap_or_default();
                 return Err(Refusal::unsupported(format!(

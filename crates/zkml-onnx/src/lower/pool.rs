@@ -199,20 +199,25 @@ impl Lowering {
         Ok(Activation::pending(pending, shape, view))
     }
 
-    /// `ReduceMean` over all rows and columns: a global average.
-    pub(super) fn reduce_mean(&mut self, node: &Node) -> Result<Activation, Refusal> {
+    /// `ReduceMean` or `ReduceSum` over rows and columns: a global average, or as many times that as it
+    /// has values.
+    pub(super) fn reduce(
+        &mut self,
+        node: &Node,
+        reduction: Reduction,
+    ) -> Result<Activation, Refusal> {
         let activation = self.take(node, 0)?;
         let rank = activation.view.rank();
         let axes = match node.ints("axes")? {
             Some(axes) => axes.to_vec(),
             None => match self.constant(node, 1, "axes")? {
                 Some(axes) => axes.as_integers("axes")?.to_vec(),
-                None => return Err(Refusal::unsupported("the mean over every dimension")),
+                None => return Err(Refusal::unsupported("this over every dimension")),
             },
         };
         let axes = layout::indices(&axes, rank)?;
         if axes.is_empty() {
-            return Err(Refusal::unsupported("the mean over every dimension"));
+            return Err(Refusal::unsupported("this over every dimension"));
         }
         let activation = match activation.source {
             Source::Input => self.fix_input(activation, None)?,
@@ -222,7 +227,7 @@ impl Lowering {
             axes.iter().flat_map(|&axis| activation.view.dim(axis).to_vec()).collect();
         summed.sort_unstable();
         if summed.iter().any(|axis| !matches!(*axis, X | Y)) {
-            return Err(Refusal::unsupported("the mean over channels"));
+            return Err(Refusal::unsupported("this over channels"));
         }
         let whole = whole_windows(&activation.view);
         let kept = |axis: usize| Sliding {
@@ -235,7 +240,11 @@ impl Lowering {
             beyond: false,
         };
         let view = activation.view.clone();
+        let area = f64::from(windows.y.window.taps) * f64::from(windows.x.window.taps);
         let mut mean = self.mean_over(node, activation, windows)?;
+        if let (Reduction::Sum, Source::Pending(pending)) = (reduction, &mut mean.source) {
+            pending.sum.scale(&[area]);
+        }
         let mut sizes = view.sizes();
         for &axis in &axes {
             if let Some(size) = sizes.get_mut(axis) {
@@ -250,6 +259,13 @@ impl Lowering {
         }
         Ok(mean)
     }
+}
+
+/// What rows and columns are reduced to.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Reduction {
+    Mean,
+    Sum,
 }
 
 fn whole_windows(view: &View) -> Windows {

@@ -150,16 +150,27 @@ impl Builder {
         inputs: &[&str],
         attributes: &[(&str, Attribute)],
     ) -> String {
-        let output = self.name("v");
+        self.node_with_outputs(operator, inputs, attributes, 1).pop().unwrap_or_default()
+    }
+
+    /// Adds a node with several outputs, and returns their names.
+    pub fn node_with_outputs(
+        &mut self,
+        operator: &str,
+        inputs: &[&str],
+        attributes: &[(&str, Attribute)],
+        outputs: usize,
+    ) -> Vec<String> {
+        let outputs: Vec<String> = (0..outputs).map(|_| self.name("v")).collect();
         self.graph.node.push(NodeProto {
-            name: format!("{operator}_{output}"),
+            name: format!("{operator}_{}", outputs.first().map_or("", String::as_str)),
             op_type: operator.to_owned(),
             input: inputs.iter().map(|&name| name.to_owned()).collect(),
-            output: vec![output.clone()],
+            output: outputs.clone(),
             attribute: attributes.iter().map(attribute).collect(),
             ..Default::default()
         });
-        output
+        outputs
     }
 
     /// Returns the file of the model whose output is `output`.

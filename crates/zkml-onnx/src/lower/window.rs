@@ -1,0 +1,159 @@
+//! Slice and Split: windows of a tensor.
+
+use assay_zkml::program::{AxisMap, TensorShape};
+
+use super::layout::{self, axis_index};
+use super::{Activation, Lowering, Source, Value, label, whole};
+use crate::draft::{Scale, Step};
+use crate::error::Refusal;
+use crate::graph::Node;
+
+/// A window along one dimension.
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    dimension: usize,
+    start: u32,
+    length: u32,
+}
+
+impl Lowering {
+    pub(super) fn slice(&mut self, node: &Node) -> Result<Activation, Refusal> {
+        let mut activation = self.take(node, 0)?;
+        let sizes = activation.view.sizes();
+        let starts = self.numbers(node, 1, "starts")?;
+        let starts = starts.ok_or(Refusal::NotConstant { what: "starts" })?;
+        let ends = self.numbers(node, 2, "ends")?;
+        let ends = ends.ok_or(Refusal::NotConstant { what: "ends" })?;
+        let axes = match self.numbers(node, 3, "axes")? {
+            Some(axes) => layout::indices(&axes, sizes.len())?,
+            None => (0..starts.len()).collect(),
+        };
+        let steps = self.numbers(node, 4, "steps")?.unwrap_or_default();
+        // The float model is run by an engine that takes steps behind a convolution for others.
+        if let Some(step) = steps.iter().find(|step| **step != 1) {
+            return Err(Refusal::unsupported(format!("a window in steps of {step}")));
+        }
+        for (what, got) in [("ends", ends.len()), ("axes", axes.len())] {
+            if got != starts.len() {
+                return Err(Refusal::mismatch(what, format!("{} values", starts.len()), got));
+            }
+        }
+        for (&dimension, (&start, &end)) in axes.iter().zip(starts.iter().zip(&ends)) {
+            let size = sizes.get(dimension).copied().unwrap_or(1);
+            let window = window(dimension, size, [start, end])?;
+            activation = self.cut(node, activation, window)?;
+        }
+        Ok(activation)
+    }
+
+    /// Gives each output its part.
+    pub(super) fn split(&mut self, node: &Node) -> Result<(), Refusal> {
+        let activation = self.take(node, 0)?;
+        let sizes = activation.view.sizes();
+        let dimension = axis_index(node.int("axis", 0)?, sizes.len())?;
+        let size = sizes.get(dimension).copied().unwrap_or(1);
+        let parts = match self.numbers(node, 1, "split")? {
+            Some(parts) => parts,
+            None => even(size, node.outputs.len()),
+        };
+        let given: i64 = parts.iter().fold(0, |sum, part| sum.saturating_add(*part));
+        if parts.len() != node.outputs.len() || given != i64::from(size) {
+            let expected = format!("{} parts of {size}", node.outputs.len());
+            return Err(Refusal::mismatch("split", expected, format!("{parts:?}")));
+        }
+        // It is read once for each part.
+        let activation = self.fixed(activation)?;
+        let mut start = 0_i64;
+        for (name, part) in node.outputs.iter().zip(parts) {
+            let window = window(dimension, size, [start, start.saturating_add(part)])?;
+            start = start.saturating_add(part);
+            if name.is_empty() {
+                continue;
+            }
+            let part = self.cut(node, activation.clone(), window)?;
+            self.define(name, Value::Activation(Box::new(part)))?;
+        }
+        Ok(())
+    }
+
+    /// Returns integers of an attribute, or of the input `index`.
+    fn numbers(
+        &mut self,
+        node: &Node,
+        index: usize,
+        name: &'static str,
+    ) -> Result<Option<Vec<i64>>, Refusal> {
+        if let Some(numbers) = node.ints(name)? {
+            return Ok(Some(numbers.to_vec()));
+        }
+        match self.constant(node, index, name)? {
+            Some(numbers) => Ok(Some(numbers.as_integers(name)?.to_vec())),
+            None => Ok(None),
+        }
+    }
+
+    fn fixed(&mut self, activation: Activation) -> Result<Activation, Refusal> {
+        match activation.source {
+            Source::Input => self.fix_input(activation, None),
+            _ => self.settle(activation),
+        }
+    }
+
+    /// Copies a window: what it leaves out is not read again.
+    fn cut(
+        &mut self,
+        node: &Node,
+        activation: Activation,
+        window: Window,
+    ) -> Result<Activation, Refusal> {
+        let Window { dimension, start, length } = window;
+        let sizes = activation.view.sizes();
+        if sizes.get(dimension) == Some(&length) {
+            return Ok(activation);
+        }
+        let activation = self.fixed(activation)?;
+        let (tensor, Activation { name, shape, view, .. }) = self.settled(activation)?;
+        let [axis] = *view.dim(dimension) else {
+            return Err(Refusal::unsupported(format!(
+                "a window of dimension {dimension} of {sizes:?}, which is several axes"
+            )));
+        };
+        let map = AxisMap::FromInput { start };
+        let (mut pick, mut extents) = (whole(tensor), shape.extents());
+        if let (Some(place), Some(extent)) = (pick.axes.get_mut(axis), extents.get_mut(axis)) {
+            (*place, *extent) = (map, length);
+        }
+        let [y, x, c] = extents;
+        let shape = TensorShape::new(y, x, c);
+        let copied = self.push(label(node), shape, Scale::Same { tensor }, Step::Copy { pick });
+        let view = view.resized(&extents);
+        Ok(Activation { name, source: Source::Tensor(copied), shape, view })
+    }
+}
+
+/// Returns the window from `start` to before `end`, as ONNX counts: from the end where negative, and
+/// no further than there is something.
+fn window(dimension: usize, size: u32, [start, end]: [i64; 2]) -> Result<Window, Refusal> {
+    let whole = i64::from(size);
+    let place = |at: i64| if at < 0 { at.saturating_add(whole) } else { at }.clamp(0, whole);
+    let (start, end) = (place(start), place(end));
+    let number = |value: i64| u32::try_from(value).ok();
+    let length = number(end - start);
+    let length = length.filter(|length| *length > 0);
+    let found = number(start).zip(length);
+    let (start, length) =
+        found.ok_or_else(|| Refusal::mismatch("window", "1 value or more", "none"))?;
+    Ok(Window { dimension, start, length })
+}
+
+/// Parts of one size, the last one smaller.
+fn even(size: u32, parts: usize) -> Vec<i64> {
+    let part = size.div_ceil(u32::try_from(parts).unwrap_or(u32::MAX).max(1));
+    let mut left = size;
+    let next = |_| {
+        let taken = part.min(left);
+        left -= taken;
+        i64::from(taken)
+    };
+    (0..parts).map(next).collect()
+}
