@@ -1,7 +1,7 @@
 //! Files: read up to a size, written whole or not at all.
 
 use std::fs::{self, File};
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
@@ -12,9 +12,15 @@ use crate::error::CliError;
 const MAX_TOKEN: u64 = 4_096;
 
 /// Reads a file of a bounded size. Of what is no file nobody knows whether anything comes, or an end: a
-/// pipe that nobody writes to would be waited for as soon as it is opened.
+/// pipe that nobody writes to would be waited for as soon as it is opened. One that a shell has opened
+/// already is read.
 pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, CliError> {
-    if !fs::metadata(path).map_err(CliError::io(path))?.is_file() {
+    let kind = fs::metadata(path).map_err(CliError::io(path))?;
+    let is_open = path.starts_with("/dev/fd") || path == Path::new("/dev/stdin");
+    if kind.is_dir() {
+        return Err(CliError::io(path)(ErrorKind::IsADirectory.into()));
+    }
+    if !kind.is_file() && !is_open {
         return Err(CliError::Input(format!("{}: this is no file", path.display())));
     }
     let too_long = || CliError::Input(format!("{}: more than {limit} bytes", path.display()));
@@ -209,12 +215,14 @@ mod tests {
         fs::write(&path, b"1234").unwrap();
         assert_eq!(read(&path, 4).unwrap(), b"1234");
         assert!(read(&path, 3).unwrap_err().to_string().ends_with("more than 3 bytes"));
-        // Neither a device nor a folder has an end, nor a pipe that nobody writes to.
+        // Neither a device has an end, nor a pipe that nobody writes to.
         let pipe = folder.path().join("pipe");
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-        for path in [Path::new("/dev/zero"), folder.path(), &pipe] {
+        for path in [Path::new("/dev/zero"), &pipe] {
             assert!(read(path, 3).unwrap_err().to_string().ends_with("this is no file"));
         }
+        let told = read(folder.path(), 3).unwrap_err().to_string();
+        assert!(told.ends_with("this is a folder, not a file"), "{told}");
         fs::write(&path, [0xff]).unwrap();
         assert!(read_text(&path, 4).unwrap_err().to_string().ends_with("this is no text"));
     }
