@@ -231,6 +231,7 @@ async fn the_description_lists_every_route() {
         ("/v1/models", "get"),
         ("/v1/receipts/{id}", "delete"),
         ("/v1/receipts/{id}", "get"),
+        ("/v1/receipts/{id}/proofs", "get"),
         ("/v1/receipts/{id}/settlement-records", "post"),
         ("/v2", "get"),
         ("/v2/health/live", "get"),
