@@ -224,7 +224,7 @@ fn of_an_item() {
         let lying = with_byte(at);
         expect(Check::ItemStatement, None, &lying);
     }
-    let unknown = with_statement(|item| item.details.method = "zkml".parse().unwrap(), |_| {});
+    let unknown = with_statement(|item| item.details.method = "psychic".parse().unwrap(), |_| {});
     expect(Check::ItemMethod, Some(0), &unknown);
 }
 

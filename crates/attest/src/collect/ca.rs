@@ -18,7 +18,7 @@ const ROOT_LIFE: Duration = Duration::from_secs(3_650 * 86_400);
 const LEEWAY: Duration = Duration::from_secs(300);
 
 /// A device that is none, whose keys a root certifies. There are those of this crate, as nobody else
-/// can make a [`RootKind`].
+/// can make a `RootKind`.
 pub trait SimulatedDevice {
     /// What its root is.
     const ROOT: RootKind;
