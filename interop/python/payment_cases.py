@@ -52,13 +52,14 @@ def run(report, gateway):
 
 
 def offer(buyer, url):
-    """The one offer in the 402 for a URL, as PyPI x402 reads it."""
+    """The offer that stock clients take from the 402 for a URL, as PyPI x402 reads it: the first."""
     response = requests.post(url, timeout=30)
     required = buyer.http.get_payment_required_response(response.headers.get, response.json())
     assert required.x402_version == 2
-    [only] = required.accepts
-    assert (only.scheme, only.network, only.amount) == ("exact", "eip155:31337", str(PRICE))
-    return only
+    first = required.accepts[0]
+    assert (first.scheme, first.network, first.amount) == ("exact", "eip155:31337", str(PRICE))
+    assert first.extra["method"] == "signed", first.extra
+    return first
 
 
 def fetch_bundle(gateway, headers):
