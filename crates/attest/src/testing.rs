@@ -12,7 +12,29 @@ use ring::signature::{ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair};
 
 use crate::evidence::Context;
 use crate::refusal::Checks;
-use crate::{Attested, Check, DevelopmentRoot, Evidence, Policy, Refusal, Roots};
+use crate::{
+    Attested, Check, Claims, DevelopmentRoot, Evidence, EvidenceKind, Policy, Refusal, Roots,
+    Strength, Trust, Validity,
+};
+
+/// What evidence of a kind says that measured nothing.
+pub(crate) fn claims(kind: EvidenceKind) -> Claims {
+    Claims {
+        kind,
+        strength: Strength::Tee,
+        trust: Trust::Vendor,
+        platform: String::new(),
+        measurements: Vec::new(),
+        debug: false,
+        user_data: None,
+        public_key: None,
+        nonce: None,
+        time: None,
+        validity: Validity::ALWAYS,
+        tcb: None,
+        warnings: Vec::new(),
+    }
+}
 
 /// When the tests' evidence is judged.
 pub(crate) const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);

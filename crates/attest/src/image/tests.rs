@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select, subsequence};
 
 use super::*;
-use crate::{Measurement, Strength, Trust, Validity};
+use crate::{Measurement, testing};
 
 const PCR0: &str = "nitro:pcr0=00";
 
@@ -18,21 +18,8 @@ fn images(texts: &[&str]) -> Images {
 fn claims(kind: EvidenceKind, measured: &[(&str, u8)]) -> Claims {
     let measurement =
         |(name, value): &(&str, u8)| Measurement { name: (*name).to_owned(), value: vec![*value] };
-    Claims {
-        kind,
-        strength: Strength::Tee,
-        trust: Trust::Vendor,
-        platform: String::new(),
-        measurements: measured.iter().map(measurement).collect(),
-        debug: false,
-        user_data: None,
-        public_key: None,
-        nonce: None,
-        time: None,
-        validity: Validity::ALWAYS,
-        tcb: None,
-        warnings: Vec::new(),
-    }
+    let measurements = measured.iter().map(measurement).collect();
+    Claims { measurements, ..testing::claims(kind) }
 }
 
 fn nitro() -> Claims {

@@ -120,7 +120,7 @@ fn measurements<'de, D: Deserializer<'de>>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Measurement, Policy, Strength, Trust, Validity};
+    use crate::{Measurement, Policy, testing};
 
     fn toml(kind: EvidenceKind, names: &[&str]) -> String {
         let named: Vec<String> = names.iter().map(|name| format!("{name} = \"00\"")).collect();
@@ -132,21 +132,7 @@ mod tests {
 
     fn claims(kind: EvidenceKind, names: &[&str]) -> Claims {
         let of = |name: &&str| Measurement { name: (*name).to_owned(), value: vec![0] };
-        Claims {
-            kind,
-            strength: Strength::Tee,
-            trust: Trust::Vendor,
-            platform: String::new(),
-            measurements: names.iter().map(of).collect(),
-            debug: false,
-            user_data: None,
-            public_key: None,
-            nonce: None,
-            time: None,
-            validity: Validity::ALWAYS,
-            tcb: None,
-            warnings: Vec::new(),
-        }
+        Claims { measurements: names.iter().map(of).collect(), ..testing::claims(kind) }
     }
 
     /// What the host, the guest or the firmware alone decides pins nobody's code.

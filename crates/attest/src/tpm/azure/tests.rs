@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::tpm::Pcr;
 use crate::tpm::tests::{Machine, pcrs, quote};
-use crate::{Policy, Roots, Strength, Trust, Validity};
+use crate::{Policy, Roots, Strength, Trust, testing};
 use assay_primitives::Timestamp;
 
 const EXTRA: &[u8] = b"a digest of what is bound";
@@ -32,21 +32,8 @@ fn hcl_report(kind: u32, runtime_data: &[u8]) -> Vec<u8> {
 
 fn hardware(kind: EvidenceKind, report: &[u8]) -> Claims {
     let at = HEADER + if kind == EvidenceKind::Snp { 0x50 } else { 0x80 };
-    Claims {
-        kind,
-        strength: Strength::Tee,
-        trust: Trust::Vendor,
-        platform: "A processor".to_owned(),
-        measurements: Vec::new(),
-        debug: false,
-        user_data: Some(report[at..at + 64].to_vec()),
-        public_key: None,
-        nonce: None,
-        time: None,
-        validity: Validity::ALWAYS,
-        tcb: None,
-        warnings: Vec::new(),
-    }
+    let (platform, user_data) = ("A processor".to_owned(), Some(report[at..at + 64].to_vec()));
+    Claims { platform, user_data, ..testing::claims(kind) }
 }
 
 /// Walks from made claims of the hardware to a quote that a P-256 key signed, as none of Azure's does.
