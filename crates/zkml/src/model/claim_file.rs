@@ -10,9 +10,9 @@
 //!
 //! Whoever has it learns nothing of the other instances but hashes under salts that he does not have.
 
-use super::file::{CLAIM_MAGIC as MAGIC, FileError};
+use super::file::{CLAIM_MAGIC as MAGIC, FileError, begin};
 use crate::circuit::Circuit;
-use crate::program::{DecodeError, Encoded as _, MAX_LB, Reader};
+use crate::program::{DecodeError, Encoded as _, MAX_LB};
 use crate::statement::{Claim, Hash, Instance, Statement, root_of};
 
 /// Largest claim file that is read, in bytes: `2^28` outputs are the most that any program has.
@@ -71,19 +71,7 @@ impl ClaimFile {
     ///
     /// Returns [`FileError`] with the first thing that does not hold.
     pub fn decode(bytes: &[u8]) -> Result<Self, FileError> {
-        let got = bytes.len();
-        if got > MAX_CLAIM_BYTES {
-            return Err(FileError::Size { low: MAGIC.len(), high: MAX_CLAIM_BYTES, got });
-        }
-        let mut reader = Reader::new(bytes);
-        let got: [u8; 16] = reader.array("magic")?;
-        if got != MAGIC {
-            return Err(FileError::Magic { expected: MAGIC, got });
-        }
-        let got = u32::read(&mut reader)?;
-        if got != VERSION {
-            return Err(FileError::Version { expected: VERSION, got });
-        }
+        let mut reader = begin(bytes, MAGIC, VERSION, MAX_CLAIM_BYTES)?;
         let index = u32::read(&mut reader)?;
         let salt = reader.array("salt")?;
         let length = u32::read(&mut reader)?;

@@ -39,6 +39,7 @@ pub struct VerifyingFile {
     descriptor: Descriptor,
     input: Quantisation,
     output: Dequantisation,
+    digest: Digest,
 }
 
 /// What serves and proves a model: the verifying file, the weights, and where they come from.
@@ -158,7 +159,10 @@ impl VerifyingFile {
     ) -> Result<Self, FileError> {
         check_text(&name)?;
         check_ends(&descriptor, &input, &output)?;
-        Ok(Self { name, descriptor, input, output })
+        let digest = Digest::from([0; DIGEST_BYTES]);
+        let file = Self { name, descriptor, input, output, digest };
+        let digest = self::digest(&file.body());
+        Ok(Self { digest, ..file })
     }
 
     /// Returns the model's name.
@@ -194,14 +198,16 @@ impl VerifyingFile {
     /// Returns the digest at the end of the file, which fixes everything in it: the model id says
     /// nothing of quantisation.
     #[must_use]
-    pub fn digest(&self) -> Digest {
-        digest(&self.body())
+    pub const fn digest(&self) -> Digest {
+        self.digest
     }
 
     /// Returns the bytes of the file.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        seal(self.body())
+        let mut out = self.body();
+        out.extend_from_slice(self.digest.as_bytes());
+        out
     }
 
     fn body(&self) -> Vec<u8> {
@@ -425,6 +431,29 @@ fn seal(mut body: Vec<u8>) -> Vec<u8> {
     let digest = digest(&body);
     body.extend_from_slice(digest.as_bytes());
     body
+}
+
+/// Returns what stands behind magic and version of a file that no digest ends.
+pub(super) fn begin(
+    bytes: &[u8],
+    magic: [u8; 16],
+    version: u32,
+    high: usize,
+) -> Result<Reader<'_>, FileError> {
+    let got = bytes.len();
+    if got > high {
+        return Err(FileError::Size { low: magic.len(), high, got });
+    }
+    let mut reader = Reader::new(bytes);
+    let got: [u8; 16] = reader.array("magic")?;
+    if got != magic {
+        return Err(FileError::Magic { expected: magic, got });
+    }
+    let got = u32::read(&mut reader)?;
+    if got != version {
+        return Err(FileError::Version { expected: version, got });
+    }
+    Ok(reader)
 }
 
 /// Returns what stands between the version and the digest, after checking both ends.

@@ -8,9 +8,9 @@
 //! | number of instances, the salt of each | 4, 32 each |
 //! | proof | the rest |
 
-use super::file::{FileError, PROOF_MAGIC as MAGIC};
+use super::file::{FileError, PROOF_MAGIC as MAGIC, begin};
 use crate::circuit::Circuit;
-use crate::program::{Encoded as _, MAX_LB, ModelId, Reader};
+use crate::program::{Encoded as _, MAX_LB, ModelId};
 use crate::statement::{Claim, Hash, Instance, IoTree, Statement, TooManyInstances};
 use crate::tensor_code::Digest;
 
@@ -121,19 +121,7 @@ impl ProofFile {
     ///
     /// Returns [`FileError`] with the first thing that does not hold.
     pub fn decode(bytes: &[u8]) -> Result<Self, FileError> {
-        let got = bytes.len();
-        if got > MAX_PROOF_BYTES {
-            return Err(FileError::Size { low: MAGIC.len(), high: MAX_PROOF_BYTES, got });
-        }
-        let mut reader = Reader::new(bytes);
-        let got: [u8; 16] = reader.array("magic")?;
-        if got != MAGIC {
-            return Err(FileError::Magic { expected: MAGIC, got });
-        }
-        let got = u32::read(&mut reader)?;
-        if got != VERSION {
-            return Err(FileError::Version { expected: VERSION, got });
-        }
+        let mut reader = begin(bytes, MAGIC, VERSION, MAX_PROOF_BYTES)?;
         let model = ModelId::from(reader.array("model id")?);
         let lb = u32::read(&mut reader)?;
         let instances = u32::read(&mut reader)?;
