@@ -23,47 +23,9 @@ pub struct ProofExplanation {
     /// The bits of security that are proven.
     pub security_bits: f64,
     /// The layers of the program.
-    pub layers: Vec<ExplainedLayer>,
+    pub layers: Vec<Layer>,
     /// The parts of the proof, in order.
-    pub parts: Vec<ExplainedPart>,
-}
-
-/// A layer of a program: what is claimed of it.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[non_exhaustive]
-pub struct ExplainedLayer {
-    /// The tensor that it gives; 0 is the input.
-    pub tensor: usize,
-    /// What it does, in one word.
-    pub kind: &'static str,
-    /// Rows, columns and channels of what it gives.
-    pub shape: [u32; 3],
-    /// The smallest and the largest value that it gives.
-    pub range: [i32; 2],
-    /// What it sums.
-    pub sums: Vec<String>,
-    /// What is claimed, in a sentence.
-    pub claim: String,
-    /// The values that a proof commits to, for one inference.
-    pub committed: u64,
-    /// The look-ups, for one inference.
-    pub lookups: u64,
-}
-
-/// A part of a proof: what it shows.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[non_exhaustive]
-pub struct ExplainedPart {
-    /// The step of the protocol.
-    pub step: u32,
-    /// What is sent, in one word.
-    pub name: &'static str,
-    /// What it shows, in a sentence.
-    pub shows: String,
-    /// Its bytes.
-    pub bytes: usize,
+    pub parts: Vec<Part>,
 }
 
 /// Explains the proofs of a bundle's items by `zkml`, in the order of its items.
@@ -86,8 +48,8 @@ pub fn explain_proofs(bundle: &Bundle) -> Result<Vec<ProofExplanation>, Refusal>
 
 fn explain(bundle: &Bundle, item: &ItemStatement) -> Result<ProofExplanation, Refusal> {
     let [verifying, proof] = [VERIFYING_MEDIA_TYPE, PROOF_MEDIA_TYPE].map(|kind| {
-        let references = item.details.evidence.iter();
-        let digest = references.filter(|one| one.kind == kind).map(|one| one.sha256).next();
+        let reference = item.details.evidence.iter().find(|one| one.kind == kind);
+        let digest = reference.map(|one| one.sha256);
         let found = bundle.evidence.iter().find(|blob| Some(blob.sha256) == digest);
         found.map(|blob| blob.content.as_slice()).ok_or_else(|| unreadable(kind, "none"))
     });
@@ -105,23 +67,9 @@ fn explain(bundle: &Bundle, item: &ItemStatement) -> Result<ProofExplanation, Re
         program,
         batch: 1 << proof.lb(),
         security_bits: circuit.budget().bits(),
-        layers: layers(circuit.program().program()).into_iter().map(Into::into).collect(),
-        parts: parts.into_iter().map(Into::into).collect(),
+        layers: layers(circuit.program().program()),
+        parts,
     })
-}
-
-impl From<Layer> for ExplainedLayer {
-    fn from(layer: Layer) -> Self {
-        let Layer { tensor, kind, shape, range, sums, claim, committed, lookups, .. } = layer;
-        Self { tensor, kind, shape, range, sums, claim, committed, lookups }
-    }
-}
-
-impl From<Part> for ExplainedPart {
-    fn from(part: Part) -> Self {
-        let Part { step, name, shows, bytes, .. } = part;
-        Self { step, name, shows, bytes }
-    }
 }
 
 fn unreadable(kind: &str, got: impl std::fmt::Display) -> Refusal {

@@ -1,7 +1,9 @@
 //! What a proof claims and how each part of it is checked, for people: layer by layer, part by part.
 
+use serde::Serialize;
+
 use crate::circuit::Circuit;
-use crate::program::{Form, Program, Site, Table, Tensor, Term};
+use crate::program::{Form, Program, Site, Table, Tensor, Term, limb_widths};
 use crate::proof::{DecodeError, Proof};
 
 /// The bytes of an element of `K`.
@@ -11,7 +13,7 @@ const ROOT_BYTES: usize = 32;
 const LENGTH_BYTES: usize = 4;
 
 /// What a program is, layer by layer.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Layer {
     /// The index of the tensor that it gives; 0 is the input.
@@ -33,7 +35,7 @@ pub struct Layer {
 }
 
 /// A part of a proof.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Part {
     /// The step of the protocol (section 3).
@@ -126,7 +128,7 @@ fn elements(lists: &[usize]) -> usize {
 
 fn layer(program: &Program, site: &Site, tensor: &Tensor, index: usize) -> Layer {
     let cells = tensor.shape.cells() as u64;
-    let limbs = |shift: u32| u64::from(shift.div_ceil(program.limb_bits.max(1)));
+    let limbs = |shift: u32| limb_widths(shift, program.limb_bits).count() as u64;
     let (kind, claim, columns, lookups) = match site {
         Site::Requant { shift, table, .. } => {
             let divided = match shift {
