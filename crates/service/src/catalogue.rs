@@ -85,16 +85,15 @@ impl Catalogue {
         }
         for price in prices.iter() {
             let (model, method) = (price.model.clone(), price.method.clone());
-            if !entries.contains_key(&model) {
+            let Some(entry) = entries.get(&model) else {
                 let known = entries.keys().cloned().collect::<Vec<_>>().join(", ");
                 return Err(CatalogueError::UnknownModel { model, known });
-            }
+            };
             let Some(certifier) = certifiers.find(&method) else {
                 let known = certifiers.names();
                 return Err(CatalogueError::UnknownMethod { model, method, known });
             };
-            let accepted = entries.get(&model).map(|entry| certifier.accepts(entry.package()));
-            if let Some(Err(reason)) = accepted {
+            if let Err(reason) = certifier.accepts(entry.package()) {
                 return Err(CatalogueError::Method { model, method, reason });
             }
         }

@@ -1,7 +1,6 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use assay_engine::{ModelPackage, TensorSpec};
 use assay_primitives::{
@@ -20,6 +19,7 @@ use async_trait::async_trait;
 use thiserror::Error;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
 
 use super::{Certified, CertifiedEvidence, Certifier, CertifierError, Inference};
 
@@ -147,7 +147,7 @@ impl Program {
     fn certify(
         &self,
         inference: &Inference,
-        is_unwanted: &AtomicBool,
+        unwanted: &CancellationToken,
         randomness: &dyn Randomness,
     ) -> Result<Certified, CertifierError> {
         let (input, run) = self.run(inference).map_err(failed)?;
@@ -162,7 +162,7 @@ impl Program {
             statement(&self.circuit, &[instance]).map_err(|error| failed(error.to_string()))?;
         let watch = |stage: assay_zkml::prover::Stage| {
             inference.stages.tell(stage.as_str());
-            match is_unwanted.load(Ordering::Relaxed) {
+            match unwanted.is_cancelled() {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),
             }
@@ -217,16 +217,6 @@ impl Zkml {
     }
 }
 
-/// Says that nobody wants a proof any more, as whoever waited for it is gone.
-#[derive(Debug, Default)]
-struct Wanted(Arc<AtomicBool>);
-
-impl Drop for Wanted {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 #[async_trait]
 impl Certifier for Zkml {
     fn method(&self) -> Method {
@@ -258,17 +248,16 @@ impl Certifier for Zkml {
         let program = self.program(inference.entry.package()).map_err(failed)?.clone();
         let permit = self.permits.clone().acquire_owned().await;
         let permit = permit.map_err(|_| CertifierError::Interrupted)?;
-        let wanted = Wanted::default();
-        let (is_unwanted, randomness) = (wanted.0.clone(), self.randomness.clone());
-        let inference = inference.clone();
+        // Dropped with this future: nobody waits for the proof any more.
+        let unwanted = CancellationToken::new();
+        let _wanted = unwanted.clone().drop_guard();
+        let (inference, randomness) = (inference.clone(), self.randomness.clone());
         let certified = spawn_blocking(move || {
-            let certified = program.certify(&inference, &is_unwanted, randomness.as_ref());
+            let certified = program.certify(&inference, &unwanted, randomness.as_ref());
             drop(permit);
             certified
         });
-        let certified = certified.await.map_err(|_| CertifierError::Interrupted)?;
-        drop(wanted);
-        certified
+        certified.await.map_err(|_| CertifierError::Interrupted)?
     }
 }
 

@@ -23,7 +23,8 @@ use super::error::{PurchaseError, Taken, written};
 use crate::admission::Place;
 use crate::jobs::LEASE;
 use crate::{
-    AdmissionRefusal, CatalogueEntry, Certified, CertifierError, Inference, Service, Stages, trace,
+    AdmissionRefusal, CatalogueEntry, Certified, Certifier, CertifierError, Inference, Service,
+    Stages, trace,
 };
 
 /// How often a job is tried.
@@ -94,8 +95,11 @@ impl Admitted {
         let parts = service.parts();
         let (now, started) = (parts.clock.now(), parts.clock.monotonic());
         let offer = match_offer(&order.offers, &order.payment)?;
-        let method = offered_method(service, offer)?;
-        check_request(service, &method, &order)?;
+        let certifier = offered_certifier(service, offer)?;
+        let method = certifier.method();
+        // Before its payment is looked at.
+        let checked = certifier.check(order.entry.package(), &order.request);
+        checked.map_err(|reason| PurchaseError::Request { method: method.clone(), reason })?;
         let asker = Asker {
             binding: order.binding.digest(offer, order.access_token_hash),
             shows_token: order.access_token_hash.is_some(),
@@ -279,19 +283,14 @@ fn deadline(
     Ok(deadline)
 }
 
-fn offered_method(service: &Service, offer: &PaymentRequirements) -> Result<Method, PurchaseError> {
+fn offered_certifier<'a>(
+    service: &'a Service,
+    offer: &PaymentRequirements,
+) -> Result<&'a dyn Certifier, PurchaseError> {
     let name = offer.extra_text("method").unwrap_or_default();
     let method: Option<Method> = name.parse().ok();
-    method
-        .filter(|method| service.parts().certifiers.find(method).is_some())
-        .ok_or_else(|| PurchaseError::NoCertifier(name.to_owned()))
-}
-
-/// Refuses a request that the method cannot certify, before its payment is looked at.
-fn check_request(service: &Service, method: &Method, order: &Order) -> Result<(), PurchaseError> {
-    let Some(certifier) = service.parts().certifiers.find(method) else { return Ok(()) };
-    let checked = certifier.check(order.entry.package(), &order.request);
-    checked.map_err(|reason| PurchaseError::Request { method: method.clone(), reason })
+    let certifier = method.and_then(|method| service.parts().certifiers.find(&method));
+    certifier.ok_or_else(|| PurchaseError::NoCertifier(name.to_owned()))
 }
 
 /// Returns what makes the payment unique, also of one that has expired: it may have been settled in
