@@ -75,13 +75,7 @@ impl Lowering {
                 activation.view.reshaped(&sizes, split)?
             }
             operator => {
-                let axes = match node.ints("axes")? {
-                    Some(axes) => Some(axes.to_vec()),
-                    None => match self.constant(node, 1, "axes")? {
-                        Some(axes) => Some(axes.as_integers("axes")?.to_vec()),
-                        None => None,
-                    },
-                };
+                let axes = self.numbers(node, 1, "axes")?;
                 let sizes = if operator == "Squeeze" {
                     squeezed(&sizes, axes.as_deref())?
                 } else {

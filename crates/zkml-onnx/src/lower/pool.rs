@@ -208,21 +208,12 @@ impl Lowering {
     ) -> Result<Activation, Refusal> {
         let activation = self.take(node, 0)?;
         let rank = activation.view.rank();
-        let axes = match node.ints("axes")? {
-            Some(axes) => axes.to_vec(),
-            None => match self.constant(node, 1, "axes")? {
-                Some(axes) => axes.as_integers("axes")?.to_vec(),
-                None => return Err(Refusal::unsupported("this over every dimension")),
-            },
-        };
+        let axes = self.numbers(node, 1, "axes")?.unwrap_or_default();
         let axes = layout::indices(&axes, rank)?;
         if axes.is_empty() {
             return Err(Refusal::unsupported("this over every dimension"));
         }
-        let activation = match activation.source {
-            Source::Input => self.fix_input(activation, None)?,
-            _ => self.settle(activation)?,
-        };
+        let activation = self.settle(activation)?;
         let mut summed: Vec<usize> =
             axes.iter().flat_map(|&axis| activation.view.dim(axis).to_vec()).collect();
         summed.sort_unstable();

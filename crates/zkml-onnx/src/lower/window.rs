@@ -62,7 +62,7 @@ impl Lowering {
             return Err(Refusal::mismatch("split", expected, format!("{parts:?}")));
         }
         // It is read once for each part.
-        let activation = self.fixed(activation)?;
+        let activation = self.settle(activation)?;
         let mut start = 0_i64;
         for (name, part) in node.outputs.iter().zip(parts) {
             let window = window(dimension, size, [start, start.saturating_add(part)])?;
@@ -77,7 +77,7 @@ impl Lowering {
     }
 
     /// Returns integers of an attribute, or of the input `index`.
-    fn numbers(
+    pub(super) fn numbers(
         &mut self,
         node: &Node,
         index: usize,
@@ -89,13 +89,6 @@ impl Lowering {
         match self.constant(node, index, name)? {
             Some(numbers) => Ok(Some(numbers.as_integers(name)?.to_vec())),
             None => Ok(None),
-        }
-    }
-
-    fn fixed(&mut self, activation: Activation) -> Result<Activation, Refusal> {
-        match activation.source {
-            Source::Input => self.fix_input(activation, None),
-            _ => self.settle(activation),
         }
     }
 
@@ -111,7 +104,7 @@ impl Lowering {
         if sizes.get(dimension) == Some(&length) {
             return Ok(activation);
         }
-        let activation = self.fixed(activation)?;
+        let activation = self.settle(activation)?;
         let (tensor, Activation { name, shape, view, .. }) = self.settled(activation)?;
         let [axis] = *view.dim(dimension) else {
             return Err(Refusal::unsupported(format!(
