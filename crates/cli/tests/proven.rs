@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
 
+use assay_receipt::Bundle;
 use serde_json::{Value, json};
 
 use crate::support::{Gateway, Place, SELLER, Scene, get, get_with_token};
@@ -170,6 +171,24 @@ fn a_proof_is_explained_layer_by_layer() {
     for expected in ["What the proof of item 0 claims", "layer 1", "convolution 3x3", "opening"] {
         assert!(told.contains(expected), "{expected:?} is not in {told}");
     }
+}
+
+/// The verdict is told all the same.
+#[test]
+fn a_proof_that_is_gone_is_refused_and_not_explained() {
+    let place = Place::new();
+    let shop = Gateway::start(&place, &[]);
+    buy(&place, &shop.url, "bought.assay");
+    shop.stop();
+    let bundle = fs::read(place.path("bought.assay")).unwrap();
+    let mut bundle = Bundle::from_bytes(&bundle).unwrap();
+    bundle.evidence.remove(1);
+    fs::write(place.path("cut.assay"), bundle.to_bytes().unwrap()).unwrap();
+
+    let asked = place.run(&["verify", "cut.assay", "--explain", "--json"]).expect(1);
+    assert!(asked.stderr.contains("No proof is explained: "), "{}", asked.stderr);
+    let report = asked.json();
+    assert_eq!((&report["verdict"], report.get("proofs")), (&json!("refused"), None), "{report}");
 }
 
 /// A proof is made anew by the next process, and paid for once.

@@ -42,10 +42,7 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<ExitCode, CliError> {
     let report = with_manifest(verifier, args.manifest.as_deref())?
         .verify(&file, &expectation, now)
         .map_err(|error| CliError::Input(format!("{}: {error}", args.bundle.display())))?;
-    let explained = match (args.explain, Bundle::from_bytes(&file)) {
-        (true, Ok(bundle)) => Some(explain_proofs(&bundle).map_err(CliError::input)?),
-        _ => None,
-    };
+    let explained = if args.explain { explained(&file) } else { None };
     if args.json {
         output::json(&Told { report: &report, proofs: explained.as_deref() })?;
     } else {
@@ -53,6 +50,15 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<ExitCode, CliError> {
         explained.iter().flatten().for_each(explain);
     }
     Ok(exit_code(&report.verdict))
+}
+
+/// What the proofs of a bundle claim. What cannot be read is said, and in no way of the verdict.
+fn explained(file: &[u8]) -> Option<Vec<ProofExplanation>> {
+    let bundle = Bundle::from_bytes(file).ok()?;
+    let proofs = explain_proofs(&bundle);
+    proofs
+        .inspect_err(|refusal| output::note(format_args!("No proof is explained: {refusal}.")))
+        .ok()
 }
 
 /// The report, and what the proofs claim if that is asked for.
@@ -67,16 +73,12 @@ struct Told<'a> {
 /// Says what a proof claims. Its texts are ours, and its numbers those of the proof.
 fn explain(proof: &ProofExplanation) {
     let style = Style::of_stdout();
-    let [rows, columns, channels] = [0, 1, 2];
-    let shape = |shape: [u32; 3]| {
-        let extent = |axis: usize| shape.into_iter().nth(axis).unwrap_or_default();
-        format!("{}x{}x{}", extent(rows), extent(columns), extent(channels))
-    };
     output::line("");
     output::line(style.bold(&format!("What the proof of item {} claims", proof.item)));
     output::detail("program", proof.program);
     for layer in &proof.layers {
-        let what = format_args!("{} {}", layer.kind, shape(layer.shape));
+        let [rows, columns, channels] = layer.shape;
+        let what = format_args!("{} {rows}x{columns}x{channels}", layer.kind);
         output::detail(&format!("layer {}", layer.tensor), what);
         output::detail("", &layer.claim);
         output::detail("", format_args!("sums: {}", layer.sums.join(", ")));
