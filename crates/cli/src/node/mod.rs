@@ -29,7 +29,7 @@ pub(crate) use self::packages::packages;
 pub(crate) use self::programs::{Calibration, Programs};
 use self::shop::Shop;
 pub(crate) use self::shop::priced;
-pub(crate) use self::storage::make_storage_key;
+pub(crate) use self::storage::{evidence, make_storage_key};
 use crate::config::Config;
 use crate::error::{CliError, Plain};
 use crate::files;
@@ -70,8 +70,7 @@ impl Node {
         let store = SqliteStore::open(&config.data, durability, &key, randomness.clone());
         let store = store.await.map_err(store_error)?;
         let store = Arc::new(store.observed(clock.clone(), metrics.clone()));
-        let blobs =
-            BlobStore::in_folder(&config.data.join("evidence")).map_err(CliError::failed)?;
+        let blobs = storage::evidence(&config.data)?;
         let end = match remote {
             Some(end) => end,
             None => ChainEnd::local(config, &clock, &metrics).await?,

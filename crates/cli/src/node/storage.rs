@@ -1,9 +1,9 @@
-//! The key that contents are sealed with in the data folder.
+//! What of the data folder is not in its database: the key that contents are sealed with, and evidence.
 
 use std::path::{Path, PathBuf};
 
 use assay_primitives::Randomness;
-use assay_store::StorageKey;
+use assay_store::{BlobStore, StorageKey};
 
 use super::chain::{environment, warn_of_readers};
 use crate::config::Config;
@@ -25,6 +25,11 @@ pub(crate) fn make_storage_key(folder: &Path, randomness: &dyn Randomness) -> Re
     }
     let key = StorageKey::generate(randomness).map_err(CliError::failed)?;
     files::write_new(&path, key.reveal().as_bytes(), Readers::Owner)
+}
+
+/// Opens the evidence of a data folder.
+pub(crate) fn evidence(data: &Path) -> Result<BlobStore, CliError> {
+    BlobStore::in_folder(&data.join("evidence")).map_err(CliError::failed)
 }
 
 /// Says whether the configuration gives a storage key.

@@ -150,10 +150,7 @@ async fn tell(args: &DemoArgs, node: &Node, clock: &Arc<dyn Clock>) -> Result<St
     let after = balances(node, holders).await?;
 
     let expectation = Expectation { input: Some(request.clone()), nonce: None };
-    let start = clock.monotonic();
-    let report =
-        verifier.verify(&bought.file, &expectation, clock.now()).map_err(CliError::failed)?;
-    let verified_in = clock.monotonic().saturating_sub(start);
+    let (report, verified_in) = verified(&bought, &verifier, &expectation, clock)?;
     let tampered = tamper::tamper(&bought.bundle, &verifier, &expectation, clock.now())?;
     let root = node.enclave().and_then(RunningEnclave::root).map(Path::to_path_buf);
     let knowing = verify::verifier(policy(node, entry)?, root.as_slice())?;
@@ -162,7 +159,8 @@ async fn tell(args: &DemoArgs, node: &Node, clock: &Arc<dyn Clock>) -> Result<St
     let proven = match entry.methods().contains(&&Method::ZKML) {
         true => {
             let bought = buy(Method::ZKML, &verifier).await?;
-            Some(proven(bought, &verifier, &expectation, clock)?)
+            let (report, verified_in) = verified(&bought, &verifier, &expectation, clock)?;
+            Some(Proven { bought, report, verified_in })
         }
         false => None,
     };
@@ -191,29 +189,25 @@ fn enclave(
     expectation: &Expectation,
     clock: &Arc<dyn Clock>,
 ) -> Result<InEnclave, CliError> {
-    let verify = |verifier: &Verifier| verifier.verify(&bought.file, expectation, clock.now());
-    let start = clock.monotonic();
-    let report = verify(knowing).map_err(CliError::failed)?;
-    let verified_in = clock.monotonic().saturating_sub(start);
-    let without_root = verify(unknowing).map_err(CliError::failed)?;
+    let (report, verified_in) = verified(&bought, knowing, expectation, clock)?;
+    let (without_root, _) = verified(&bought, unknowing, expectation, clock)?;
     let attestation = bought.bundle.evidence.first();
     let attestation = attestation.ok_or_else(|| CliError::failed("there is no evidence"))?;
     let attestation = KeyAttestation::from_bytes(&attestation.content).map_err(CliError::failed)?;
     Ok(InEnclave { bought, report, verified_in, without_root, attestation })
 }
 
-/// Verifies what was proven.
-fn proven(
-    bought: Bought,
+/// Verifies what was bought, and says how long that took.
+fn verified(
+    bought: &Bought,
     verifier: &Verifier,
     expectation: &Expectation,
     clock: &Arc<dyn Clock>,
-) -> Result<Proven, CliError> {
+) -> Result<(Report, Duration), CliError> {
     let start = clock.monotonic();
-    let report =
-        verifier.verify(&bought.file, expectation, clock.now()).map_err(CliError::failed)?;
-    let verified_in = clock.monotonic().saturating_sub(start);
-    Ok(Proven { bought, report, verified_in })
+    let report = verifier.verify(&bought.file, expectation, clock.now());
+    let took = clock.monotonic().saturating_sub(start);
+    Ok((report.map_err(CliError::failed)?, took))
 }
 
 fn find<'a>(args: &DemoArgs, node: &'a Node) -> Result<&'a Arc<CatalogueEntry>, CliError> {

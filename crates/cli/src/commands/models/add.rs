@@ -6,19 +6,15 @@ use std::process::ExitCode;
 use assay_engine::ModelPackage;
 use assay_primitives::SystemClock;
 use assay_service::Program;
-use assay_store::BlobStore;
 use assay_zkml::model::Agreement;
 use serde_json::json;
 
 use crate::args::ModelsAddArgs;
-use crate::commands::zkml::data::read_inputs;
+use crate::commands::zkml::data::{MAX_SAMPLES, read_inputs};
 use crate::config::Config;
 use crate::error::CliError;
-use crate::node::{Calibration, Programs, publish};
+use crate::node::{Calibration, Programs, evidence, publish};
 use crate::output;
-
-/// The most inputs to calibrate on.
-const MAX_SAMPLES: usize = 1 << 16;
 
 pub(super) async fn run(args: &ModelsAddArgs) -> Result<ExitCode, CliError> {
     let config = Config::load(args.config.as_deref())?;
@@ -30,7 +26,7 @@ pub(super) async fn run(args: &ModelsAddArgs) -> Result<ExitCode, CliError> {
     let started = SystemClock::default();
     let (program, agreement) = Programs::of(&config.data).add(&package, calibration)?;
     let took = crate::commands::zkml::milliseconds(started);
-    let blobs = BlobStore::in_folder(&config.data.join("evidence")).map_err(CliError::failed)?;
+    let blobs = evidence(&config.data)?;
     let bytes = program.verifying().len();
     publish(std::slice::from_ref(&program), &blobs).await?;
     if args.json {

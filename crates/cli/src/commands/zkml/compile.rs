@@ -9,15 +9,12 @@ use assay_zkml_onnx::synthetic::Seeded;
 use assay_zkml_onnx::{MAX_MODEL_BYTES, Options, Summary, compile, input_values};
 use serde_json::{Value, json};
 
-use super::data::read_inputs;
+use super::data::{MAX_SAMPLES, read_inputs};
 use super::{in_onnx, milliseconds, peak_memory};
 use crate::args::CompileArgs;
 use crate::error::CliError;
 use crate::files::{self, Readers};
 use crate::output;
-
-/// The most inputs to calibrate on.
-const MAX_SAMPLES: usize = 1 << 16;
 
 /// How many random inputs stand in for samples.
 const RANDOM_SAMPLES: usize = 32;

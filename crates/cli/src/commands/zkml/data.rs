@@ -28,6 +28,9 @@ pub(super) struct Outputs {
     pub(super) output_int: Vec<Vec<i32>>,
 }
 
+/// The most inputs to calibrate on.
+pub(in crate::commands) const MAX_SAMPLES: usize = 1 << 16;
+
 /// Reads a list of inputs, at least one.
 pub(in crate::commands) fn read_inputs(
     path: &Path,
