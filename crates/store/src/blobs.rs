@@ -1,5 +1,6 @@
+use std::collections::VecDeque;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use assay_primitives::Digest;
 use bytes::Bytes;
@@ -7,10 +8,15 @@ use object_store::local::LocalFileSystem;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload};
 use thiserror::Error;
 
+/// How many blobs are known to be there.
+const MAX_KNOWN: usize = 256;
+
 /// Evidence by its digest, over any object store.
 #[derive(Clone, Debug)]
 pub struct BlobStore {
     objects: Arc<dyn ObjectStore>,
+    /// What was stored or read last, the latest at the end: many items share a blob.
+    known: Arc<Mutex<VecDeque<Digest>>>,
 }
 
 /// A blob cannot be stored or read.
@@ -48,22 +54,26 @@ impl BlobStore {
         let error = |error| BlobError::Folder { path: folder.to_path_buf(), error };
         std::fs::create_dir_all(folder).map_err(error)?;
         let files = LocalFileSystem::new_with_prefix(folder)?.with_fsync(true);
-        Ok(Self { objects: Arc::new(files) })
+        Ok(Self { objects: Arc::new(files), known: Arc::default() })
     }
 
     /// Stores a blob and returns its digest. One that is there already is not written again, unless it is
-    /// damaged.
+    /// damaged: that is looked at when it is first stored, and whenever it is read.
     ///
     /// # Errors
     /// When the object store fails.
     pub async fn put(&self, content: Bytes) -> Result<Digest, BlobError> {
         let digest = Digest::of(&content);
+        if self.known().contains(&digest) {
+            return Ok(digest);
+        }
         match self.get(digest).await {
             Ok(Some(_)) => return Ok(digest),
             Ok(None) | Err(BlobError::Damaged { .. }) => {}
             Err(error) => return Err(error),
         }
         self.objects.put(&path(digest), PutPayload::from_bytes(content)).await?;
+        self.know(digest);
         Ok(digest)
     }
 
@@ -73,6 +83,7 @@ impl BlobStore {
     /// # Errors
     /// When the object store fails or the content is damaged.
     pub async fn get(&self, digest: Digest) -> Result<Option<Bytes>, BlobError> {
+        self.forget(digest);
         let content = match self.objects.get(&path(digest)).await {
             Ok(found) => found.bytes().await?,
             Err(object_store::Error::NotFound { .. }) => return Ok(None),
@@ -80,10 +91,28 @@ impl BlobStore {
         };
         let got = Digest::of(&content);
         if got == digest {
+            self.know(digest);
             Ok(Some(content))
         } else {
             Err(BlobError::Damaged { expected: digest, got })
         }
+    }
+
+    fn know(&self, digest: Digest) {
+        let mut known = self.known();
+        known.retain(|one| *one != digest);
+        if known.len() >= MAX_KNOWN {
+            known.pop_front();
+        }
+        known.push_back(digest);
+    }
+
+    fn forget(&self, digest: Digest) {
+        self.known().retain(|one| *one != digest);
+    }
+
+    fn known(&self) -> MutexGuard<'_, VecDeque<Digest>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -218,7 +218,7 @@ fn store_error(error: StoreError) -> CliError {
 /// verify as before.
 pub(crate) async fn publish(programs: &[Program], blobs: &BlobStore) -> Result<(), CliError> {
     for program in programs {
-        let stored = blobs.put(program.verifying().to_vec().into()).await;
+        let stored = blobs.put(program.verifying().clone()).await;
         stored.map_err(CliError::failed)?;
     }
     Ok(())

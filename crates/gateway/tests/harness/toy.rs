@@ -108,7 +108,7 @@ impl Certifier for ToyCertifier {
             CertifiedEvidence::new(SEAL, content.clone(), EvidenceScope::Model, true);
         if matches!(mood, Mood::OtherEvidence) {
             content.push(b'!');
-            evidence.content = content;
+            evidence.content = content.into();
         }
         Ok(Certified { output, model: entry.used().clone(), evidence: vec![evidence] })
     }

@@ -12,6 +12,7 @@ use assay_engine::{EngineError, ModelPackage};
 use assay_primitives::{Digest, InferenceOutput, InferenceRequest, Method, ModelId};
 use assay_receipt::{EvidenceReference, EvidenceScope, ModelUsed, Salt};
 use async_trait::async_trait;
+use bytes::Bytes;
 use thiserror::Error;
 
 pub use self::signed::Signed;
@@ -104,7 +105,7 @@ pub struct CertifiedEvidence {
     /// How the item refers to it.
     pub reference: EvidenceReference,
     /// Its bytes.
-    pub content: Vec<u8>,
+    pub content: Bytes,
     /// Whether it says nothing of the item, and is the same for others: it is stored once, and anybody
     /// may have it. What is about the item is sealed and erased with it.
     pub is_public: bool,
@@ -113,7 +114,13 @@ pub struct CertifiedEvidence {
 impl CertifiedEvidence {
     /// Makes a piece of evidence of a media type.
     #[must_use]
-    pub fn new(kind: &str, content: Vec<u8>, scope: EvidenceScope, is_public: bool) -> Self {
+    pub fn new(
+        kind: &str,
+        content: impl Into<Bytes>,
+        scope: EvidenceScope,
+        is_public: bool,
+    ) -> Self {
+        let content = content.into();
         let (sha256, size) = (Digest::of(&content), content.len() as u64);
         let reference = EvidenceReference { kind: kind.to_owned(), sha256, size, scope };
         Self { reference, content, is_public }

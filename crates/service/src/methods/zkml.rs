@@ -16,6 +16,7 @@ use assay_zkml::model::{
 use assay_zkml::prover::{ProveError, ProvingModel};
 use assay_zkml::statement::Instance;
 use async_trait::async_trait;
+use bytes::Bytes;
 use thiserror::Error;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
@@ -111,7 +112,7 @@ impl Program {
 
     /// Returns the verifying file, which anybody may have.
     #[must_use]
-    pub fn verifying(&self) -> &[u8] {
+    pub const fn verifying(&self) -> &Bytes {
         &self.verifying.content
     }
 

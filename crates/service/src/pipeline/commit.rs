@@ -12,7 +12,6 @@ use assay_verify::{
     Check, ItemEvidence, MethodContext, Verified, open_item, open_manifest, open_receipt,
 };
 use assay_x402::{ErrorReason, FacilitatorError, SettleError, SettlementIntent};
-use bytes::Bytes;
 use tracing::info;
 
 use super::error::{PurchaseError, refused, written};
@@ -89,10 +88,10 @@ async fn store_evidence(
             )));
         }
         if is_public {
-            let stored = service.parts().blobs.put(Bytes::from(content)).await;
+            let stored = service.parts().blobs.put(content).await;
             stored.map_err(|error| PurchaseError::Receipt(error.to_string()))?;
         } else if own.iter().all(|blob| blob.sha256 != digest) {
-            own.push(EvidenceBlob { sha256: digest, content });
+            own.push(EvidenceBlob { sha256: digest, content: content.into() });
         }
     }
     Ok(own)
