@@ -2,11 +2,13 @@
 """Measures the gateway under paid requests, and keeps what `reconcile.py` needs."""
 
 import argparse
+import itertools
 import json
 import os
 import pathlib
 import platform
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -26,12 +28,14 @@ def main():
     work.mkdir(parents=True, exist_ok=True)
     results = {"machine": machine(work), "settings": settings(args), "runs": []}
     passed = True
-    for rate in args.rate:
-        folder = work / f"rate-{rate:g}"
+    # Methods take turns, so that what else the machine does falls on each.
+    runs = itertools.product(args.rate, range(args.repeat), args.method)
+    for rate, repetition, method in runs:
+        folder = work / f"rate-{rate:g}-{method}-{repetition}"
         if folder.exists():
             shutil.rmtree(folder)
         folder.mkdir()
-        result = measure(args, rate, folder)
+        result = {"method": method, **measure(args, rate, method, folder)}
         results["runs"].append(result)
         print(line(result), flush=True)
         if args.out:
@@ -56,7 +60,9 @@ def arguments():
     parser.add_argument("--durability", default="full", choices=["full", "normal"])
     parser.add_argument("--release", default="settlement", choices=["settlement", "verification"])
     parser.add_argument("--model", default="digits")
-    parser.add_argument("--method", default="signed", choices=["signed", "tee"])
+    parser.add_argument("--method", nargs="+", default=["signed"], choices=["signed", "tee"],
+                        help="several take turns, and the first is what others are compared with")
+    parser.add_argument("--repeat", type=int, default=1, help="how often each is measured")
     parser.add_argument("--assay", default=target() / "release/assay", help="the binary")
     parser.add_argument("--load", default=target() / "release/examples/paid_load")
     parser.add_argument("--work", help="where data and logs are kept; on the disk to be measured")
@@ -77,13 +83,13 @@ def settings(args):
         "durability": args.durability,
         "release": args.release,
         "model": args.model,
-        "method": args.method,
+        "methods": args.method,
         "payers": args.payers,
         "further": args.set,
     }
 
 
-def measure(args, rate, folder):
+def measure(args, rate, method, folder):
     """One run, on a chain and a data folder of its own."""
     chain = processes.Started(
         "devchain",
@@ -93,7 +99,7 @@ def measure(args, rate, folder):
     )
     try:
         keep_beginning(chain.told, folder)
-        result = with_gateway(args, rate, folder, chain)
+        result = with_gateway(args, rate, method, folder, chain)
         result["reconciled"] = None
         if not args.no_reconcile:
             result["reconciled"] = reconciled(folder, chain.told["rpcUrl"])
@@ -115,10 +121,10 @@ def keep_beginning(told, folder):
     (folder / "begin.json").write_text(json.dumps(begin, indent=1) + "\n")
 
 
-def with_gateway(args, rate, folder, chain):
+def with_gateway(args, rate, method, folder, chain):
     environment = {
         "ASSAY_LISTEN": "127.0.0.1:0",
-        "ASSAY_TEE_ATTESTER": "simulated-nitro" if args.method == "tee" else "none",
+        "ASSAY_TEE_ATTESTER": "simulated-nitro" if method == "tee" else "none",
         "ASSAY_DATA": str(folder / "data"),
         "ASSAY_RPC_URL": chain.told["rpcUrl"],
         "ASSAY_DURABILITY": args.durability,
@@ -129,7 +135,7 @@ def with_gateway(args, rate, folder, chain):
         "gateway", [args.assay, "serve", "--json"], environment, folder / "gateway.log"
     )
     try:
-        result = with_load(args, rate, folder, chain, gateway)
+        result = with_load(args, rate, method, folder, chain, gateway)
     finally:
         begun = time.monotonic()
         code = gateway.stop()
@@ -139,7 +145,7 @@ def with_gateway(args, rate, folder, chain):
     return result
 
 
-def with_load(args, rate, folder, chain, gateway):
+def with_load(args, rate, method, folder, chain, gateway):
     example = subprocess.run(
         [args.assay, "models", "--example", args.model], capture_output=True, check=True
     )
@@ -147,7 +153,8 @@ def with_load(args, rate, folder, chain, gateway):
     length = ["--count", str(args.count)] if args.count else ["--for", args.duration]
     command = [
         args.load, "--gateway", gateway.told["gateway"], "--rpc-url", chain.told["rpcUrl"],
-        "--model", args.model, "--method", args.method, "--input", folder / "input.json", "--rate", str(rate), *length,
+        "--model", args.model, "--method", method, "--input", folder / "input.json",
+        "--rate", str(rate), *length,
         "--payers", str(args.payers), "--lines", folder / "lines.jsonl",
     ]
     load = subprocess.Popen(
@@ -259,7 +266,7 @@ def line(result):
     load = result["load"]
     latency = load["latency"]
     return (
-        f"{load['rateAsked']:g}/s asked: {load['rateReached']:.1f}/s reached, "
+        f"{result['method']}, {load['rateAsked']:g}/s asked: {load['rateReached']:.1f}/s reached, "
         f"p50 {latency['p50']:.1f} ms, p99 {latency['p99']:.1f} ms, {load['outcomes']}"
     )
 
@@ -271,9 +278,9 @@ def tables(results):
         f"{machine['cores']} cores of {machine['cpu']}; fdatasync of 4 KiB p50 {sync['p50']} ms, "
         f"p99 {sync['p99']} ms; durability {chosen['durability']}, release on {chosen['release']}",
         "",
-        "| asked /s | reached /s | p50 ms | p90 ms | p99 ms | max ms | outcomes | gateway CPU ms | "
+        "| method | asked /s | reached /s | p50 ms | p90 ms | p99 ms | max ms | outcomes | gateway CPU ms | "
         "devchain CPU ms | load CPU ms | cores used | gateway MB begin, middle, end | reconciled |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for run in results["runs"]:
         load, used = run["load"], run["processes"]
@@ -282,6 +289,7 @@ def tables(results):
             f"{used['gateway'][f'memory{when}'] / 1e6:.0f}" for when in ("Begin", "Middle", "End")
         )
         cells = [
+            run["method"],
             f"{load['rateAsked']:g}",
             f"{load['rateReached']:.1f}",
             *(f"{latency[name]:.1f}" for name in ("p50", "p90", "p99", "max")),
@@ -293,7 +301,25 @@ def tables(results):
             {True: "yes", False: "NO", None: "not asked"}[run["reconciled"]],
         ]
         out.append("| " + " | ".join(cells) + " |")
-    return "\n".join(out)
+    return "\n".join(out + differences(results))
+
+
+def differences(results):
+    """What each method takes beyond the first one, in runs beside each other."""
+    first, *others = results["settings"]["methods"]
+    out = []
+    for rate in dict.fromkeys(run["load"]["rateAsked"] for run in results["runs"]):
+        p50 = {}
+        for run in results["runs"]:
+            if run["load"]["rateAsked"] == rate:
+                p50.setdefault(run["method"], []).append(run["load"]["latency"]["p50"])
+        for method in others:
+            more = sorted(one - base for base, one in zip(p50[first], p50[method]))
+            out.append(
+                f"{method} over {first} at {rate:g}/s: p50 {statistics.median(more):+.2f} ms in the "
+                f"median of {len(more)} (from {more[0]:+.2f} to {more[-1]:+.2f})"
+            )
+    return ["", *out] if out else []
 
 
 if __name__ == "__main__":
