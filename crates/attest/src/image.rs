@@ -19,7 +19,7 @@ const MAX_SHOWN: usize = 64;
 const MAX_NAMED: usize = 4;
 /// One more than the highest index of a PCR, and of a GPU's measurement.
 const PCRS: u8 = 32;
-const GPU_MEASUREMENTS: u8 = 64;
+const GPU_MEASUREMENTS: u8 = 254;
 
 /// What of a TD is its code: the firmware, its configuration, the kernel, what that was started with,
 /// and what it added.

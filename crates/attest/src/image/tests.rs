@@ -36,7 +36,7 @@ fn an_image_has_one_text() {
         "snp:measurement=00,pcr4=01,pcr4-sha384=02",
         "sgx:isvprodid=0001,mrsigner=00",
         "tpm:pcr0=00,pcr23-sha512=01",
-        "nvidia:m0=00,m63=01",
+        "nvidia:m0=00,m253=01",
         &format!("nitro:pcr31={}", "ab".repeat(64)),
     ] {
         assert_eq!(image(text).to_string(), text);
@@ -68,7 +68,7 @@ fn what_is_no_image_is_named() {
         ("tpm:pcr0-sha256=00", "the name of a measurement", "`pcr0-sha256`"),
         ("tpm:pcr0-sha384-sha384=00", "the name of a measurement", "`pcr0-sha384-sha384`"),
         ("sgx:pcr0=00", "the name of a measurement", "`pcr0`"),
-        ("nvidia:m64=00", "the name of a measurement", "`m64`"),
+        ("nvidia:m254=00", "the name of a measurement", "`m254`"),
         ("nitro:pcr0=", "1 to 64 bytes in lower-case hexadecimal for `pcr0`", "``"),
         ("nitro:pcr0=0", "1 to 64 bytes", "`0`"),
         ("nitro:pcr0=FF", "1 to 64 bytes", "`FF`"),
