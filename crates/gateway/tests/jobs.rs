@@ -6,6 +6,7 @@ use std::time::Duration;
 use assay_primitives::{AccessToken, SystemRandomness};
 use assay_service::Release;
 use assay_store::TransactionState;
+use futures_util::{StreamExt as _, stream};
 use reqwest::Method;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -162,6 +163,45 @@ async fn what_waits_runs_in_its_turn() {
         finished(buyer, location).await.is_served();
     }
     market.charged(4, 4 * TOY_PRICE).await;
+}
+
+/// Two thousand wait behind one that takes its time. Each has its turn and is charged once; one more than
+/// there may be is told to come again, and costs nothing.
+#[tokio::test]
+async fn two_thousand_wait_for_their_turn() {
+    const MANY: usize = 2_000;
+    let gate = Arc::new(Semaphore::new(0));
+    let market = Market::open_with(|setup| {
+        setup.toy_slots = 1;
+        (setup.limits.purchases, setup.limits.per_payer) = (MANY, MANY);
+        (setup.limits.exposure, setup.max_timeout_seconds) = (None, 3_600);
+    })
+    .await;
+    market.shop.toy.set(Mood::Wait(gate.clone()));
+    let buyer = &market.buyer;
+    let locations: Vec<String> = stream::iter(0..MANY)
+        .map(async |_| location(&order(buyer, &buyer.payment(DIGITS, TOY).await.header).await))
+        .buffer_unordered(8)
+        .collect()
+        .await;
+    let payment = buyer.payment(DIGITS, TOY).await.header;
+    let refused = order(buyer, &payment).await;
+    assert!(refused.is(503, "busy").header("retry-after").is_some());
+    assert_eq!(market.shop.toy.runs(), 1);
+    market.not_charged().await;
+
+    gate.add_permits(MANY + 1);
+    while market.shop.count(TransactionState::Settled).await < MANY as u64 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    for location in [&locations[0], &locations[MANY - 1]] {
+        finished(buyer, location).await.is_served();
+    }
+    assert_eq!(market.shop.toy.runs(), MANY);
+    market.charged(MANY, MANY as u128 * TOY_PRICE).await;
+    // Now there is room for the payment that was refused.
+    finished(buyer, &location(&order(buyer, &payment).await)).await.is_served();
+    market.charged(MANY + 1, (MANY as u128 + 1) * TOY_PRICE).await;
 }
 
 /// Whose balance is gone when its turn comes is not run for nothing.
