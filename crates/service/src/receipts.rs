@@ -127,8 +127,8 @@ impl Service {
         Ok(ReleasedBundle { bundle, settlement: settlement(&row)? })
     }
 
-    /// Says what the proofs of a transaction's items claim, to who may have its bundle. Nothing is
-    /// verified by it.
+    /// Says what the proofs of a transaction's items claim, to who may have its bundle, and
+    /// how long their parts take to check.
     ///
     /// # Errors
     /// As [`bundle`](Self::bundle), and when a proof cannot be read.
@@ -139,7 +139,9 @@ impl Service {
     ) -> Result<Vec<ProofExplanation>, ReceiptError> {
         let released = self.bundle(id, access).await?;
         // Reading a large program takes a while.
-        let explained = spawn_blocking(move || explain_proofs(&released.bundle)).await;
+        let clock = self.parts().clock.clone();
+        let explained = spawn_blocking(move || explain_proofs(&released.bundle, clock.as_ref()));
+        let explained = explained.await;
         let explained = explained.map_err(|error| ReceiptError::Damaged(error.to_string()))?;
         explained.map_err(|error| ReceiptError::Damaged(error.to_string()))
     }

@@ -28,7 +28,7 @@ mod verified;
 
 pub use bundle::Verifier;
 pub use expectation::Expectation;
-pub use explain::{ProofExplanation, explain_proofs};
+pub use explain::{CheckedPart, ProofExplanation, explain_proofs};
 pub use methods::{
     Certification, ItemEvidence, MethodContext, MethodVerifier, Methods, Signed, Tee, Zkml,
 };

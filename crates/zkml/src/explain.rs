@@ -12,6 +12,22 @@ const K_BYTES: usize = 20;
 const ROOT_BYTES: usize = 32;
 const LENGTH_BYTES: usize = 4;
 
+/// The names of a proof's parts.
+pub mod part {
+    /// The root of the committed columns.
+    pub const COMMITMENT: &str = "commitment";
+    /// The tree of the lookups.
+    pub const LOOKUPS: &str = "lookups";
+    /// The columns at one point.
+    pub const VALUES: &str = "values";
+    /// The sum of the layers.
+    pub const LAYERS: &str = "layers";
+    /// The weights in it.
+    pub const WEIGHTS: &str = "weights";
+    /// The opening of the committed columns.
+    pub const OPENING: &str = "opening";
+}
+
 /// What a program is, layer by layer.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -75,7 +91,7 @@ fn commitment(circuit: &Circuit, proof: &Proof) -> Part {
         circuit.sizes().advice_cells
     );
     let bytes = proof.advice_root.map_or(0, |_| ROOT_BYTES);
-    Part { step: 1, name: "commitment", shows, bytes }
+    Part { step: 1, name: part::COMMITMENT, shows, bytes }
 }
 
 fn lookups(circuit: &Circuit, proof: &Proof) -> Part {
@@ -84,7 +100,7 @@ fn lookups(circuit: &Circuit, proof: &Proof) -> Part {
         circuit.sizes().leaves
     );
     let bytes = proof.lookups.as_ref().map_or(0, |tree| tree.encode().len());
-    Part { step: 2, name: "lookups", shows, bytes }
+    Part { step: 2, name: part::LOOKUPS, shows, bytes }
 }
 
 fn values(proof: &Proof) -> Part {
@@ -92,7 +108,7 @@ fn values(proof: &Proof) -> Part {
     let columns = values.columns.len();
     let shows = format!("What {columns} columns of committed values come to at one random point.");
     let bytes = elements(&[columns, values.virtuals.len(), values.outputs.len()]);
-    Part { step: 4, name: "values", shows, bytes }
+    Part { step: 4, name: part::VALUES, shows, bytes }
 }
 
 fn sums(proof: &Proof) -> Part {
@@ -102,7 +118,7 @@ fn sums(proof: &Proof) -> Part {
          products and additions."
     );
     let ends = [ends.tensors.len(), ends.convs.len(), ends.biases.len(), ends.inputs.len()];
-    Part { step: 5, name: "layers", shows, bytes: elements(&[2 * rounds]) + elements(&ends) }
+    Part { step: 5, name: part::LAYERS, shows, bytes: elements(&[2 * rounds]) + elements(&ends) }
 }
 
 fn weights(proof: &Proof) -> Part {
@@ -112,13 +128,13 @@ fn weights(proof: &Proof) -> Part {
          their code that the verifier picked."
     );
     let bytes = elements(&[2 * rounds, 1]) + LENGTH_BYTES + proof.weights.encode().len();
-    Part { step: 7, name: "weights", shows, bytes }
+    Part { step: 7, name: part::WEIGHTS, shows, bytes }
 }
 
 fn opening(proof: &Proof) -> Part {
     let shows = "The values that were told are those under the hash of the first step.".to_owned();
     let bytes = proof.advice.as_ref().map_or(0, |opening| opening.encode().len());
-    Part { step: 10, name: "opening", shows, bytes }
+    Part { step: 10, name: part::OPENING, shows, bytes }
 }
 
 /// The bytes of lists of elements of `K`.

@@ -12,6 +12,7 @@ pub use self::error::VerifyError;
 use crate::advice;
 use crate::chain::Started;
 use crate::circuit::Circuit;
+use crate::explain::part;
 use crate::field::K;
 use crate::layers::{self, LayerEnds, LayerStatement};
 use crate::lookups::{self, LeafClaim};
@@ -51,6 +52,9 @@ impl VerifiedProof {
     }
 }
 
+/// Is told each part of a proof as it begins to be checked, by its name among [`crate::explain::parts`].
+pub type Watch<'a> = &'a mut dyn FnMut(&'static str);
+
 /// Decodes a proof and verifies it: see [`verify`].
 ///
 /// # Errors
@@ -62,8 +66,23 @@ pub fn verify_bytes(
     claims: &[Claim<'_>],
     proof: &[u8],
 ) -> Result<VerifiedProof, VerifyError> {
+    verify_watched(circuit, statement, claims, proof, &mut |_| ())
+}
+
+/// Verifies as [`verify_bytes`] does, and tells each part as it begins to be checked.
+///
+/// # Errors
+///
+/// Returns the first check that fails.
+pub fn verify_watched(
+    circuit: &Circuit,
+    statement: &Statement,
+    claims: &[Claim<'_>],
+    proof: &[u8],
+    watch: Watch<'_>,
+) -> Result<VerifiedProof, VerifyError> {
     let proof = Proof::decode(circuit, proof)?;
-    verify(circuit, statement, claims, &proof)
+    verify_parts(circuit, statement, claims, &proof, watch)
 }
 
 /// Checks that `proof` proves `statement`, and that each of `claims` is one of its instances.
@@ -77,9 +96,19 @@ pub fn verify(
     claims: &[Claim<'_>],
     proof: &Proof,
 ) -> Result<VerifiedProof, VerifyError> {
+    verify_parts(circuit, statement, claims, proof, &mut |_| ())
+}
+
+fn verify_parts(
+    circuit: &Circuit,
+    statement: &Statement,
+    claims: &[Claim<'_>],
+    proof: &Proof,
+    watch: Watch<'_>,
+) -> Result<VerifiedProof, VerifyError> {
     instances::check_statement(circuit, statement, claims)?;
     claims.iter().try_for_each(|claim| instances::check_instance(circuit, statement, claim))?;
-    check_messages(circuit, statement, claims, proof)?;
+    check_messages(circuit, statement, claims, proof, watch)?;
     Ok(VerifiedProof {
         statement: *statement,
         instances: claims.iter().map(|claim| claim.index).collect(),
@@ -93,13 +122,17 @@ fn check_messages(
     statement: &Statement,
     claims: &[Claim<'_>],
     proof: &Proof,
+    watch: Watch<'_>,
 ) -> Result<(), VerifyError> {
+    watch(part::COMMITMENT);
     check_lengths(circuit, proof)?;
     let (program, sizes) = (circuit.program(), *circuit.sizes());
     let started = Started::new(statement);
     let (committed, ()) = started.commit(|transcript| observe(circuit, proof, transcript))?;
+    watch(part::LOOKUPS);
     let run = |transcript: &mut Transcript| follow_tree(circuit, proof, transcript);
     let (looked, tree) = committed.look_up(run, sizes.claim_arity as usize)?;
+    watch(part::VALUES);
     let public = match claims {
         [claim] if sizes.lb == 0 => instances::public_values(circuit, claim, looked.rho())?,
         _ => {
@@ -116,6 +149,7 @@ fn check_messages(
     let forms = layers::form_claims(program, sizes, looked.rho(), &forms, &tensors)?;
     let claimed = looked.claim(&[&values.columns, &values.virtuals, &values.outputs]);
     let lambda = claimed.lambda();
+    watch(part::LAYERS);
     let (layered, layer) = claimed.layer(|rho, lambda, transcript| {
         let statement = LayerStatement { program, sizes, rho, lambda };
         let layer = layers::verify(&statement, &forms, &proof.layer_rounds, transcript)?;
@@ -127,10 +161,12 @@ fn check_messages(
     layer.check_ends(&LayerStatement { program, sizes, rho, lambda }, &ends)?;
     let sent = &proof.ends;
     let ended = layered.end(&[&sent.tensors, &sent.convs, &sent.biases, &sent.inputs], sizes.lb);
+    watch(part::WEIGHTS);
     let (weighed, ()) = ended.weigh(|rho, tau, lambda, transcript| {
         let statement = WeightStatement { program, sizes, rho, tau, lambda };
         check_weights(circuit, &statement, &ends, proof, transcript)
     })?;
+    watch(part::OPENING);
     weighed.open(|points, transcript| check_advice(circuit, points, &ends, proof, transcript))
 }
 

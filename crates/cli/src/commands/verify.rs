@@ -5,7 +5,8 @@ use assay_attest::{DevelopmentRoot, Roots};
 use assay_primitives::{InferenceRequest, Timestamp};
 use assay_receipt::Bundle;
 use assay_verify::{
-    Expectation, Methods, Policy, ProofExplanation, Report, Tee, Verdict, Verifier, explain_proofs,
+    CheckedPart, Expectation, Methods, Policy, ProofExplanation, Report, Tee, Verdict, Verifier,
+    explain_proofs,
 };
 use serde::Serialize;
 
@@ -55,7 +56,7 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<ExitCode, CliError> {
 /// What the proofs of a bundle claim. What cannot be read is said, and in no way of the verdict.
 fn explained(file: &[u8]) -> Option<Vec<ProofExplanation>> {
     let bundle = Bundle::from_bytes(file).ok()?;
-    let proofs = explain_proofs(&bundle);
+    let proofs = explain_proofs(&bundle, system_clock().as_ref());
     proofs
         .inspect_err(|refusal| output::note(format_args!("No proof is explained: {refusal}.")))
         .ok()
@@ -91,7 +92,12 @@ fn explain(proof: &ProofExplanation) {
     output::line("");
     output::line(style.bold("What each part of it shows"));
     for part in &proof.parts {
-        output::detail(part.name, format_args!("{} bytes", part.bytes));
+        let CheckedPart { part, checked_in_us, .. } = part;
+        let checked = match checked_in_us {
+            Some(took) => format!(", checked in {}.{:03} ms", took / 1_000, took % 1_000),
+            None => ", does not hold, or was not reached".to_owned(),
+        };
+        output::detail(part.name, format_args!("{} bytes{checked}", part.bytes));
         lines(&part.shows).iter().for_each(|line| output::detail("", line));
     }
     let (bits, batch) = (proof.security_bits, proof.batch);

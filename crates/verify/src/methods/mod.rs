@@ -14,6 +14,7 @@ use assay_receipt::{EvidenceReference, ItemStatement, Receipt};
 
 pub use self::signed::Signed;
 pub use self::tee::Tee;
+pub(crate) use self::zkml::Program;
 pub use self::zkml::Zkml;
 use crate::{Check, Policy, Refusal, Verified};
 

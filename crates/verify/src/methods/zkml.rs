@@ -7,7 +7,7 @@ use assay_zkml::model::{
     CLAIM_MEDIA_TYPE, ClaimFile, PROOF_MEDIA_TYPE, ProofFile, VERIFYING_MEDIA_TYPE, VerifyingFile,
     context as proof_context, statement_of,
 };
-use assay_zkml::verifier::verify_bytes;
+use assay_zkml::verifier::{VerifiedProof, Watch, verify_watched};
 
 use super::{Certification, MethodContext, MethodVerifier};
 use crate::{Check, Refusal};
@@ -28,7 +28,7 @@ pub struct Zkml {
 
 /// A program that is ready to verify proofs of batches of one size.
 #[derive(Debug)]
-struct Program {
+pub(crate) struct Program {
     id: Digest,
     file: VerifyingFile,
     circuit: Circuit,
@@ -57,13 +57,9 @@ impl Zkml {
         if expected != got {
             return Err(refusal(format!("a proof of {expected}"), got));
         }
-        let input = program.input(context.request)?;
         program.check_output(&claim, context.output)?;
-        let bound = proof_context(&program.file.digest(), &context.item.request_commitment.0);
-        let claim = claim.claim(bound, &input);
-        let statement = statement_of(&program.circuit, &claim);
-        let verified = verify_bytes(&program.circuit, &statement, &[claim], proof.proof())
-            .map_err(|error| refusal("a proof of this inference", error))?;
+        let commitment = &context.item.request_commitment;
+        let verified = program.verify(context.request, commitment, &claim, &proof, &mut |_| ())?;
         let bits = verified.security_bits();
         let note = format!("proof: {bits:.1} bits of security, proven; it is not zero-knowledge");
         Ok(Certification {
@@ -79,11 +75,7 @@ impl Zkml {
         if let Some(program) = known().iter().find(|program| is_it(program)) {
             return Ok(Arc::clone(program));
         }
-        let file =
-            VerifyingFile::decode(verifying).map_err(|error| refusal("a verifying file", error))?;
-        let circuit = Circuit::new(file.descriptor(), lb)
-            .map_err(|error| refusal("a program that can be verified", error))?;
-        let program = Arc::new(Program { id, file, circuit });
+        let program = Arc::new(Program::new(id, verifying, lb)?);
         let mut known = known();
         known.retain(|other| !is_it(other));
         if known.len() >= MAX_KNOWN {
@@ -105,6 +97,35 @@ impl MethodVerifier for Zkml {
 }
 
 impl Program {
+    pub(crate) fn new(id: Digest, verifying: &[u8], lb: u32) -> Result<Self, Refusal> {
+        let file =
+            VerifyingFile::decode(verifying).map_err(|error| refusal("a verifying file", error))?;
+        let circuit = Circuit::new(file.descriptor(), lb)
+            .map_err(|error| refusal("a program that can be verified", error))?;
+        Ok(Self { id, file, circuit })
+    }
+
+    pub(crate) const fn circuit(&self) -> &Circuit {
+        &self.circuit
+    }
+
+    /// Verifies that the program gives what is claimed for what was asked, and tells the parts of the
+    /// proof as they are checked.
+    pub(crate) fn verify(
+        &self,
+        request: &[u8],
+        commitment: &Digest,
+        claim: &ClaimFile,
+        proof: &ProofFile,
+        watch: Watch<'_>,
+    ) -> Result<VerifiedProof, Refusal> {
+        let input = self.input(request)?;
+        let claim = claim.claim(proof_context(&self.file.digest(), &commitment.0), &input);
+        let statement = statement_of(&self.circuit, &claim);
+        verify_watched(&self.circuit, &statement, &[claim], proof.proof(), watch)
+            .map_err(|error| refusal("a proof of this inference", error))
+    }
+
     /// Returns the integers of what was asked.
     fn input(&self, request: &[u8]) -> Result<Vec<i32>, Refusal> {
         let request = InferenceRequest::from_bytes(request)
