@@ -94,7 +94,26 @@ pub(crate) struct Config {
     pub(crate) tee: Tee,
 
     #[config(nested)]
+    pub(crate) zkml: Zkml,
+
+    #[config(nested)]
     pub(crate) telemetry: Telemetry,
+}
+
+/// The proofs of the method `zkml`.
+#[derive(Clone, Debug, confique::Config, Serialize)]
+#[config(layer_attr(serde(deny_unknown_fields)))]
+pub(crate) struct Zkml {
+    /// How much memory proofs may take, in MiB. A model whose proofs may take more is not sold by `zkml`.
+    #[config(env = "ASSAY_ZKML_MEMORY_MIB", default = 4_096)]
+    pub(crate) memory_mib: u64,
+}
+
+impl Zkml {
+    /// Returns the bytes that proofs may take.
+    pub(crate) const fn memory(&self) -> u64 {
+        self.memory_mib.saturating_mul(1 << 20)
+    }
 }
 
 /// Limits of HTTP requests.

@@ -15,7 +15,7 @@ fn the_template_is_the_defaults() {
     let template = place.run(&["config"]).expect(0).stdout;
     let full = uncommented(&template);
     let settings = full.lines().filter(|l| !l.starts_with('#') && l.contains(" = ")).count();
-    assert_eq!(settings, 37, "{full}");
+    assert_eq!(settings, 38, "{full}");
     let defaults = place.run(&["config", "--json"]).expect(0).json();
     for content in [&full, &template] {
         let file = place.file("assay.toml", content);

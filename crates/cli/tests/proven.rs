@@ -186,6 +186,18 @@ fn a_proof_is_explained_layer_by_layer() {
     }
 }
 
+/// A model that takes too much memory is not sold: found at the start, not by a buyer.
+#[test]
+fn what_takes_too_much_memory_is_not_sold() {
+    let place = Place::new();
+    let shop = Gateway::start(&place, &[("ASSAY_ZKML_MEMORY_MIB", "1")]);
+    let (_, catalogue) = get(&shop.url, "/v1/models");
+    let catalogue: Value = serde_json::from_slice(&catalogue).unwrap();
+    let methods = catalogue["models"][0]["methods"].as_array().unwrap();
+    assert!(methods.iter().all(|method| method["method"] != "zkml"), "{methods:?}");
+    shop.stop();
+}
+
 /// The verdict is told all the same.
 #[test]
 fn a_proof_that_is_gone_is_refused_and_not_explained() {

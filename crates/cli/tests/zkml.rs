@@ -150,6 +150,24 @@ fn a_batch_is_one_proof() {
     case.verify(&["--context", "r-1"]).expect_told(1, "the proof is about 3 inferences");
 }
 
+/// What is said beforehand of the memory that a batch takes is no less than it does.
+#[test]
+fn the_memory_of_a_proof_is_foreseen() {
+    let (case, _) = Case::new();
+    let figure = |told: &Value, name: &str| told[name].as_u64().unwrap();
+    let [small, large] = [1, 128].map(|batch: usize| {
+        case.inputs(batch);
+        let inspect = ["zkml", "inspect", "m.zkml", "--json", "--batch", &batch.to_string()];
+        let foreseen = figure(&case.place.run(&inspect).expect(0).json(), "prover_memory_bytes");
+        let proven = case.prove(&["--json", "--no-check"]).expect(0).json();
+        assert_eq!(figure(&proven, "batch"), batch as u64);
+        [foreseen, figure(&proven, "peak_rss_bytes")]
+    });
+    let [foreseen, taken] = [0, 1].map(|of| large[of] - small[of]);
+    assert!(taken <= foreseen, "{taken} bytes, {foreseen} foreseen");
+    assert!(foreseen <= 4 * taken, "{taken} bytes, {foreseen} foreseen");
+}
+
 /// A model of the input `x` and the output `y`, and of a node between them.
 const NAMES: &[u8] = b":)\x0a\x0d\x0a\x01x\x12\x01y\x22\x05\x1b[2J!Z\x13\x0a\x01x\x12\x0e\x0a\x0c\
     \x08\x01\x12\x08\x0a\x02\x08\x01\x0a\x02\x08\x02b\x03\x0a\x01yB\x02\x10\x0d";

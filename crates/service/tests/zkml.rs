@@ -29,7 +29,8 @@ fn compiled(package: &ModelPackage) -> ModelFile {
 
 fn zkml(packages: &[ModelPackage]) -> Zkml {
     let program = |package| Program::new(package, compiled(package)).unwrap();
-    Zkml::new(packages.iter().map(program).collect(), 1, Arc::new(SeededRandomness::new(1)))
+    let programs = packages.iter().map(program).collect();
+    Zkml::new(programs, 1, u64::MAX, Arc::new(SeededRandomness::new(1)))
 }
 
 fn inference(stages: Stages) -> Inference {
@@ -69,6 +70,28 @@ fn only_what_has_a_program_is_sold_with_proofs() {
     let reason = "there is no program of it".to_owned();
     let (model, method) = ("tumour".to_owned(), Method::ZKML);
     assert_eq!(error, CatalogueError::Method { model, method, reason });
+}
+
+/// Found at the start, and not by who has paid.
+#[test]
+fn what_takes_more_memory_than_proofs_may_is_not_sold() {
+    let digits = package("digits");
+    let open = |parallel: usize, memory: u64| {
+        let program = Program::new(&digits, compiled(&digits)).unwrap();
+        let zkml = Zkml::new(vec![program], parallel, memory, Arc::new(SeededRandomness::new(1)));
+        let prices = prices(&[("digits", Method::ZKML)]);
+        let certifiers = Certifiers::standard(1).with(zkml);
+        Catalogue::new(vec![digits.clone()], &prices, &Tract, &certifiers).map(|_| ())
+    };
+    let needed = Program::new(&digits, compiled(&digits)).unwrap().prover_memory();
+    open(1, needed).unwrap();
+    open(2, 2 * needed).unwrap();
+    for (parallel, memory) in [(1, needed - 1), (2, needed)] {
+        let error = open(parallel, memory).unwrap_err().to_string();
+        let mebibytes = (needed * parallel as u64).div_ceil(1 << 20);
+        let told = format!("may take {mebibytes} MiB of memory, {} MiB are allowed", memory >> 20);
+        assert!(error.contains(&told), "{error}");
+    }
 }
 
 #[tokio::test]

@@ -183,6 +183,21 @@ impl Circuit {
         self.fixed_bytes() + self.weights().max_proof_bytes() + advice
     }
 
+    /// Returns the bytes of memory that no prover exceeds, weights and their code included.
+    ///
+    /// Witness, lookup tree and the code of the committed columns grow with the cells; by measurement they
+    /// take 52 to 64 bytes for each.
+    #[must_use]
+    pub fn prover_memory(&self) -> u64 {
+        const BASE: u64 = 32 << 20;
+        const OF_WEIGHT: u64 = 24;
+        const OF_CELL: u64 = 96;
+        let cells = self.sizes.advice_cells.max(self.sizes.leaves);
+        let weights = 1_u64.checked_shl(count(self.weights().log_weights())).unwrap_or(u64::MAX);
+        let of_weights = weights.saturating_mul(OF_WEIGHT);
+        BASE.saturating_add(of_weights).saturating_add(cells.saturating_mul(OF_CELL))
+    }
+
     pub(crate) const fn lengths(&self) -> &Lengths {
         &self.lengths
     }
@@ -319,6 +334,10 @@ fn schedule(
     Schedule::new(program.program().advice, arities, batches).map(Some)
 }
 
+fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
 fn budget(
     program: &Program,
     sizes: &Sizes,
@@ -326,7 +345,6 @@ fn budget(
     lengths: &Lengths,
     schedule: Option<&Schedule>,
 ) -> Budget {
-    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let width = program.tables.iter().map(Table::width).max().unwrap_or(0);
     let counts = Counts {
         // The levels that the verifier walks.

@@ -28,7 +28,7 @@ use self::gas::GasWatch;
 pub(crate) use self::packages::packages;
 pub(crate) use self::programs::{Calibration, Programs};
 use self::shop::Shop;
-pub(crate) use self::shop::priced;
+pub(crate) use self::shop::{priced, prover};
 pub(crate) use self::storage::{evidence, make_storage_key};
 use crate::config::Config;
 use crate::error::{CliError, Plain};

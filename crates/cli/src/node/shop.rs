@@ -7,6 +7,7 @@ use assay_engine::{ModelPackage, Tract};
 use assay_primitives::{Clock, Method, Network, Randomness, Timestamp};
 use assay_receipt::SettlementAddress;
 use assay_service::{Catalogue, Certifiers, Operator, PriceList, Program, Zkml};
+use tracing::warn;
 
 use super::chain::PaymentRail;
 use super::enclave::{Enclaves, RunningEnclave};
@@ -55,13 +56,22 @@ impl Shop {
             (certifiers, enclave) = (certifiers.with(tee), running);
         }
         if !programs.is_empty() {
-            certifiers = certifiers.with(Zkml::new(programs, PROVERS, randomness.clone()));
+            certifiers = certifiers.with(prover(config, programs, randomness.clone()));
         }
         let catalogue =
             Catalogue::new(packages, prices, &Tract, &certifiers).map_err(CliError::input)?;
         let operator = operator(config, rail, clock.now(), randomness.as_ref())?;
         Ok((Self { operator, catalogue, certifiers }, enclave))
     }
+}
+
+/// Makes the certifier of programs.
+pub(crate) fn prover(
+    config: &Config,
+    programs: Vec<Program>,
+    randomness: Arc<dyn Randomness>,
+) -> Zkml {
+    Zkml::new(programs, PROVERS, config.zkml.memory(), randomness)
 }
 
 /// Returns the prices, and the programs of what they sell by `zkml`; on a development chain without a
@@ -82,7 +92,14 @@ pub(crate) fn priced(
         let programs = programs.open(packages, Wanted::Of(&proven))?;
         return Ok((prices, programs));
     }
-    let programs = programs.open(packages, Wanted::WhereItCan)?;
+    let mut programs = programs.open(packages, Wanted::WhereItCan)?;
+    programs.retain(|program| match program.check_memory(PROVERS, config.zkml.memory()) {
+        Ok(()) => true,
+        Err(reason) => {
+            warn!(package = %program.package(), %reason, "The model is not sold with proofs.");
+            false
+        }
+    });
     Ok((development_prices(packages, has_enclave, &programs)?, programs))
 }
 

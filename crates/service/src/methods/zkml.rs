@@ -36,6 +36,7 @@ const DATATYPE: &str = "FP32";
 pub struct Zkml {
     programs: BTreeMap<ModelId, Arc<Program>>,
     parallel: usize,
+    memory: u64,
     permits: Arc<Semaphore>,
     randomness: Arc<dyn Randomness>,
 }
@@ -114,6 +115,25 @@ impl Program {
     #[must_use]
     pub const fn verifying(&self) -> &Bytes {
         &self.verifying.content
+    }
+
+    /// Returns the bytes of memory that a proof of one inference takes at most.
+    #[must_use]
+    pub fn prover_memory(&self) -> u64 {
+        self.circuit.prover_memory()
+    }
+
+    /// Says whether so many proofs at a time stay within so many bytes of memory.
+    ///
+    /// # Errors
+    /// With both numbers, if they may not.
+    pub fn check_memory(&self, proofs: usize, memory: u64) -> Result<(), String> {
+        let needed = self.prover_memory().saturating_mul(proofs as u64);
+        if needed <= memory {
+            return Ok(());
+        }
+        let [needed, allowed] = [needed.div_ceil(1 << 20), memory >> 20];
+        Err(format!("its proofs may take {needed} MiB of memory, {allowed} MiB are allowed"))
     }
 
     /// Returns the most bytes that a proof of one inference has.
@@ -199,14 +219,21 @@ impl Program {
 }
 
 impl Zkml {
-    /// Makes the certifier of programs, which proves at most `parallel` inferences at a time.
+    /// Makes the certifier of programs, which proves at most `parallel` inferences at a time, and none
+    /// whose proofs may then take more than `memory` bytes.
     #[must_use]
-    pub fn new(programs: Vec<Program>, parallel: usize, randomness: Arc<dyn Randomness>) -> Self {
+    pub fn new(
+        programs: Vec<Program>,
+        parallel: usize,
+        memory: u64,
+        randomness: Arc<dyn Randomness>,
+    ) -> Self {
         let parallel = parallel.max(1);
         let of_package = |program: Program| (program.package, Arc::new(program));
         Self {
             programs: programs.into_iter().map(of_package).collect(),
             parallel,
+            memory,
             permits: Arc::new(Semaphore::new(parallel)),
             randomness,
         }
@@ -234,7 +261,7 @@ impl Certifier for Zkml {
     }
 
     fn accepts(&self, package: &ModelPackage) -> Result<(), String> {
-        self.program(package).map(|_| ())
+        self.program(package)?.check_memory(self.parallel, self.memory)
     }
 
     fn check(&self, package: &ModelPackage, request: &InferenceRequest) -> Result<(), String> {

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use assay_devchain::CHAIN_ID;
 use assay_engine::Tract;
 use assay_primitives::{Network, SystemRandomness};
-use assay_service::{Catalogue, Certifiers, PriceList, Tee, Zkml};
+use assay_service::{Catalogue, Certifiers, PriceList, Tee};
 
 use super::Patient;
 use super::report::Report;
 use crate::commands::system_clock;
-use crate::node::{Programs, has_enclaves, packages, priced};
+use crate::node::{Programs, has_enclaves, packages, priced, prover};
 
 pub(super) fn models_and_prices(patient: &mut Patient, report: &mut Report) {
     let mend =
@@ -48,7 +48,7 @@ pub(super) fn models_and_prices(patient: &mut Patient, report: &mut Report) {
         true => certifiers.with(Tee::new(Vec::new(), 1, system_clock())),
         false => certifiers,
     };
-    let certifiers = certifiers.with(Zkml::new(programs, 1, Arc::new(SystemRandomness)));
+    let certifiers = certifiers.with(prover(config, programs, Arc::new(SystemRandomness)));
     if let Err(error) = Catalogue::new(packages, &prices, &Tract, &certifiers) {
         return report.wrong("prices", error.to_string(), mend);
     }

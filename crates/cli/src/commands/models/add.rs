@@ -42,7 +42,8 @@ pub(super) async fn run(args: &ModelsAddArgs) -> Result<ExitCode, CliError> {
     let error = format!("greatest error {}", agreement.greatest_error);
     let told = format!("{same} of {samples} samples have the same largest output; {error}");
     output::field("agreement", format_args!("{told} of {}", agreement.greatest_output));
-    output::field("proof", format_args!("at most {} bytes", program.max_proof_bytes()));
+    let (bytes, memory) = (program.max_proof_bytes(), program.prover_memory().div_ceil(1 << 20));
+    output::field("proof", format_args!("at most {bytes} bytes, made in at most {memory} MiB"));
     output::field("time", format_args!("{took} ms"));
     output::note(format_args!(
         "`assay serve` sells it by `zkml` at the price that the price list has for `{}`.",
@@ -70,6 +71,7 @@ fn as_json(package: &ModelPackage, program: &Program, told: &Agreement) -> serde
         "programId": program.id(),
         "verifyingBytes": program.verifying().len(),
         "maxProofBytes": program.max_proof_bytes(),
+        "proverMemoryBytes": program.prover_memory(),
         "agreement": {
             "samples": told.samples,
             "sameArgmax": told.same_argmax,

@@ -97,6 +97,8 @@ fn model(
     output::field("proof of", format_args!("{batch} in a batch"));
     output::field("advice", format_args!("{cells} cells, {leaves} lookups and rows"));
     output::field("proof", format_args!("at most {} bytes", circuit.max_proof_bytes()));
+    let memory = circuit.prover_memory().div_ceil(1 << 20);
+    output::field("memory", format_args!("at most {memory} MiB to prove"));
     output::field("security", format_args!("{:.2} bits, proven", circuit.budget().bits()));
     circuit.budget().to_string().lines().for_each(|line| output::line(format_args!("  {line}")));
     let opening = circuit.schedule().map(|schedule| Budget::new(schedule.terms().to_vec()));
@@ -153,6 +155,7 @@ fn model_json(
         "advice_cells": sizes.advice_cells,
         "lookup_leaves": sizes.leaves,
         "max_proof_bytes": circuit.max_proof_bytes(),
+        "prover_memory_bytes": circuit.prover_memory(),
         "security_bits": circuit.budget().bits(),
         "batch": 1_u64 << sizes.lb,
         "security": circuit.budget().terms().iter().map(term).collect::<Vec<_>>(),
