@@ -1,8 +1,8 @@
 //! The two files of a model: one encoding each, and nothing else is read.
 
 use assay_zkml::model::{
-    Agreement, Dequantisation, FileError, MAX_KEY_BYTES, ModelFile, NodeName, Order, ProofFile,
-    Quantisation, Report, VerifyingFile,
+    Agreement, Cut, CutError, Dequantisation, FileError, MAX_KEY_BYTES, ModelFile, NodeName, Order,
+    ProofFile, Quantisation, Report, VerifyingFile,
 };
 use assay_zkml::program::{Form, Interval, Program, Rule, Site, TensorShape, Term};
 use assay_zkml::tensor_code::{CodeProfile, Digest, Shape};
@@ -226,4 +226,73 @@ fn ends_that_are_not_the_programs_are_refused() {
     assert_eq!(refused(scales, outputs()), ("number of scales", 3, 5));
     let error = build(fits(), outputs(), &"n".repeat(1025)).unwrap_err();
     assert_eq!(error, FileError::Text { got: 1025 });
+}
+
+/// A program whose input are the answers to three cuts.
+fn by_cuts(cuts: Vec<Cut>) -> Result<ModelFile, FileError> {
+    let mut net = Net::new(0, TensorShape::vector(3), Vec::new());
+    net.program.tensors[0].interval = Interval::new(0, 1);
+    let form = Form::new(vec![Term::Local { tensor: 0, m: 7 }]);
+    net.site(TensorShape::vector(3), Interval::RAW, Site::Output { form });
+    let input = Quantisation::by_cuts(order(&[1, 2]), cuts).unwrap();
+    let output = Dequantisation::new(order(&[1, 3]), 0.5).unwrap();
+    let (program, name) = (net.program.check().unwrap(), "cuts".to_owned());
+    let source = Digest::from([9; 32]);
+    ModelFile::new(name, program, Vec::new(), input, output, source, Report::default())
+}
+
+const CUTS: [Cut; 3] = [
+    Cut { feature: 1, value: 0.5 },
+    Cut { feature: 0, value: -2.0 },
+    Cut { feature: 1, value: 0.5 },
+];
+
+#[test]
+fn cuts_stand_in_the_verifying_file() {
+    let file = by_cuts(CUTS.to_vec()).unwrap();
+    assert_eq!(ModelFile::decode(&file.encode()).unwrap(), file);
+    let bytes = file.key().encode();
+    let key = VerifyingFile::decode(&bytes).unwrap();
+    assert_eq!((key.input().cuts(), key.input().scales()), (&CUTS[..], &[][..]));
+    assert_eq!(key.input().quantise_within(&[-2.0, 0.25]).unwrap(), [0, 1, 0]);
+    // Every other byte is another file, or none.
+    for at in 20..bytes.len() - 32 {
+        for flip in [1, 0x80] {
+            let mut changed = bytes.clone();
+            changed[at] ^= flip;
+            let changed = resealed(changed);
+            if let Ok(read) = VerifyingFile::decode(&changed) {
+                assert_eq!(read.encode(), changed, "byte {at}");
+                assert_ne!(read.digest(), key.digest(), "byte {at}");
+            }
+        }
+    }
+}
+
+#[test]
+fn cuts_that_are_none_are_refused() {
+    let number = by_cuts(CUTS[..2].to_vec()).unwrap_err();
+    let what = "number of input values";
+    assert_eq!(number, FileError::Tensor { what, expected: 3, got: 2 });
+    let bytes = by_cuts(CUTS.to_vec()).unwrap().key().encode();
+    let first = bytes.windows(8).position(|word| word == [1, 0, 0, 0, 0, 0, 0, 0x3f]).unwrap();
+    let changed = |at: usize, word: [u8; 4]| {
+        let mut bytes = bytes.clone();
+        bytes[first + at..first + at + 4].copy_from_slice(&word);
+        VerifyingFile::decode(&resealed(bytes)).unwrap_err()
+    };
+    let feature = CutError::Feature { index: 1, features: 2, got: 2 };
+    assert_eq!(changed(8, 2_u32.to_le_bytes()), FileError::Cut(feature));
+    for value in [f32::NAN, f32::NEG_INFINITY, -0.0] {
+        let error = changed(4, value.to_le_bytes());
+        assert!(matches!(error, FileError::Cut(CutError::Value { index: 0, .. })), "{error}");
+    }
+    // One more is announced than there are, and another interval than that of answers.
+    let mut longer = bytes.clone();
+    longer[first - 4] = 255;
+    assert!(matches!(VerifyingFile::decode(&resealed(longer)), Err(FileError::Decode(_))));
+    let mut wider = bytes.clone();
+    wider[first - 8] = 2;
+    let error = VerifyingFile::decode(&resealed(wider)).unwrap_err();
+    assert!(matches!(error, FileError::NotCanonical { .. }), "{error}");
 }

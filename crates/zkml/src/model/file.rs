@@ -6,7 +6,7 @@
 use thiserror::Error;
 
 use super::order::{Order, OrderError};
-use super::quantisation::{Dequantisation, Quantisation, ScaleError};
+use super::quantisation::{Cut, CutError, Dequantisation, Quantisation, ScaleError};
 use super::report::{MAX_TEXT, Report};
 use crate::program::{
     CheckedProgram, DecodeError, Descriptor, DescriptorError, Encoded, Interval,
@@ -26,7 +26,7 @@ pub const CLAIM_MAGIC: [u8; 16] = *b"assay-zkml-claim";
 pub const PROOF_MAGIC: [u8; 16] = *b"assay-zkml-proof";
 const DIGEST_BYTES: usize = 32;
 
-/// Largest verifying file, in bytes: a descriptor, scales of each channel, and names.
+/// Largest verifying file, in bytes: a descriptor, a scale for each channel or `2^20` cuts, and names.
 pub const MAX_KEY_BYTES: usize = MAX_DESCRIPTOR_BYTES + (9 << 20);
 /// Largest model file, in bytes: a verifying file, `2^30` weights, and names.
 pub const MAX_MODEL_BYTES: usize = MAX_KEY_BYTES + 2 * MAX_WEIGHTS + (16 << 20);
@@ -115,6 +115,9 @@ pub enum FileError {
     /// A scale is none.
     #[error(transparent)]
     Scale(#[from] ScaleError),
+    /// A cut of the input is none.
+    #[error(transparent)]
+    Cut(#[from] CutError),
     /// The quantisation is not that of the program's tensor.
     #[error("{what} is {got}, that of the program is {expected}")]
     Tensor {
@@ -220,6 +223,9 @@ impl VerifyingFile {
         write_order(self.input.order(), &mut out);
         write_scales(self.input.scales(), &mut out);
         self.input.interval().write(&mut out);
+        if self.input.scales().is_empty() {
+            self.input.cuts().to_vec().write(&mut out);
+        }
         write_order(self.output.order(), &mut out);
         write_scales(&[self.output.scale()], &mut out);
         out
@@ -236,8 +242,12 @@ impl VerifyingFile {
         let name = read_text(&mut reader)?;
         let descriptor = Descriptor::decode(read_bytes(&mut reader)?)?;
         let order = read_order(&mut reader)?;
-        let scales = read_scales(&mut reader)?;
-        let input = Quantisation::new(order, scales, Interval::read(&mut reader)?)?;
+        let (scales, interval) = (read_scales(&mut reader)?, Interval::read(&mut reader)?);
+        // No scales: cuts follow. Their interval is always the same, or the bytes are not canonical.
+        let input = match scales.is_empty() {
+            true => Quantisation::by_cuts(order, Vec::read(&mut reader)?)?,
+            false => Quantisation::new(order, scales, interval)?,
+        };
         let order = read_order(&mut reader)?;
         let scales = read_scales(&mut reader)?;
         let [scale] = *scales.as_slice() else {
@@ -402,14 +412,14 @@ fn check_ends(
         if expected == got { Ok(()) } else { Err(FileError::Tensor { what, expected, got }) }
     };
     let (Some(first), Some(last)) = (tensors.first(), tensors.last()) else { return Ok(()) };
-    let values = |order: &Order| number(order.values());
-    equal("number of input values", number(first.shape.cells()), values(input.order()))?;
-    equal("number of output values", number(last.shape.cells()), values(output.order()))?;
+    equal("number of input values", number(first.shape.cells()), number(input.cells()))?;
+    let outputs = number(output.order().values());
+    equal("number of output values", number(last.shape.cells()), outputs)?;
     let (expected, got) = (first.interval, input.interval());
     equal("low end of the input's interval", expected.lo.into(), got.lo.into())?;
     equal("high end of the input's interval", expected.hi.into(), got.hi.into())?;
     match input.scales().len() {
-        1 => Ok(()),
+        0 | 1 => Ok(()),
         scales => equal("number of scales", first.shape.c.into(), number(scales)),
     }
 }
@@ -507,6 +517,19 @@ fn write_order(order: &Order, out: &mut Vec<u8>) {
 
 fn read_order(reader: &mut Reader<'_>) -> Result<Order, FileError> {
     Ok(Order::new(Vec::read(reader)?, Vec::read(reader)?, Vec::read(reader)?)?)
+}
+
+impl Encoded for Cut {
+    const LEAST: usize = 8;
+
+    fn write(&self, out: &mut Vec<u8>) {
+        self.feature.write(out);
+        self.value.to_bits().write(out);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self { feature: u32::read(from)?, value: f32::from_bits(u32::read(from)?) })
+    }
 }
 
 fn write_scales(scales: &[f64], out: &mut Vec<u8>) {

@@ -21,5 +21,7 @@ pub use self::file::{
 };
 pub use self::order::{Order, OrderError};
 pub use self::proof_file::{MAX_PROOF_BYTES, ProofFile, batch_bits, context, statement};
-pub use self::quantisation::{Dequantisation, Quantisation, QuantiseError, Quantised, ScaleError};
+pub use self::quantisation::{
+    Cut, CutError, Dequantisation, Quantisation, QuantiseError, Quantised, ScaleError,
+};
 pub use self::report::{Agreement, NodeName, Report, argmax};

@@ -6,19 +6,40 @@ use thiserror::Error;
 use super::order::Order;
 use crate::program::Interval;
 
-/// How a real input becomes the program's: `clamp(round(x / scale), lo, hi)`, with one scale for all
-/// values or one for each channel.
+/// How a real input becomes the program's: by scales or by cuts.
 ///
-/// `x` is an `f32`, taken as an `f64`; the division is that of IEEE 754 binary64, and the quotient is
-/// rounded to the nearest integer, half to even, as ONNX's `QuantizeLinear` does. What lies outside
-/// the interval is clamped, also as there: the program is defined for every finite input, and
-/// [`Quantised::clamped`] says how many values were.
+/// By scales it is `clamp(round(x / scale), lo, hi)`, with one scale for all values or one for each
+/// channel. `x` is an `f32`, taken as an `f64`; the division is that of IEEE 754 binary64, and the
+/// quotient is rounded to the nearest integer, half to even, as ONNX's `QuantizeLinear` does. What
+/// lies outside the interval is clamped, also as there: the program is defined for every finite
+/// input, and [`Quantised::clamped`] says how many values were.
+///
+/// By cuts each cell of the program's input says whether one value of the model's is at least that of
+/// its [`Cut`], compared as `f32`s are. Nothing is rounded, and nothing lies outside.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Quantisation {
     order: Order,
-    scales: Vec<f64>,
-    interval: Interval,
+    steps: Steps,
 }
+
+#[derive(Clone, Debug, PartialEq)]
+enum Steps {
+    Scales { scales: Vec<f64>, interval: Interval },
+    Cuts(Vec<Cut>),
+}
+
+/// A question about one value of an input: 1 if `x[feature] >= value`, else 0.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[expect(clippy::exhaustive_structs, reason = "the fields of the file")]
+pub struct Cut {
+    /// Index of the value among the model's.
+    pub feature: u32,
+    /// The least value for which the answer is 1: finite, and not the negative zero.
+    pub value: f32,
+}
+
+/// The answers to cuts.
+const ANSWERS: Interval = Interval::new(0, 1);
 
 /// How raw outputs become real: `raw * scale` in IEEE 754 binary64, then rounded to the nearest
 /// `f32`, half to even.
@@ -74,6 +95,30 @@ pub enum QuantiseError {
     },
 }
 
+/// Cuts of an input that cannot be made.
+#[derive(Clone, Copy, Debug, Error, PartialEq)]
+#[non_exhaustive]
+pub enum CutError {
+    /// It is of a value that the model does not take.
+    #[error("cut {index} is of input value {got}, the model takes {features}")]
+    Feature {
+        /// Index of the cut.
+        index: usize,
+        /// Values that the model takes.
+        features: usize,
+        /// The value named.
+        got: u32,
+    },
+    /// It is at no finite number, or at the negative zero, which has another spelling.
+    #[error("cut {index} is at {got:?}, not at a finite number other than -0")]
+    Value {
+        /// Index of the cut.
+        index: usize,
+        /// Where it is.
+        got: f32,
+    },
+}
+
 /// Scales that cannot be divided by.
 #[derive(Clone, Copy, Debug, Error, PartialEq)]
 #[non_exhaustive]
@@ -108,7 +153,26 @@ impl Quantisation {
             return Err(ScaleError::Count { values, got });
         }
         scales.iter().try_for_each(|&scale| check_scale(scale))?;
-        Ok(Self { order, scales, interval })
+        Ok(Self { order, steps: Steps::Scales { scales, interval } })
+    }
+
+    /// Returns the quantisation by `cuts`, one for each cell of the program's input. `order` is of
+    /// the model's values.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`CutError`] for the first cut that is of no value of the model, or at no number.
+    pub fn by_cuts(order: Order, cuts: Vec<Cut>) -> Result<Self, CutError> {
+        let features = order.values();
+        for (index, &Cut { feature, value: got }) in cuts.iter().enumerate() {
+            if feature as usize >= features {
+                return Err(CutError::Feature { index, features, got: feature });
+            }
+            if !got.is_finite() || got.to_bits() == (-0.0_f32).to_bits() {
+                return Err(CutError::Value { index, got });
+            }
+        }
+        Ok(Self { order, steps: Steps::Cuts(cuts) })
     }
 
     /// Returns the order of the input's values.
@@ -117,16 +181,41 @@ impl Quantisation {
         &self.order
     }
 
-    /// Returns the real value of a stored 1, of all values or of each channel.
+    /// Returns the real value of a stored 1, of all values or of each channel; none where the input
+    /// is quantised by cuts.
     #[must_use]
     pub fn scales(&self) -> &[f64] {
-        &self.scales
+        match &self.steps {
+            Steps::Scales { scales, .. } => scales,
+            Steps::Cuts(_) => &[],
+        }
+    }
+
+    /// Returns the cuts, one for each cell; none where the input is quantised by scales.
+    #[must_use]
+    pub fn cuts(&self) -> &[Cut] {
+        match &self.steps {
+            Steps::Scales { .. } => &[],
+            Steps::Cuts(cuts) => cuts,
+        }
     }
 
     /// Returns the interval of stored values.
     #[must_use]
     pub const fn interval(&self) -> Interval {
-        self.interval
+        match &self.steps {
+            Steps::Scales { interval, .. } => *interval,
+            Steps::Cuts(_) => ANSWERS,
+        }
+    }
+
+    /// Returns the number of cells of the program's input.
+    #[must_use]
+    pub fn cells(&self) -> usize {
+        match &self.steps {
+            Steps::Scales { .. } => self.order.values(),
+            Steps::Cuts(cuts) => cuts.len(),
+        }
     }
 
     /// Returns the program's input for the model's, row-major.
@@ -142,17 +231,30 @@ impl Quantisation {
         if let Some((index, &got)) = input.iter().enumerate().find(|(_, x)| !x.is_finite()) {
             return Err(QuantiseError::NotFinite { index, got });
         }
+        match &self.steps {
+            Steps::Scales { scales, interval } => Ok(self.scaled(input, scales, *interval)),
+            Steps::Cuts(cuts) => {
+                let at_least = |cut: &Cut| {
+                    let x = input.get(cut.feature as usize).copied().unwrap_or(0.0);
+                    i32::from(x >= cut.value)
+                };
+                Ok(Quantised { values: cuts.iter().map(at_least).collect(), clamped: 0 })
+            }
+        }
+    }
+
+    fn scaled(&self, input: &[f32], scales: &[f64], interval: Interval) -> Quantised {
         let mut clamped = 0;
-        let (low, high) = (f64::from(self.interval.lo), f64::from(self.interval.hi));
+        let (low, high) = (f64::from(interval.lo), f64::from(interval.hi));
         let value = |(place, scale): (usize, &f64)| {
             let x = input.get(place).copied().unwrap_or(0.0);
             let rounded = (f64::from(x) / scale).round_ties_even();
             clamped += usize::from(rounded < low || rounded > high);
             integer(rounded.clamp(low, high))
         };
-        let scales = self.scales.iter().cycle();
+        let scales = scales.iter().cycle();
         let values = self.order.places().into_iter().zip(scales).map(value).collect();
-        Ok(Quantised { values, clamped })
+        Quantised { values, clamped }
     }
 }
 
@@ -168,8 +270,9 @@ impl Quantisation {
         if clamped == 0 {
             return Ok(values);
         }
-        let (low, high) = (f64::from(self.interval.lo), f64::from(self.interval.hi));
-        let places = self.order.places().into_iter().zip(self.scales.iter().cycle());
+        let Interval { lo, hi } = self.interval();
+        let (low, high) = (f64::from(lo), f64::from(hi));
+        let places = self.order.places().into_iter().zip(self.scales().iter().cycle());
         for (index, scale) in places {
             let got = input.get(index).copied().unwrap_or(0.0);
             if !(low..=high).contains(&(f64::from(got) / scale).round_ties_even()) {
@@ -276,6 +379,36 @@ mod tests {
         let refused = quantisation.quantise_within(&[2.0, -2.0]).unwrap_err();
         assert_eq!(refused, QuantiseError::Range { index: 1, low: -1.5, high: 2.0, got: -2.0 });
         assert_eq!(refused.to_string(), "input value 1 is -2, outside -1.5..=2");
+    }
+
+    #[test]
+    fn cuts_compare_as_floats_do() {
+        let order = Order::new(vec![1, 2], vec![2], vec![0]).unwrap();
+        let cut = |feature, value| Cut { feature, value };
+        let tiny = f32::from_bits(1);
+        let cuts = vec![cut(1, 0.5), cut(0, 0.0), cut(0, tiny), cut(1, 0.5), cut(0, -1e30)];
+        let quantisation = Quantisation::by_cuts(order.clone(), cuts).unwrap();
+        assert_eq!((quantisation.cells(), quantisation.interval()), (5, Interval::new(0, 1)));
+        for (input, answers) in [
+            ([0.0, 0.5], [1, 1, 0, 1, 1]),
+            ([-0.0, 0.5_f32.next_down()], [0, 1, 0, 0, 1]),
+            ([tiny, 0.5_f32.next_up()], [1, 1, 1, 1, 1]),
+            ([-tiny, f32::MAX], [1, 0, 0, 1, 1]),
+            ([f32::MIN, f32::MIN], [0, 0, 0, 0, 0]),
+        ] {
+            let quantised = quantisation.quantise(&input).unwrap();
+            assert_eq!((quantised.values.as_slice(), quantised.clamped), (&answers[..], 0));
+            assert_eq!(quantisation.quantise_within(&input).unwrap(), answers);
+        }
+        for input in [[f32::NAN, 0.0], [0.0, f32::INFINITY]] {
+            let refused = quantisation.quantise_within(&input).unwrap_err();
+            assert!(matches!(refused, QuantiseError::NotFinite { .. }), "{refused}");
+        }
+        let refused = |value: Cut| Quantisation::by_cuts(order.clone(), vec![value]).unwrap_err();
+        assert_eq!(refused(cut(2, 0.5)), CutError::Feature { index: 0, features: 2, got: 2 });
+        for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -0.0] {
+            assert!(matches!(refused(cut(0, value)), CutError::Value { index: 0, .. }), "{value}");
+        }
     }
 
     #[test]
