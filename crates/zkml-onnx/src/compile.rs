@@ -15,6 +15,7 @@ use crate::limits;
 use crate::lower::lower;
 use crate::quantise::{quantise, scales};
 use crate::report::{SiteSummary, Summary};
+use crate::trees::Ensemble;
 
 /// `TensorProto.DataType.FLOAT`.
 const FLOAT: i32 = 1;
@@ -73,6 +74,9 @@ pub fn compile(
     if samples.is_empty() {
         let refusal = Refusal::mismatch("number of samples", "1 or more", 0);
         return Err(CompileError::Sample { index: 0, refusal });
+    }
+    if let Some(ensemble) = Ensemble::of(&graph, options.output.is_some())? {
+        return ensemble.compile(bytes, samples);
     }
     let draft = lower(graph)?;
     limits::check(&draft)?;
@@ -164,12 +168,12 @@ fn calibrated(draft: &Draft, input: &str, output: &str) -> Vec<String> {
     names
 }
 
-fn check(program: Program, labels: &[Label]) -> Result<CheckedProgram, CompileError> {
+pub(crate) fn check(program: Program, labels: &[Label]) -> Result<CheckedProgram, CompileError> {
     program.check().map_err(|error| at_site(error, labels))
 }
 
 /// Names the node of a site.
-fn at_site(error: ProgramError, labels: &[Label]) -> CompileError {
+pub(crate) fn at_site(error: ProgramError, labels: &[Label]) -> CompileError {
     let label = match error.place {
         Place::Site(index) => labels.get(index),
         _ => None,

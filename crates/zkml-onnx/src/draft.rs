@@ -71,7 +71,7 @@ impl Clamp {
 }
 
 /// The node that a site computes, for errors and for the report.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Label {
     pub(crate) node: String,
     pub(crate) operator: String,

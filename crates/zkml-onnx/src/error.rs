@@ -1,5 +1,5 @@
 use assay_zkml::execute::ExecuteError;
-use assay_zkml::model::{OrderError, QuantiseError, ScaleError};
+use assay_zkml::model::{CutError, OrderError, QuantiseError, ScaleError};
 use assay_zkml::program::ProgramError;
 use thiserror::Error;
 
@@ -76,6 +76,9 @@ pub enum CompileError {
     /// A scale of the input or the output is none.
     #[error("model: {0}")]
     Scale(#[from] ScaleError),
+    /// A cut of the input is none.
+    #[error("model: {0}")]
+    Cut(#[from] CutError),
     /// The input or the output cannot be laid out.
     #[error("model: {0}")]
     Order(#[from] OrderError),

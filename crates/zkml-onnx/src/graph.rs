@@ -11,6 +11,7 @@ use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, ValueInf
 use crate::constant::{Constant, MAX_RANK};
 use crate::error::{CompileError, Refusal};
 use crate::limits;
+use crate::trees;
 use crate::wire::check_fields;
 
 /// Largest file that is read, in bytes.
@@ -21,6 +22,8 @@ const MAX_NODES: usize = 1 << 14;
 const MAX_NODE_PARTS: usize = 1 << 10;
 /// Oldest and newest operator sets that the compiler knows.
 const OPSETS: std::ops::RangeInclusive<i64> = 7..=22;
+/// The same of `ai.onnx.ml`.
+const ML_OPSETS: std::ops::RangeInclusive<i64> = 1..=5;
 
 /// A model's graph.
 #[derive(Debug)]
@@ -50,11 +53,17 @@ pub(crate) struct Node {
     attributes: BTreeMap<String, Attribute>,
 }
 
+/// The two names of the domain of neural networks.
+const DEFAULT_DOMAIN: [&str; 2] = ["", "ai.onnx"];
+/// The domain of tree ensembles.
+pub(crate) const ML_DOMAIN: &str = "ai.onnx.ml";
+
 #[derive(Debug)]
 enum Attribute {
     Float(f32),
     Int(i64),
     Text(String),
+    Texts(Vec<String>),
     Ints(Vec<i64>),
     Floats(Vec<f32>),
     Tensor(Rc<Constant>),
@@ -99,13 +108,7 @@ impl Graph {
         limit("nodes", MAX_NODES, graph.node.len())?;
         limit("functions", 0, model.functions.len())?;
         limit("sparse initialisers", 0, graph.sparse_initializer.len())?;
-        let default = |domain: &str| domain.is_empty() || domain == "ai.onnx";
-        let opset = model.opset_import.iter().find(|import| default(&import.domain));
-        let opset = opset.map_or(0, |import| import.version);
-        if !OPSETS.contains(&opset) {
-            let reason = format!("operator set {opset} is not one of {OPSETS:?}");
-            return Err(CompileError::Decode { reason });
-        }
+        check_opsets(model, graph)?;
         let mut constants = HashMap::new();
         for tensor in &graph.initializer {
             let constant = Constant::read(tensor)
@@ -116,6 +119,24 @@ impl Graph {
         let nodes = graph.node.iter().map(Node::read).collect::<Result<_, _>>()?;
         Ok(Self { input, output: output.to_owned(), nodes, constants })
     }
+}
+
+/// Checks the version of each set of operators that the nodes are of.
+fn check_opsets(model: &ModelProto, graph: &GraphProto) -> Result<(), CompileError> {
+    for (domains, known) in [(&DEFAULT_DOMAIN[..], OPSETS), (&[ML_DOMAIN][..], ML_OPSETS)] {
+        let is_one = |domain: &str| domains.contains(&domain);
+        if !graph.node.iter().any(|node| is_one(&node.domain)) {
+            continue;
+        }
+        let opset = model.opset_import.iter().find(|import| is_one(&import.domain));
+        let opset = opset.map_or(0, |import| import.version);
+        if !known.contains(&opset) {
+            let of = if is_one(ML_DOMAIN) { " of `ai.onnx.ml`" } else { "" };
+            let reason = format!("operator set {opset}{of} is not one of {known:?}");
+            return Err(CompileError::Decode { reason });
+        }
+    }
+    Ok(())
 }
 
 /// Reads a file up to the value `output`, the graph's own unless given: the model without the nodes
@@ -146,11 +167,15 @@ fn prune(model: &mut ModelProto, output: &str) {
     graph.node = kept;
 }
 
-/// Returns the name of the only output.
+/// Returns the name of the only output, or of the scores beside the labels of a tree ensemble.
 fn output_name(model: &ModelProto) -> Result<String, CompileError> {
-    let outputs = model.graph.as_ref().map(|graph| graph.output.as_slice()).unwrap_or_default();
-    match outputs {
-        [output] => Ok(output.name.clone()),
+    let graph = model.graph.as_ref();
+    let outputs = graph.map(|graph| graph.output.as_slice()).unwrap_or_default();
+    let nodes = graph.map(|graph| graph.node.as_slice()).unwrap_or_default();
+    let scores = nodes.iter().find_map(trees::scores);
+    match (outputs, scores) {
+        ([output], _) => Ok(output.name.clone()),
+        ([_, _], Some(scores)) => Ok(scores.to_owned()),
         _ => Err(CompileError::Ends { what: "output", got: outputs.len() }),
     }
 }
@@ -221,7 +246,12 @@ impl Node {
             let (limit, got) = (MAX_NODE_PARTS as u64, parts as u64);
             return Err(node.refuse(Refusal::TooLarge { what: "number of parts", limit, got }));
         }
-        if !proto.domain.is_empty() && proto.domain != "ai.onnx" {
+        let domain = proto.domain.as_str();
+        let is_known = match trees::is_one(&proto.op_type) {
+            true => domain == ML_DOMAIN,
+            false => DEFAULT_DOMAIN.contains(&domain),
+        };
+        if !is_known {
             let what = format!("the operator of domain `{}`", proto.domain);
             return Err(node.refuse(Refusal::unsupported(what)));
         }
@@ -274,6 +304,29 @@ impl Node {
         }
     }
 
+    /// Returns a list of floats; nothing if there is none.
+    pub(crate) fn floats(&self, name: &'static str) -> Result<&[f32], Refusal> {
+        match self.attributes.get(name) {
+            None => Ok(&[]),
+            Some(Attribute::Floats(values)) => Ok(values),
+            Some(_) => Err(Refusal::mismatch(name, "floats", "another type")),
+        }
+    }
+
+    /// Returns a list of texts; nothing if there is none.
+    pub(crate) fn texts(&self, name: &'static str) -> Result<&[String], Refusal> {
+        match self.attributes.get(name) {
+            None => Ok(&[]),
+            Some(Attribute::Texts(values)) => Ok(values),
+            Some(_) => Err(Refusal::mismatch(name, "texts", "another type")),
+        }
+    }
+
+    /// Returns the names of the attributes.
+    pub(crate) fn attributes(&self) -> impl Iterator<Item = &str> {
+        self.attributes.keys().map(String::as_str)
+    }
+
     /// Returns the value of a `Constant` node.
     pub(crate) fn constant(&self) -> Option<Rc<Constant>> {
         let float = |value: &f32| Constant::floats(Vec::new(), vec![*value]);
@@ -289,7 +342,7 @@ impl Node {
             Attribute::Floats(values) => {
                 Some(Rc::new(Constant::floats(length(values.len())?, values.clone())))
             }
-            Attribute::Text(_) | Attribute::Other => None,
+            Attribute::Text(_) | Attribute::Texts(_) | Attribute::Other => None,
         }
     }
 }
@@ -301,6 +354,10 @@ impl Attribute {
             AttributeType::Float => Self::Float(proto.f),
             AttributeType::Int => Self::Int(proto.i),
             AttributeType::String => Self::Text(String::from_utf8_lossy(&proto.s).into_owned()),
+            AttributeType::Strings => {
+                let text = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).into_owned();
+                Self::Texts(proto.strings.iter().map(text).collect())
+            }
             AttributeType::Ints => Self::Ints(proto.ints.clone()),
             AttributeType::Floats => Self::Floats(proto.floats.clone()),
             AttributeType::Tensor => match &proto.t {

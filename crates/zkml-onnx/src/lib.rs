@@ -10,6 +10,7 @@
 //! | `graph`, `constant`, `wire`, `limits` | reads the file, with limits |
 //! | `lower` | nodes to sites, operator by operator; layouts become views |
 //! | `float` | runs the float model on samples: ranges and reference outputs |
+//! | `trees` | tree ensembles, which have their own way from the file to a program |
 //! | `quantise` | scales, shifts, integers, tables, places of weights (sections 2 and 6.1 of `docs/zkml-protocol.md`) |
 //! | [`compile`] | all of it, and the report |
 //! | [`synthetic`] | models for tests and benches |
@@ -27,6 +28,7 @@
 //! | Concat, Pad | windows of the reader |
 //! | Flatten, Reshape, Squeeze, Unsqueeze, Transpose, Identity, Dropout | views |
 //! | QuantizeLinear, DequantizeLinear, QLinearConv, QLinearMatMul | scales and intervals |
+//! | TreeEnsembleClassifier, TreeEnsembleRegressor, alone in their graph | cuts of the input, leaves, sums of their values |
 //! | Constant, Shape, Gather, Slice, Cast, ConstantOfShape and arithmetic, of constants | constants |
 //!
 //! What cannot be compiled fails here, in one sentence with the node's name and operator.
@@ -46,6 +48,7 @@ mod quantise;
 mod reference;
 mod report;
 pub mod synthetic;
+mod trees;
 mod view;
 mod wire;
 

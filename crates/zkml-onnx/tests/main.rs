@@ -13,3 +13,4 @@ mod operators;
 mod quantised;
 mod refusals;
 mod trained;
+mod trees;

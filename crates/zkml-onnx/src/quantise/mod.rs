@@ -10,15 +10,16 @@ use assay_zkml::program::{
     AdviceProfile, Conv, Form, Interval, Pick, Program, SegmentSize, Site, Tensor, Term,
 };
 
-use self::place::Block;
 use self::shifts::Fixed;
-use self::sums::{HIGH_BITS, Tensors, split_bias};
+use self::sums::Tensors;
 use self::tables::{LookedUp, values};
 use crate::draft::{DraftSite, DraftTensor, Read, Step, Sum, SumTerm};
 use crate::error::{CompileError, Refusal};
 use crate::limits::all_cells;
 
+pub(crate) use self::place::{Block, lay_out};
 pub(crate) use self::scales::{Quantum, scales};
+pub(crate) use self::sums::{HIGH_BITS, split_bias};
 
 /// Most rows of one clamp: what a site can reach, in steps of its output, needs a row each. N4 has
 /// `2^18` for all tables, and the limbs take up to `2^16`.
@@ -66,7 +67,7 @@ pub(crate) fn quantise(
     let Builder { blocks, looked_up, kmax, output_scale, .. } = builder;
     let cells = all_cells(drafts.iter().skip(1).map(|tensor| tensor.shape));
     let tables = tables::tables(&looked_up, kmax, cells);
-    let (layout, weights) = place::lay_out(&blocks)?;
+    let (layout, weights) = lay_out(&blocks)?;
     let place = |drawn: Drawn| match drawn {
         Drawn::Requant { form, lookup, shift } => {
             let table = tables.of_sites.get(lookup).copied().unwrap_or(0);

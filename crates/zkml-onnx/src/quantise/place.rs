@@ -7,13 +7,13 @@ use crate::error::CompileError;
 
 /// Weights of one segment, `[tap][output][channel]`.
 #[derive(Debug)]
-pub(super) struct Block {
-    pub(super) size: SegmentSize,
-    pub(super) weights: Vec<i16>,
+pub(crate) struct Block {
+    pub(crate) size: SegmentSize,
+    pub(crate) weights: Vec<i16>,
 }
 
 /// Returns the segments, one for each block, and the weight vector.
-pub(super) fn lay_out(blocks: &[Block]) -> Result<(SegmentLayout, Vec<i16>), CompileError> {
+pub(crate) fn lay_out(blocks: &[Block]) -> Result<(SegmentLayout, Vec<i16>), CompileError> {
     let sizes: Vec<SegmentSize> = blocks.iter().map(|block| block.size).collect();
     let layout = layout_segments(&sizes).map_err(|_| {
         let padded = |size: &SegmentSize| {

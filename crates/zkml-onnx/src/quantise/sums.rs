@@ -205,10 +205,10 @@ impl Reach {
 }
 
 /// The second of two terms of a bias counts `2^15`.
-pub(super) const HIGH_BITS: u32 = 15;
+pub(crate) const HIGH_BITS: u32 = 15;
 
 /// Returns a bias as `low + 2^15 high`; `high` is 0 for all if every value fits 16 bits.
-pub(super) fn split_bias(bias: &[i64]) -> Vec<(i16, i16)> {
+pub(crate) fn split_bias(bias: &[i64]) -> Vec<(i16, i16)> {
     let fits = bias.iter().all(|bias| bias.abs() <= i64::from(i16::MAX));
     // Below MAX_INTEGER: both halves fit.
     let narrow = |value: i64| i16::try_from(value).unwrap_or(i16::MAX);

@@ -3,6 +3,7 @@
 
 mod architectures;
 mod random;
+mod trees;
 
 use prost::Message as _;
 use tract_onnx::pb::tensor_proto::DataType;
@@ -15,6 +16,9 @@ use tract_onnx::pb::{
 
 pub use self::architectures::{dense, lenet, mlp, residual, resnet18};
 pub use self::random::{RandomGraph, random_graph};
+pub use self::trees::{Forest, forest};
+
+use crate::graph::ML_DOMAIN;
 
 /// Numbers that follow from a seed: SplitMix64.
 #[derive(Clone, Debug)]
@@ -64,8 +68,12 @@ pub enum Attribute {
     Ints(Vec<i64>),
     /// A float.
     Float(f32),
+    /// Floats.
+    Floats(Vec<f32>),
     /// Text.
     Text(&'static str),
+    /// Texts.
+    Texts(Vec<&'static str>),
 }
 
 /// Builds a graph, node by node. Names are the caller's; nothing is checked.
@@ -168,6 +176,11 @@ impl Builder {
             input: inputs.iter().map(|&name| name.to_owned()).collect(),
             output: outputs.clone(),
             attribute: attributes.iter().map(attribute).collect(),
+            domain: if crate::trees::is_one(operator) {
+                ML_DOMAIN.to_owned()
+            } else {
+                String::new()
+            },
             ..Default::default()
         });
         outputs
@@ -186,7 +199,10 @@ impl Builder {
         graph.output.push(ValueInfoProto { name: output.to_owned(), ..Default::default() });
         ModelProto {
             ir_version: 8,
-            opset_import: vec![OperatorSetIdProto { domain: String::new(), version: 17 }],
+            opset_import: vec![
+                OperatorSetIdProto { domain: String::new(), version: 17 },
+                OperatorSetIdProto { domain: ML_DOMAIN.to_owned(), version: 1 },
+            ],
             graph: Some(graph),
             ..Default::default()
         }
@@ -216,6 +232,14 @@ fn attribute((name, value): &(&str, Attribute)) -> AttributeProto {
         Attribute::Float(value) => {
             proto.f = *value;
             AttributeType::Float
+        }
+        Attribute::Floats(values) => {
+            proto.floats.clone_from(values);
+            AttributeType::Floats
+        }
+        Attribute::Texts(values) => {
+            proto.strings = values.iter().map(|value| value.as_bytes().to_vec()).collect();
+            AttributeType::Strings
         }
         Attribute::Text(value) => {
             proto.s = value.as_bytes().to_vec();
