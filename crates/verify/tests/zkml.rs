@@ -11,11 +11,12 @@ use assay_verify::{Check, Methods, Policy, Report, Verifier};
 use assay_zkml::circuit::Circuit;
 use assay_zkml::execute::execute_batch;
 use assay_zkml::model::{
-    CLAIM_MEDIA_TYPE, ClaimFile, PROOF_MEDIA_TYPE, ProofFile, Quantisation, VERIFYING_MEDIA_TYPE,
-    VerifyingFile, batch_bits, context, statement,
+    CLAIM_MEDIA_TYPE, ClaimFile, Cut, PROOF_MEDIA_TYPE, ProofFile, Quantisation,
+    VERIFYING_MEDIA_TYPE, VerifyingFile, batch_bits, context, statement,
 };
 use assay_zkml::prover::ProvingModel;
 use assay_zkml::statement::Instance;
+use assay_zkml_onnx::synthetic::{Forest, forest};
 use assay_zkml_onnx::{Options, compile, synthetic};
 
 use crate::support::{refused, verdict, verify};
@@ -32,9 +33,12 @@ static OTHER: LazyLock<Program> = LazyLock::new(|| Program::of_seed(2));
 
 impl Program {
     fn of_seed(seed: u64) -> Self {
+        Self::of(&synthetic::dense(&[4, 8, 3], seed))
+    }
+
+    fn of(onnx: &[u8]) -> Self {
         let samples = [1.0, -1.0, 0.25].map(|value| vec![value; 4]);
-        let onnx = synthetic::dense(&[4, 8, 3], seed);
-        let compiled = compile(&onnx, &samples, &Options::default()).unwrap();
+        let compiled = compile(onnx, &samples, &Options::default()).unwrap();
         let (key, model) =
             compiled.into_file("of tests".to_owned()).unwrap().into_prover().unwrap();
         Self { key, model }
@@ -96,6 +100,7 @@ struct Asked {
 
 fn asked(transaction: &SampleTransaction, index: u32, values: &[f32]) -> Asked {
     let salt = transaction.secret.request_salt(index);
+    // All programs here have the same input.
     let commitment = commit_request(&salt, &PROGRAM.request(values));
     Asked { values: values.to_vec(), commitment }
 }
@@ -119,11 +124,15 @@ struct Sale {
 
 impl Sale {
     fn new() -> Self {
+        Self::of(&PROGRAM)
+    }
+
+    fn of(program: &Program) -> Self {
         let mut transaction = sample_transaction(8_453).settled();
-        let (proof, claims) = PROGRAM.prove(&PROGRAM.key, &[asked(&transaction, 0, &INPUT)]);
+        let (proof, claims) = program.prove(&program.key, &[asked(&transaction, 0, &INPUT)]);
         let claim = claims[0].clone();
-        sell(&mut transaction, 0, &INPUT, claim.output());
-        let evidence = Evidence { verifying: PROGRAM.key.encode(), proof, claim };
+        sell(program, &mut transaction, 0, &INPUT, claim.output());
+        let evidence = Evidence { verifying: program.key.encode(), proof, claim };
         Self { transaction, evidence }
     }
 
@@ -160,12 +169,18 @@ impl Sale {
 }
 
 /// Puts what was asked and answered into an item.
-fn sell(transaction: &mut SampleTransaction, index: usize, input: &[f32], raw: &[i32]) {
+fn sell(
+    program: &Program,
+    transaction: &mut SampleTransaction,
+    index: usize,
+    input: &[f32],
+    raw: &[i32],
+) {
     let item = &mut transaction.items[index];
     item.details.method = Method::ZKML;
-    item.details.model.program = Some(PROGRAM.id());
-    item.request = PROGRAM.request(input);
-    item.output = Some(PROGRAM.output(raw));
+    item.details.model.program = Some(program.id());
+    item.request = program.request(input);
+    item.output = Some(program.output(raw));
 }
 
 fn bundle(transaction: SampleTransaction, index: usize, parts: &[(&str, Vec<u8>)]) -> Bundle {
@@ -281,6 +296,72 @@ fn other_scales_are_another_program() {
     assert_eq!(verdict(&scaled.report()), "verified");
 }
 
+/// Nine trees of 4 inputs and 3 outputs.
+static TREES: LazyLock<Program> = LazyLock::new(|| {
+    let shape = Forest { features: 4, trees: 9, depth: 4, targets: 3, is_classifier: true };
+    Program::of(&forest(shape, 5))
+});
+
+/// The integers of an ensemble's input are answers, which the verifier gives himself.
+#[test]
+fn trees_answer_what_was_asked() {
+    let sale = Sale::of(&TREES);
+    let report = sale.report();
+    assert_eq!(verdict(&report), "verified", "{:?}", report.refusal);
+    assert_eq!(report.items[0].believe, "mathematics and a hash function");
+    let quantise = |values: &[f32]| TREES.key.input().quantise_within(values).unwrap();
+    // Another request: with other answers, and with the same.
+    let elsewhere = [-1.0, 1.0, 0.25, 0.5];
+    let nearby = |at: usize| {
+        [1.0 / 64.0, -1.0 / 64.0].map(|step| {
+            let mut input = INPUT;
+            input[at] += step;
+            input
+        })
+    };
+    let mut nearby = (0..4).flat_map(nearby);
+    let alike = nearby.find(|input| quantise(input) == quantise(&INPUT)).unwrap();
+    assert_ne!(quantise(&elsewhere), quantise(&INPUT));
+    for other in [elsewhere, alike] {
+        let mut forged = sale.clone();
+        forged.transaction.items[0].request = TREES.request(&other);
+        assert_eq!(forged.assert_refused().0, "a proof of this inference");
+    }
+    // A proof of other answers, with its own output, under the same receipt.
+    let mut of_other = asked(&sale.transaction, 0, &INPUT);
+    of_other.values = elsewhere.to_vec();
+    let (proof, claims) = TREES.prove(&TREES.key, &[of_other]);
+    let mut forged = sale.clone();
+    forged.transaction.items[0].output = Some(TREES.output(claims[0].output()));
+    forged.evidence = Evidence { proof, claim: claims[0].clone(), ..sale.evidence.clone() };
+    assert_eq!(forged.assert_refused().0, "a proof of this inference");
+}
+
+/// Cuts that lie elsewhere are another program, though its id in the proof system is the same.
+#[test]
+fn other_cuts_are_another_program() {
+    let sale = Sale::of(&TREES);
+    let (input, output) = (TREES.key.input(), TREES.key.output());
+    let moved = |cut: &Cut| Cut { value: cut.value + 0.5, ..*cut };
+    let cuts = input.cuts().iter().map(moved).collect();
+    let moved = Quantisation::by_cuts(input.order().clone(), cuts).unwrap();
+    let (name, descriptor) = (TREES.key.name().to_owned(), TREES.key.descriptor().clone());
+    let key = VerifyingFile::new(name, descriptor, moved, output.clone()).unwrap();
+    assert_eq!(key.model_id(), TREES.key.model_id());
+    let mut forged = sale.clone();
+    forged.evidence.verifying = key.encode();
+    assert!(forged.assert_refused().0.starts_with("the program "));
+    let id = ModelId(Digest::of(&key.encode()));
+    forged.transaction.items[0].details.model.program = Some(id);
+    assert_eq!(forged.assert_refused().0, "a proof of this inference");
+    // With a proof of its own it is what it says, and not what a policy pins.
+    let (proof, claims) = TREES.prove(&key, &[asked(&sale.transaction, 0, &INPUT)]);
+    forged.transaction.items[0].output = Some(TREES.output(claims[0].output()));
+    forged.evidence = Evidence { verifying: key.encode(), proof, claim: claims[0].clone() };
+    let report = verify(&sale.verifier(), &bundle(forged.transaction.clone(), 0, &forged.parts()));
+    assert_eq!(refused(&report), (Check::PolicyModel, Some(0)));
+}
+
 #[test]
 fn evidence_is_three_pieces_in_order() {
     let sale = Sale::new();
@@ -378,7 +459,7 @@ fn items_of_a_batch_are_proven_as_one() {
         (0..3).zip(&inputs).map(|(index, input)| asked(&transaction, index, input)).collect();
     let (proof, claims) = PROGRAM.prove(&PROGRAM.key, &asked);
     for (index, (input, claim)) in inputs.iter().zip(&claims).enumerate() {
-        sell(&mut transaction, index, input, claim.output());
+        sell(&PROGRAM, &mut transaction, index, input, claim.output());
         let evidence = Evidence {
             verifying: PROGRAM.key.encode(),
             proof: proof.clone(),
