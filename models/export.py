@@ -52,6 +52,23 @@ def initializers(layers, scaling):
     return tensors
 
 
+class Network:
+    """A trained network, and the scaling that must be applied in front of it."""
+
+    def __init__(self, layers, scaling):
+        self.layers = layers
+        self.scaling = scaling
+
+    def scores(self, inputs):
+        """One score for each class, row by row."""
+        offset, scale = self.scaling
+        return nn.forward(self.layers, (inputs - offset) / scale)
+
+    def to_onnx(self, recipe):
+        """The bytes of the model file."""
+        return to_onnx(recipe, self.layers, self.scaling)
+
+
 def to_onnx(recipe, layers, scaling):
     """The bytes of the model file; the same network always gives the same bytes."""
     names = [recipe.input_name] + [layer.name for layer in layers[:-1]] + ["logits"]

@@ -1,6 +1,6 @@
-"""Trains Assay's own two models and writes their packages, or checks the ones that are there.
+"""Trains Assay's own models and writes their packages, or checks the ones that are there.
 
-    python models/train.py              write models/digits and models/tumour
+    python models/train.py              write models/digits, models/tumour and models/wine
     python models/train.py --check      retrain elsewhere and compare; exit 1 on any difference
     python models/train.py --validate   cross-validate the recipes inside the training split
 
@@ -23,6 +23,7 @@ from threadpoolctl import threadpool_limits
 import export
 import nn
 import package
+import trees
 from recipes import RECIPES
 
 SEED = 7
@@ -36,20 +37,22 @@ def split(recipe):
 
 
 def train(recipe, inputs, labels):
-    """A network trained on raw inputs, and the scaling that must be applied in front of it."""
+    """A model trained on raw inputs, which scores such inputs and can be exported."""
+    if recipe.boosting is not None:
+        return trees.fit(recipe.boosting, inputs, labels, SEED)
     rng = np.random.default_rng(SEED)
     offset, scale = recipe.scaling(inputs)
     layers = recipe.network(rng)
     nn.fit(layers, (inputs - offset) / scale, labels, recipe.schedule, rng)
-    return layers, (offset, scale)
+    return export.Network(layers, (offset, scale))
 
 
 def build(recipe, folder):
     """Trains a model, writes its package into `folder` and returns (correct, samples)."""
     training, held_out, training_labels, held_out_labels = split(recipe)
-    layers, scaling = train(recipe, training, training_labels)
+    model = train(recipe, training, training_labels)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "model.onnx").write_bytes(export.to_onnx(recipe, layers, scaling))
+    (folder / "model.onnx").write_bytes(model.to_onnx(recipe))
     write(folder / "samples.json", package.samples_text(held_out, held_out_labels))
     write(folder / "example.json", package.example_text(held_out))
     correct, samples = package.measure(folder)
@@ -85,9 +88,8 @@ def validate(recipe):
     folds = StratifiedKFold(5, shuffle=True, random_state=SEED).split(inputs, labels)
     correct = 0
     for fitted, kept in folds:
-        layers, (offset, scale) = train(recipe, inputs[fitted], labels[fitted])
-        logits = nn.forward(layers, (inputs[kept] - offset) / scale)
-        correct += int((logits.argmax(axis=1) == labels[kept]).sum())
+        scores = train(recipe, inputs[fitted], labels[fitted]).scores(inputs[kept])
+        correct += int((scores.argmax(axis=1) == labels[kept]).sum())
     return correct, len(inputs)
 
 

@@ -27,7 +27,7 @@ Environment:
 `assay config` prints the variables that configure `assay serve`.";
 
 const SERVE_DEFAULTS: &str = "\
-Without a configuration it sells the two models that this program carries, for play money, on a
+Without a configuration it sells the three models that this program carries, for play money, on a
 development chain of its own. Ctrl-C or SIGTERM ends it once what was paid for is finished.";
 
 const VERIFY_CODES: &str = "\
@@ -173,7 +173,7 @@ pub(crate) struct DemoArgs {
     /// Which of the model's sample inputs to buy an inference on
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) sample: usize,
-    /// A folder of model packages; by default the two that this program carries
+    /// A folder of model packages; by default the three that this program carries
     #[arg(long, value_name = "FOLDER", env = "ASSAY_MODELS", hide_env_values = true)]
     pub(crate) models: Option<PathBuf>,
     /// Keep the bundle in this file

@@ -51,8 +51,8 @@ pub(crate) struct Config {
     #[config(env = "ASSAY_DATA", default = "assay-data")]
     pub(crate) data: PathBuf,
 
-    /// The folder of model packages. By default the two that this program carries: digits and
-    /// tumour.
+    /// The folder of model packages. By default the three that this program carries: digits,
+    /// tumour and wine.
     #[config(env = "ASSAY_MODELS")]
     pub(crate) models: Option<PathBuf>,
 

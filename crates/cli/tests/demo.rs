@@ -105,7 +105,7 @@ fn the_demo_runs_what_it_is_asked_to() {
 fn the_demo_says_what_it_cannot_use() {
     let place = Place::new();
     let wrong = [
-        (&["demo", "--model", "faces"][..], "there are: digits, tumour"),
+        (&["demo", "--model", "faces"][..], "there are: digits, tumour, wine"),
         (&["demo", "--sample", "360"], "has samples 0 to 359, no 360"),
         (&["demo", "--models", "nowhere"], "nowhere: there is no such file or folder"),
         (&["demo", "--models", "."], "there is no model package in this folder"),

@@ -19,7 +19,7 @@ fn ids(models: &Value) -> Vec<(String, String)> {
 fn models_are_the_same_wherever_they_are_listed() {
     let place = Place::new();
     let carried = ids(&place.run(&["models", "--json"]).expect(0).json());
-    assert_eq!(carried.len(), 2);
+    assert_eq!(carried.len(), 3);
     assert_eq!(carried[0].0, "digits");
     let folder = ids(&place.run(&["models", "--json", "--folder", FOLDER]).expect(0).json());
     assert_eq!(folder, carried);
@@ -52,7 +52,7 @@ fn models_that_are_not_there_are_said_not_to_be() {
     let models = |args: &[&str]| place.run(&[&["models"], args].concat());
     models(&["--folder", "none"]).expect_told(2, "none: there is no such file or folder");
     models(&["--folder", "."]).expect_told(2, "no model package");
-    models(&["--example", "faces"]).expect_told(2, "there are: digits, tumour");
+    models(&["--example", "faces"]).expect_told(2, "there are: digits, tumour, wine");
     models(&["--gateway", "http://127.0.0.1:1"]).expect_told(1, "cannot be reached");
     models(&["--gateway", "nowhere"]).expect_told(2, "is not the URL of a gateway");
     std::fs::create_dir(place.path("broken")).unwrap();

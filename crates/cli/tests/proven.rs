@@ -126,7 +126,7 @@ fn a_program_stays_the_same() {
         })
         .collect();
     assert_eq!(programs[0], programs[1]);
-    assert_eq!(place.entries("assay-data/programs").len(), 2);
+    assert_eq!(place.entries("assay-data/programs").len(), 3);
     // One that was damaged sells nothing.
     let name = place.entries("assay-data/programs")[0].clone();
     let path = place.path(&format!("assay-data/programs/{name}"));

@@ -15,6 +15,7 @@ fn a_gateway_says_what_it_sells_and_how_to_buy_it() {
         "data        assay-data (durability: normal)\n",
         "model       digits: signed 0.001 Assay Development Dollar, zkml 0.005 Assay Development Dollar\n",
         "model       tumour: signed 0.001 Assay Development Dollar, zkml",
+        "model       wine: signed 0.001 Assay Development Dollar, zkml",
         "This is a development chain: its money is play money, its keys are public.\n",
         "account 9   0x",
         "  assay models --example digits > input.json\n",

@@ -11,7 +11,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 fn runs(criterion: &mut Criterion) {
     let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models");
     let mut group = criterion.benchmark_group("run");
-    for name in ["digits", "tumour"] {
+    for name in ["digits", "tumour", "wine"] {
         let package = ModelPackage::open(&models.join(name)).unwrap();
         let model = Tract.load(&package).unwrap();
         let input = package.samples().get(0).unwrap().input.clone();

@@ -18,7 +18,7 @@ fn run_all(package: &ModelPackage, model: &dyn LoadedModel) -> Vec<Vec<u8>> {
 /// The card says how many of the samples the model gets right. It is measured here, not believed.
 #[test]
 fn accuracy_is_what_the_card_says() {
-    for name in ["digits", "tumour"] {
+    for name in ["digits", "tumour", "wine"] {
         let package = open(name);
         let model = Tract.load(&package).unwrap();
         let (card, samples) = (package.card(), package.samples());

@@ -26,7 +26,7 @@ fn contents(name: &str) -> [Vec<u8>; 3] {
 
 #[test]
 fn ids_are_of_the_stated_encoding() {
-    for name in ["digits", "tumour"] {
+    for name in ["digits", "tumour", "wine"] {
         let [artifact, card, samples] = contents(name);
         assert_eq!(open(name).id(), id_of(&artifact, &card, &samples), "{name}");
         let again = ModelPackage::from_parts(artifact.clone(), &card, &samples).unwrap();

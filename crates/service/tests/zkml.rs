@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Barrier, mpsc};
 
-use assay_engine::{ModelPackage, Tract};
+use assay_engine::{Engine as _, ModelPackage, Tract};
 use assay_primitives::{InferenceRequest, Method, Tensor, TensorData};
 use assay_receipt::TransactionSecret;
 use assay_service::{
@@ -34,11 +34,15 @@ fn zkml(packages: &[ModelPackage]) -> Zkml {
 }
 
 fn inference(stages: Stages) -> Inference {
-    let digits = package("digits");
-    let sample = digits.samples().get(0).unwrap().input.clone();
+    inference_of("digits", stages)
+}
+
+fn inference_of(model: &str, stages: Stages) -> Inference {
+    let package = package(model);
+    let sample = package.samples().get(0).unwrap().input.clone();
     let prices = prices(&[]);
-    let catalogue = Catalogue::new(vec![digits], &prices, &Tract, &Certifiers::standard(1));
-    let entry = catalogue.unwrap().find("digits").unwrap().clone();
+    let catalogue = Catalogue::new(vec![package], &prices, &Tract, &Certifiers::standard(1));
+    let entry = catalogue.unwrap().find(model).unwrap().clone();
     let secret = TransactionSecret::from_bytes([3; 32]);
     let salts = [secret.request_salt(0), secret.output_salt(0)];
     let request = Arc::new(InferenceRequest { inputs: vec![sample] });
@@ -113,6 +117,25 @@ async fn an_answer_is_the_programs_with_its_evidence() {
     drop(inference);
     let stages: Vec<&str> = stages.iter().collect();
     assert_eq!(stages, ["witness", "commitment", "lookups", "layers", "weights", "opening"]);
+}
+
+/// Trees are certified as networks are; the engine has nearly the same answer, and `signed` gives it.
+#[tokio::test]
+async fn an_ensemble_is_certified() {
+    let wine = package("wine");
+    let zkml = zkml(std::slice::from_ref(&wine));
+    let inference = inference_of("wine", Stages::default());
+    let certified = zkml.certify(&inference).await.unwrap();
+    let float = Tract.load(&wine).unwrap().run(&inference.request).unwrap();
+    let values = |output: &assay_primitives::InferenceOutput| match output.outputs[0].data() {
+        TensorData::Fp32(values) => values.clone(),
+        other => panic!("{other:?}"),
+    };
+    let (proven, float) = (values(&certified.output), values(&float));
+    assert_eq!(proven.len(), 3);
+    for (proven, float) in proven.iter().zip(&float) {
+        assert!((proven - float).abs() < 1e-5, "{proven} {float}");
+    }
 }
 
 /// Two proofs of one request differ in their salts: nobody can tell by them that it was asked twice.

@@ -37,6 +37,21 @@ fn tumour_is_as_accurate_as_the_float_model() {
     assert_eq!((correct(&model), model.inputs.len()), (110, 114));
 }
 
+/// The float model is right on 35 of 36. Trees need no calibration, and lose nothing.
+#[test]
+fn wine_is_as_accurate_as_the_float_model() {
+    let model = package("wine");
+    let compiled = compile(&model.bytes, &model.inputs, &Options::default()).unwrap();
+    let pairs = model.inputs.iter().zip(&model.labels);
+    let right = pairs
+        .filter(|(input, label)| argmax(&compiled.run(input).unwrap().0) == Some(**label))
+        .count();
+    assert_eq!((right, model.inputs.len()), (35, 36));
+    let agreement = compiled.summary.agreement;
+    assert_eq!((agreement.same_argmax, agreement.clamped), (36, 0), "{agreement:?}");
+    assert!(agreement.greatest_error < 1e-6 * agreement.greatest_output, "{agreement:?}");
+}
+
 /// Models that others trained, on random inputs of the size of their training data.
 #[test]
 fn models_of_others_agree_with_the_float_model() {

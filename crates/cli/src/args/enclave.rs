@@ -7,7 +7,7 @@ pub(crate) struct EnclaveArgs {
     /// Where to listen: tcp:IP:PORT, or vsock:CID:PORT, where 4294967295 is any CID
     #[arg(long, value_name = "ADDRESS", default_value = "tcp:127.0.0.1:8404")]
     pub(crate) listen: String,
-    /// A folder of model packages; by default the two that this program carries. No others can be loaded
+    /// A folder of model packages; by default the three that this program carries. No others can be loaded
     /// later
     #[arg(long, value_name = "FOLDER", env = "ASSAY_MODELS", hide_env_values = true)]
     pub(crate) models: Option<PathBuf>,

@@ -20,7 +20,7 @@ macro_rules! package {
 }
 
 /// So that a first inference needs nothing but this program, wherever it is started.
-const CARRIED: [Files; 2] = [package!("digits"), package!("tumour")];
+const CARRIED: [Files; 3] = [package!("digits"), package!("tumour"), package!("wine")];
 
 /// Reads the model packages below a folder, or without one those that the program carries, by name.
 pub(crate) fn packages(folder: Option<&Path>) -> Result<Vec<ModelPackage>, CliError> {
