@@ -28,6 +28,7 @@
 //! | [`model`] | files; reals to integers and back | 11 |
 //! | `sumcheck` | what the layers' and the weights' sumchecks share | 1 |
 //! | `product`, `packed`, `integers` | fast arithmetic in `K`: one product, eight at once, with small integers | 1 |
+//! | `transform` | the Reed-Solomon codes of weights and columns | 6.1, 7 |
 //! | `wire` | how the encodings of proofs are read | 11 |
 //!
 //! Proofs are succinct and **not zero-knowledge**: each discloses a random combination of all rows of
@@ -58,6 +59,7 @@ pub mod statement;
 mod sumcheck;
 pub mod tensor_code;
 pub mod transcript;
+mod transform;
 pub mod verifier;
 pub mod weights;
 mod wire;

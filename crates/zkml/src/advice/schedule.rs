@@ -79,7 +79,7 @@ impl Schedule {
         let config = Config::new(log_cells, profile.parameters(log_cells))?;
         let shape = ProofShape::new(&config);
         let terms = terms(&config, batches.iter().map(|batch| batch.columns.len()).sum());
-        let pcs = Pcs::new(config, SubgroupCode::default(), column_tree());
+        let pcs = Pcs::new(config, SubgroupCode, column_tree());
         let security = pcs.prescribed_security(&protocol).ok_or(ScheduleError::Unpriced)?;
         let security_bits = security.error().bits();
         if security.candidates().is_none() {

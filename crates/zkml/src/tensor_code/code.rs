@@ -11,24 +11,24 @@ use p3_maybe_rayon::prelude::*;
 
 use super::shape::Shape;
 use crate::field::{F, K};
+use crate::transform::encode;
 
 /// The code of all rows, transposed: row `j` of this matrix is column `j` of the code.
 pub(crate) type CodeMatrix = RowMajorMatrix<F>;
 
 /// Encodes every row of `weights`, which holds `rows_used` whole rows.
 ///
-/// Works on blocks of rows whose code stays in the cache: twice as fast at `2^22` weights as one
-/// transform of the whole matrix, and the only memory beside the result is one block.
+/// Works on blocks of rows, so the only memory beside the result is the code of one block.
 pub(crate) fn encode_rows(shape: &Shape, weights: &[i16]) -> CodeMatrix {
     let rows = shape.rows_used();
-    let dft = Radix2DFTSmallBatch::new(shape.code_length());
+    let log_cosets = shape.log_code_length() - shape.log_columns();
     if rows <= 2 * BLOCK_ROWS {
-        return dft.dft_batch(transposed_block(shape, weights, Vec::new()));
+        return encode(transposed_block(shape, weights, Vec::new()), log_cosets);
     }
     let mut code = F::zero_vec(rows * shape.code_length());
     let mut buffer = Vec::new();
     for (block, weights) in weights.chunks(shape.columns() * BLOCK_ROWS).enumerate() {
-        let encoded = dft.dft_batch(transposed_block(shape, weights, buffer));
+        let encoded = encode(transposed_block(shape, weights, buffer), log_cosets);
         let (first, width) = (block * BLOCK_ROWS, encoded.width());
         let columns = code.par_chunks_mut(rows).zip(encoded.values.par_chunks(width));
         columns.for_each(|(column, values)| {
@@ -74,12 +74,11 @@ impl EncodedRow {
     }
 }
 
-/// Turns some rows of weights into columns of field elements, with zeros up to the code's length,
-/// in the memory of `values`.
+/// Turns some rows of weights into columns of field elements, with room for their code, in the memory
+/// of `values`.
 fn transposed_block(shape: &Shape, weights: &[i16], mut values: Vec<F>) -> RowMajorMatrix<F> {
     let columns = shape.columns();
     let width = weights.len() / columns;
-    values.clear();
     values.resize(width * shape.code_length(), F::ZERO);
     let tiles = values.par_chunks_mut(width * TILE_COLUMNS).take(columns.div_ceil(TILE_COLUMNS));
     tiles.enumerate().for_each(|(tile, out)| {
