@@ -1,4 +1,4 @@
-"""The five models and their inputs, always the same bytes from the same seed.
+"""The models and their inputs, always the same bytes from the same seed.
 
 Untrained: weights are drawn as He et al. 2015 propose, which keeps activations at one scale
 through the layers, and no cost measured here depends on what a network has learnt. Inputs are
@@ -8,7 +8,7 @@ standard normal, as normalised images are.
 
 writes for each model NAME.onnx, and beside it NAME.json with what it is (weights, multiplications,
 digest) and three disjoint sets of inputs, each a list of flattened rows: `calibrate`, `agree` and
-`prove`.
+`prove`. Of images of 224x224 there are a few of each and one to prove, however many are asked for.
 """
 
 import argparse
@@ -24,8 +24,15 @@ IR_VERSION = 8
 OPSET = 17
 SEED = 20261121
 CLASSES = 10
-# Defaults of ONNX, written out as exporters do: EZKL refuses a convolution without them.
-PLAIN = {"strides": [1, 1], "pads": [0, 0, 0, 0], "dilations": [1, 1]}
+# The most rows of a set, for inputs of so many values or more.
+LARGE = 100_000
+FEW = {"calibrate": 4, "agree": 10, "prove": 1}
+
+
+def window(side, stride, pad):
+    """A square window. Defaults of ONNX are written out, too: EZKL wants them of a convolution."""
+    sides = {"kernel_shape": [side] * 2, "strides": [stride] * 2}
+    return {**sides, "pads": [pad] * 4, "dilations": [1, 1]}
 
 
 def dense(*widths):
@@ -35,7 +42,25 @@ def dense(*widths):
 
 def convolutional(first, second, *widths):
     """Two 5x5 convolutions without padding, each with ReLU and 2x2 pooling, then dense layers."""
-    return [("conv", first), ("pool",), ("conv", second), ("pool",), ("flatten",), *dense(*widths)]
+    layers = [("conv", first, 5), ("relu",), ("pool", 2, 2), ("conv", second, 5), ("relu",)]
+    return [*layers, ("pool", 2, 2), ("flatten",), *dense(*widths)]
+
+
+def resnet18(classes):
+    """He et al. 2016, table 1, with each BatchNormalization folded into its convolution."""
+    layers = [("conv", 64, 7, 2, 3), ("relu",), ("pool", 3, 2, 1)]
+    for outputs, stride in [(64, 1), (128, 2), (256, 2), (512, 2)]:
+        layers += [("residual", outputs, stride), ("residual", outputs, 1)]
+    return [*layers, ("average",), ("flatten",), *dense(classes)]
+
+
+def mobilenet(classes):
+    """Howard et al. 2017, table 1: thirteen depthwise convolutions, each with a pointwise one."""
+    layers = [("conv", 32, 3, 2, 1), ("relu",)]
+    blocks = [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5]
+    for outputs, stride in [*blocks, (1024, 2), (1024, 1)]:
+        layers += [("depthwise", 3, stride, 1), ("relu",), ("conv", outputs, 1), ("relu",)]
+    return [*layers, ("average",), ("flatten",), *dense(classes)]
 
 
 MODELS = {
@@ -44,6 +69,8 @@ MODELS = {
     "cnn-62k": ("CNN 32x32x3, 62k", [3, 32, 32], convolutional(6, 16, 120, 84, CLASSES)),
     "cnn-256k": ("CNN 32x32x3, 256k", [3, 32, 32], convolutional(18, 48, 160, 240, CLASSES)),
     "dense": ("dense 5x1024", [1024], dense(1024, 1024, 1024, 1024, CLASSES)),
+    "mobilenet": ("MobileNet 224x224x3", [3, 224, 224], mobilenet(1000)),
+    "resnet18": ("ResNet-18 224x224x3", [3, 224, 224], resnet18(1000)),
 }
 
 
@@ -77,18 +104,46 @@ class Builder:
         bias = 0.1 * spread * self.random.standard_normal(outputs)
         return weight.astype(np.float32), bias.astype(np.float32)
 
-    def conv(self, outputs):
-        channels, height, width = self.shape
-        shape = [outputs, height - 4, width - 4]
-        self.multiplications += int(np.prod(shape)) * channels * 25
-        constants = self.drawn(outputs, channels, 5, 5)
-        self.node("Conv", shape, *constants, kernel_shape=[5, 5], **PLAIN)
-        self.node("Relu", shape)
+    def windows(self, channels, side, stride, pad):
+        """The shape behind a window that goes over the last tensor."""
+        places = [(extent + 2 * pad - side) // stride + 1 for extent in self.shape[1:]]
+        return [channels, *places]
 
-    def pool(self):
-        channels, height, width = self.shape
-        shape = [channels, height // 2, width // 2]
-        self.node("MaxPool", shape, kernel_shape=[2, 2], **{**PLAIN, "strides": [2, 2]})
+    def conv(self, outputs, side, stride=1, pad=0, groups=1):
+        channels = self.shape[0] // groups
+        shape = self.windows(outputs, side, stride, pad)
+        self.multiplications += int(np.prod(shape)) * channels * side**2
+        constants = self.drawn(outputs, channels, side, side)
+        group = {"group": groups} if groups > 1 else {}
+        self.node("Conv", shape, *constants, **window(side, stride, pad), **group)
+
+    def depthwise(self, side, stride, pad):
+        channels = self.shape[0]
+        self.conv(channels, side, stride, pad, groups=channels)
+
+    def residual(self, outputs, stride):
+        """Two 3x3 convolutions beside a shortcut, which is a 1x1 one where the shape changes."""
+        before, shape = self.last, self.shape
+        self.conv(outputs, 3, stride, 1)
+        self.relu()
+        self.conv(outputs, 3, 1, 1)
+        long, (self.last, self.shape) = self.last, (before, shape)
+        if shape[0] != outputs:
+            self.conv(outputs, 1, stride)
+        name = f"add_{len(self.nodes)}"
+        self.nodes.append(helper.make_node("Add", [long, self.last], [name], name=name))
+        self.last = name
+        self.relu()
+
+    def relu(self):
+        self.node("Relu", self.shape)
+
+    def pool(self, side, stride, pad=0):
+        shape = self.windows(self.shape[0], side, stride, pad)
+        self.node("MaxPool", shape, **window(side, stride, pad))
+
+    def average(self):
+        self.node("GlobalAveragePool", [self.shape[0], 1, 1])
 
     def flatten(self):
         self.node("Flatten", [int(np.prod(self.shape))], axis=1)
@@ -113,11 +168,12 @@ def build(shape, layers, random):
 
 def to_onnx(name, shape, builder):
     """The bytes of the model file: batch of one, every shape fixed."""
+    outputs = [1, *builder.shape]
     graph = helper.make_graph(
         nodes=builder.nodes,
         name=name,
         inputs=[helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, *shape])],
-        outputs=[helper.make_tensor_value_info(builder.last, TensorProto.FLOAT, [1, CLASSES])],
+        outputs=[helper.make_tensor_value_info(builder.last, TensorProto.FLOAT, outputs)],
         initializer=builder.initializers,
     )
     model = helper.make_model(
@@ -150,6 +206,8 @@ def write(folder, name, counts):
         "inputs": {},
     }
     for stream, (purpose, count) in enumerate(counts.items(), start=1):
+        if np.prod(shape) >= LARGE:
+            count = min(count, FEW[purpose])
         random = np.random.default_rng([SEED, place, stream])
         rows = random.standard_normal((count, int(np.prod(shape)))).astype(np.float32)
         description["inputs"][purpose] = rows.tolist()
