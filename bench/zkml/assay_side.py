@@ -9,8 +9,9 @@ class Assay(Side):
 
     name = "Assay"
 
-    def __init__(self, binary, *common):
+    def __init__(self, binary, *common, name="Assay"):
         super().__init__(*common)
+        self.name = name
         self.binary = binary
         self.model = self.folder / "network.zkml"
         # `compile` writes the verifying file beside the program.
@@ -46,7 +47,8 @@ class Assay(Side):
     def prove(self, rows, sizes):
         """A proof of one row, and one for each size of a batch."""
         for size in [1, *sizes]:
-            self.prove_and_verify(rows[:size])
+            if size <= len(rows):
+                self.prove_and_verify(rows[:size])
 
     def prove_and_verify(self, rows):
         """One proof for all of `rows`, and its verification with the outputs that `prove` gave."""

@@ -1,6 +1,7 @@
 """The virtual environment of the benchmark, and what there is to say about machine and versions."""
 
 import datetime
+import hashlib
 import os
 import pathlib
 import platform
@@ -92,6 +93,12 @@ def versions(assay):
     if assay is not None:
         found["assay"] = output([assay, "--version"])
     return found
+
+
+def digest(binary):
+    """A binary's name and what is in it: two builds of one version say the same of themselves."""
+    with binary.open("rb") as file:
+        return {"file": binary.name, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
 def commit():

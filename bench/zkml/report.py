@@ -9,7 +9,7 @@ import statistics
 import sys
 
 EMPTY = ""
-TITLES = {"ezkl": "EZKL", "assay": "Assay"}
+TITLES = {"ezkl": "EZKL", "before": "Assay, before", "assay": "Assay"}
 TIMES = ("setup", "prove", "verify")
 
 
@@ -18,6 +18,7 @@ def markdown(results):
     parts = [heading(results), sides(results["models"])]
     if any("assay" in model for model in results["models"]):
         parts.append(overhead(results["models"]))
+    parts.append(before(results["models"]))
     parts.append(settings(results["models"]))
     return "\n\n".join(part for part in parts if part)
 
@@ -52,11 +53,13 @@ def sides(models):
     for model in models:
         name = f"{model['title']}, {thousands(model['weights'])} weights"
         figures = {}
-        for side, read in (("ezkl", ezkl_figures), ("assay", assay_figures)):
+        sides = (("ezkl", ezkl_figures), ("before", assay_figures), ("assay", assay_figures))
+        for side, read in sides:
             if side in model:
                 figures[side] = read(model[side])
                 rows.append([name, TITLES[side], *cells(figures[side], model[side])])
                 name = EMPTY
+        figures.pop("before", None)
         if len(figures) == 2:
             rows.append([EMPTY, "EZKL / Assay", *ratios(**figures), EMPTY])
     header = ["model", "", "setup", "prove", "verify", "proof", "prover's file",
@@ -118,7 +121,7 @@ def overhead(models):
     rows, sizes = [], []
     for model in models:
         facts = model.get("assay", {"steps": {}})
-        sizes = sizes or [int(step[6:]) for step in facts["steps"] if step.startswith("prove-")]
+        sizes = sizes or proved(facts)
         plain = facts.get("float_us", model["float_us"]) / 1e6
         source = "tract" if "float_us" in facts else "onnxruntime"
         row = [model["title"], f"{duration(plain)} ({source})"]
@@ -133,6 +136,39 @@ def overhead(models):
     header = ["model", "float inference, one thread"]
     header += [f"proof of {count}, per inference" for count in sizes]
     return table(header, rows) if sizes else EMPTY
+
+
+def before(models):
+    """The other binary's figures by ours, model by model: least processor time and least time inside.
+
+    Least, because what else runs on a machine only ever adds to both.
+    """
+    rows = []
+    for model in models:
+        if "before" not in model or "assay" not in model:
+            continue
+        sides = [model["before"], model["assay"]]
+        steps = [("compile", "compile")]
+        for count in proved(model["assay"]):
+            steps += [(f"prove-{count}", f"prove {count}"), (f"verify-{count}", f"verify {count}")]
+        for step, title in steps:
+            row = [model["title"], title]
+            for field in ("inside_seconds", "cpu_seconds"):
+                pair = [least(side, step, field) for side in sides]
+                row += ([EMPTY] * 2 if None in pair else
+                        [f"{duration(pair[0])} / {duration(pair[1])}", factor(*pair)])
+            memory = [peak(side, step) for side in sides]
+            row += [EMPTY] * 2 if None in memory else [
+                f"{size(memory[0])} / {size(memory[1])}", factor(*memory)]
+            rows.append(row)
+    header = ["model", "step", "least time inside, before / now", "ratio",
+              "least processor time of the command", "ratio", "peak memory", "ratio"]
+    return table(header, rows) if rows else EMPTY
+
+
+def proved(facts):
+    """The sizes of the batches that were proven."""
+    return [int(step[6:]) for step in facts["steps"] if step.startswith("prove-")]
 
 
 def settings(models):
@@ -177,6 +213,11 @@ def stopped(facts):
 def median(facts, step, field):
     values = [cost[field] for cost in facts["steps"].get(step, [])]
     return None if not values or None in values else statistics.median(values)
+
+
+def least(facts, step, field):
+    values = [cost[field] for cost in facts["steps"].get(step, [])]
+    return None if not values or None in values else min(values)
 
 
 def peak(facts, *steps):

@@ -80,5 +80,26 @@ class Cells(unittest.TestCase):
         self.assertEqual(report.factor(3.0, 2.0), "1.5x")
 
 
+class Before(unittest.TestCase):
+    @staticmethod
+    def facts(inside, cpu, peak):
+        steps = {"prove-1": [
+            {"inside_seconds": 2 * inside, "cpu_seconds": cpu, "peak_bytes": peak},
+            {"inside_seconds": inside, "cpu_seconds": 3 * cpu, "peak_bytes": peak // 2},
+        ]}
+        return {"steps": steps, "proof_bytes": {}}
+
+    def test_the_least_of_both_are_compared(self):
+        model = {"title": "net", "before": self.facts(0.4, 0.6, 80_000_000)}
+        model["assay"] = self.facts(0.2, 0.5, 20_000_000)
+        lines = report.before([model]).splitlines()
+        expected = ("| net | prove 1 | 400 ms / 200 ms | 2.0x | 600 ms / 500 ms | 1.2x "
+                    "| 80 MB / 20 MB | 4.0x |")
+        self.assertIn(expected, lines)
+
+    def test_nothing_is_said_without_another_binary(self):
+        self.assertEqual(report.before([{"title": "net", "assay": self.facts(1, 1, 1)}]), "")
+
+
 if __name__ == "__main__":
     unittest.main()
