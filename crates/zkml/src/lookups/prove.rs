@@ -7,7 +7,7 @@ use super::layout::Layout;
 use super::leaves::Leaves;
 use super::multiplicity::check_tuples;
 use super::proof::{LevelProof, LookupProof};
-use super::rounds::{Start, prove_leaves, prove_stored};
+use super::rounds::{Start, prove_above_leaves, prove_leaves, prove_stored};
 use super::tree::build;
 use super::verify::LeafValues;
 use crate::field::{F, K};
@@ -43,7 +43,7 @@ pub struct ProvedLookups {
 /// [`multiplicities`](super::multiplicities()). The transcript has absorbed a commitment to all of
 /// them. Whether the tuples are rows is not checked: a proof that they are not is refused.
 ///
-/// Holds about 40 bytes for each leaf.
+/// Holds about 20 bytes for each leaf.
 ///
 /// # Errors
 ///
@@ -112,13 +112,17 @@ pub(super) fn prove_tree(
     transcript.absorb_k(Label::LookupChildren, &children);
     let mut proofs = vec![LevelProof { rounds: Vec::new(), children }];
     let (mut claims, mut point) = descend(children, Vec::new(), transcript);
-    for _ in 1..leaves.log_leaves() {
+    for level in 1..leaves.log_leaves() {
         let lambda = transcript.sample_k();
         let [numerator, denominator] = claims;
         let start = Start { r: &point, lambda, claim: numerator + lambda * denominator };
-        // The last level has the leaves themselves, which are not stored, for children.
+        // The leaves, the children of the last level, are not stored; nor, in a large tree, are the
+        // nodes right above.
         let (proof, end) = match levels.pop() {
-            Some(level) => prove_stored(&level, start, transcript)?,
+            Some(level) => prove_stored(level, start, transcript)?,
+            None if level + 1 < leaves.log_leaves() => {
+                prove_above_leaves(leaves, start, transcript)?
+            }
             None => prove_leaves(leaves, start, transcript)?,
         };
         (claims, point) = descend(proof.children, end, transcript);

@@ -19,11 +19,22 @@ use crate::transcript::{Label, Transcript};
 
 /// Proves a level over nodes that are stored; returns the messages and the point.
 pub(super) fn prove_stored(
-    level: &Level,
+    level: Level,
     start: Start<'_>,
     transcript: &mut Transcript,
 ) -> Result<(LevelProof, Vec<K>), ProveError> {
-    Rounds::new(start).finish(Rows::of_level(level, start.lambda), transcript)
+    let rows = Rows::of_level(&level, start.lambda);
+    drop(level);
+    Rounds::new(start).finish(rows, transcript)
+}
+
+/// Proves the level over the nodes right above the leaves, which are made here.
+pub(super) fn prove_above_leaves(
+    leaves: &Leaves<'_>,
+    start: Start<'_>,
+    transcript: &mut Transcript,
+) -> Result<(LevelProof, Vec<K>), ProveError> {
+    Rounds::new(start).finish(Rows::above_leaves(leaves, start.lambda), transcript)
 }
 
 /// Proves the last level, whose children are the leaves: the first round makes them twice.

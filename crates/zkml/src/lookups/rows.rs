@@ -4,9 +4,10 @@ use p3_field::PrimeCharacteristicRing;
 use p3_maybe_rayon::prelude::*;
 
 use super::eq::SplitEq;
-use super::tree::{Level, of_pairs};
+use super::leaves::Leaves;
+use super::tree::{BLOCK, Level, above_leaves, of_pairs};
 use crate::field::K;
-use crate::packed::Packed;
+use crate::packed::{LANES, Packed};
 use crate::product::{Factor, mul};
 
 /// `m0, n1, d0, d1` at one point of the cube.
@@ -52,6 +53,20 @@ impl Rows {
                 }))
             }
         }
+    }
+
+    /// Takes the nodes right above the leaves, which are not stored.
+    pub(super) fn above_leaves(leaves: &Leaves<'_>, lambda: K) -> Self {
+        let quarter = 1 << (leaves.log_leaves() - 2);
+        let mut rows = vec![[Packed::default(); 4]; quarter / LANES];
+        let (lambda, arch) = (Packed::splat(lambda), pulp::Arch::new());
+        rows.par_chunks_mut(BLOCK).enumerate().for_each(|(index, rows)| {
+            let first = index * BLOCK * LANES;
+            let [left, right] =
+                [first, quarter + first].map(|first| above_leaves(leaves, first, rows.len()));
+            arch.dispatch(Pair { left: &left, right: &right, lambda, rows });
+        });
+        Self::new(rows)
     }
 
     /// Returns the only row, if no other is left.

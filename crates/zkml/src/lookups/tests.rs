@@ -20,12 +20,18 @@ struct Cheat {
 impl Cheat {
     /// Looks up the values below `end`, each in the row of the same number.
     fn below(end: usize) -> Self {
+        Self::of([6, 3], end)
+    }
+
+    /// The same with columns of these arities.
+    fn of(arities: [usize; 2], end: usize) -> Self {
         let table = Table::Range { bits: 4 };
-        let lookups = [6, 3].map(|arity| Lookup { table: 0, arity });
+        let lookups = arities.map(|arity| Lookup { table: 0, arity });
         let layout = Layout::new(vec![table.clone()], lookups.to_vec()).unwrap();
-        let columns = [64, 8].map(|n| (0..n).map(|i| F::from_usize(i % end)).collect());
+        let [long, short] = arities.map(|arity| 1_usize << arity);
+        let columns = [long, short].map(|n| (0..n).map(|i| F::from_usize(i % end)).collect());
         let mut counts = vec![vec![F::ZERO; 64]];
-        for i in (0..64).chain(0..8) {
+        for i in (0..long).chain(0..short) {
             counts[0][i % end] += F::ONE;
         }
         Self { layout, columns, counts, tables: vec![table.columns()] }
@@ -82,4 +88,17 @@ fn garbage_in_the_gap_is_refused() {
 fn a_pole_among_the_leaves_is_refused() {
     let error = Cheat::below(16).run(|_| (F::ONE, K::ZERO)).unwrap_err();
     assert_eq!(error, LookupError::ZeroRoot { got: K::ZERO });
+}
+
+/// A tree so large that the level above its leaves is made twice: what is made the second time is what
+/// the tree was built from.
+#[test]
+fn a_tree_that_is_not_all_stored_holds() {
+    let honest = Cheat::of([16, 3], 16);
+    assert_eq!(honest.layout.log_leaves(), super::tree::MAX_STORED + 1);
+    assert_eq!(honest.run(|_| EMPTY), Ok(()));
+    let mut wrong = Cheat::of([16, 3], 16);
+    wrong.columns[0][40_000] = F::from_u32(16);
+    let error = wrong.run(|_| EMPTY).unwrap_err();
+    assert!(matches!(error, LookupError::RootNumerator { .. }), "{error}");
 }

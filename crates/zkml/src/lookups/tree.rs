@@ -1,7 +1,9 @@
-//! The tree of fractions from the level above the leaves to the root (section 5).
+//! The tree of fractions above the leaves (section 5).
 //!
 //! Node `i` of a level of `2^k` nodes has children `i` and `i + 2^k`: a level's first half are the
-//! left children, its second half the right ones.
+//! left children, its second half the right ones. The level right above the leaves would be as large
+//! as all others together: in a large tree it is made when it is needed, like the leaves, and not
+//! stored.
 
 use p3_maybe_rayon::prelude::*;
 
@@ -23,9 +25,10 @@ pub(super) enum Level {
     Short(Vec<Fraction>),
 }
 
-/// Returns the levels of `2^(nL-1)`, ..., 2 and 1 nodes, in this order.
+/// Returns the levels of `2^(nL-1)`, unless that is not stored, `2^(nL-2)`, ..., 2 and 1 nodes, in this
+/// order.
 pub(super) fn build(leaves: &Leaves<'_>) -> Vec<Level> {
-    let mut level = Level::Long(above_leaves(leaves));
+    let mut level = lowest(leaves, leaves.log_leaves() <= MAX_STORED);
     let mut levels = Vec::with_capacity(leaves.log_leaves());
     while let Some(above) = level.above() {
         levels.push(level);
@@ -36,6 +39,17 @@ pub(super) fn build(leaves: &Leaves<'_>) -> Vec<Level> {
 }
 
 impl Level {
+    /// Takes at least one pack.
+    fn new(packs: Vec<[Packed; 2]>) -> Self {
+        match packs.as_slice() {
+            [[numerators, denominators]] => {
+                let pairs = numerators.unpack().into_iter().zip(denominators.unpack());
+                Self::Short(pairs.map(|(n, d)| [n, d]).collect())
+            }
+            _ => Self::Long(packs),
+        }
+    }
+
     /// Returns the single node of the root's level.
     pub(super) fn root(&self) -> Fraction {
         self.node(0)
@@ -61,13 +75,7 @@ impl Level {
                 let above = of_pairs(nodes, |left, right, nodes| {
                     arch.dispatch(Add { left, right, nodes });
                 });
-                Some(match above.as_slice() {
-                    [[numerators, denominators]] => {
-                        let pairs = numerators.unpack().into_iter().zip(denominators.unpack());
-                        Self::Short(pairs.map(|(n, d)| [n, d]).collect())
-                    }
-                    _ => Self::Long(above),
-                })
+                Some(Self::new(above))
             }
         }
     }
@@ -92,18 +100,39 @@ fn add((&[n0, d0], &[n1, d1]): (&Fraction, &Fraction)) -> Fraction {
     [right.times(n0) + mul(n1, d0), right.times(d0)]
 }
 
-fn above_leaves(leaves: &Leaves<'_>) -> Vec<[Packed; 2]> {
-    let half = 1 << (leaves.log_leaves() - 1);
-    let mut level = vec![[Packed::default(); 2]; half / LANES];
+/// The level of `2^(nL-1)` nodes, or of half as many.
+fn lowest(leaves: &Leaves<'_>, all: bool) -> Level {
+    let count = 1 << (leaves.log_leaves() - if all { 1 } else { 2 });
+    let mut level = vec![[Packed::default(); 2]; count / LANES];
     let arch = pulp::Arch::new();
     level.par_chunks_mut(BLOCK).enumerate().for_each(|(index, nodes)| {
-        let (start, count) = (index * BLOCK * LANES, nodes.len() * LANES);
-        let left = leaves.block(start..start + count);
-        let right = leaves.block(half + start..half + start + count);
-        arch.dispatch(AddLeaves { left, right, nodes });
+        let first = index * BLOCK * LANES;
+        if all {
+            return fill_above_leaves(leaves, first, nodes);
+        }
+        let [left, right] =
+            [first, count + first].map(|first| above_leaves(leaves, first, nodes.len()));
+        arch.dispatch(Add { left: &left, right: &right, nodes });
     });
-    level
+    Level::new(level)
 }
+
+/// Makes some packs of nodes of the level above the leaves, from node `first` on.
+pub(super) fn above_leaves(leaves: &Leaves<'_>, first: usize, packs: usize) -> Vec<[Packed; 2]> {
+    let mut nodes = vec![[Packed::default(); 2]; packs];
+    fill_above_leaves(leaves, first, &mut nodes);
+    nodes
+}
+
+fn fill_above_leaves(leaves: &Leaves<'_>, first: usize, nodes: &mut [[Packed; 2]]) {
+    let (half, count) = (1 << (leaves.log_leaves() - 1), nodes.len() * LANES);
+    let left = leaves.block(first..first + count);
+    let right = leaves.block(half + first..half + first + count);
+    pulp::Arch::new().dispatch(AddLeaves { left, right, nodes });
+}
+
+/// `lg` of the leaves of the largest tree whose levels are all stored: they stay in the caches.
+pub(super) const MAX_STORED: usize = 16;
 
 // Each of these is compiled once for each vector width that the processor may have.
 
