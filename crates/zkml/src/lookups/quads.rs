@@ -9,7 +9,7 @@ use p3_maybe_rayon::prelude::*;
 use super::eq::SplitEq;
 use super::leaves::{Block, Leaves};
 use super::rows::{Rows, Sums, add, scale};
-use super::tree::BLOCK;
+use super::tree::{BLOCK, fresh};
 use crate::field::{F, K};
 use crate::packed::{LANES, Packed, PackedBase};
 
@@ -51,7 +51,7 @@ impl<'a> LeafRound<'a> {
 
     /// Binds the first variable.
     pub(super) fn fold(&self, challenge: K) -> Rows {
-        let mut rows = vec![[Packed::default(); 4]; self.quarter / LANES];
+        let mut rows = fresh(self.quarter / LANES);
         let [lambda, challenge] = [self.lambda, challenge].map(Packed::splat);
         let arch = pulp::Arch::new();
         rows.par_chunks_mut(BLOCK).enumerate().for_each(|(index, rows)| {

@@ -5,7 +5,7 @@ use p3_maybe_rayon::prelude::*;
 
 use super::eq::SplitEq;
 use super::leaves::Leaves;
-use super::tree::{BLOCK, Level, above_leaves, of_pairs};
+use super::tree::{BLOCK, Level, above_leaves, fresh, of_pairs};
 use crate::field::K;
 use crate::packed::{LANES, Packed};
 use crate::product::{Factor, mul};
@@ -58,7 +58,7 @@ impl Rows {
     /// Takes the nodes right above the leaves, which are not stored.
     pub(super) fn above_leaves(leaves: &Leaves<'_>, lambda: K) -> Self {
         let quarter = 1 << (leaves.log_leaves() - 2);
-        let mut rows = vec![[Packed::default(); 4]; quarter / LANES];
+        let mut rows = fresh(quarter / LANES);
         let (lambda, arch) = (Packed::splat(lambda), pulp::Arch::new());
         rows.par_chunks_mut(BLOCK).enumerate().for_each(|(index, rows)| {
             let first = index * BLOCK * LANES;

@@ -87,7 +87,7 @@ pub(super) fn of_pairs<const N: usize>(
     make: impl Fn(&[[Packed; 2]], &[[Packed; 2]], &mut [[Packed; N]]) + Send + Sync,
 ) -> Vec<[Packed; N]> {
     let (left, right) = nodes.split_at(nodes.len() / 2);
-    let mut made = vec![[Packed::default(); N]; left.len()];
+    let mut made = fresh(left.len());
     let children = left.par_chunks(BLOCK).zip(right.par_chunks(BLOCK));
     made.par_chunks_mut(BLOCK)
         .zip(children)
@@ -103,7 +103,7 @@ fn add((&[n0, d0], &[n1, d1]): (&Fraction, &Fraction)) -> Fraction {
 /// The level of `2^(nL-1)` nodes, or of half as many.
 fn lowest(leaves: &Leaves<'_>, all: bool) -> Level {
     let count = 1 << (leaves.log_leaves() - if all { 1 } else { 2 });
-    let mut level = vec![[Packed::default(); 2]; count / LANES];
+    let mut level = fresh(count / LANES);
     let arch = pulp::Arch::new();
     level.par_chunks_mut(BLOCK).enumerate().for_each(|(index, nodes)| {
         let first = index * BLOCK * LANES;
@@ -115,6 +115,16 @@ fn lowest(leaves: &Leaves<'_>, all: bool) -> Level {
         arch.dispatch(Add { left: &left, right: &right, nodes });
     });
     Level::new(level)
+}
+
+/// Returns zeros. The first touch of each page of a large list costs about what is computed into it, so
+/// the cores share it.
+pub(super) fn fresh<const N: usize>(packs: usize) -> Vec<[Packed; N]> {
+    let zero = [Packed::default(); N];
+    if packs <= 4 * BLOCK {
+        return vec![zero; packs];
+    }
+    (0..packs).into_par_iter().with_min_len(BLOCK).map(|_| zero).collect()
 }
 
 /// Makes some packs of nodes of the level above the leaves, from node `first` on.
