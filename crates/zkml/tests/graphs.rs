@@ -252,7 +252,7 @@ impl Builder {
         let mut extents = order.map(|axis| input[axis.position()]);
         for (axis, extent_out) in extents.iter_mut().enumerate() {
             let extent = *extent_out;
-            (pick.axes[axis], *extent_out) = match self.below(4) {
+            (pick.axes[axis], *extent_out) = match self.below(5) {
                 0 => {
                     let start = self.below(extent);
                     (AxisMap::FromInput { start }, extent - start)
@@ -265,6 +265,16 @@ impl Builder {
                     let (stride, pad) = (1 + self.below(2), self.below(2));
                     let map = AxisMap::Taps { stride, pad, taps: vec![self.below(2)] };
                     (map, (extent + pad).div_ceil(stride))
+                }
+                3 if axis < 2 && extent < 8 => {
+                    let outputs = 1 + self.below(2 * extent);
+                    let cell = |_| {
+                        let cell = self.below(extent);
+                        (self.below(4) > 0).then_some(cell)
+                    };
+                    let mut cells: Vec<Option<u32>> = (0..outputs).map(cell).collect();
+                    cells[0] = Some(0);
+                    (AxisMap::cells(extent, &cells).unwrap(), outputs)
                 }
                 _ => (AxisMap::SAME, extent),
             };

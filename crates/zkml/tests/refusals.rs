@@ -196,6 +196,15 @@ fn maxima_and_copies() {
         (|p| p.tensors[7].interval = Interval::new(-127, 126), At(6), Rule::FormHigh),
         // Parts that overlap are added.
         (|p| pick(p, 6).axes[2] = AxisMap::IntoOutput { start: 1 }, At(6), Rule::FormLow),
+        (
+            // Two cells of three for one output.
+            |p| {
+                let taps = vec![0, 1, 5];
+                pick(p, 6).axes[0] = AxisMap::Taps { stride: 3, pad: 0, taps };
+            },
+            At(6),
+            Rule::FormLow,
+        ),
     ];
     table.iter().for_each(|&(change, place, rule)| refuse(change, place, rule));
 }

@@ -88,7 +88,11 @@ fn add_pick(pick: &Pick, input: Operand<'_>, output: TensorShape, sums: &mut [i6
         };
         let stride = strides.get(from.position()).copied().unwrap_or(0);
         let extent = extents.get(from.position()).copied().unwrap_or(0);
-        (0..outputs).map(|o| offsets(map, o, extent, stride)).collect()
+        let mut offsets: Vec<_> = (0..outputs).map(|o| offsets(map, o, extent, stride)).collect();
+        if pick.outside == Outside::Zero {
+            offsets.iter_mut().for_each(|read| read.retain(Option::is_some));
+        }
+        offsets
     };
     let (rows, columns, channels) = (along(0, output.y), along(1, output.x), along(2, output.c));
     let lowest = match pick.outside {

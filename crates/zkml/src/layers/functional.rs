@@ -103,8 +103,9 @@ fn pick(
             extent: shape.extent(from),
         };
         if let Some(vector) = vectors.get_mut(from.position()) {
-            for tap in spread(&pair, &Reads::from(map), vector.len(), K::ONE) {
-                vector.iter_mut().zip(tap).for_each(|(sum, value)| *sum += value);
+            let (reads, weights) = (Reads::from(map), eq_table(pair.rho));
+            for &offset in &reads.offsets {
+                add_spread(&pair, [reads.stride.into(), offset], &weights, vector);
             }
         }
     }
@@ -130,16 +131,21 @@ fn spread(pair: &AxisPair<'_>, reads: &Reads, cells: usize, scale: K) -> Vec<Vec
     let weights: Vec<K> = eq_table(pair.rho).into_iter().map(|weight| weight * scale).collect();
     let spread_tap = |&offset: &i64| {
         let mut vector = vec![K::ZERO; cells];
-        for o in pair.inside(reads.stride, offset) {
-            let at = usize::try_from(i64::from(o) * i64::from(reads.stride) + offset).ok();
-            let slot = at.and_then(|at| vector.get_mut(at));
-            if let Some((slot, &weight)) = slot.zip(weights.get(o as usize)) {
-                *slot = weight;
-            }
-        }
+        add_spread(pair, [reads.stride.into(), offset], &weights, &mut vector);
         vector
     };
     reads.offsets.iter().map(spread_tap).collect()
+}
+
+/// Adds the weight of each output inside to the cell that it reads, `o stride + offset`.
+fn add_spread(pair: &AxisPair<'_>, [stride, offset]: [i64; 2], weights: &[K], cells: &mut [K]) {
+    for o in pair.inside(u32::try_from(stride).unwrap_or(u32::MAX), offset) {
+        let at = usize::try_from(i64::from(o) * stride + offset).ok();
+        let slot = at.and_then(|at| cells.get_mut(at));
+        if let Some((slot, &weight)) = slot.zip(weights.get(o as usize)) {
+            *slot += weight;
+        }
+    }
 }
 
 /// Padded cells along an axis.

@@ -123,8 +123,10 @@ fn form_bounds(program: &Program, index: usize, form: &Form, weights: &[i16]) ->
             }
             Term::Local { m, .. } => u64::from(m.unsigned_abs()).saturating_mul(amax),
             Term::Pick(pick) => {
-                let taps = u64::from(pick.m.unsigned_abs()).saturating_mul(pick.taps());
-                taps.saturating_mul(amax)
+                let input = program.tensors.get(pick.tensor as usize).map(|tensor| tensor.shape);
+                let cells = input.zip(shape).map(|(input, output)| pick.most_inside(input, output));
+                let cells = cells.unwrap_or_else(|| pick.taps());
+                u64::from(pick.m.unsigned_abs()).saturating_mul(cells).saturating_mul(amax)
             }
             Term::Const { v } => u64::from(v.unsigned_abs()),
         };

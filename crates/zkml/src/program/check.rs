@@ -18,7 +18,7 @@ pub const MAX_REMOTE_TERMS: u64 = 1 << 14;
 /// N4: rows of all tables, padded.
 pub(crate) const MAX_TABLE_ROWS: u64 = 1 << 18;
 /// N4: taps of one kernel.
-pub(crate) const MAX_KERNEL_TAPS: u64 = 1 << 14;
+pub const MAX_KERNEL_TAPS: u64 = 1 << 14;
 /// N4: one real extent, which also bounds strides, dilations and paddings.
 pub const MAX_EXTENT: u32 = 1 << 20;
 

@@ -1,5 +1,6 @@
 //! Forms: linear expressions of earlier tensors, and the shapes that they lead to (section 2.3).
 
+use super::check::MAX_EXTENT;
 use super::tensor::TensorShape;
 
 /// A sum of terms, of the shape of the site's tensor.
@@ -205,6 +206,25 @@ impl AxisMap {
     /// The identity.
     pub const SAME: Self = Self::FromInput { start: 0 };
 
+    /// Returns the map by which output `o` reads cell `cells[o]` of `extent`, or 0 where that is
+    /// `None`: a `Taps` whose stride is the extent, so that each of its taps is inside for one output
+    /// alone. `None` if nothing is read, a cell is outside, or a tap would be above `2^20`.
+    #[must_use]
+    pub fn cells(extent: u32, cells: &[Option<u32>]) -> Option<Self> {
+        let read = (0_u64..).zip(cells).filter_map(|(o, cell)| cell.map(|cell| (o, cell)));
+        let behind =
+            |(o, cell): (u64, u32)| (o.saturating_mul(extent.into())).saturating_sub(cell.into());
+        let pad = read.clone().map(behind).max()?;
+        let tap = |(o, cell): (u64, u32)| {
+            let tap = (pad + u64::from(cell)).checked_sub(o.checked_mul(extent.into())?)?;
+            u32::try_from(tap).ok().filter(|tap| cell < extent && *tap <= MAX_EXTENT)
+        };
+        let mut taps = read.map(tap).collect::<Option<Vec<_>>>()?;
+        taps.reverse();
+        let pad = u32::try_from(pad).ok().filter(|pad| *pad <= MAX_EXTENT)?;
+        Some(Self::Taps { stride: extent, pad, taps })
+    }
+
     /// Returns the number of taps.
     #[must_use]
     pub const fn taps(&self) -> usize {
@@ -212,6 +232,30 @@ impl AxisMap {
             Self::Taps { taps, .. } => taps.len(),
             Self::FromInput { .. } | Self::IntoOutput { .. } => 1,
         }
+    }
+
+    /// Returns the most taps that lie inside a tensor of `extent` cells for any one of `outputs`.
+    #[must_use]
+    pub fn most_inside(&self, outputs: u32, extent: u32) -> u64 {
+        let Self::Taps { stride, pad, taps } = self else { return 1 };
+        let stride = u64::from((*stride).max(1));
+        let first = |tap: u32, cells: u32| {
+            let before = (u64::from(*pad) + u64::from(cells)).saturating_sub(tap.into());
+            before.div_ceil(stride).min(outputs.into())
+        };
+        // The outputs that read a cell through a tap are a run. Both its ends rise as taps fall.
+        let runs = taps.iter().rev().map(|&tap| first(tap, 0)..first(tap, extent));
+        let runs = runs.filter(|run| !run.is_empty());
+        let mut over = runs.clone().peekable();
+        let (mut most, mut open) = (0, 0_u64);
+        for run in runs {
+            open += 1;
+            while over.next_if(|earlier| earlier.end <= run.start).is_some() {
+                open = open.saturating_sub(1);
+            }
+            most = most.max(open);
+        }
+        most
     }
 
     /// Returns the indices that output `o` reads, those outside the tensor included.
@@ -245,5 +289,72 @@ impl Pick {
     #[must_use]
     pub fn taps(&self) -> u64 {
         self.axes.iter().fold(1, |taps, map| taps.saturating_mul(map.taps() as u64))
+    }
+
+    /// Returns the most cells of a tensor of shape `input` that one output reads; what is outside
+    /// counts where it is not read as 0.
+    #[must_use]
+    pub fn most_inside(&self, input: TensorShape, output: TensorShape) -> u64 {
+        if self.outside == Outside::Lowest {
+            return self.taps();
+        }
+        let from = input.extents();
+        let axes = self.order.iter().zip(&self.axes).zip(output.extents());
+        axes.fold(1, |cells, ((axis, map), outputs)| {
+            let extent = from.get(axis.position()).copied().unwrap_or(0);
+            cells.saturating_mul(map.most_inside(outputs, extent))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn inside(map: &AxisMap, o: u32, extent: u32) -> Vec<u32> {
+        let cells = map.indices(o).filter_map(|at| u32::try_from(at).ok());
+        cells.filter(|at| *at < extent).collect()
+    }
+
+    #[test]
+    fn any_choice_of_cells_is_a_map() {
+        let choices: [(u32, &[Option<u32>]); 6] = [
+            (3, &[Some(0), Some(0), Some(1), Some(1), Some(2), Some(2)]),
+            (3, &[None, Some(0), None, None, Some(1), None, None, Some(2)]),
+            (5, &[Some(4), Some(0), Some(4), Some(2)]),
+            (1, &[Some(0), None, Some(0), Some(0)]),
+            (9, &[Some(7)]),
+            (2, &[Some(1), Some(1), Some(1), Some(0)]),
+        ];
+        for (extent, cells) in choices {
+            let map = AxisMap::cells(extent, cells).unwrap();
+            for (o, cell) in (0..).zip(cells) {
+                let wanted: Vec<u32> = cell.iter().copied().collect();
+                assert_eq!(inside(&map, o, extent), wanted, "{cells:?}, {o}");
+            }
+            let outputs = u32::try_from(cells.len()).unwrap();
+            assert_eq!(map.most_inside(outputs, extent), 1, "{cells:?}");
+            let AxisMap::Taps { taps, .. } = map else { panic!("{map:?}") };
+            assert!(taps.is_sorted_by(|a, b| a < b), "{taps:?}");
+        }
+        assert_eq!(AxisMap::cells(3, &[None, None]), None);
+        assert_eq!(AxisMap::cells(3, &[Some(3)]), None);
+        assert_eq!(AxisMap::cells(1 << 20, &[None, None, Some(0)]), None);
+    }
+
+    #[test]
+    fn the_most_cells_inside_are_those_of_the_output_that_reads_most() {
+        let sets: [&[u32]; 6] =
+            [&[0], &[0, 1, 2], &[0, 3, 4, 9], &[2, 5, 7, 11, 30], &[40], &[0, 10, 20, 30]];
+        for taps in sets {
+            for (stride, pad) in [(1, 0), (1, 3), (2, 1), (3, 20), (7, 2), (50, 0)] {
+                let map = AxisMap::Taps { stride, pad, taps: taps.to_vec() };
+                for (outputs, extent) in [(1, 1), (6, 4), (3, 12), (20, 7)] {
+                    let most = (0..outputs).map(|o| inside(&map, o, extent).len() as u64).max();
+                    let case = format!("{map:?}, {outputs} of {extent}");
+                    assert_eq!(Some(map.most_inside(outputs, extent)), most, "{case}");
+                }
+            }
+        }
     }
 }

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use super::Program;
 use super::form::{AxisMap, Form, Outside, Term};
+use super::tensor::{Tensor, TensorShape};
 
 /// Returns the smallest interval known to hold every real cell of the form of site `index`, or
 /// `None` if it leaves `i64`.
 ///
 /// Parts of a concatenation stand on different channels and are not added up.
 pub(crate) fn form_interval(program: &Program, index: usize, form: &Form) -> Option<(i64, i64)> {
-    let channels = program.tensors.get(index + 1)?.shape.c;
+    let output = program.tensors.get(index + 1)?.shape;
+    let channels = output.c;
     // What the interval changes by from a channel on.
     let mut changes = BTreeMap::from([(0_u32, (0_i64, 0_i64))]);
     let mut change = |at: u32, (low, high): (i64, i64)| -> Option<()> {
@@ -19,7 +21,7 @@ pub(crate) fn form_interval(program: &Program, index: usize, form: &Form) -> Opt
         Some(())
     };
     for term in &form.terms {
-        let (low, high) = term_interval(program, term)?;
+        let (low, high) = term_interval(program, term, output)?;
         let (start, end) = term_channels(program, term, channels)?;
         change(start, (low, high))?;
         if end < channels {
@@ -36,14 +38,17 @@ pub(crate) fn form_interval(program: &Program, index: usize, form: &Form) -> Opt
     hull
 }
 
-fn term_interval(program: &Program, term: &Term) -> Option<(i64, i64)> {
+fn term_interval(program: &Program, term: &Term, output: TensorShape) -> Option<(i64, i64)> {
     if let Term::Const { v } = term {
         return Some((i64::from(*v), i64::from(*v)));
     }
-    let interval = program.tensors.get(term.tensor()? as usize)?.interval;
+    let Tensor { shape, interval } = *program.tensors.get(term.tensor()? as usize)?;
     let factor = match term {
         Term::Local { m, .. } => i64::from(*m),
-        Term::Pick(pick) => i64::from(pick.m).checked_mul(i64::try_from(pick.taps()).ok()?)?,
+        Term::Pick(pick) => {
+            let cells = pick.most_inside(shape, output);
+            i64::from(pick.m).checked_mul(i64::try_from(cells).ok()?)?
+        }
         Term::Conv(_) | Term::Bias { .. } | Term::Const { .. } => return None,
     };
     let ends = [interval.lo, interval.hi].map(|end| factor.checked_mul(i64::from(end)));
