@@ -15,6 +15,9 @@
 //! | [`compile`] | all of it, and the report |
 //! | [`synthetic`] | models for tests and benches |
 //!
+//! An input may be a vector, rows of vectors, a sequence `[N, C, L]` (an image of one column) or an
+//! image; Conv, pools and BatchNormalization take the last two.
+//!
 //! | operators | become |
 //! |---|---|
 //! | Conv (strides, paddings, dilations, groups), Gemm, MatMul by weights | `Conv` terms |

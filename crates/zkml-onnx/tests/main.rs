@@ -9,8 +9,10 @@
 mod files;
 mod graphs;
 mod models;
+mod net;
 mod operators;
 mod quantised;
 mod refusals;
+mod sequences;
 mod trained;
 mod trees;

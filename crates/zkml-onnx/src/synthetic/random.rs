@@ -23,7 +23,7 @@ impl RandomGraph {
     }
 }
 
-/// A value of shape `[1, c, y, x]`.
+/// A value of shape `[1, c, y, x]`, or `[1, c, y]` of a sequence.
 #[derive(Clone, Debug)]
 struct Image {
     name: String,
@@ -40,6 +40,8 @@ struct Growing {
     numbers: Seeded,
     images: Vec<Image>,
     operators: Vec<&'static str>,
+    /// Whether values are sequences, without `x`.
+    sequence: bool,
 }
 
 /// Most channels, and the longest side.
@@ -51,9 +53,13 @@ const LONGEST: u32 = 18;
 pub fn random_graph(seed: u64) -> RandomGraph {
     let mut numbers = Seeded::new(seed);
     let (c, y, x) = (1 + numbers.below(5), 4 + numbers.below(10), 4 + numbers.below(10));
-    let builder = Builder::batched(&[c, y, x]);
+    let sequence = numbers.below(4) == 0;
+    let x = if sequence { 1 } else { x };
+    let dims = [c, y, x];
+    let builder = Builder::batched(if sequence { dims.get(..2).unwrap_or(&dims) } else { &dims });
     let first = Image { name: "x".to_owned(), c, y, x };
-    let mut growing = Growing { builder, numbers, images: vec![first], operators: Vec::new() };
+    let (images, operators) = (vec![first], Vec::new());
+    let mut growing = Growing { builder, numbers, images, operators, sequence };
     let nodes = 2 + growing.numbers.below(26);
     for _ in 0..nodes {
         growing.grow();
@@ -103,7 +109,7 @@ impl Growing {
             11 => self.join(&image, "Concat"),
             12 => self.pad(&image),
             13 => self.affine(&image),
-            14 => {
+            14 if !self.sequence => {
                 let order = Attribute::Ints(vec![0, 1, 3, 2]);
                 self.add("Transpose", &[name], &[("perm", order)], [*c, *x, *y]);
             }
@@ -111,6 +117,23 @@ impl Growing {
             16 => self.prelu(&image),
             _ => self.add("Identity", &[name], &[], same),
         }
+    }
+
+    /// Returns the rank of values.
+    const fn rank(&self) -> usize {
+        if self.sequence { 3 } else { 4 }
+    }
+
+    /// Returns an attribute with a value for `y` and one for `x`, where values have it.
+    fn spatial(&self, values: [u32; 2]) -> Attribute {
+        let axes = if self.sequence { 1 } else { 2 };
+        Attribute::Ints(values.iter().take(axes).map(|&value| i64::from(value)).collect())
+    }
+
+    /// Returns an attribute with the cells before `y` and `x`, then with those behind.
+    fn pads(&self, [top, left, bottom, right]: [u32; 4]) -> Attribute {
+        let all = if self.sequence { vec![top, bottom] } else { vec![top, left, bottom, right] };
+        Attribute::Ints(all.into_iter().map(i64::from).collect())
     }
 
     fn random_weights(&mut self, dims: &[u32]) -> String {
@@ -127,11 +150,13 @@ impl Growing {
         let index = numbers.below(u32::try_from(divisors.len()).unwrap_or(1)) as usize;
         let groups = divisors.get(index).copied().unwrap_or(1);
         let outputs = groups * (1 + numbers.below((MOST_CHANNELS / groups).max(1)));
-        let [ky, kx] = [1 + numbers.below(3), 1 + numbers.below(3)];
+        let [ky, mut kx] = [1 + numbers.below(3), 1 + numbers.below(3)];
         let [sy, sx] = [1 + numbers.below(3), 1 + numbers.below(3)];
         let [dy, dx] = [1 + numbers.below(2), 1 + numbers.below(2)];
-        let pads: Vec<u32> = (0..4).map(|_| numbers.below(3)).collect();
-        let [top, left, bottom, right] = *pads.as_slice() else { return };
+        let [top, mut left, bottom, mut right] = [0; 4].map(|_| numbers.below(3));
+        if self.sequence {
+            (kx, left, right) = (1, 0, 0);
+        }
         let side = |extent: u32, pads: u32, taps: u32, dilation: u32, stride: u32| {
             let room = (extent + pads).checked_sub((taps - 1) * dilation + 1)?;
             Some(room / stride + 1)
@@ -139,15 +164,15 @@ impl Growing {
         let sides =
             side(image.y, top + bottom, ky, dy, sy).zip(side(image.x, left + right, kx, dx, sx));
         let Some((y, x)) = sides else { return };
-        let weights = self.random_weights(&[outputs, image.c / groups, ky, kx]);
+        let dims = [outputs, image.c / groups, ky, kx];
+        let weights = self.random_weights(dims.get(..self.rank()).unwrap_or(&dims));
         let values = self.numbers.uniform(outputs as usize, 0.5);
         let bias = self.builder.floats(&[outputs], &values);
-        let ints = |values: &[u32]| Attribute::Ints(values.iter().map(|&v| i64::from(v)).collect());
         let attributes = [
             ("group", Attribute::Int(i64::from(groups))),
-            ("strides", ints(&[sy, sx])),
-            ("dilations", ints(&[dy, dx])),
-            ("pads", ints(&pads)),
+            ("strides", self.spatial([sy, sx])),
+            ("dilations", self.spatial([dy, dx])),
+            ("pads", self.pads([top, left, bottom, right])),
         ];
         self.add("Conv", &[&image.name, &weights, &bias], &attributes, [outputs, y, x]);
     }
@@ -173,7 +198,8 @@ impl Growing {
     fn prelu(&mut self, image: &Image) {
         let channels = if self.numbers.below(2) == 0 { 1 } else { image.c };
         let values = self.numbers.uniform(channels as usize, 0.5);
-        let slopes = self.builder.floats(&[channels, 1, 1], &values);
+        let dims = [channels, 1, 1];
+        let slopes = self.builder.floats(dims.get(..self.rank() - 1).unwrap_or(&dims), &values);
         let same = [image.c, image.y, image.x];
         self.add("PRelu", &[&image.name, &slopes], &[], same);
     }
@@ -199,18 +225,20 @@ impl Growing {
 
     /// Returns a window, its stride and its padding, and the outputs along both axes.
     fn window(&mut self, image: &Image) -> Option<(Attributes, [u32; 2])> {
-        let [ky, kx] = [1 + self.numbers.below(3), 1 + self.numbers.below(3)];
+        let [ky, mut kx] = [1 + self.numbers.below(3), 1 + self.numbers.below(3)];
         let [sy, sx] = [1 + self.numbers.below(2), 1 + self.numbers.below(2)];
+        if self.sequence {
+            kx = 1;
+        }
         let [py, px] = [self.numbers.below(ky), self.numbers.below(kx)];
         let side = |extent: u32, pads: u32, taps: u32, stride: u32| {
             Some((extent + pads).checked_sub(taps)? / stride + 1)
         };
         let outputs = [side(image.y, 2 * py, ky, sy)?, side(image.x, 2 * px, kx, sx)?];
-        let ints = |values: &[u32]| Attribute::Ints(values.iter().map(|&v| i64::from(v)).collect());
         let attributes = vec![
-            ("kernel_shape", ints(&[ky, kx])),
-            ("strides", ints(&[sy, sx])),
-            ("pads", ints(&[py, px, py, px])),
+            ("kernel_shape", self.spatial([ky, kx])),
+            ("strides", self.spatial([sy, sx])),
+            ("pads", self.pads([py, px, py, px])),
         ];
         Some((attributes, outputs))
     }
@@ -247,7 +275,7 @@ impl Growing {
             let shape = [image.c + other.c, image.y, image.x];
             self.add("Concat", &[&image.name, &other.name], &axis, shape);
         } else if other.c == image.c && 2 * image.y <= LONGEST {
-            let axis = [("axis", Attribute::Int(-2))];
+            let axis = [("axis", Attribute::Int(2))];
             let shape = [image.c, 2 * image.y, image.x];
             self.add("Concat", &[&image.name, &other.name], &axis, shape);
         }
@@ -257,10 +285,14 @@ impl Growing {
         if image.y > LONGEST || image.x > LONGEST {
             return;
         }
-        let pads: Vec<u32> = (0..4).map(|_| self.numbers.below(3)).collect();
-        let [top, left, bottom, right] = *pads.as_slice() else { return };
-        let all = [0, 0, top, left, 0, 0, bottom, right].map(i64::from);
-        let pads = self.builder.integers(&all);
+        let [top, mut left, bottom, mut right] = [0; 4].map(|_| self.numbers.below(3));
+        if self.sequence {
+            (left, right) = (0, 0);
+        }
+        let ends = [0, 0, top, left, 0, 0, bottom, right].map(i64::from);
+        let (before, behind) = ends.split_at(4);
+        let part = |part: &[i64]| part.iter().copied().take(self.rank()).collect::<Vec<_>>();
+        let pads = self.builder.integers(&[part(before), part(behind)].concat());
         let shape = [image.c, image.y + top + bottom, image.x + left + right];
         self.add("Pad", &[&image.name, &pads], &[], shape);
     }
@@ -271,7 +303,8 @@ impl Growing {
         let operator = operators.get(index).copied().unwrap_or("Mul");
         let channels = if self.numbers.below(2) == 0 { 1 } else { image.c };
         let values = self.numbers.uniform(channels as usize, 1.5);
-        let constant = self.builder.floats(&[1, channels, 1, 1], &values);
+        let dims = [1, channels, 1, 1];
+        let constant = self.builder.floats(dims.get(..self.rank()).unwrap_or(&dims), &values);
         let same = [image.c, image.y, image.x];
         self.add(operator, &[&image.name, &constant], &[], same);
     }
