@@ -26,7 +26,7 @@
 //! | Relu, Clip | the clamp of a requantisation |
 //! | Abs, Elu, HardSigmoid, HardSwish, LeakyRelu, Selu, Sigmoid, Softplus, Softsign, Tanh; PRelu with one slope | its function table |
 //! | PRelu with slopes of channels | two clamps and their sum |
-//! | Slice, Split | `Copy` sites |
+//! | Slice, Split; Gather by constants | `Copy` sites |
 //! | MaxPool, GlobalMaxPool | `Max2` sites |
 //! | Concat, Pad | windows of the reader |
 //! | Flatten, Reshape, Squeeze, Unsqueeze, Transpose, Identity, Dropout | views |

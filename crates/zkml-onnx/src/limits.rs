@@ -1,6 +1,6 @@
 //! How large a model may be, checked before anything of that size is computed.
 
-use assay_zkml::program::{MAX_EXTENT, MAX_REMOTE_TERMS, MAX_SITES, TensorShape};
+use assay_zkml::program::{MAX_EXTENT, MAX_KERNEL_TAPS, MAX_REMOTE_TERMS, MAX_SITES, TensorShape};
 
 use crate::draft::{Draft, Read, Step, Sum, SumTerm};
 use crate::error::{CompileError, Refusal};
@@ -38,6 +38,12 @@ pub(crate) fn sites(got: usize) -> Result<(), Refusal> {
 /// Refuses a value that is made of too many tensors: joining a value with itself doubles them.
 pub(crate) fn parts(got: usize) -> Result<(), Refusal> {
     let (what, limit, got) = ("number of tensors joined", MAX_PARTS, got as u64);
+    if got <= limit { Ok(()) } else { Err(Refusal::TooLarge { what, limit, got }) }
+}
+
+/// Refuses more taps than a term of a program has.
+pub(crate) fn taps(got: usize) -> Result<(), Refusal> {
+    let (what, limit, got) = ("number of cells chosen", MAX_KERNEL_TAPS, got as u64);
     if got <= limit { Ok(()) } else { Err(Refusal::TooLarge { what, limit, got }) }
 }
 

@@ -162,6 +162,20 @@ impl View {
         view
     }
 
+    /// Returns the view of a tensor of other extents on which two axes have changed places.
+    pub(crate) fn swapped(&self, extents: &[u32], [one, other]: [usize; 2]) -> Self {
+        let mut view = self.clone();
+        let moved = |axis: &mut usize| {
+            *axis = match *axis {
+                axis if axis == one => other,
+                axis if axis == other => one,
+                axis => axis,
+            };
+        };
+        view.dims.iter_mut().flatten().for_each(moved);
+        view.resized(extents)
+    }
+
     /// Returns the view of a tensor of other extents whose dimensions stand on the same axes.
     pub(crate) fn resized(&self, extents: &[u32]) -> Self {
         self.with(extents, self.rank(), &[])

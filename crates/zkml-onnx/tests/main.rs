@@ -13,6 +13,7 @@ mod net;
 mod operators;
 mod quantised;
 mod refusals;
+mod selections;
 mod sequences;
 mod trained;
 mod trees;

@@ -165,6 +165,7 @@ impl Lowering {
             "DequantizeLinear" => self.dequantize(node)?,
             "Dropout" | "Identity" => self.take(node, 0)?,
             "Flatten" | "Reshape" | "Squeeze" | "Transpose" | "Unsqueeze" => self.relayout(node)?,
+            "Gather" => self.gather(node)?,
             "Gemm" => self.gemm(node)?,
             "GlobalAveragePool" => self.global_average_pool(node)?,
             "GlobalMaxPool" => self.global_max_pool(node)?,

@@ -81,7 +81,7 @@ impl Lowering {
         Ok(Activation { name: String::new(), source: Source::Tensor(tensor), shape, view })
     }
 
-    fn shape(&self, tensor: usize) -> TensorShape {
+    pub(super) fn shape(&self, tensor: usize) -> TensorShape {
         self.tensors.get(tensor).map_or(TensorShape::vector(1), |tensor| tensor.shape)
     }
 
@@ -116,7 +116,13 @@ impl Lowering {
         Ok(result.unwrap_or(tensor))
     }
 
-    fn max_by_halves(&mut self, node: &Node, tensor: usize, axis: usize, extent: u32) -> usize {
+    fn max_by_halves(
+        &mut self,
+        node: &Node,
+        tensor: usize,
+        axis: usize,
+        extent: u32,
+    ) -> usize {
         let (mut tensor, mut extent) = (tensor, extent);
         while extent > 1 {
             let half = extent.div_ceil(2);

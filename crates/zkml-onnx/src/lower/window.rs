@@ -1,12 +1,14 @@
-//! Slice and Split: windows of a tensor.
+//! Slice, Split and Gather: windows of a tensor, and cells of it in any order.
 
-use assay_zkml::program::{AxisMap, TensorShape};
+use assay_zkml::program::{AxisMap, MAX_EXTENT, TensorShape};
 
 use super::layout::{self, axis_index};
 use super::{Activation, Lowering, Source, Value, label, whole};
-use crate::draft::{Scale, Step};
+use crate::draft::{Label, Scale, Step};
 use crate::error::Refusal;
 use crate::graph::Node;
+use crate::limits;
+use crate::view::{C, Y};
 
 /// A window along one dimension.
 #[derive(Clone, Copy, Debug)]
@@ -121,6 +123,100 @@ impl Lowering {
         let copied = self.push(label(node), shape, Scale::Same { tensor }, Step::Copy { pick });
         let view = view.resized(&extents);
         Ok(Activation { name, source: Source::Tensor(copied), shape, view })
+    }
+}
+
+impl Lowering {
+    /// `Gather` with constant indices, one or a list.
+    pub(super) fn gather(&mut self, node: &Node) -> Result<Activation, Refusal> {
+        let indices = self.constant(node, 1, "indices")?;
+        let indices = indices.ok_or(Refusal::NotConstant { what: "indices" })?;
+        let activation = self.take(node, 0)?;
+        let sizes = activation.view.sizes();
+        let dimension = axis_index(node.int("axis", 0)?, sizes.len())?;
+        let size = sizes.get(dimension).copied().unwrap_or(1);
+        if indices.dims.len() > 1 {
+            let dims = &indices.dims;
+            return Err(Refusal::unsupported(format!("a selection by indices of shape {dims:?}")));
+        }
+        let values = indices.as_integers("indices")?;
+        let cell = |&index: &i64| {
+            let from_start = if index < 0 { index.saturating_add(size.into()) } else { index };
+            let cell = u32::try_from(from_start).ok().filter(|cell| *cell < size);
+            let range = || format!("-{size} to {}", size.saturating_sub(1));
+            cell.ok_or_else(|| Refusal::mismatch("an index", range(), index))
+        };
+        let cells: Vec<u32> = values.iter().map(cell).collect::<Result<_, _>>()?;
+        let length = limits::extent(cells.len() as u64)?;
+        let Some(&start) = cells.first() else {
+            return Err(Refusal::mismatch("number of indices", "1 or more", 0));
+        };
+        let selected = if (start..).zip(&cells).all(|(wanted, &cell)| wanted == cell) {
+            self.cut(node, activation, Window { dimension, start, length })?
+        } else {
+            let cells: Vec<Option<u32>> = cells.into_iter().map(Some).collect();
+            self.select(node, activation, dimension, &cells)?
+        };
+        if !indices.dims.is_empty() {
+            return Ok(selected);
+        }
+        let dimension = i64::try_from(dimension).unwrap_or(i64::MAX);
+        let sizes = layout::squeezed(&selected.view.sizes(), Some(&[dimension]))?;
+        Ok(Activation { view: selected.view.reshaped(&sizes, false)?, ..selected })
+    }
+
+    /// Copies the cells of one dimension that are named, in this order.
+    fn select(
+        &mut self,
+        node: &Node,
+        activation: Activation,
+        dimension: usize,
+        cells: &[Option<u32>],
+    ) -> Result<Activation, Refusal> {
+        let sizes = activation.view.sizes();
+        let (tensor, Activation { name, view, .. }) = self.settled(activation)?;
+        let [axis] = *view.dim(dimension) else {
+            return Err(Refusal::unsupported(format!(
+                "a selection of dimension {dimension} of {sizes:?}, which is not one axis,"
+            )));
+        };
+        // The channels have no such map: they become the rows.
+        let swapped = if axis == C { [Y, C] } else { [axis, axis] };
+        let [axis, with] = swapped;
+        let copied = self.copy_cells(label(node), tensor, swapped, cells)?;
+        let view = view.swapped(&self.shape(copied).extents(), [axis, with]);
+        let (source, shape) = (Source::Tensor(copied), self.shape(copied));
+        Ok(Activation { name, source, shape, view })
+    }
+
+    /// Copies a tensor: along its axis `to`, output `o` reads cell `cells[o]` of the axis `from`, or
+    /// 0, and the axis `from` reads the axis `to`.
+    pub(super) fn copy_cells(
+        &mut self,
+        label: Label,
+        tensor: usize,
+        [to, from]: [usize; 2],
+        cells: &[Option<u32>],
+    ) -> Result<usize, Refusal> {
+        let mut pick = whole(tensor);
+        pick.order.swap(to, from);
+        let mut extents = self.shape(tensor).extents();
+        extents.swap(to, from);
+        let outputs = limits::extent(cells.len() as u64)?;
+        limits::taps(cells.iter().flatten().count())?;
+        let place = pick.axes.get_mut(to).zip(extents.get_mut(to));
+        let (map, extent) = place.ok_or_else(|| Refusal::unsupported("a fourth dimension"))?;
+        let found = AxisMap::cells(*extent, cells);
+        *map = found.ok_or_else(|| Refusal::TooLarge {
+            what: "number of cells chosen, times those of the dimension,",
+            limit: MAX_EXTENT.into(),
+            got: u64::from(outputs).saturating_mul((*extent).into()),
+        })?;
+        *extent = outputs;
+        let [y, x, c] = extents;
+        limits::cells(&extents)?;
+        let (shape, scale) = (TensorShape::new(y, x, c), Scale::Same { tensor });
+        Ok(self.push(label, shape, scale, Step::Copy { pick }))
     }
 }
 

@@ -112,9 +112,19 @@ impl Builder {
 
     /// Adds a vector of 64-bit integers and returns its name.
     pub fn integers(&mut self, values: &[i64]) -> String {
-        let raw_data = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         let length = u32::try_from(values.len()).unwrap_or(u32::MAX);
-        self.tensor(DataType::Int64, &[length], raw_data)
+        self.int64(&[length], values)
+    }
+
+    /// Adds one 64-bit integer and returns its name.
+    pub fn scalar(&mut self, value: i64) -> String {
+        self.int64(&[], &[value])
+    }
+
+    /// Adds a tensor of 64-bit integers and returns its name.
+    pub fn int64(&mut self, dims: &[u32], values: &[i64]) -> String {
+        let raw_data = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        self.tensor(DataType::Int64, dims, raw_data)
     }
 
     /// Adds a tensor of signed bytes and returns its name.
