@@ -4,13 +4,15 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use tract_onnx::onnx;
-use tract_onnx::pb::{ModelProto, ValueInfoProto};
+use tract_onnx::model::ParsingContext;
+use tract_onnx::pb::attribute_proto::AttributeType;
+use tract_onnx::pb::{AttributeProto, ModelProto, NodeProto, ValueInfoProto};
 use tract_onnx::prelude::{
-    Framework as _, IntoRunnable as _, Tensor, TractError, TypedSimplePlan, tvec,
+    Framework as _, IntoRunnable as _, Tensor, TractError, TractResult, TypedSimplePlan, tvec,
 };
-use tract_onnx::tract_hir::infer::InferenceFact;
+use tract_onnx::tract_hir::infer::{InferenceFact, InferenceOp};
 use tract_onnx::tract_hir::prelude::{DatumType, InferenceModelExt as _};
+use tract_onnx::{Onnx, onnx};
 
 use crate::constant::check_finite;
 use crate::error::{CompileError, Refusal};
@@ -72,6 +74,40 @@ pub(crate) struct Calibration {
     pub(crate) outputs: Vec<Vec<f32>>,
 }
 
+/// Under which the engine's own reader of `Resize` is kept.
+const RESIZE: &str = "Resize of the engine";
+
+/// Returns the engine with the old ways to resize: `Upsample`, which it does not know, and `Resize` of
+/// operator set 10, of which it rounds up some cells.
+fn framework() -> Onnx {
+    let mut framework = onnx().with_ignore_output_types(true);
+    if let Some(&resize) = framework.op_register.0.get("Resize") {
+        framework.op_register.insert(RESIZE, resize);
+        framework.op_register.insert("Resize", resize_rounded_down);
+        framework.op_register.insert("Upsample", resize_rounded_down);
+    }
+    framework
+}
+
+fn resize_rounded_down(
+    context: &ParsingContext<'_>,
+    node: &NodeProto,
+) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
+    let resize = context.framework.op_register.0.get(RESIZE);
+    let resize = resize.ok_or_else(|| TractError::msg("the engine has no Resize"))?;
+    if node.op_type == "Resize" && context.onnx_operator_set_version != 10 {
+        return resize(context, node);
+    }
+    let mut node = node.clone();
+    node.attribute.push(AttributeProto {
+        name: "nearest_mode".to_owned(),
+        r#type: AttributeType::String as i32,
+        s: b"floor".to_vec(),
+        ..Default::default()
+    });
+    resize(&ParsingContext { onnx_operator_set_version: 10, ..context.clone() }, &node)
+}
+
 #[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]
 fn float_error(error: TractError) -> CompileError {
     CompileError::Float { reason: format!("{error:#}") }
@@ -92,7 +128,7 @@ impl FloatModel {
             graph.value_info.clear();
         }
         let dims: Vec<usize> = input.dims.iter().map(|&dim| dim as usize).collect();
-        let framework = onnx().with_ignore_output_types(true);
+        let framework = framework();
         let mut graph = framework.model_for_proto_model(&model).map_err(float_error)?;
         drop(model);
         let fact = InferenceFact::dt_shape(DatumType::F32, &dims);

@@ -27,6 +27,8 @@
 //! | Abs, Elu, HardSigmoid, HardSwish, LeakyRelu, Selu, Sigmoid, Softplus, Softsign, Tanh; PRelu with one slope | its function table |
 //! | PRelu with slopes of channels | two clamps and their sum |
 //! | Slice, Split; Gather by constants | `Copy` sites |
+//! | Resize and Upsample to a multiple, nearest cell | a `Copy` for each axis that grows |
+//! | ConvTranspose (strides, paddings, dilations, groups) | `Copy` sites that put zeros between cells, a `Conv` term |
 //! | MaxPool, GlobalMaxPool | `Max2` sites |
 //! | Concat, Pad | windows of the reader |
 //! | Flatten, Reshape, Squeeze, Unsqueeze, Transpose, Identity, Dropout | views |

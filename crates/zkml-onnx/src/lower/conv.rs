@@ -38,18 +38,18 @@ pub(super) struct Windows {
 }
 
 /// Kernel sizes, strides and so on of one operator.
-struct Attributes {
+pub(super) struct Attributes {
     kernel: Vec<u32>,
     strides: Vec<u32>,
     dilations: Vec<u32>,
     /// Before each axis, then behind each.
     pads: Vec<u32>,
-    same: Option<Same>,
+    pub(super) same: Option<Same>,
     ceil: bool,
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum Same {
+pub(super) enum Same {
     Upper,
     Lower,
 }
@@ -78,7 +78,7 @@ impl Windows {
 }
 
 impl Attributes {
-    fn read(node: &Node, kernel: &[u32]) -> Result<Self, Refusal> {
+    pub(super) fn read(node: &Node, kernel: &[u32]) -> Result<Self, Refusal> {
         let rank = kernel.len();
         let list = |name: &'static str, default: u32, length: usize| match node.ints(name)? {
             None => Ok(vec![default; length]),
@@ -116,16 +116,24 @@ impl Attributes {
         })
     }
 
-    /// Returns the window along one axis of `extent` cells, `added` of which are zeros in front.
-    fn sliding(&self, axis: usize, extent: u32, added: u32) -> Result<(Sliding, bool), Refusal> {
+    /// Returns stride and dilation along one axis, and the padding before and behind it.
+    pub(super) fn along(&self, axis: usize) -> Result<[u32; 4], Refusal> {
         let at = |values: &[u32], axis: usize| values.get(axis).copied().unwrap_or(1);
-        let (taps, stride) = (at(&self.kernel, axis), at(&self.strides, axis));
-        let dilation = at(&self.dilations, axis);
+        let (stride, dilation) = (at(&self.strides, axis), at(&self.dilations, axis));
+        let taps = at(&self.kernel, axis);
         for (what, value) in [("kernel", taps), ("strides", stride), ("dilations", dilation)] {
             if value == 0 {
                 return Err(Refusal::mismatch(what, "above 0", 0));
             }
         }
+        let (before, behind) = (at(&self.pads, axis), at(&self.pads, axis + self.kernel.len()));
+        Ok([stride, dilation, before, behind])
+    }
+
+    /// Returns the window along one axis of `extent` cells, `added` of which are zeros in front.
+    fn sliding(&self, axis: usize, extent: u32, added: u32) -> Result<(Sliding, bool), Refusal> {
+        let [stride, dilation, before, behind] = self.along(axis)?;
+        let taps = self.kernel.get(axis).copied().unwrap_or(1);
         let reach = u64::from(taps - 1) * u64::from(dilation) + 1;
         let (before, behind, outputs) = match self.same {
             Some(same) => {
@@ -136,8 +144,7 @@ impl Attributes {
                 (half, total - half, u64::from(outputs))
             }
             None => {
-                let before = u64::from(at(&self.pads, axis));
-                let behind = u64::from(at(&self.pads, axis + self.kernel.len()));
+                let (before, behind) = (u64::from(before), u64::from(behind));
                 let padded = u64::from(extent) + before + behind;
                 let room = padded.checked_sub(reach).ok_or(Refusal::TooLarge {
                     what: "reach of the kernel",
@@ -172,17 +179,7 @@ impl Lowering {
         let activation = self.take(node, 0)?;
         let weights = self.required(node, 1, "the kernel")?;
         let bias = self.constant(node, 2, "the bias")?;
-        let mut product = self.convolve(node, activation, &weights)?;
-        if let (Some(bias), Source::Pending(pending)) = (bias, &mut product.source) {
-            let channels = product.shape.c;
-            let values = bias.as_floats("the bias")?;
-            if values.len() != channels as usize {
-                return Err(Refusal::mismatch("values of the bias", channels, values.len()));
-            }
-            let values: Vec<f64> = values.iter().map(|&value| f64::from(value)).collect();
-            pending.sum.add_bias(&values, channels);
-        }
-        Ok(product)
+        biased(self.convolve(node, activation, &weights)?, bias.as_deref())
     }
 
     /// Returns the convolution of an activation with the kernel `[output][channel][y][x]`.
@@ -207,7 +204,7 @@ impl Lowering {
             Source::Padded { tensor, before } => (vec![tensor], before),
             _ => return Err(Refusal::unsupported("a value that is no tensor")),
         };
-        let [outputs, channels, kernel @ ..] = weights.dims.as_slice() else {
+        let [_, _, kernel @ ..] = weights.dims.as_slice() else {
             return Err(Refusal::mismatch("rank of the kernel", view.rank(), weights.dims.len()));
         };
         let extents: Vec<u32> =
@@ -216,15 +213,47 @@ impl Lowering {
             return Err(Refusal::mismatch("rank of the kernel", view.rank(), weights.dims.len()));
         }
         let windows = Windows::read(node, kernel, &extents, added)?;
-        let groups = group_count(groups, shape.c, *channels, *outputs)?;
-        let (kernel, groups) = kernel_of(weights, groups, shape.c)?;
-        let conv = SumConv { parts, kernel, y: windows.y.window, x: windows.x.window, groups };
-        let sum = Sum { terms: vec![SumTerm::Conv(conv)], bias: Vec::new() };
-        let pending = Pending { sum, clamp: Clamp::NONE, given: None, label: label(node) };
-        let shape = TensorShape::new(windows.y.outputs, windows.x.outputs, *outputs);
-        let view = crate::view::View::new(&shape.extents(), &spatial_of(view.rank()));
-        Ok(Activation::pending(pending, shape, view))
+        convolution(node, (parts, shape), weights, windows, groups)
     }
+}
+
+/// The convolution of tensors that stand one behind another, of `shape` together, with the kernel
+/// `[output][channel][y][x]`.
+pub(super) fn convolution(
+    node: &Node,
+    (parts, shape): (Vec<usize>, TensorShape),
+    weights: &Constant,
+    windows: Windows,
+    groups: i64,
+) -> Result<Activation, Refusal> {
+    let [outputs, channels, ..] = *weights.dims.as_slice() else {
+        return Err(Refusal::mismatch("rank of the kernel", "3 or 4", weights.dims.len()));
+    };
+    let groups = group_count(groups, shape.c, channels, outputs)?;
+    let (kernel, groups) = kernel_of(weights, groups, shape.c)?;
+    let conv = SumConv { parts, kernel, y: windows.y.window, x: windows.x.window, groups };
+    let sum = Sum { terms: vec![SumTerm::Conv(conv)], bias: Vec::new() };
+    let pending = Pending { sum, clamp: Clamp::NONE, given: None, label: label(node) };
+    let shape = TensorShape::new(windows.y.outputs, windows.x.outputs, outputs);
+    let view = crate::view::View::new(&shape.extents(), &spatial_of(weights.dims.len()));
+    Ok(Activation::pending(pending, shape, view))
+}
+
+/// Adds a bias, if there is one, to a product.
+pub(super) fn biased(
+    mut product: Activation,
+    bias: Option<&Constant>,
+) -> Result<Activation, Refusal> {
+    if let (Some(bias), Source::Pending(pending)) = (bias, &mut product.source) {
+        let channels = product.shape.c;
+        let values = bias.as_floats("the bias")?;
+        if values.len() != channels as usize {
+            return Err(Refusal::mismatch("values of the bias", channels, values.len()));
+        }
+        let values: Vec<f64> = values.iter().map(|&value| f64::from(value)).collect();
+        pending.sum.add_bias(&values, channels);
+    }
+    Ok(product)
 }
 
 /// The layout of a convolution's output.

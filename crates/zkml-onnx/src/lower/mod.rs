@@ -11,6 +11,7 @@ mod layout;
 mod linear;
 mod pool;
 mod quantised;
+mod resize;
 mod window;
 
 use std::collections::HashMap;
@@ -162,6 +163,7 @@ impl Lowering {
             "Clip" => self.clip(node)?,
             "Concat" => self.concat(node)?,
             "Conv" => self.conv(node)?,
+            "ConvTranspose" => self.conv_transpose(node)?,
             "DequantizeLinear" => self.dequantize(node)?,
             "Dropout" | "Identity" => self.take(node, 0)?,
             "Flatten" | "Reshape" | "Squeeze" | "Transpose" | "Unsqueeze" => self.relayout(node)?,
@@ -179,6 +181,7 @@ impl Lowering {
             "ReduceSum" => self.reduce(node, Reduction::Sum)?,
             "PRelu" => self.prelu(node)?,
             "Relu" => self.relu(node)?,
+            "Resize" | "Upsample" => self.resize(node)?,
             "Slice" => self.slice(node)?,
             "ArgMax" | "LogSoftmax" | "Softmax" => {
                 let logits = node.inputs.first().map(String::as_str).unwrap_or_default();

@@ -98,7 +98,7 @@ impl Growing {
         let image = self.pick();
         let Image { name, c, y, x } = &image;
         let same = [*c, *y, *x];
-        match self.numbers.below(18) {
+        match self.numbers.below(21) {
             0..=3 => self.conv(&image),
             4 | 5 => self.add("Relu", &[name], &[], same),
             6 => self.clip(&image),
@@ -115,6 +115,9 @@ impl Growing {
             }
             15 => self.function(&image),
             16 => self.prelu(&image),
+            17 => self.gather(&image),
+            18 => self.resize(&image),
+            19 => self.conv_transpose(&image),
             _ => self.add("Identity", &[name], &[], same),
         }
     }
@@ -307,6 +310,68 @@ impl Growing {
         let constant = self.builder.floats(dims.get(..self.rank()).unwrap_or(&dims), &values);
         let same = [image.c, image.y, image.x];
         self.add(operator, &[&image.name, &constant], &[], same);
+    }
+
+    /// Chooses some channels, rows or columns, mostly in disorder.
+    fn gather(&mut self, image: &Image) {
+        let axis = 1 + self.numbers.below(if self.sequence { 2 } else { 3 });
+        let mut shape = [image.c, image.y, image.x];
+        let Some(extent) = shape.get_mut(axis as usize - 1).filter(|extent| **extent > 1) else {
+            return;
+        };
+        let count = 1 + self.numbers.below(*extent);
+        let cells: Vec<i64> = (0..count).map(|_| self.numbers.below(*extent).into()).collect();
+        *extent = count;
+        let indices = self.builder.integers(&cells);
+        let axis = [("axis", Attribute::Int(axis.into()))];
+        self.add("Gather", &[&image.name, &indices], &axis, shape);
+    }
+
+    fn resize(&mut self, image: &Image) {
+        let [by_y, mut by_x] = [0; 2].map(|_| 1 + self.numbers.below(3));
+        if self.sequence {
+            by_x = 1;
+        }
+        let Image { name, c, y, x } = image;
+        if by_y * y > LONGEST || by_x * x > LONGEST {
+            return;
+        }
+        let scales = [1, 1, by_y, by_x].map(|scale| f32::from(u16::try_from(scale).unwrap_or(1)));
+        let rank = u32::try_from(self.rank()).unwrap_or(4);
+        let scales = self.builder.floats(&[rank], scales.get(..self.rank()).unwrap_or(&scales));
+        let attributes = [
+            ("coordinate_transformation_mode", Attribute::Text("asymmetric")),
+            ("nearest_mode", Attribute::Text("floor")),
+        ];
+        self.add("Resize", &[name, "", &scales], &attributes, [*c, by_y * y, by_x * x]);
+    }
+
+    fn conv_transpose(&mut self, image: &Image) {
+        let numbers = &mut self.numbers;
+        let depthwise = numbers.below(3) == 0;
+        let (groups, each) =
+            if depthwise { (image.c, 1) } else { (1, 1 + numbers.below(MOST_CHANNELS)) };
+        let [ky, mut kx] = [0; 2].map(|_| 1 + numbers.below(3));
+        let [sy, sx] = [0; 2].map(|_| 1 + numbers.below(3));
+        let [top, mut left, bottom, mut right] = [0; 4].map(|_| numbers.below(2));
+        if self.sequence {
+            (kx, left, right) = (1, 0, 0);
+        }
+        let side = |extent: u32, taps: u32, stride: u32, pads: u32| {
+            let side = (stride * (extent - 1) + taps).checked_sub(pads)?;
+            Some(side).filter(|side| (1..=LONGEST).contains(side))
+        };
+        let sides = side(image.y, ky, sy, top + bottom).zip(side(image.x, kx, sx, left + right));
+        let Some((y, x)) = sides else { return };
+        let dims = [image.c, each, ky, kx];
+        let weights = self.random_weights(dims.get(..self.rank()).unwrap_or(&dims));
+        let attributes = [
+            ("group", Attribute::Int(groups.into())),
+            ("strides", self.spatial([sy, sx])),
+            ("pads", self.pads([top, left, bottom, right])),
+        ];
+        let shape = [groups * each, y, x];
+        self.add("ConvTranspose", &[&image.name, &weights], &attributes, shape);
     }
 
     /// Ends in a vector of three to ten values.
