@@ -8,11 +8,29 @@ use crate::graph::Node;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Function {
     Abs,
-    Elu { alpha: f64 },
-    HardSigmoid { alpha: f64, beta: f64 },
+    Elu {
+        alpha: f64,
+    },
+    /// The exponential, no larger than `most`. No node is it alone.
+    Exp {
+        most: f64,
+    },
+    HardSigmoid {
+        alpha: f64,
+        beta: f64,
+    },
     HardSwish,
-    LeakyRelu { alpha: f64 },
-    Selu { alpha: f64, gamma: f64 },
+    LeakyRelu {
+        alpha: f64,
+    },
+    /// The logarithm, of nothing below `least`, which is at most 1. No node is it alone.
+    Ln {
+        least: f64,
+    },
+    Selu {
+        alpha: f64,
+        gamma: f64,
+    },
     Sigmoid,
     Softplus,
     Softsign,
@@ -54,9 +72,11 @@ impl Function {
         match self {
             Self::Abs => x.abs(),
             Self::Elu { alpha } if x < 0.0 => alpha * x.exp_m1(),
+            Self::Exp { most } => x.exp().min(most),
             Self::HardSigmoid { alpha, beta } => (alpha * x + beta).clamp(0.0, 1.0),
             Self::HardSwish => x * (x / 6.0 + 0.5).clamp(0.0, 1.0),
             Self::LeakyRelu { alpha } if x < 0.0 => alpha * x,
+            Self::Ln { least } => x.max(least).ln(),
             Self::Selu { alpha, gamma } if x < 0.0 => gamma * alpha * x.exp_m1(),
             Self::Selu { gamma, .. } => gamma * x,
             Self::Elu { .. } | Self::LeakyRelu { .. } => x,
@@ -74,6 +94,8 @@ impl Function {
             Self::Abs | Self::Softplus => (0.0, f64::INFINITY),
             Self::Sigmoid | Self::HardSigmoid { .. } => (0.0, 1.0),
             Self::Softsign | Self::Tanh => (-1.0, 1.0),
+            Self::Exp { most } => (0.0, most),
+            Self::Ln { least } => (least.ln(), f64::INFINITY),
             // Its least value is at -1.5.
             Self::HardSwish => (-0.375, f64::INFINITY),
             Self::Elu { .. } | Self::LeakyRelu { .. } | Self::Selu { .. } => return Clamp::NONE,
@@ -87,10 +109,23 @@ impl Function {
         match self {
             Self::Abs | Self::Softplus | Self::Softsign | Self::Tanh => 1.0,
             Self::Elu { alpha } | Self::LeakyRelu { alpha } => alpha.abs().max(1.0),
+            Self::Exp { most } => most,
             Self::HardSigmoid { alpha, .. } => alpha.abs(),
+            Self::Ln { least } => least.recip(),
             Self::HardSwish => 1.5,
             Self::Selu { alpha, gamma } => gamma.abs() * alpha.abs().max(1.0),
             Self::Sigmoid => 0.25,
+        }
+    }
+}
+
+impl Function {
+    /// Returns how much coarser than its value its argument may be looked up, so that what any input
+    /// could reach has a row. An exponential is small wherever it reaches far.
+    pub(crate) const fn coarsest(self) -> f64 {
+        match self {
+            Self::Exp { .. } => 16.0,
+            _ => 4.0,
         }
     }
 }
@@ -99,14 +134,16 @@ impl Function {
 mod tests {
     use super::*;
 
-    const ALL: [Function; 11] = [
+    const ALL: [Function; 13] = [
         Function::Abs,
         Function::Elu { alpha: 1.5 },
+        Function::Exp { most: 1.0625 },
         Function::HardSigmoid { alpha: 0.2, beta: 0.5 },
         Function::HardSigmoid { alpha: -0.5, beta: 0.1 },
         Function::HardSwish,
         Function::LeakyRelu { alpha: 0.1 },
         Function::LeakyRelu { alpha: -2.0 },
+        Function::Ln { least: 0.5 },
         Function::Selu { alpha: 1.673, gamma: 1.05 },
         Function::Sigmoid,
         Function::Softplus,
@@ -136,6 +173,10 @@ mod tests {
             assert!((got - expected).abs() < 1e-6, "{function:?} of {x} is {got}");
         };
         close(Function::Elu { alpha: 1.5 }, -1.0, -0.948_180_8);
+        close(Function::Exp { most: 1.0 }, -1.0, 0.367_879_4);
+        close(Function::Exp { most: 1.0 }, 3.0, 1.0);
+        close(Function::Ln { least: 0.5 }, 3.0, 1.098_612_3);
+        close(Function::Ln { least: 0.5 }, -2.0, -std::f64::consts::LN_2);
         close(Function::HardSwish, 1.0, 0.666_666_7);
         close(Function::HardSwish, 9.0, 9.0);
         close(Function::LeakyRelu { alpha: 0.1 }, -3.0, -0.3);

@@ -267,6 +267,11 @@ impl Node {
         CompileError::Node { node: self.name.clone(), operator: self.operator.clone(), refusal }
     }
 
+    /// Whether an attribute is given.
+    pub(crate) fn has(&self, name: &'static str) -> bool {
+        self.attributes.contains_key(name)
+    }
+
     /// Returns an integer attribute.
     pub(crate) fn int(&self, name: &'static str, default: i64) -> Result<i64, Refusal> {
         match self.attributes.get(name) {

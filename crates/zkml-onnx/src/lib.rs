@@ -29,6 +29,7 @@
 //! | Slice, Split; Gather by constants | `Copy` sites |
 //! | Resize and Upsample to a multiple, nearest cell | a `Copy` for each axis that grows |
 //! | ConvTranspose (strides, paddings, dilations, groups) | `Copy` sites that put zeros between cells, a `Conv` term |
+//! | Softmax, LogSoftmax over the last dimension | `Max2` sites, tables of an exponential and a logarithm, a second exponential |
 //! | MaxPool, GlobalMaxPool | `Max2` sites |
 //! | Concat, Pad | windows of the reader |
 //! | Flatten, Reshape, Squeeze, Unsqueeze, Transpose, Identity, Dropout | views |

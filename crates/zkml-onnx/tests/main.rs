@@ -15,5 +15,6 @@ mod quantised;
 mod refusals;
 mod selections;
 mod sequences;
+mod softmax;
 mod trained;
 mod trees;

@@ -355,7 +355,7 @@ fn a_named_value_can_be_the_output() {
     let mut net = Net::new(&[6]);
     let weights = net.random(&[6, 4]);
     let logits = net.node("MatMul", &["x", &weights], &[]);
-    let output = net.node("Softmax", &[&logits], &[]);
+    let output = net.node("ArgMax", &[&logits], &[("axis", Attribute::Int(1))]);
     let bytes = net.builder.finish(&output);
     let samples = [vec![0.5; 6]];
     let error = compile(&bytes, &samples, &Options::default()).unwrap_err();

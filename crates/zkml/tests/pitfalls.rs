@@ -22,7 +22,7 @@
 //! | 18 | conjectured bounds | [`p18_every_circuit_has_its_bits`] | `soundness::tests` |
 //! | 19 | pads left free | [`p19_what_may_be_anything`] | `cheats::sites` (every pad of every column); `lookups::tests::garbage_in_the_gap_is_refused` |
 //!
-//! Softmax and norms of rows 3 and 12 are not part of version 1.
+//! Version 1 has no site for the softmax and the norms of rows 3 and 12; a softmax is made of tables.
 
 use assay_zkml::chain::Started;
 use assay_zkml::circuit::Circuit;

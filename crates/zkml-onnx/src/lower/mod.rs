@@ -12,6 +12,7 @@ mod linear;
 mod pool;
 mod quantised;
 mod resize;
+mod softmax;
 mod window;
 
 use std::collections::HashMap;
@@ -183,7 +184,9 @@ impl Lowering {
             "Relu" => self.relu(node)?,
             "Resize" | "Upsample" => self.resize(node)?,
             "Slice" => self.slice(node)?,
-            "ArgMax" | "LogSoftmax" | "Softmax" => {
+            "LogSoftmax" => self.logarithm_of_softmax(node)?,
+            "Softmax" => self.softmax(node)?,
+            "ArgMax" => {
                 let logits = node.inputs.first().map(String::as_str).unwrap_or_default();
                 return Err(Refusal::unsupported(format!(
                     "the operator (the model can be compiled up to its input, output `{logits}`)"

@@ -116,7 +116,7 @@ impl Lowering {
         Ok(result.unwrap_or(tensor))
     }
 
-    fn max_by_halves(
+    pub(super) fn max_by_halves(
         &mut self,
         node: &Node,
         tensor: usize,

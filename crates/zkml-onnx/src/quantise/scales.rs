@@ -182,10 +182,10 @@ fn symmetric(low: f64, high: f64, clamp: Clamp, Steps { largest, worst }: Steps)
 
 /// Returns the steps in which a function's argument is looked up, for values in steps of `scale`: so
 /// fine that a step of the argument is at most one of the value, but no finer than a table of `2^16`
-/// rows, for what any input could reach, within two bits of that.
+/// rows, for what any input could reach, within two bits of that, or what the function says.
 pub(super) fn argument_step(function: Function, scale: f64, worst: f64) -> f64 {
     let fine = usable(scale / function.steepest());
-    (worst / WANTED_BQ).clamp(fine, fine * COARSEST)
+    (worst / WANTED_BQ).clamp(fine, fine * function.coarsest())
 }
 
 /// A tensor that is 0 on every sample has any scale.
