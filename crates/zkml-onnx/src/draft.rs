@@ -138,11 +138,26 @@ pub(crate) enum SumTerm {
         tensor: usize,
         factor: f64,
     },
+    /// A tensor whose real values are `factor` times `unit`, which its scale and others decide on.
+    Scaled {
+        tensor: usize,
+        factor: f64,
+        unit: Unit,
+    },
     /// The `m` of `pick` is 1.
     Pick {
         pick: Pick,
         factor: f64,
     },
+}
+
+/// What one of a [`SumTerm::Scaled`] is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Unit {
+    /// The largest absolute real value that the tensor holds, taken for 1.
+    Share,
+    /// The product of the largest absolute real values that two tensors hold.
+    Product([usize; 2]),
 }
 
 /// A convolution over the channels of one tensor, or of several that stand one behind another.
@@ -211,7 +226,9 @@ impl Sum {
         for term in &mut self.terms {
             match term {
                 SumTerm::Conv(conv) => conv.kernel.scale(factors),
-                SumTerm::Local { factor, .. } | SumTerm::Pick { factor, .. } => *factor *= first,
+                SumTerm::Local { factor, .. }
+                | SumTerm::Scaled { factor, .. }
+                | SumTerm::Pick { factor, .. } => *factor *= first,
             }
         }
         for (bias, factor) in self.bias.iter_mut().zip(factors.iter().cycle()) {

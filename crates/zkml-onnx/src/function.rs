@@ -34,6 +34,8 @@ pub(crate) enum Function {
     Sigmoid,
     Softplus,
     Softsign,
+    /// The square of what lies within 2. No node is it alone.
+    Square,
     Tanh,
 }
 
@@ -84,6 +86,7 @@ impl Function {
             // Without an exponential that overflows.
             Self::Softplus => x.max(0.0) + (-x.abs()).exp().ln_1p(),
             Self::Softsign => x / (1.0 + x.abs()),
+            Self::Square => x.abs().min(2.0).powi(2),
             Self::Tanh => x.tanh(),
         }
     }
@@ -94,6 +97,7 @@ impl Function {
             Self::Abs | Self::Softplus => (0.0, f64::INFINITY),
             Self::Sigmoid | Self::HardSigmoid { .. } => (0.0, 1.0),
             Self::Softsign | Self::Tanh => (-1.0, 1.0),
+            Self::Square => (0.0, 4.0),
             Self::Exp { most } => (0.0, most),
             Self::Ln { least } => (least.ln(), f64::INFINITY),
             // Its least value is at -1.5.
@@ -115,6 +119,7 @@ impl Function {
             Self::HardSwish => 1.5,
             Self::Selu { alpha, gamma } => gamma.abs() * alpha.abs().max(1.0),
             Self::Sigmoid => 0.25,
+            Self::Square => 4.0,
         }
     }
 }
@@ -134,7 +139,7 @@ impl Function {
 mod tests {
     use super::*;
 
-    const ALL: [Function; 13] = [
+    const ALL: [Function; 14] = [
         Function::Abs,
         Function::Elu { alpha: 1.5 },
         Function::Exp { most: 1.0625 },
@@ -148,6 +153,7 @@ mod tests {
         Function::Sigmoid,
         Function::Softplus,
         Function::Softsign,
+        Function::Square,
     ];
 
     #[test]
@@ -186,6 +192,7 @@ mod tests {
         close(Function::Softplus, 800.0, 800.0);
         close(Function::Softplus, 0.0, std::f64::consts::LN_2);
         close(Function::Softsign, -3.0, -0.75);
+        close(Function::Square, -1.5, 2.25);
         close(Function::Tanh, 0.5, 0.462_117_2);
     }
 }

@@ -22,6 +22,7 @@
 //! |---|---|
 //! | Conv (strides, paddings, dilations, groups), Gemm, MatMul by weights | `Conv` terms |
 //! | Add, Sub, Neg; Add, Sub, Mul, Div by constants; BatchNormalization | terms, biases, scaled weights |
+//! | Mul of two values | two tables of squares |
 //! | AveragePool, GlobalAveragePool, ReduceMean, ReduceSum over rows and columns | `Pick` terms |
 //! | Relu, Clip | the clamp of a requantisation |
 //! | Abs, Elu, HardSigmoid, HardSwish, LeakyRelu, Selu, Sigmoid, Softplus, Softsign, Tanh; PRelu with one slope | its function table |

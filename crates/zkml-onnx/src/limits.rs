@@ -75,7 +75,7 @@ pub(crate) fn check(draft: &Draft) -> Result<(), CompileError> {
 fn terms_of(step: &Step) -> u64 {
     match step {
         Step::Requant { sum, .. } | Step::Output { sum } => {
-            let remote = |term: &&SumTerm| !matches!(term, SumTerm::Local { .. });
+            let remote = |term: &&SumTerm| matches!(term, SumTerm::Conv(_) | SumTerm::Pick { .. });
             sum.terms.iter().filter(remote).count() as u64
         }
         Step::Max2 { a, b } => {
@@ -89,7 +89,7 @@ fn terms_of(step: &Step) -> u64 {
 fn products_of(sum: &Sum) -> u64 {
     let of = |term: &SumTerm| match term {
         SumTerm::Conv(conv) => u64::from(conv.kernel.taps) * u64::from(conv.kernel.channels),
-        SumTerm::Local { .. } => 1,
+        SumTerm::Local { .. } | SumTerm::Scaled { .. } => 1,
         SumTerm::Pick { pick, .. } => pick.taps(),
     };
     sum.terms.iter().map(of).fold(0, u64::saturating_add)

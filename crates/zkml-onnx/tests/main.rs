@@ -11,6 +11,7 @@ mod graphs;
 mod models;
 mod net;
 mod operators;
+mod products;
 mod quantised;
 mod refusals;
 mod selections;

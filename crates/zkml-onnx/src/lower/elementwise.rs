@@ -57,7 +57,11 @@ impl Lowering {
     }
 
     /// Returns the activation once the input, if it is that, is laid out.
-    fn laid_out(&mut self, node: &Node, activation: Activation) -> Result<Activation, Refusal> {
+    pub(super) fn laid_out(
+        &mut self,
+        node: &Node,
+        activation: Activation,
+    ) -> Result<Activation, Refusal> {
         match activation.source {
             Source::Input => self.fix_input(activation, None),
             Source::Pending(_) | Source::Tensor(_) => Ok(activation),
@@ -87,7 +91,7 @@ impl Lowering {
         self.canonical(activation, &layout, node)
     }
 
-    /// `Mul`, or `Div`, by a constant.
+    /// `Mul`, or `Div` by a constant.
     pub(super) fn multiply(&mut self, node: &Node, divide: bool) -> Result<Activation, Refusal> {
         let first = self.value(node, 0)?;
         let second = self.value(node, 1)?;
@@ -98,12 +102,11 @@ impl Lowering {
             (Some(Value::Constant(constant)), Some(Value::Activation(activation))) if !divide => {
                 (activation, constant)
             }
+            (Some(Value::Activation(first)), Some(Value::Activation(second))) if !divide => {
+                return self.product(node, *first, *second);
+            }
             (Some(_), Some(_)) => {
-                return Err(Refusal::unsupported(if divide {
-                    "division by a value that depends on the input"
-                } else {
-                    "a product of two values that depend on the input"
-                }));
+                return Err(Refusal::unsupported("division by a value that depends on the input"));
             }
             _ => return Err(Refusal::mismatch("number of inputs", 2, node.inputs.len())),
         };

@@ -10,6 +10,7 @@ mod fold;
 mod layout;
 mod linear;
 mod pool;
+mod product;
 mod quantised;
 mod resize;
 mod softmax;
@@ -348,7 +349,7 @@ impl Lowering {
     fn never_negative(&self, sum: &Sum) -> bool {
         let above = Clamp { low: 0.0, ..Clamp::NONE };
         let term = |term: &SumTerm| match term {
-            SumTerm::Conv(_) => false,
+            SumTerm::Conv(_) | SumTerm::Scaled { .. } => false,
             SumTerm::Local { tensor, factor } => *factor >= 0.0 && self.lies_within(*tensor, above),
             SumTerm::Pick { pick, factor } => {
                 *factor >= 0.0 && self.lies_within(pick.tensor as usize, above)

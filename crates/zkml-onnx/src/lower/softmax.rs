@@ -113,7 +113,7 @@ impl Lowering {
 fn few_weights(sum: &Sum) -> bool {
     let weights = sum.terms.iter().map(|term| match term {
         SumTerm::Conv(conv) => conv.kernel.weights.len(),
-        SumTerm::Local { .. } | SumTerm::Pick { .. } => 0,
+        SumTerm::Local { .. } | SumTerm::Scaled { .. } | SumTerm::Pick { .. } => 0,
     });
     weights.fold(0, usize::saturating_add) <= MANY_WEIGHTS
 }

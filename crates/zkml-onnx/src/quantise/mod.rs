@@ -137,7 +137,7 @@ impl Builder<'_> {
         let numbers = integers.weights.into_iter().zip(integers.factors);
         for (term, (weights, m)) in sum.terms.into_iter().zip(numbers) {
             match term {
-                SumTerm::Local { tensor, .. } => {
+                SumTerm::Local { tensor, .. } | SumTerm::Scaled { tensor, .. } => {
                     terms.push(Term::Local { tensor: small(tensor), m });
                 }
                 SumTerm::Pick { pick, .. } => terms.push(Term::Pick(Pick { m, ..pick })),

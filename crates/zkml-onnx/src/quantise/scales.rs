@@ -144,7 +144,7 @@ fn has_channels(draft: &Draft) -> bool {
         Step::Requant { sum, .. } | Step::Output { sum } => {
             sum.terms.iter().all(|term| match term {
                 SumTerm::Conv(conv) => !conv.parts.contains(&0) || conv.groups == 1,
-                SumTerm::Local { tensor, .. } => *tensor != 0,
+                SumTerm::Local { tensor, .. } | SumTerm::Scaled { tensor, .. } => *tensor != 0,
                 SumTerm::Pick { pick, .. } => pick.tensor != 0,
             })
         }

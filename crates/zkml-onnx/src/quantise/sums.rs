@@ -3,7 +3,7 @@
 use assay_zkml::program::MAX_INTEGER;
 
 use super::scales::Quantum;
-use crate::draft::{DraftTensor, Sum, SumConv, SumTerm};
+use crate::draft::{DraftTensor, Sum, SumConv, SumTerm, Unit};
 use crate::error::Refusal;
 
 /// The tensors that sums read.
@@ -47,6 +47,11 @@ impl Tensors<'_> {
         self.quanta.get(tensor).map_or(1.0, |quantum| quantum.scale)
     }
 
+    /// Returns the largest absolute real value that a tensor holds.
+    fn largest(&self, tensor: usize) -> f64 {
+        self.scale(tensor) * f64::from(self.amax(tensor).max(1))
+    }
+
     fn channels(&self, tensor: usize) -> u32 {
         self.drafts.get(tensor).map_or(0, |tensor| tensor.shape.c)
     }
@@ -69,6 +74,13 @@ impl Tensors<'_> {
         let (tensor, factor, taps) = match term {
             SumTerm::Conv(_) => return None,
             SumTerm::Local { tensor, factor } => (*tensor, *factor, 1),
+            SumTerm::Scaled { tensor, factor, unit } => {
+                let unit = match unit {
+                    Unit::Share => self.largest(*tensor).recip(),
+                    Unit::Product(of) => of.iter().map(|&tensor| self.largest(tensor)).product(),
+                };
+                (*tensor, factor * unit, 1)
+            }
             SumTerm::Pick { pick, factor } => (pick.tensor as usize, *factor, pick.taps()),
         };
         // Taps are at most 2^24: exact.

@@ -98,7 +98,7 @@ impl Growing {
         let image = self.pick();
         let Image { name, c, y, x } = &image;
         let same = [*c, *y, *x];
-        match self.numbers.below(21) {
+        match self.numbers.below(22) {
             0..=3 => self.conv(&image),
             4 | 5 => self.add("Relu", &[name], &[], same),
             6 => self.clip(&image),
@@ -118,6 +118,7 @@ impl Growing {
             17 => self.gather(&image),
             18 => self.resize(&image),
             19 => self.conv_transpose(&image),
+            20 => self.gate(&image),
             _ => self.add("Identity", &[name], &[], same),
         }
     }
@@ -196,6 +197,14 @@ impl Growing {
         let index = self.numbers.below(u32::try_from(operators.len()).unwrap_or(1)) as usize;
         let operator = operators.get(index).copied().unwrap_or("Tanh");
         self.add(operator, &[&image.name], &[], [image.c, image.y, image.x]);
+    }
+
+    /// `x sigmoid(x)`: products of any two values would leave nothing that a bound could be set for.
+    fn gate(&mut self, image: &Image) {
+        let same = [image.c, image.y, image.x];
+        let gate = self.builder.node("Sigmoid", &[&image.name], &[]);
+        self.operators.push("Sigmoid");
+        self.add("Mul", &[&image.name, &gate], &[], same);
     }
 
     fn prelu(&mut self, image: &Image) {
