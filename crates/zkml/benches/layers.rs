@@ -16,7 +16,7 @@ use assay_zkml::field::{F, K};
 use assay_zkml::layers::{self, LayerStatement, ProvedLayers, form_claims};
 use assay_zkml::multilinear::evaluate;
 use assay_zkml::program::{
-    AdviceProfile, CheckedProgram, Conv, Form, Interval, Program, SegmentSize, Site, Sizes, Tensor,
+    AdviceProfile, CheckedMode, Conv, Form, Interval, Program, SegmentSize, Site, Sizes, Tensor,
     TensorShape, Term, Window, layout_segments,
 };
 use assay_zkml::transcript::Transcript;
@@ -60,6 +60,7 @@ impl Layer {
             tables: Vec::new(),
             segments: layout.segments,
             sites: vec![Site::Output { form: Form::new(terms.collect()) }],
+            mode: Mode::Fast,
             weights: layout.shape,
         };
         let program = program.check().unwrap();

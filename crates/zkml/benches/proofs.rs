@@ -20,7 +20,7 @@ use assay_zkml::advice::AdviceProfile;
 use assay_zkml::circuit::Circuit;
 use assay_zkml::execute::execute_batch;
 use assay_zkml::program::{
-    Conv, Form, Interval, Program, Segment, Site, Table, Tensor, TensorShape, Term, Window,
+    Conv, Form, Interval, Mode, Program, Segment, Site, Table, Tensor, TensorShape, Term, Window,
 };
 use assay_zkml::prover::ProvingModel;
 use assay_zkml::statement::{Claim, Instance, IoTree, Statement};
@@ -48,6 +48,7 @@ impl Net {
             tables: vec![Table::Range { bits: SHIFT }, Table::Clamp { bq: 8000, lo: 0, hi: 127 }],
             segments: Vec::new(),
             sites: Vec::new(),
+            mode: Mode::Fast,
             weights: Shape::for_weights(1).unwrap(),
         };
         Self { program, weights: Vec::new(), words: Words::new(1) }
@@ -134,50 +135,60 @@ fn nets() -> Vec<(&'static str, Net)> {
 
 fn main() {
     let mut criterion = Criterion::default().configure_from_args().sample_size(10);
-    for (name, net) in nets() {
-        let Net { program, weights, mut words } = net;
-        let checked = program.check().unwrap();
-        let model = ProvingModel::register(checked, weights).unwrap();
-        for lb in [0, 3] {
-            let circuit = Circuit::new(model.descriptor(), lb).unwrap();
-            let cells = circuit.program().program().tensors[0].shape.cells();
-            let mut input = || (0..cells).map(|_| words.below(255) as i32 - 127).collect();
-            let inputs: Vec<Vec<i32>> = (0..1 << lb).map(|_| input()).collect();
-            let run = || execute_batch(circuit.program(), model.weights(), lb, &inputs).unwrap();
-            let runs = run();
-            let instances: Vec<Instance<'_>> = runs
-                .iter()
-                .zip(&inputs)
-                .map(|(run, input)| Instance {
-                    context: [0; 32],
-                    salt: [0; 32],
-                    input,
-                    output: run.output(),
-                })
-                .collect();
-            let tree = IoTree::new(lb, &instances).unwrap();
-            let statement =
-                Statement { model: circuit.model_id(), context: [0; 32], lb, io_root: tree.root() };
-            let claims: Vec<Claim<'_>> = (0..)
-                .zip(&instances)
-                .map(|(index, &instance)| Claim {
-                    index,
-                    instance,
-                    path: tree.path(index as usize),
-                })
-                .collect();
-            let prove = || model.prove(&circuit, &statement, &runs).unwrap().encode();
-            let proof = prove();
-            let bits = verify_bytes(&circuit, &statement, &claims, &proof).unwrap().security_bits();
-            println!("{name}, batch {}: {} bytes, {bits:.1} bits", 1 << lb, proof.len());
-            let mut group = criterion.benchmark_group(format!("{name}, batch {}", 1 << lb));
-            group.bench_function("execute", |bench| bench.iter(|| black_box(run())));
-            group.bench_function("prove", |bench| bench.iter(|| black_box(prove())));
-            group.bench_function("verify", |bench| {
-                bench.iter(|| verify_bytes(&circuit, &statement, &claims, &proof).unwrap());
-            });
-            group.finish();
+    for mode in [Mode::Fast, Mode::Small] {
+        for (name, net) in nets() {
+            let Net { mut program, weights, mut words } = net;
+            program.mode = mode;
+            program.weights = mode.shape(program.weights);
+            let model = ProvingModel::register(program.check().unwrap(), weights).unwrap();
+            for lb in [0, 3] {
+                let name = format!("{name}, {mode}, batch {}", 1 << lb);
+                measure(&mut criterion, &name, &model, lb, &mut words);
+            }
         }
     }
     criterion.final_summary();
+}
+
+fn measure(
+    criterion: &mut Criterion,
+    name: &str,
+    model: &ProvingModel,
+    lb: u32,
+    words: &mut Words,
+) {
+    let circuit = Circuit::new(model.descriptor(), lb).unwrap();
+    let cells = circuit.program().program().tensors[0].shape.cells();
+    let mut input = || (0..cells).map(|_| words.below(255) as i32 - 127).collect();
+    let inputs: Vec<Vec<i32>> = (0..1 << lb).map(|_| input()).collect();
+    let run = || execute_batch(circuit.program(), model.weights(), lb, &inputs).unwrap();
+    let runs = run();
+    let instances: Vec<Instance<'_>> = runs
+        .iter()
+        .zip(&inputs)
+        .map(|(run, input)| Instance {
+            context: [0; 32],
+            salt: [0; 32],
+            input,
+            output: run.output(),
+        })
+        .collect();
+    let tree = IoTree::new(lb, &instances).unwrap();
+    let statement =
+        Statement { model: circuit.model_id(), context: [0; 32], lb, io_root: tree.root() };
+    let claims: Vec<Claim<'_>> = (0..)
+        .zip(&instances)
+        .map(|(index, &instance)| Claim { index, instance, path: tree.path(index as usize) })
+        .collect();
+    let prove = || model.prove(&circuit, &statement, &runs).unwrap().encode();
+    let proof = prove();
+    let bits = verify_bytes(&circuit, &statement, &claims, &proof).unwrap().security_bits();
+    println!("{name}: {} bytes, {bits:.1} bits", proof.len());
+    let mut group = criterion.benchmark_group(name);
+    group.bench_function("execute", |bench| bench.iter(|| black_box(run())));
+    group.bench_function("prove", |bench| bench.iter(|| black_box(prove())));
+    group.bench_function("verify", |bench| {
+        bench.iter(|| verify_bytes(&circuit, &statement, &claims, &proof).unwrap());
+    });
+    group.finish();
 }

@@ -15,15 +15,17 @@ use crate::multilinear::{ArityError, suffix};
 use crate::program::{CheckedProgram, Descriptor, ModelId, Program, ProgramError, Sizes, Table};
 use crate::soundness::{
     Budget, Counts, InsufficientSecurity, REQUIRED_BITS, Term as ErrorTerm, opening_terms,
+    small_opening_terms,
 };
 use crate::tensor_code::{Digest, Shape};
+use crate::weight_commitment::{Mode, WeightCommitment};
 
 /// A program, a batch size, and what follows from them.
 #[derive(Clone, Debug)]
 pub struct Circuit {
     program: CheckedProgram,
     model: ModelId,
-    weight_root: Digest,
+    weights: WeightCommitment,
     sizes: Sizes,
     columns: Columns,
     remote: Vec<usize>,
@@ -31,6 +33,8 @@ pub struct Circuit {
     batches: Vec<OpeningBatch>,
     /// Without columns, as for one linear layer, there is nothing to commit to.
     schedule: Option<Schedule>,
+    /// Of a `small` program.
+    weight_schedule: Option<Schedule>,
     budget: Budget,
 }
 
@@ -86,6 +90,9 @@ pub enum CircuitError {
     /// The advice has no sound opening.
     #[error(transparent)]
     Schedule(#[from] ScheduleError),
+    /// The weights have no sound opening.
+    #[error("opening of the weights: {0}")]
+    Weights(#[source] ScheduleError),
     /// The sum of all terms is too large.
     #[error("soundness: {0}")]
     Security(#[from] InsufficientSecurity),
@@ -104,20 +111,23 @@ impl Circuit {
         let remote = remote_tensors(&program, lb);
         let batches = opening_batches(&columns, &remote, program.program());
         let schedule = schedule(&program, &columns, &batches)?;
+        let weight_schedule = weight_schedule(program.program())?;
         let lengths = Lengths::new(program.program(), &sizes, &columns, &remote);
-        let budget = budget(program.program(), &sizes, &columns, &lengths, schedule.as_ref());
+        let schedules = [schedule.as_ref(), weight_schedule.as_ref()];
+        let budget = budget(program.program(), &sizes, &columns, &lengths, schedules);
         budget.require(REQUIRED_BITS)?;
-        let (model, weight_root) = (descriptor.model_id(), descriptor.weight_root());
+        let (model, weights) = (descriptor.model_id(), descriptor.weights());
         Ok(Self {
             program,
             model,
-            weight_root,
+            weights,
             sizes,
             columns,
             remote,
             lengths,
             batches,
             schedule,
+            weight_schedule,
             budget,
         })
     }
@@ -137,7 +147,19 @@ impl Circuit {
     /// Returns the root of the weights' commitment.
     #[must_use]
     pub const fn weight_root(&self) -> Digest {
-        self.weight_root
+        self.weights.root()
+    }
+
+    /// Returns the weights' commitment.
+    #[must_use]
+    pub const fn commitment(&self) -> WeightCommitment {
+        self.weights
+    }
+
+    /// Returns the mode that the weights are opened in.
+    #[must_use]
+    pub const fn mode(&self) -> Mode {
+        self.weights.mode()
     }
 
     /// Returns the sizes, `lb` among them.
@@ -164,6 +186,12 @@ impl Circuit {
         self.schedule.as_ref()
     }
 
+    /// Returns the schedule of the opening of a `small` program's weights.
+    #[must_use]
+    pub const fn weight_schedule(&self) -> Option<&Schedule> {
+        self.weight_schedule.as_ref()
+    }
+
     /// Returns what is opened where, in the order of the schedule.
     #[must_use]
     pub fn batches(&self) -> &[OpeningBatch] {
@@ -180,7 +208,15 @@ impl Circuit {
     #[must_use]
     pub fn max_proof_bytes(&self) -> usize {
         let advice = self.schedule.as_ref().map_or(0, Schedule::max_proof_bytes);
-        self.fixed_bytes() + self.weights().max_proof_bytes() + advice
+        self.fixed_bytes() + self.max_weight_bytes() + advice
+    }
+
+    /// Returns the size in bytes that no encoded opening of the weights exceeds.
+    pub(crate) fn max_weight_bytes(&self) -> usize {
+        match &self.weight_schedule {
+            Some(schedule) => schedule.max_proof_bytes(),
+            None => self.weights().max_proof_bytes(),
+        }
     }
 
     /// Returns the bytes of memory that no prover exceeds, weights and their code included.
@@ -190,11 +226,13 @@ impl Circuit {
     #[must_use]
     pub fn prover_memory(&self) -> u64 {
         const BASE: u64 = 32 << 20;
-        const OF_WEIGHT: u64 = 24;
         const OF_CELL: u64 = 96;
         let cells = self.sizes.advice_cells.max(self.sizes.leaves);
         let weights = 1_u64.checked_shl(count(self.weights().log_weights())).unwrap_or(u64::MAX);
-        let of_weights = weights.saturating_mul(OF_WEIGHT);
+        let of_weights = weights.saturating_mul(match self.program.program().mode {
+            Mode::Fast => 24,
+            Mode::Small => OF_CELL,
+        });
         BASE.saturating_add(of_weights).saturating_add(cells.saturating_mul(OF_CELL))
     }
 
@@ -338,12 +376,22 @@ fn count(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
+fn weight_schedule(program: &Program) -> Result<Option<Schedule>, CircuitError> {
+    match program.mode {
+        Mode::Fast => Ok(None),
+        Mode::Small => {
+            let log_weights = u32::try_from(program.weights.log_weights()).unwrap_or(u32::MAX);
+            Schedule::for_weights(log_weights).map(Some).map_err(CircuitError::Weights)
+        }
+    }
+}
+
 fn budget(
     program: &Program,
     sizes: &Sizes,
     columns: &Columns,
     lengths: &Lengths,
-    schedule: Option<&Schedule>,
+    [schedule, weight_schedule]: [Option<&Schedule>; 2],
 ) -> Budget {
     let width = program.tables.iter().map(Table::width).max().unwrap_or(0);
     let counts = Counts {
@@ -358,7 +406,10 @@ fn budget(
         log_weights: count(program.weights.log_weights()),
     };
     let mut terms = counts.terms(schedule.map_or(0.0, Schedule::log2_list_size));
-    terms.extend(opening_terms(&program.weights));
+    match weight_schedule {
+        Some(schedule) => terms.extend(small_opening_terms(&program.weights, schedule)),
+        None => terms.extend(opening_terms(&program.weights)),
+    }
     terms.extend(schedule.map(|schedule| ErrorTerm {
         name: "WHIR, all terms",
         log2_error: -schedule.security_bits(),

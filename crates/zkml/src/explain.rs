@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::circuit::Circuit;
 use crate::program::{Form, Program, Site, Table, Tensor, Term, limb_widths};
 use crate::proof::{DecodeError, Proof};
+use crate::weight_commitment::WeightOpening;
 
 /// The bytes of an element of `K`.
 const K_BYTES: usize = 20;
@@ -123,9 +124,12 @@ fn sums(proof: &Proof) -> Part {
 
 fn weights(proof: &Proof) -> Part {
     let rounds = proof.weight_rounds.len();
+    let opened = match &proof.weights {
+        WeightOpening::Fast(_) => "columns of their code that the verifier picked",
+        WeightOpening::Small(_) => "one value of them, opened by WHIR",
+    };
     let shows = format!(
-        "The weights in these sums are the ones under the model's root: {rounds} rounds, and columns of \
-         their code that the verifier picked."
+        "The weights in these sums are the ones under the model's root: {rounds} rounds, and {opened}."
     );
     let bytes = elements(&[2 * rounds, 1]) + LENGTH_BYTES + proof.weights.encode().len();
     Part { step: 7, name: part::WEIGHTS, shows, bytes }

@@ -20,7 +20,8 @@
 //! | [`layers`] | all linear layers, one sumcheck | 4 |
 //! | [`lookups`] | all lookups, one tree of fractions | 5 |
 //! | [`weights`] | all claims on weights, one sumcheck | 6.2, 6.3 |
-//! | [`tensor_code`] | the commitment to the weights and its opening | 6.1, 6.4 |
+//! | [`weight_commitment`] | the commitment to the weights and its opening, in both modes | 6.4, 6.6 |
+//! | [`tensor_code`] | those of `fast` programs | 6.1, 6.4 |
 //! | [`advice`] | the commitment to the columns and its opening | 7 |
 //! | [`soundness`] | the error terms | 8 |
 //! | [`proof`] | what is sent, and its one encoding | 3, 11 |
@@ -61,6 +62,7 @@ pub mod tensor_code;
 pub mod transcript;
 mod transform;
 pub mod verifier;
+pub mod weight_commitment;
 pub mod weights;
 mod wire;
 pub mod witness;

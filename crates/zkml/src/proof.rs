@@ -20,6 +20,7 @@ use crate::columns::ClaimedValues;
 use crate::field::{K, decode_k, encode_k_list};
 use crate::lookups::{self, LookupProof};
 use crate::tensor_code::{Digest, OpeningProof};
+use crate::weight_commitment::WeightOpening;
 use crate::wire::{self, DIGEST_BYTES, Reader, encode_length};
 
 /// Everything that a prover sends.
@@ -41,7 +42,7 @@ pub struct Proof {
     /// Step 8, `v_w`.
     pub weight_value: K,
     /// Step 9.
-    pub weights: OpeningProof,
+    pub weights: WeightOpening,
     /// Step 10. Absent without columns.
     pub advice: Option<AdviceProof>,
 }
@@ -142,11 +143,7 @@ impl Proof {
         };
         let weight_rounds = rounds(&mut reader, "rounds of the weights", lengths.weight_rounds)?;
         let weight_value = elements(&mut reader, "value of the weights", 1)?;
-        let most = circuit.weights().max_proof_bytes();
-        let length = reader.length("bytes of the weights' opening", most)?;
-        let weights = reader.list::<1>("opening of the weights", length)?.as_flattened();
-        let weights =
-            OpeningProof::decode(circuit.weights(), weights).map_err(DecodeError::Weights)?;
+        let weights = weights(circuit, &mut reader)?;
         let advice = match circuit.schedule() {
             Some(schedule) => {
                 Some(AdviceProof::decode(schedule, reader.rest()).map_err(DecodeError::Advice)?)
@@ -168,6 +165,16 @@ impl Proof {
             advice,
         })
     }
+}
+
+fn weights(circuit: &Circuit, reader: &mut Reader<'_>) -> Result<WeightOpening, DecodeError> {
+    let length = reader.length("bytes of the weights' opening", circuit.max_weight_bytes())?;
+    let bytes = reader.list::<1>("opening of the weights", length)?.as_flattened();
+    let opening = match circuit.weight_schedule() {
+        None => OpeningProof::decode(circuit.weights(), bytes).map(WeightOpening::Fast),
+        Some(schedule) => AdviceProof::decode(schedule, bytes).map(WeightOpening::Small),
+    };
+    opening.map_err(DecodeError::Weights)
 }
 
 fn root(reader: &mut Reader<'_>) -> Result<Digest, wire::DecodeError> {

@@ -19,11 +19,12 @@ use crate::field::K;
 use crate::layers::{self, LayerEnds, LayerError, LayerStatement};
 use crate::lookups::{self, LookupProof, ProveError as LookupError};
 use crate::multilinear::{ArityError, evaluate_column, same_length, suffix};
-use crate::program::{CheckedProgram, Descriptor, DescriptorError, ModelId, ProgramError};
+use crate::program::{CheckedProgram, Descriptor, DescriptorError, ModelId, Program, ProgramError};
 use crate::proof::{Proof, SentEnds};
 use crate::statement::Statement;
-use crate::tensor_code::{CommitError, CommittedWeights, Digest, Opening};
+use crate::tensor_code::{Opening, Point};
 use crate::transcript::Transcript;
+use crate::weight_commitment::{CommitError, CommittedWeights, WeightCommitment, WeightOpening};
 use crate::weights::{self, WeightError, WeightStatement};
 use crate::witness::{Witness, WitnessError};
 
@@ -113,10 +114,10 @@ pub enum ProveError {
 #[error("weights have the root {got}, the key says {expected}")]
 #[expect(clippy::exhaustive_structs, reason = "both values of a check")]
 pub struct OtherWeights {
-    /// The root in the key.
-    pub expected: Digest,
-    /// The root of the weights.
-    pub got: Digest,
+    /// The commitment in the key.
+    pub expected: WeightCommitment,
+    /// That of the weights.
+    pub got: WeightCommitment,
 }
 
 impl ProvingModel {
@@ -128,8 +129,9 @@ impl ProvingModel {
     /// does not fit.
     pub fn register(program: CheckedProgram, weights: Vec<i16>) -> Result<Self, ProveError> {
         program.check_weights(&weights)?;
-        let weights = CommittedWeights::commit(program.program().weights, weights)?;
-        let descriptor = Descriptor::new(program, weights.root())?;
+        let Program { mode, weights: shape, .. } = *program.program();
+        let weights = CommittedWeights::commit(mode, shape, weights)?;
+        let descriptor = Descriptor::new(program, weights.commitment())?;
         Ok(Self { descriptor, weights })
     }
 
@@ -137,9 +139,9 @@ impl ProvingModel {
     ///
     /// # Errors
     ///
-    /// Returns [`OtherWeights`] if the weights are not those of the key.
+    /// Returns [`OtherWeights`] if the weights, or their mode, are not those of the key.
     pub fn load(descriptor: Descriptor, weights: CommittedWeights) -> Result<Self, OtherWeights> {
-        let (expected, got) = (descriptor.weight_root(), weights.root());
+        let (expected, got) = (descriptor.weights(), weights.commitment());
         if expected != got {
             return Err(OtherWeights { expected, got });
         }
@@ -255,14 +257,14 @@ impl ProvingModel {
         let (weighed, (weight_rounds, opening)) = ended.weigh(|rho, tau, lambda, transcript| {
             let statement = WeightStatement { program, sizes, rho, tau, lambda };
             let summed = weights::prove(&statement, &proved.ends, self.weights(), transcript)?;
-            let opening = self.weights.open(transcript, &summed.point)?;
+            let opening = self.open_weights(transcript, &summed.point)?;
             Ok::<_, ProveError>((summed.rounds, opening))
         })?;
         begin(watch, Stage::Opening)?;
         let advice_root = advice.as_ref().map(CommittedAdvice::root);
         let advice =
             weighed.open(|points, transcript| open(circuit, advice, points, transcript))?;
-        let Opening { value: weight_value, proof: weights } = opening;
+        let (weight_value, weights) = opening;
         Ok(Proof {
             advice_root,
             lookups: tree,
@@ -273,6 +275,26 @@ impl ProvingModel {
             weight_value,
             weights,
             advice,
+        })
+    }
+}
+
+impl ProvingModel {
+    /// Steps 8 and 9.
+    fn open_weights(
+        &self,
+        transcript: &mut Transcript,
+        point: &Point,
+    ) -> Result<(K, WeightOpening), ProveError> {
+        Ok(match &self.weights {
+            CommittedWeights::Fast(weights) => {
+                let Opening { value, proof } = weights.open(transcript, point)?;
+                (value, WeightOpening::Fast(proof))
+            }
+            CommittedWeights::Small(weights) => {
+                let (value, proof) = weights.open(transcript, point)?;
+                (value, WeightOpening::Small(proof))
+            }
         })
     }
 }

@@ -1,6 +1,6 @@
 //! The soundness budget (section 8), recomputed from the sizes of one program and one batch.
 //!
-//! # Weight opening
+//! # Weight opening of `fast` programs
 //!
 //! Unique decoding, proven, no conjecture. With `n` the code's length, `d = n - 2^kappa + 1` its
 //! distance and `e = floor((d - 1) / 2)`:
@@ -10,6 +10,13 @@
 //!   with 2024/1399); twice this bound is counted;
 //! - *queries*: otherwise, and for a wrong row when the word is close, each query misses with
 //!   probability at most `1 - (e + 1) / n < (1 + rate) / 2`.
+//!
+//! # Weight opening of `small` programs
+//!
+//! - *sample*: WHIR's root may stand for `L` vectors; two of them agree at the point that the root
+//!   fixes with probability at most `n_w / |K|`, so for `L (L - 1) / 2` pairs: else the key's sample
+//!   is that of one vector, the same in all proofs;
+//! - *opening*: p3's figure for it.
 //!
 //! # Lookups
 //!
@@ -32,6 +39,7 @@ use std::fmt;
 
 use thiserror::Error;
 
+use crate::advice::Schedule;
 use crate::field::{DEGREE, MODULUS};
 use crate::tensor_code::Shape;
 
@@ -162,12 +170,29 @@ impl Counts {
     }
 }
 
-/// Returns the terms of an opening of weights of `shape`, in the order of section 8.
+/// Returns the terms of an opening of a `fast` program's weights of `shape`, in the order of section
+/// 8.
 #[must_use]
 pub fn opening_terms(shape: &Shape) -> [Term; 2] {
     let proximity = Term { name: "tensor proximity", log2_error: log2_proximity(shape) };
     let queries = Term { name: "tensor queries", log2_error: log2_queries(shape) };
     [proximity, queries]
+}
+
+/// Returns the terms of an opening of a `small` program's weights by `schedule`, in the order of
+/// section 8.
+#[must_use]
+pub fn small_opening_terms(shape: &Shape, schedule: &Schedule) -> [Term; 2] {
+    let log2_error = log2_sample(shape.log_weights(), schedule.log2_list_size());
+    let opening = Term { name: "WHIR of weights", log2_error: -schedule.security_bits() };
+    [Term { name: "weight sample", log2_error }, opening]
+}
+
+/// `L (L - 1) / 2 n_w / |K|`: two of `2^log2_list_size` vectors agree at the point of the sample.
+fn log2_sample(log_weights: usize, log2_list_size: f64) -> f64 {
+    let vectors = log2_list_size.exp2();
+    let pairs = vectors * (vectors - 1.0) / 2.0;
+    (pairs * log_weights as f64).log2() - log2_extension_size()
 }
 
 /// More queries than any rate and any level of security ask for.

@@ -46,6 +46,9 @@ pub enum Label {
     WeightValue,
     /// Step 9: the combined row `u`.
     WeightRow,
+    /// Not of a proof: the root of the weights of a `small` program, from which the point of its
+    /// sample is drawn.
+    WeightSample,
 }
 
 impl Label {
@@ -63,6 +66,7 @@ impl Label {
             Self::WeightRound => "assay-zkml/1/weight-round",
             Self::WeightValue => "assay-zkml/1/weight-value",
             Self::WeightRow => "assay-zkml/1/weight-row",
+            Self::WeightSample => "assay-zkml/1/weight-sample",
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::proof::Proof;
 use crate::statement::{Claim, Statement};
 use crate::tensor_code;
 use crate::transcript::Transcript;
+use crate::weight_commitment::{self, WeightCommitment, WeightOpening};
 use crate::weights::{self, WeightStatement};
 
 /// Evidence that `y_i = Q(x_i)` for the instances that were given. Only [`verify`] makes one.
@@ -208,10 +209,28 @@ fn check_weights(
     transcript: &mut Transcript,
 ) -> Result<(), VerifyError> {
     let claim = weights::verify(statement, ends, &proof.weight_rounds, transcript)?;
-    let (shape, root) = (circuit.weights(), circuit.weight_root());
     let (point, value) = (claim.point().clone(), proof.weight_value);
     claim.check_value(statement, value)?;
-    Ok(tensor_code::verify(shape, &root, transcript, &point, value, &proof.weights)?)
+    let shape = circuit.weights();
+    match (circuit.commitment(), circuit.weight_schedule(), &proof.weights) {
+        (WeightCommitment::Fast { root }, None, WeightOpening::Fast(opening)) => {
+            tensor_code::verify(shape, &root, transcript, &point, value, opening)?;
+        }
+        (
+            WeightCommitment::Small { root, sample },
+            Some(schedule),
+            WeightOpening::Small(opening),
+        ) => {
+            let key = (&root, sample);
+            weight_commitment::verify((shape, schedule), key, transcript, &point, value, opening)
+                .map_err(VerifyError::SmallOpening)?;
+        }
+        (_, _, opening) => {
+            let (expected, got) = (circuit.mode(), opening.mode());
+            return Err(VerifyError::Mode { expected, got });
+        }
+    }
+    Ok(())
 }
 
 /// Step 10.

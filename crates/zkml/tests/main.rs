@@ -30,5 +30,6 @@ mod proofs;
 mod reference;
 mod refusals;
 mod security_document;
+mod small;
 mod vectors;
 mod words;

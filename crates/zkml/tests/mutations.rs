@@ -1,11 +1,12 @@
 //! Pitfalls 5 and 9: every field of a proof flipped, dropped, doubled, swapped and cut; bytes
 //! flipped, cut and added; lengths that lie.
 
-use assay_zkml::advice::{Openings, Rows, Schedule};
+use assay_zkml::advice::{AdviceProof, Openings, Rows, Schedule};
 use assay_zkml::field::{F, K};
 use assay_zkml::proof::Proof;
-use assay_zkml::tensor_code::Digest;
+use assay_zkml::tensor_code::{Digest, OpeningProof};
 use assay_zkml::verifier::verify;
+use assay_zkml::weight_commitment::WeightOpening;
 use p3_field::PrimeCharacteristicRing;
 
 use crate::cheats::{Public, Stage};
@@ -36,6 +37,9 @@ impl Case {
             Stage::new(nets::no_lookups(), 1, 2),
             Stage::new(network(20), 0, 1),
             Stage::new(network(21), 2, 3),
+            // One fold of the weights, and two.
+            Stage::new(nets::one_layer().small(0), 0, 1),
+            Stage::new(network(20).small(13), 0, 1),
         ];
         stages.into_iter().map(Self::new).collect()
     }
@@ -94,38 +98,60 @@ fn elements(proof: &mut Proof) -> Vec<(&'static str, &mut K)> {
     all
 }
 
+fn fast(proof: &mut Proof) -> Option<&mut OpeningProof> {
+    match &mut proof.weights {
+        WeightOpening::Fast(opening) => Some(opening),
+        WeightOpening::Small(_) => None,
+    }
+}
+
 /// Every element of `K` in the openings.
 fn opened(proof: &mut Proof) -> Vec<(&'static str, &mut K)> {
+    let Proof { weights, advice, .. } = proof;
     let mut all: Vec<(&'static str, &mut K)> = Vec::new();
-    all.extend(proof.weights.row.iter_mut().map(|element| ("row", element)));
-    let Some(advice) = &mut proof.advice else { return all };
+    match weights {
+        WeightOpening::Fast(opening) => {
+            all.extend(opening.row.iter_mut().map(|element| ("row", element)));
+        }
+        WeightOpening::Small(opening) => opened_by_whir(opening, &mut all),
+    }
+    advice.iter_mut().for_each(|advice| opened_by_whir(advice, &mut all));
+    all
+}
+
+fn opened_by_whir<'a>(opening: &'a mut AdviceProof, all: &mut Vec<(&'static str, &'a mut K)>) {
     let mut rows: Vec<&mut Openings> = Vec::new();
-    for round in &mut advice.rounds {
+    for round in &mut opening.rounds {
         all.extend(round.answers.iter_mut().map(|element| ("answers", element)));
         let rounds = round.rounds.as_flattened_mut().iter_mut();
         all.extend(rounds.map(|element| ("rounds of a fold", element)));
         rows.push(&mut round.openings);
     }
-    all.extend(advice.initial_answers.iter_mut().map(|element| ("first answers", element)));
-    let first = advice.initial_rounds.as_flattened_mut().iter_mut();
+    all.extend(opening.initial_answers.iter_mut().map(|element| ("first answers", element)));
+    let first = opening.initial_rounds.as_flattened_mut().iter_mut();
     all.extend(first.map(|element| ("rounds of the first fold", element)));
-    let last = advice.final_rounds.as_flattened_mut().iter_mut();
+    let last = opening.final_rounds.as_flattened_mut().iter_mut();
     all.extend(last.map(|element| ("last rounds", element)));
-    all.extend(advice.final_polynomial.iter_mut().map(|element| ("last polynomial", element)));
-    rows.push(&mut advice.final_openings);
+    all.extend(opening.final_polynomial.iter_mut().map(|element| ("last polynomial", element)));
+    rows.push(&mut opening.final_openings);
     for openings in rows {
         if let Rows::Extension(rows) = &mut openings.rows {
             all.extend(rows.iter_mut().flatten().map(|element| ("opened row", element)));
         }
     }
-    all
 }
 
 fn base_elements(proof: &mut Proof) -> Vec<&mut F> {
-    let mut all: Vec<&mut F> = proof.weights.columns.iter_mut().flatten().collect();
-    if let Some(advice) = &mut proof.advice {
-        let rounds = advice.rounds.iter_mut().map(|round| &mut round.openings);
-        for openings in rounds.chain([&mut advice.final_openings]) {
+    let Proof { weights, advice, .. } = proof;
+    let mut all: Vec<&mut F> = Vec::new();
+    let mut whir: Vec<&mut AdviceProof> = advice.iter_mut().collect();
+    match weights {
+        WeightOpening::Fast(opening) => all.extend(opening.columns.iter_mut().flatten()),
+        WeightOpening::Small(opening) => whir.push(opening),
+    }
+    for opening in whir {
+        let rounds = opening.rounds.iter_mut().map(|round| &mut round.openings);
+        for openings in rounds.chain([&mut opening.final_openings]) {
             if let Rows::Base(rows) = &mut openings.rows {
                 all.extend(rows.iter_mut().flatten());
             }
@@ -135,14 +161,19 @@ fn base_elements(proof: &mut Proof) -> Vec<&mut F> {
 }
 
 fn digests(proof: &mut Proof) -> Vec<&mut Digest> {
-    let mut all: Vec<&mut Digest> = proof.weights.siblings.iter_mut().collect();
-    all.extend(&mut proof.advice_root);
-    if let Some(advice) = &mut proof.advice {
-        for round in &mut advice.rounds {
+    let Proof { weights, advice, advice_root, .. } = proof;
+    let mut all: Vec<&mut Digest> = advice_root.iter_mut().collect();
+    let mut whir: Vec<&mut AdviceProof> = advice.iter_mut().collect();
+    match weights {
+        WeightOpening::Fast(opening) => all.extend(&mut opening.siblings),
+        WeightOpening::Small(opening) => whir.push(opening),
+    }
+    for opening in whir {
+        for round in &mut opening.rounds {
             all.push(&mut round.root);
             all.extend(&mut round.openings.siblings);
         }
-        all.extend(&mut advice.final_openings.siblings);
+        all.extend(&mut opening.final_openings.siblings);
     }
     all
 }
@@ -265,47 +296,55 @@ const LISTS: &[(&str, List)] = &[
         let level = p.lookups.iter_mut().filter_map(|lookups| lookups.levels.last_mut());
         level.for_each(|level| change(&mut level.rounds, c));
     }),
-    ("row of the weights", |p, c| change(&mut p.weights.row, c)),
-    ("columns of the weights", |p, c| change(&mut p.weights.columns, c)),
-    ("a column of the weights", |p, c| change(&mut p.weights.columns[1], c)),
-    ("siblings of the weights", |p, c| change(&mut p.weights.siblings, c)),
-    ("answers of the advice", |p, c| {
-        p.advice.iter_mut().for_each(|advice| change(&mut advice.initial_answers, c));
+    ("row of the weights", |p, c| {
+        fast(p).into_iter().for_each(|opening| change(&mut opening.row, c));
     }),
-    ("first rounds of the advice", |p, c| {
-        p.advice.iter_mut().for_each(|advice| change(&mut advice.initial_rounds, c));
+    ("columns of the weights", |p, c| {
+        fast(p).into_iter().for_each(|opening| change(&mut opening.columns, c));
     }),
-    ("rounds of the advice", |p, c| {
-        p.advice.iter_mut().for_each(|advice| change(&mut advice.rounds, c));
+    ("a column of the weights", |p, c| {
+        fast(p).into_iter().for_each(|opening| change(&mut opening.columns[1], c));
     }),
-    ("answers of a round of the advice", |p, c| {
-        let rounds = p.advice.iter_mut().filter_map(|advice| advice.rounds.first_mut());
-        rounds.for_each(|round| change(&mut round.answers, c));
+    ("siblings of the weights", |p, c| {
+        fast(p).into_iter().for_each(|opening| change(&mut opening.siblings, c));
     }),
-    ("rounds of a fold of the advice", |p, c| {
-        let rounds = p.advice.iter_mut().filter_map(|advice| advice.rounds.first_mut());
-        rounds.for_each(|round| change(&mut round.rounds, c));
+];
+
+/// Which opening by WHIR.
+type Of = fn(&mut Proof) -> Option<&mut AdviceProof>;
+
+const BY_WHIR: [(&str, Of); 2] = [
+    ("advice", |proof| proof.advice.as_mut()),
+    ("weights", |proof| match &mut proof.weights {
+        WeightOpening::Fast(_) => None,
+        WeightOpening::Small(opening) => Some(opening),
     }),
-    ("opened rows of a round of the advice", |p, c| {
-        let rounds = p.advice.iter_mut().filter_map(|advice| advice.rounds.first_mut());
-        rounds.for_each(|round| change_rows(&mut round.openings, c));
+];
+
+type WhirList = fn(&mut AdviceProof, Change);
+
+/// Every list of an opening by WHIR.
+const WHIR_LISTS: &[(&str, WhirList)] = &[
+    ("answers", |opening, c| change(&mut opening.initial_answers, c)),
+    ("first rounds", |opening, c| change(&mut opening.initial_rounds, c)),
+    ("rounds", |opening, c| change(&mut opening.rounds, c)),
+    ("answers of a round", |opening, c| {
+        opening.rounds.iter_mut().take(1).for_each(|round| change(&mut round.answers, c));
     }),
-    ("siblings of a round of the advice", |p, c| {
-        let rounds = p.advice.iter_mut().filter_map(|advice| advice.rounds.first_mut());
+    ("rounds of a fold", |opening, c| {
+        opening.rounds.iter_mut().take(1).for_each(|round| change(&mut round.rounds, c));
+    }),
+    ("opened rows of a round", |opening, c| {
+        opening.rounds.iter_mut().take(1).for_each(|round| change_rows(&mut round.openings, c));
+    }),
+    ("siblings of a round", |opening, c| {
+        let rounds = opening.rounds.iter_mut().take(1);
         rounds.for_each(|round| change(&mut round.openings.siblings, c));
     }),
-    ("last polynomial of the advice", |p, c| {
-        p.advice.iter_mut().for_each(|advice| change(&mut advice.final_polynomial, c));
-    }),
-    ("last opened rows of the advice", |p, c| {
-        p.advice.iter_mut().for_each(|advice| change_rows(&mut advice.final_openings, c));
-    }),
-    ("last siblings of the advice", |p, c| {
-        p.advice.iter_mut().for_each(|advice| change(&mut advice.final_openings.siblings, c));
-    }),
-    ("last rounds of the advice", |p, c| {
-        p.advice.iter_mut().for_each(|advice| change(&mut advice.final_rounds, c));
-    }),
+    ("last polynomial", |opening, c| change(&mut opening.final_polynomial, c)),
+    ("last opened rows", |opening, c| change_rows(&mut opening.final_openings, c)),
+    ("last siblings", |opening, c| change(&mut opening.final_openings.siblings, c)),
+    ("last rounds", |opening, c| change(&mut opening.final_rounds, c)),
 ];
 
 fn change_rows(openings: &mut Openings, by: Change) {
@@ -317,9 +356,21 @@ fn change_rows(openings: &mut Openings, by: Change) {
 
 #[test]
 fn every_list_dropped_doubled_or_reordered_is_refused() {
-    let mut met = vec![0; LISTS.len()];
+    let mut lists: Vec<(String, Box<dyn Fn(&mut Proof, Change)>)> = Vec::new();
+    for &(name, list) in LISTS {
+        lists.push((name.to_owned(), Box::new(list)));
+    }
+    for (whose, of) in BY_WHIR {
+        for &(name, list) in WHIR_LISTS {
+            let list = move |proof: &mut Proof, by| {
+                of(proof).into_iter().for_each(|opening| list(opening, by));
+            };
+            lists.push((format!("{name} of the {whose}"), Box::new(list)));
+        }
+    }
+    let mut met = vec![0; lists.len()];
     for case in Case::all() {
-        for (met, (name, list)) in met.iter_mut().zip(LISTS) {
+        for (met, (name, list)) in met.iter_mut().zip(&lists) {
             for by in CHANGES {
                 let mut changed = case.proof.clone();
                 list(&mut changed, by);
@@ -331,7 +382,7 @@ fn every_list_dropped_doubled_or_reordered_is_refused() {
             }
         }
     }
-    for (met, (name, _)) in met.iter().zip(LISTS) {
+    for (met, (name, _)) in met.iter().zip(&lists) {
         assert!(*met >= 4, "{name} was changed in {met} ways");
     }
 }
@@ -424,7 +475,11 @@ fn the_largest_proof_is_computed_to_the_byte() {
         let openings = case.proof.weights.encode().len() + advice;
         let fixed = case.proof.encode().len() - openings;
         let most = circuit.schedule().map_or(0, Schedule::max_proof_bytes);
-        let most = fixed + circuit.weights().max_proof_bytes() + most;
+        let weights = match circuit.weight_schedule() {
+            Some(schedule) => schedule.max_proof_bytes(),
+            None => circuit.weights().max_proof_bytes(),
+        };
+        let most = fixed + weights + most;
         assert_eq!(circuit.max_proof_bytes(), most);
     }
 }

@@ -2,8 +2,8 @@
 
 use assay_zkml::advice::AdviceProfile;
 use assay_zkml::program::{
-    AxisMap, CheckedProgram, Conv, Form, Interval, Outside, Pick, Program, Segment, Site, Table,
-    Tensor, TensorShape, Term, Window,
+    AxisMap, CheckedProgram, Conv, Form, Interval, Mode, Outside, Pick, Program, Segment, Site,
+    Table, Tensor, TensorShape, Term, Window,
 };
 use assay_zkml::tensor_code::Shape;
 
@@ -28,9 +28,24 @@ impl Net {
             tables,
             segments: Vec::new(),
             sites: Vec::new(),
+            mode: Mode::Fast,
             weights: Shape::for_weights(1).unwrap(),
         };
         Self { program, weights: Vec::new(), words: Words::new(seed) }
+    }
+
+    /// The same program with its weights in mode `small`, in a matrix of `2^log_weights` places or as
+    /// many as are needed.
+    pub(crate) fn small(mut self, log_weights: usize) -> Self {
+        let shape = self.program.weights;
+        if log_weights > shape.log_weights() {
+            let profile = shape.profile();
+            let rows = 1 << (log_weights - 4);
+            self.program.weights = Shape::new(profile, log_weights, 4, rows).unwrap();
+        }
+        self.program.mode = Mode::Small;
+        self.program.weights = Mode::Small.shape(self.program.weights);
+        self
     }
 
     /// Adds a segment of small weights; what lies between segments is garbage.

@@ -48,12 +48,38 @@ pub(crate) struct Profile {
 
 impl Profile {
     pub(crate) fn new(log_cells: usize) -> Self {
-        let folds = folds(log_cells);
-        let mut rates = vec![if log_cells <= 17 { 2 } else { 1 }];
+        let first = if log_cells <= 17 { 2 } else { 1 };
+        Self::with(log_cells, folds(log_cells), first, usize::MAX)
+    }
+
+    /// The opening of `2^log_weights` places of a `small` program, by the text of section 6.6.
+    pub(crate) fn of_weights(log_weights: usize) -> Self {
+        let f = log_weights.saturating_sub(6).max(4);
+        let folds = match f {
+            4..=6 => vec![f],
+            _ => {
+                let count = (f - 5).div_ceil(4).min(4);
+                let even = (0..count).map(|i| (f - 5 + count - 1 - i) / count);
+                std::iter::once(5).chain(even).collect()
+            }
+        };
+        let first = match log_weights {
+            ..=21 => 4,
+            22 => 3,
+            ..=27 => 2,
+            _ => 1,
+        };
+        Self::with(log_weights, folds, first, log_weights)
+    }
+
+    /// No code after the first has more than `2^log_places` places.
+    fn with(log_cells: usize, folds: Vec<usize>, first: usize, log_places: usize) -> Self {
+        let mut rates = vec![first];
         let mut left = log_cells;
         for fold in &folds[..folds.len() - 1] {
             left -= fold;
-            rates.push((rates.last().unwrap() + fold - 1).min((31 - left) / 2));
+            let rate = (rates.last().unwrap() + fold - 1).min((31 - left) / 2);
+            rates.push(rate.min(log_places - left));
         }
         let config = Config::new(
             log_cells,
@@ -135,6 +161,17 @@ impl Profile {
     }
 }
 
+/// Most equations over `F` that an opening of weights discloses.
+pub(crate) fn equations(log_weights: usize) -> usize {
+    let Profile { vectors, clear } = Profile::of_weights(log_weights);
+    let vector = |(index, v): (usize, &Vector)| {
+        let degree = if index == 0 { 1 } else { 5 };
+        degree * (v.rows() << v.fold) + 5 * v.samples + 10 * v.fold
+    };
+    let sent: usize = vectors.iter().enumerate().map(vector).sum();
+    sent + 5 * (1 << clear) + 10 * clear
+}
+
 /// `f` variables in as many folds as section 7 says.
 fn folds(log_cells: usize) -> Vec<usize> {
     let f = if log_cells < 10 { 4 } else { log_cells - 6 };
@@ -174,11 +211,20 @@ fn joined(numbers: impl Iterator<Item = usize>) -> String {
 
 /// The table of section 7.
 pub(crate) fn table() -> String {
-    let mut table = String::from(
-        "| cells | `lg(1/rate)` | folds | rows opened | samples | last polynomial |\n|---|---|---|---|---|---|\n",
+    table_of("cells", Profile::new)
+}
+
+/// The table of section 6.6.
+pub(crate) fn table_of_weights() -> String {
+    table_of("places", Profile::of_weights)
+}
+
+fn table_of(what: &str, profile: impl Fn(usize) -> Profile) -> String {
+    let mut table = format!(
+        "| {what} | `lg(1/rate)` | folds | rows opened | samples | last polynomial |\n|---|---|---|---|---|---|\n",
     );
     for log_cells in 6..=28 {
-        let Profile { vectors, clear } = Profile::new(log_cells);
+        let Profile { vectors, clear } = profile(log_cells);
         let rates = joined(vectors.iter().map(|v| v.log_inverse_rate));
         let folds = joined(vectors.iter().map(|v| v.fold));
         let samples = joined(vectors.iter().map(|v| v.samples));
@@ -198,22 +244,24 @@ pub(crate) fn table() -> String {
 }
 
 #[test]
-fn the_text_of_section_7_gives_the_parameters_in_use() {
+fn the_text_of_sections_6_6_and_7_gives_the_parameters_in_use() {
+    let of_weights = |log_weights| Schedule::for_weights(log_weights as u32).unwrap();
     for log_cells in 6..=28 {
-        let (text, code) = (Profile::new(log_cells), schedule(log_cells));
-        assert_eq!(text.max_bytes(), code.max_proof_bytes(), "2^{log_cells}");
-        let of_code = |name: &str| {
-            let term = code.terms().iter().find(|term| term.name == name).unwrap();
-            term.log2_error
-        };
-        let terms = [
-            ("WHIR folds", text.folds()),
-            ("WHIR queries", text.queries()),
-            ("WHIR out of domain", text.outside()),
-        ];
-        for (name, computed) in terms {
-            assert!((computed - of_code(name)).abs() < 1e-9, "2^{log_cells} {name}: {computed}");
-        }
+        compare(&Profile::new(log_cells), &schedule(log_cells), log_cells);
+        compare(&Profile::of_weights(log_cells), &of_weights(log_cells), log_cells);
+    }
+}
+
+fn compare(text: &Profile, code: &Schedule, log_cells: usize) {
+    assert_eq!(text.max_bytes(), code.max_proof_bytes(), "2^{log_cells}");
+    let terms = [
+        ("WHIR folds", text.folds()),
+        ("WHIR queries", text.queries()),
+        ("WHIR out of domain", text.outside()),
+    ];
+    for (name, computed) in terms {
+        let of_code = code.terms().iter().find(|term| term.name == name).unwrap().log2_error;
+        assert!((computed - of_code).abs() < 1e-9, "2^{log_cells} {name}: {computed}");
     }
 }
 
@@ -221,7 +269,8 @@ fn the_text_of_section_7_gives_the_parameters_in_use() {
 #[test]
 fn the_counts_are_the_least_that_section_7_asks_for() {
     for log_cells in 6..=28 {
-        for v in Profile::new(log_cells).vectors {
+        let of_weights = Profile::of_weights(log_cells).vectors;
+        for v in Profile::new(log_cells).vectors.into_iter().chain(of_weights) {
             let log_inverse_rate = v.log_inverse_rate as f64;
             let miss = 1.05_f64.log2() - log_inverse_rate / 2.0;
             assert_eq!(v.queries, (106.0 / -miss).ceil() as usize);

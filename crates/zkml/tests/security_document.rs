@@ -7,12 +7,16 @@ use std::fmt::Write as _;
 
 use assay_zkml::advice::{AdviceProfile, Schedule};
 use assay_zkml::circuit::Circuit;
+use assay_zkml::field::K;
 use assay_zkml::program::{
-    Conv, Descriptor, Form, Interval, Pick, Program, SegmentSize, Site, Table, Tensor, TensorShape,
-    Term, Window, layout_segments,
+    Conv, Descriptor, Form, Interval, Mode, Pick, Program, SegmentSize, Site, Table, Tensor,
+    TensorShape, Term, Window, layout_segments,
 };
-use assay_zkml::soundness::{Counts, REQUIRED_BITS, Term as ErrorTerm, opening_terms};
+use assay_zkml::soundness::{
+    Counts, REQUIRED_BITS, Term as ErrorTerm, opening_terms, small_opening_terms,
+};
 use assay_zkml::tensor_code::{CodeProfile, Digest, Shape};
+use assay_zkml::weight_commitment::WeightCommitment;
 
 use crate::network::{RELU, taps};
 use crate::profile::{self, Profile};
@@ -23,14 +27,22 @@ const BITS_OF_LIMBS: u32 = 13;
 
 #[test]
 fn the_numbers_of_the_security_document_are_computed() {
-    let tables =
-        [("budget", budget_table()), ("folds", folds_table()), ("disclosure", disclosure_table())];
+    let tables = [
+        ("budget", budget_table()),
+        ("folds", folds_table()),
+        ("small", small_table()),
+        ("disclosure", disclosure_table()),
+        ("disclosure of small", small_disclosure_table()),
+    ];
     compare_or_write(SECURITY, &tables);
 }
 
 #[test]
 fn the_numbers_of_the_protocol_are_computed() {
-    compare_or_write(PROTOCOL, &[("profile", profile::table())]);
+    compare_or_write(
+        PROTOCOL,
+        &[("profile", profile::table()), ("places", profile::table_of_weights())],
+    );
 }
 
 fn compare_or_write(path: &str, tables: &[(&str, String)]) {
@@ -58,6 +70,8 @@ struct Bounds {
     whir: Vec<(&'static str, f64)>,
     /// What the last of the terms is made of, with the folds by eprint 2025/2055.
     by_2055: Vec<(&'static str, f64)>,
+    /// The opening of a `small` program's weights, with the folds by eprint 2025/2055.
+    weights_by_2055: Option<f64>,
 }
 
 impl Bounds {
@@ -69,14 +83,16 @@ impl Bounds {
         let folds = Profile::new(log_cells).folds_by_2055();
         let other = |&(name, bound)| (name, if name == FOLDS { folds } else { bound });
         let by_2055 = whir.iter().map(other).collect();
-        Self { terms: pairs(terms), whir, by_2055 }
+        Self { terms: pairs(terms), whir, by_2055, weights_by_2055: None }
     }
 
     fn of(circuit: &Circuit) -> Self {
         let cells: usize = circuit.columns().list().iter().map(|column| 1 << column.arity).sum();
         let log_cells = cells.next_power_of_two().trailing_zeros() as usize;
         let schedule = circuit.schedule().unwrap();
-        let bounds = Self::new(circuit.budget().terms(), schedule, log_cells);
+        let mut bounds = Self::new(circuit.budget().terms(), schedule, log_cells);
+        bounds.weights_by_2055 =
+            circuit.weight_schedule().map(|_| by_2055(circuit.weights().log_weights()));
         assert!((bounds.sum() - circuit.budget().log2_total()).abs() < 1e-9);
         bounds
     }
@@ -86,41 +102,67 @@ impl Bounds {
     }
 
     fn sum_by_2055(&self) -> f64 {
-        let others = self.terms.iter().filter(|(name, _)| *name != WHIR);
-        log2_sum(others.chain(&self.by_2055).map(|(_, bound)| *bound))
+        let replaced = |name: &str| name == WHIR || name == WHIR_OF_WEIGHTS;
+        let others = self.terms.iter().filter(|(name, _)| !replaced(name));
+        let bounds = others.chain(&self.by_2055).map(|(_, bound)| *bound);
+        log2_sum(bounds.chain(self.weights_by_2055))
     }
 }
 
 const WHIR: &str = "WHIR, all terms";
+const WHIR_OF_WEIGHTS: &str = "WHIR of weights";
 const FOLDS: &str = "WHIR folds";
+
+/// The opening of `2^log_weights` places, with the folds by eprint 2025/2055.
+fn by_2055(log_weights: usize) -> f64 {
+    let schedule = Schedule::for_weights(log_weights as u32).unwrap();
+    let folds = Profile::of_weights(log_weights).folds_by_2055();
+    let bound = |term: &ErrorTerm| if term.name == FOLDS { folds } else { term.log2_error };
+    log2_sum(schedule.terms().iter().map(bound))
+}
 
 fn log2_sum(bounds: impl Iterator<Item = f64>) -> f64 {
     bounds.map(f64::exp2).sum::<f64>().log2()
 }
 
 fn find(terms: &[(&str, f64)], name: &str) -> f64 {
-    terms.iter().find(|(other, _)| *other == name).map(|(_, bound)| *bound).unwrap()
+    found(terms, name).unwrap()
+}
+
+fn found(terms: &[(&str, f64)], name: &str) -> Option<f64> {
+    terms.iter().find(|(other, _)| *other == name).map(|(_, bound)| *bound)
 }
 
 fn budget_table() -> String {
-    let columns = [largest(), Bounds::of(&dense()), Bounds::of(&lenet())];
+    let columns = [
+        largest(),
+        Bounds::of(&dense(Mode::Fast)),
+        Bounds::of(&dense(Mode::Small)),
+        Bounds::of(&lenet()),
+    ];
     let mut table = String::from(
-        "| term | the caps of N4 | dense, 4.2M weights | LeNet, 44k weights, 64 inputs |\n|---|---|---|---|\n",
+        "| term | the caps of N4 | dense, 4.2M weights | the same, `small` | LeNet, 44k weights, 64 inputs |\n|---|---|---|---|---|\n",
     );
-    let mut row = |name: &str, bound: &dyn Fn(&Bounds) -> f64| {
+    let mut row = |name: &str, bound: &dyn Fn(&Bounds) -> Option<f64>| {
         write!(table, "| {name} |").unwrap();
-        columns.iter().for_each(|column| write!(table, " 2^{:.1} |", bound(column)).unwrap());
+        for column in &columns {
+            match bound(column) {
+                Some(bound) => write!(table, " 2^{bound:.1} |").unwrap(),
+                None => table.push_str(" |"),
+            }
+        }
         table.push('\n');
     };
-    for (name, _) in &columns[0].terms {
-        row(name, &|column| find(&column.terms, name));
+    let fast = columns[0].terms.iter().map(|(name, _)| *name).filter(|name| *name != WHIR);
+    for name in fast.chain(["weight sample", WHIR_OF_WEIGHTS, WHIR]) {
+        row(name, &|column| found(&column.terms, name));
     }
-    row("**sum**", &Bounds::sum);
+    row("**sum**", &|column| Some(column.sum()));
     for (name, _) in &columns[0].whir {
-        row(&format!("of {name}"), &|column| find(&column.whir, name));
+        row(&format!("of {name}"), &|column| found(&column.whir, name));
     }
-    row("of WHIR folds, by 2025/2055", &|column| find(&column.by_2055, FOLDS));
-    row("**sum, by 2025/2055**", &Bounds::sum_by_2055);
+    row("of WHIR folds, by 2025/2055", &|column| found(&column.by_2055, FOLDS));
+    row("**sum, by 2025/2055**", &|column| Some(column.sum_by_2055()));
     assert!(columns.iter().all(|column| -column.sum() >= REQUIRED_BITS));
     table
 }
@@ -155,6 +197,50 @@ fn folds_table() -> String {
         first + 5
     )
     .unwrap();
+    table
+}
+
+/// What the weights of a `small` program are opened with, and the bits of all `small` circuits with so
+/// many places, everything else at its cap.
+fn small_table() -> String {
+    let mut table = String::from(
+        "| places | most bytes | sample | WHIR of weights | the same, by 2025/2055 | bits, 2026/2056 | bits, 2025/2055 |\n|---|---|---|---|---|---|---|\n",
+    );
+    let largest = largest();
+    let tensor = |name: &str| name.starts_with("tensor");
+    for log_weights in 6..=28 {
+        let schedule = Schedule::for_weights(log_weights as u32).unwrap();
+        let columns = log_weights.min(20);
+        let shape = Shape::new(CodeProfile::default(), log_weights, columns, 1).unwrap();
+        let own = small_opening_terms(&shape, &schedule).map(|term| term.log2_error);
+        let [sample, opening] = own;
+        let by_2055 = by_2055(log_weights);
+        let others: Vec<f64> =
+            largest.terms.iter().filter(|(name, _)| !tensor(name)).map(|(_, b)| *b).collect();
+        let bits = -log2_sum(others.into_iter().chain(own));
+        let others = largest.terms.iter().filter(|(name, _)| !tensor(name) && *name != WHIR);
+        let others = others.chain(&largest.by_2055).map(|(_, bound)| *bound);
+        let bits_by_2055 = -log2_sum(others.chain([sample, by_2055]));
+        // No less than what is said of all circuits.
+        assert!(bits >= 102.5, "2^{log_weights}: {bits}");
+        writeln!(
+            table,
+            "| 2^{log_weights} | {} | 2^{sample:.1} | 2^{opening:.1} | 2^{by_2055:.1} | {bits:.1} | {bits_by_2055:.1} |",
+            schedule.max_proof_bytes(),
+        )
+        .unwrap();
+    }
+    table
+}
+
+/// The most that each opening of a `small` program discloses.
+fn small_disclosure_table() -> String {
+    let mut table = String::from("| places | equations | proofs, at least |\n|---|---|---|\n");
+    for log_weights in [16, 17, 18, 20, 22, 24] {
+        let equations = profile::equations(log_weights);
+        let proofs = (1_usize << log_weights).div_ceil(equations);
+        writeln!(table, "| 2^{log_weights} | {equations} | {proofs} |").unwrap();
+    }
     table
 }
 
@@ -290,7 +376,7 @@ impl Draft {
         }
     }
 
-    fn finish(mut self, outputs: u32, lb: u32) -> Circuit {
+    fn finish(mut self, outputs: u32, lb: u32, mode: Mode) -> Circuit {
         let (form, shape) = self.form(Window::UNIT, Window::UNIT, outputs);
         self.site(shape, Interval::RAW, Site::Output { form });
         let mut tables =
@@ -306,19 +392,24 @@ impl Draft {
             tables,
             segments: layout.segments,
             sites: self.sites,
-            weights: layout.shape,
+            mode,
+            weights: mode.shape(layout.shape),
         };
         let root = Digest::from([0; 32]);
-        let descriptor = Descriptor::new(program.check().unwrap(), root).unwrap();
+        let weights = match mode {
+            Mode::Fast => WeightCommitment::Fast { root },
+            Mode::Small => WeightCommitment::Small { root, sample: K::default() },
+        };
+        let descriptor = Descriptor::new(program.check().unwrap(), weights).unwrap();
         Circuit::new(&descriptor, lb).unwrap()
     }
 }
 
 /// 1024-1024-1024-1024-1024-10.
-fn dense() -> Circuit {
+fn dense(mode: Mode) -> Circuit {
     let mut draft = Draft::new(TensorShape::vector(1024));
     (0..4).for_each(|_| draft.gemm(1024));
-    draft.finish(10, 0)
+    draft.finish(10, 0, mode)
 }
 
 /// LeNet on 28x28 images.
@@ -330,5 +421,5 @@ fn lenet() -> Circuit {
     }
     draft.gemm(120);
     draft.gemm(84);
-    draft.finish(10, 6)
+    draft.finish(10, 6, Mode::Fast)
 }

@@ -18,7 +18,8 @@ use crate::field::{F, K};
 use crate::tensor_code::Digest;
 use crate::transcript::Transcript;
 
-/// Columns that the transcript has absorbed the root of, ready to be opened once.
+/// Columns that the transcript has absorbed the root of, ready to be opened: a copy for each opening.
+#[derive(Clone)]
 pub struct CommittedAdvice {
     schedule: Schedule,
     root: Digest,

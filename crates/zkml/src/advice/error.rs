@@ -4,6 +4,7 @@ use p3_whir::{VerifierError, WhirConfigError};
 use thiserror::Error;
 
 use crate::field::K;
+use crate::multilinear::ArityError;
 
 /// A schedule that the protocol does not allow.
 #[derive(Debug, Error)]
@@ -107,6 +108,9 @@ pub enum AdviceError {
         /// The length found.
         got: usize,
     },
+    /// A point of another arity than the weights'.
+    #[error(transparent)]
+    Arity(#[from] ArityError),
     /// The prover's parameters do not fit. A [`Schedule`](super::Schedule) excludes it.
     #[error("WHIR parameters: {0}")]
     Config(#[from] WhirConfigError),

@@ -63,5 +63,6 @@ pub use self::error::{AdviceError, ScheduleError};
 pub use self::profile::AdviceProfile;
 pub use self::proof::{AdviceProof, Openings, RoundProof, Rows};
 pub use self::schedule::Schedule;
+pub(crate) use self::schedule::{MAX_LOG_CELLS, MIN_ARITY};
 pub use self::verify::{observe_root, verify};
 pub use crate::wire::DecodeError;

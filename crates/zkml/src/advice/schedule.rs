@@ -5,11 +5,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use p3_sumcheck::{OpeningBatch, OpeningProtocol, PrescribedPointPcs, TableShape, TableSpec};
+use p3_whir::ProtocolParameters;
 
 use super::code::SubgroupCode;
 use super::error::ScheduleError;
 use super::price::terms;
-use super::profile::AdviceProfile;
+use super::profile::{AdviceProfile, of_weights};
 use super::scheme::{Config, Pcs};
 use super::shape::ProofShape;
 use crate::soundness::Term;
@@ -26,7 +27,6 @@ pub struct Schedule {
 }
 
 struct Inner {
-    profile: AdviceProfile,
     arities: Vec<usize>,
     batches: Vec<Batch>,
     classes: Vec<Class>,
@@ -69,14 +69,35 @@ impl Schedule {
         arities: Vec<u32>,
         batches: Vec<Vec<usize>>,
     ) -> Result<Self, ScheduleError> {
-        let cells = check_columns(&arities)?;
+        let log_cells = check_columns(&arities)?;
+        Self::with(profile.parameters(log_cells), log_cells, arities, batches)
+    }
+
+    /// Prices the opening of the weights of a `small` program at two points (section 6.6): one column
+    /// of `2^log_weights` cells, opened at the point of the weight sumcheck, then at that of the
+    /// key's sample.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`ScheduleError`] if `log_weights` is outside 6 to 28.
+    pub fn for_weights(log_weights: u32) -> Result<Self, ScheduleError> {
+        let arities = vec![log_weights];
+        let log_cells = check_columns(&arities)?;
+        Self::with(of_weights(log_cells), log_cells, arities, vec![vec![0], vec![0]])
+    }
+
+    fn with(
+        parameters: ProtocolParameters,
+        log_cells: usize,
+        arities: Vec<u32>,
+        batches: Vec<Vec<usize>>,
+    ) -> Result<Self, ScheduleError> {
         check_batches(&arities, &batches)?;
         let arities: Vec<usize> = arities.into_iter().map(|arity| arity as usize).collect();
         let batches: Vec<Batch> = batches.into_iter().map(|b| Batch::new(&arities, b)).collect();
         let classes = classes(&arities, &batches);
         let protocol = protocol(&classes, &batches);
-        let log_cells = cells.next_power_of_two().trailing_zeros() as usize;
-        let config = Config::new(log_cells, profile.parameters(log_cells))?;
+        let config = Config::new(log_cells, parameters)?;
         let shape = ProofShape::new(&config);
         let terms = terms(&config, batches.iter().map(|batch| batch.columns.len()).sum());
         let pcs = Pcs::new(config, SubgroupCode, column_tree());
@@ -88,7 +109,6 @@ impl Schedule {
         check_security(security_bits)?;
         let log2_list_size = security.log2_max_candidates;
         let inner = Inner {
-            profile,
             arities,
             batches,
             classes,
@@ -174,7 +194,6 @@ impl Schedule {
 impl fmt::Debug for Schedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Schedule")
-            .field("profile", &self.inner.profile)
             .field("arities", &self.inner.arities)
             .field("batches", &self.batches())
             .finish_non_exhaustive()
@@ -188,7 +207,7 @@ impl Batch {
     }
 }
 
-/// Returns the number of cells.
+/// Returns `lg` of the number of cells, rounded up.
 fn check_columns(arities: &[u32]) -> Result<usize, ScheduleError> {
     if arities.is_empty() {
         return Err(ScheduleError::Empty { what: "columns" });
@@ -202,7 +221,10 @@ fn check_columns(arities: &[u32]) -> Result<usize, ScheduleError> {
     }
     at_most("columns", MAX_COLUMNS, arities.len())?;
     let max = 1 << MAX_LOG_CELLS;
-    if cells > max { Err(ScheduleError::Cells { max, got: cells }) } else { Ok(cells) }
+    if cells > max {
+        return Err(ScheduleError::Cells { max, got: cells });
+    }
+    Ok(cells.next_power_of_two().trailing_zeros() as usize)
 }
 
 fn check_batches(arities: &[u32], batches: &[Vec<usize>]) -> Result<(), ScheduleError> {
@@ -272,10 +294,10 @@ fn protocol(classes: &[Class], batches: &[Batch]) -> OpeningProtocol {
 const REQUIRED_BITS: f64 = 104.0;
 
 /// Smallest arity of a column: WHIR's largest first fold (section 1).
-const MIN_ARITY: u32 = 6;
+pub(crate) const MIN_ARITY: u32 = 6;
 
 /// Cap of N4 on the cells of all columns.
-const MAX_LOG_CELLS: u32 = 28;
+pub(crate) const MAX_LOG_CELLS: u32 = 28;
 
 /// More columns than N4's 4096 sites of three columns each and its tables can have. p3 compares the
 /// columns of a batch with one another, so their number has to be bounded.

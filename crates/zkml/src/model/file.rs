@@ -10,10 +10,11 @@ use super::quantisation::{Cut, CutError, Dequantisation, Quantisation, ScaleErro
 use super::report::{MAX_TEXT, Report};
 use crate::program::{
     CheckedProgram, DecodeError, Descriptor, DescriptorError, Encoded, Interval,
-    MAX_DESCRIPTOR_BYTES, ModelId, Place, ProgramError, Reader, Rule,
+    MAX_DESCRIPTOR_BYTES, ModelId, Place, Program, ProgramError, Reader, Rule,
 };
 use crate::prover::{OtherWeights, ProvingModel};
-use crate::tensor_code::{CommitError, CommittedWeights, Digest, MAX_WEIGHTS};
+use crate::tensor_code::{Digest, MAX_WEIGHTS};
+use crate::weight_commitment::{CommitError, CommittedWeights};
 
 const VERSION: u32 = 1;
 /// How a verifying file begins.
@@ -279,9 +280,9 @@ impl ModelFile {
     ) -> Result<Self, FileError> {
         check_filled(&program, &weights)?;
         program.check_weights(&weights)?;
-        let (shape, count) = (program.program().weights, weights.len());
-        let committed = CommittedWeights::commit(shape, weights)?;
-        let descriptor = Descriptor::new(program, committed.root())?;
+        let (Program { mode, weights: shape, .. }, count) = (program.program(), weights.len());
+        let committed = CommittedWeights::commit(*mode, *shape, weights)?;
+        let descriptor = Descriptor::new(program, committed.commitment())?;
         let mut weights = committed.into_weights();
         weights.truncate(count);
         let key = VerifyingFile::new(name, descriptor, input, output)?;
@@ -332,8 +333,8 @@ impl ModelFile {
     /// Returns [`FileError::Root`] if the weights are not those of the key.
     pub fn into_prover(self) -> Result<(VerifyingFile, ProvingModel), FileError> {
         let Self { key, weights, .. } = self;
-        let committed =
-            CommittedWeights::commit(key.descriptor.program().program().weights, weights)?;
+        let Program { mode, weights: shape, .. } = *key.descriptor.program().program();
+        let committed = CommittedWeights::commit(mode, shape, weights)?;
         let model = ProvingModel::load(key.descriptor.clone(), committed)?;
         Ok((key, model))
     }

@@ -6,7 +6,7 @@ use super::intervals::form_interval;
 use super::sizes::Sizes;
 use super::table::Table;
 use super::terms::check_term;
-use super::{Interval, MAX_INTEGER, Program, Site, limb_widths};
+use super::{Interval, MAX_INTEGER, Mode, Program, Site, limb_widths};
 use crate::field::MODULUS;
 
 /// N4: sites.
@@ -85,6 +85,7 @@ impl Program {
         place.within(Rule::Sites, 1, MAX_SITES, self.sites.len())?;
         place.equal(Rule::Tensors, self.sites.len() + 1, self.tensors.len())?;
         place.within(Rule::LimbBits, 1, MAX_LIMB_BITS, self.limb_bits)?;
+        self.check_places()?;
         for (index, site) in self.sites.iter().enumerate() {
             let outputs = usize::from(matches!(site, Site::Output { .. }));
             let required = usize::from(index + 1 == self.sites.len());
@@ -95,6 +96,17 @@ impl Program {
         let remote =
             terms().filter(|term| !matches!(term, Term::Local { .. } | Term::Const { .. }));
         place.at_most(Rule::RemoteTerms, MAX_REMOTE_TERMS, remote.count())
+    }
+
+    /// A `small` program commits to all `2^n_w` places: no more than its rows ask for.
+    fn check_places(&self) -> Result<(), ProgramError> {
+        let (place, shape) = (Place::Program, &self.weights);
+        let [low, high] = self.mode.log_weights();
+        place.within(Rule::WeightPlaces, low, high, shape.log_weights())?;
+        if self.mode == Mode::Small && shape.log_weights() > low {
+            place.at_least(Rule::RowsUsed, shape.places() / 2 + 1, shape.capacity())?;
+        }
+        Ok(())
     }
 
     fn check_tensors(&self) -> Result<(), ProgramError> {

@@ -6,8 +6,9 @@ use super::form::{Axis, AxisMap, Conv, Form, Outside, Pick, Term, Window};
 use super::segment::Segment;
 use super::table::Table;
 use super::tensor::{Interval, Tensor, TensorShape};
-use super::{Program, Site};
+use super::{Mode, Program, Site};
 use crate::advice::AdviceProfile;
+use crate::field::{K, K_BYTES, NonCanonical, decode_k, encode_k};
 use crate::tensor_code::{CodeProfile, Digest, Shape, ShapeError};
 
 /// Bytes that are no encoding.
@@ -47,6 +48,16 @@ pub enum DecodeError {
         valid: usize,
         /// Bytes of the text.
         got: usize,
+    },
+    /// An element of the extension field has another encoding than its canonical one.
+    #[error("{what} at byte {at}: {source}")]
+    Element {
+        /// The value being read.
+        what: &'static str,
+        /// Where it starts.
+        at: usize,
+        /// The word read.
+        source: NonCanonical,
     },
     /// The weight matrix is not one of the protocol.
     #[error(transparent)]
@@ -241,13 +252,24 @@ impl Encoded for Digest {
     }
 }
 
-impl Encoded for Shape {
-    const LEAST: usize = 7;
+impl Encoded for K {
+    const LEAST: usize = K_BYTES;
 
     fn write(&self, out: &mut Vec<u8>) {
-        match self.profile() {
-            CodeProfile::QuarterUnique152 => out.push(0),
-        }
+        encode_k(*self, out);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let (what, at) = ("element of K", from.at);
+        let bytes = from.array::<K_BYTES>(what)?;
+        decode_k(bytes).map_err(|source| DecodeError::Element { what, at, source })
+    }
+}
+
+impl Encoded for Shape {
+    const LEAST: usize = 6;
+
+    fn write(&self, out: &mut Vec<u8>) {
         // The caps of a shape make all of these fit.
         out.push(u8::try_from(self.log_weights()).unwrap_or(u8::MAX));
         out.push(u8::try_from(self.log_columns()).unwrap_or(u8::MAX));
@@ -255,16 +277,16 @@ impl Encoded for Shape {
     }
 
     fn read(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        from.variant("weight scheme", 1)?;
         let [log_weights, log_columns] = from.array("n_w and kappa")?;
         let rows_used = u32::read(from)? as usize;
         let (log_weights, log_columns) = (usize::from(log_weights), usize::from(log_columns));
-        Ok(Self::new(CodeProfile::QuarterUnique152, log_weights, log_columns, rows_used)?)
+        Ok(Self::new(CodeProfile::default(), log_weights, log_columns, rows_used)?)
     }
 }
 
 encoded_integer!(u32, u64, i32);
 encoded_enum!(AdviceProfile, 1 { 0 => WhirJohnson106 {} });
+encoded_enum!(Mode, 2 { 0 => Fast {}, 1 => Small {} });
 encoded_struct!(TensorShape { y: u32, x: u32, c: u32 });
 encoded_struct!(Interval { lo: i32, hi: i32 });
 encoded_struct!(Tensor { shape: TensorShape, interval: Interval });
@@ -312,6 +334,7 @@ encoded_struct!(Program {
     tables: Vec<Table>,
     segments: Vec<Segment>,
     sites: Vec<Site>,
+    mode: Mode,
     weights: Shape,
 });
 

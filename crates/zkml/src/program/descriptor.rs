@@ -4,11 +4,14 @@ use std::fmt;
 
 use thiserror::Error;
 
+use super::Mode;
 use super::Program;
 use super::check::CheckedProgram;
 use super::codec::{DecodeError, Encoded, Reader};
 use super::error::ProgramError;
+use crate::field::K;
 use crate::tensor_code::Digest;
+use crate::weight_commitment::WeightCommitment;
 
 /// Largest descriptor, in bytes.
 pub const MAX_DESCRIPTOR_BYTES: usize = 4 << 20;
@@ -16,11 +19,11 @@ pub const MAX_DESCRIPTOR_BYTES: usize = 4 << 20;
 const VERSION: u32 = 1;
 const ID_DOMAIN: &[u8] = b"assay-zkml/1/model\0";
 
-/// A checked program with the root of its weights.
+/// A checked program with the commitment to its weights.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Descriptor {
     program: CheckedProgram,
-    weight_root: Digest,
+    weights: WeightCommitment,
     model: ModelId,
 }
 
@@ -52,6 +55,14 @@ pub enum DescriptorError {
         expected: usize,
         /// Bytes given.
         got: usize,
+    },
+    /// The weights are committed to in another mode than the program's.
+    #[error("weights are committed to in mode {got}, the program is of mode {expected}")]
+    Mode {
+        /// The program's.
+        expected: Mode,
+        /// The commitment's.
+        got: Mode,
     },
     /// A rule for loading a key does not hold.
     #[error(transparent)]
@@ -94,18 +105,28 @@ impl fmt::Debug for ModelId {
 }
 
 impl Descriptor {
-    /// Returns the descriptor of `program` with weights under `weight_root`.
+    /// Returns the descriptor of `program` with its weights' commitment; a mere root is that of a
+    /// `fast` program.
     ///
     /// # Errors
     ///
-    /// Returns [`DescriptorError::TooLarge`] if no verifier would read it.
-    pub fn new(program: CheckedProgram, weight_root: Digest) -> Result<Self, DescriptorError> {
-        let encoding = encode(program.program(), weight_root);
+    /// Returns [`DescriptorError::Mode`] if the commitment is of another mode than the program, and
+    /// [`DescriptorError::TooLarge`] if no verifier would read it.
+    pub fn new(
+        program: CheckedProgram,
+        weights: impl Into<WeightCommitment>,
+    ) -> Result<Self, DescriptorError> {
+        let weights = weights.into();
+        let (expected, got) = (program.program().mode, weights.mode());
+        if expected != got {
+            return Err(DescriptorError::Mode { expected, got });
+        }
+        let encoding = encode(program.program(), &weights);
         let got = encoding.len();
         if got > MAX_DESCRIPTOR_BYTES {
             return Err(DescriptorError::TooLarge { got });
         }
-        Ok(Self { program, weight_root, model: ModelId::of(&encoding) })
+        Ok(Self { program, weights, model: ModelId::of(&encoding) })
     }
 
     /// Returns the program.
@@ -117,13 +138,25 @@ impl Descriptor {
     /// Returns the root of the weights' commitment.
     #[must_use]
     pub const fn weight_root(&self) -> Digest {
-        self.weight_root
+        self.weights.root()
+    }
+
+    /// Returns the weights' commitment.
+    #[must_use]
+    pub const fn weights(&self) -> WeightCommitment {
+        self.weights
+    }
+
+    /// Returns the mode that the weights are opened in.
+    #[must_use]
+    pub const fn mode(&self) -> Mode {
+        self.weights.mode()
     }
 
     /// Returns the encoding.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        encode(self.program.program(), self.weight_root)
+        encode(self.program.program(), &self.weights)
     }
 
     /// Reads a descriptor and checks every rule for loading a key.
@@ -142,12 +175,16 @@ impl Descriptor {
             return Err(DescriptorError::Version { expected: VERSION, got: version });
         }
         let program = Program::read(&mut reader)?;
-        let weight_root = Digest::read(&mut reader)?;
-        let encoding = encode(&program, weight_root);
+        let root = Digest::read(&mut reader)?;
+        let weights = match program.mode {
+            Mode::Fast => WeightCommitment::Fast { root },
+            Mode::Small => WeightCommitment::Small { root, sample: K::read(&mut reader)? },
+        };
+        let encoding = encode(&program, &weights);
         if encoding != bytes {
             return Err(DescriptorError::NotCanonical { expected: encoding.len(), got });
         }
-        Ok(Self { program: program.check()?, weight_root, model: ModelId::of(bytes) })
+        Ok(Self { program: program.check()?, weights, model: ModelId::of(bytes) })
     }
 
     /// Returns the id of the model.
@@ -157,10 +194,13 @@ impl Descriptor {
     }
 }
 
-fn encode(program: &Program, weight_root: Digest) -> Vec<u8> {
+fn encode(program: &Program, weights: &WeightCommitment) -> Vec<u8> {
     let mut out = Vec::new();
     VERSION.write(&mut out);
     program.write(&mut out);
-    weight_root.write(&mut out);
+    weights.root().write(&mut out);
+    if let WeightCommitment::Small { sample, .. } = weights {
+        sample.write(&mut out);
+    }
     out
 }

@@ -123,6 +123,10 @@ rules! {
     TableCovers = "Bq of the table (N2)",
     /// Weights at hand for N1 and N2.
     WeightCount = "number of weights",
+    /// Section 2.2, N4, in the program's mode.
+    WeightPlaces = "n_w",
+    /// Section 11: of a `small` program.
+    RowsUsed = "places of the rows in use",
     /// What the check of N1 and N2 takes.
     WeightSums = "number of sums that N1 takes, with those before,",
     /// The rows of the weight matrix that a model file's weights are in.

@@ -24,6 +24,7 @@ mod terms;
 pub use crate::advice::AdviceProfile;
 use crate::field::MODULUS;
 use crate::tensor_code::Shape;
+pub use crate::weight_commitment::Mode;
 
 pub use self::bounds::SiteBounds;
 pub(crate) use self::check::MAX_TABLE_ROWS;
@@ -105,6 +106,8 @@ pub struct Program {
     pub segments: Vec<Segment>,
     /// In topological order, the output last.
     pub sites: Vec<Site>,
+    /// How the weights are committed to and opened.
+    pub mode: Mode,
     /// `n_w`, `kappa` and the rows in use.
     pub weights: Shape,
 }

@@ -129,10 +129,7 @@ impl CommittedWeights {
     ///
     /// Returns [`ArityError`] if the point is not of the shape's arity.
     pub fn combine(&self, point: &Point) -> Result<(K, Vec<K>), ArityError> {
-        point.check(&self.shape)?;
-        let row_weights = point.row_weights(&self.shape);
-        let row = combine_rows(&self.weights, self.shape.columns(), &row_weights);
-        Ok((evaluate(&row, &point.columns)?, row))
+        combine(&self.shape, &self.weights, point)
     }
 
     /// Sends `value` and `row` and opens the columns that the transcript then asks for.
@@ -148,6 +145,21 @@ impl CommittedWeights {
             siblings: multiproof.sibling_hashes.into_iter().map(Digest::from).collect(),
         }
     }
+}
+
+/// Returns the value of `weights` at `point`, and the combination of their rows that it is of.
+///
+/// # Errors
+///
+/// Returns [`ArityError`] if the point is not of the shape's arity.
+pub(crate) fn combine(
+    shape: &Shape,
+    weights: &[i16],
+    point: &Point,
+) -> Result<(K, Vec<K>), ArityError> {
+    point.check(shape)?;
+    let row = combine_rows(weights, shape.columns(), &point.row_weights(shape));
+    Ok((evaluate(&row, &point.columns)?, row))
 }
 
 #[cfg(test)]

@@ -39,6 +39,7 @@ mod queries;
 mod shape;
 mod verify;
 
+pub(crate) use self::commit::combine;
 pub use self::commit::{CommitError, CommittedWeights, Opening};
 pub use self::error::OpeningError;
 pub use self::merkle::Digest;

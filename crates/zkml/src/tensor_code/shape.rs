@@ -149,6 +149,12 @@ impl Shape {
         1 << self.log_code_length()
     }
 
+    /// Returns `2^n_w`.
+    #[must_use]
+    pub const fn places(&self) -> usize {
+        1 << self.log_weights
+    }
+
     /// Returns the number of weights that the rows in use hold.
     #[must_use]
     pub const fn capacity(&self) -> usize {
@@ -175,6 +181,11 @@ impl Shape {
     pub fn max_proof_bytes(&self) -> usize {
         let columns = self.max_columns_opened() * self.rows_used * F_BYTES;
         self.columns() * K_BYTES + columns + self.max_siblings() * 32 + 2 * LENGTH_BYTES
+    }
+
+    /// Returns the shape with `n_w = log_weights`, which is not less than before.
+    pub(crate) const fn with_log_weights(self, log_weights: usize) -> Self {
+        Self { log_weights, ..self }
     }
 
     /// Draws `chi`, then `zeta`, as the weight sumcheck would (step 7): for tests and benches.
@@ -206,6 +217,11 @@ impl Point {
     pub(crate) fn check(&self, shape: &Shape) -> Result<(), ArityError> {
         same_length("coordinates of zeta", shape.log_rows(), self.rows.len())?;
         same_length("coordinates of chi", shape.log_columns(), self.columns.len())
+    }
+
+    /// Returns all coordinates, those of the rows first.
+    pub(crate) fn whole(&self) -> Vec<K> {
+        [self.rows.as_slice(), &self.columns].concat()
     }
 
     /// Returns `eq(zeta, row)` for the rows in use.

@@ -11,6 +11,7 @@ use crate::program::ModelId;
 use crate::proof::DecodeError;
 use crate::statement::Hash;
 use crate::tensor_code::OpeningError;
+use crate::weight_commitment::Mode;
 use crate::weights::WeightError;
 
 /// A check that failed.
@@ -141,9 +142,20 @@ pub enum VerifyError {
     /// The sumcheck over the weights.
     #[error(transparent)]
     Weights(#[from] WeightError),
-    /// The opening of the weights.
+    /// The opening of the weights of a `fast` program.
     #[error("weights: {0}")]
     Opening(#[from] OpeningError),
+    /// The opening of the weights of a `small` program.
+    #[error("weights: {0}")]
+    SmallOpening(#[source] AdviceError),
+    /// The weights are opened in another mode than the key's.
+    #[error("weights are opened in mode {got}, the key is of mode {expected}")]
+    Mode {
+        /// The key's.
+        expected: Mode,
+        /// The proof's.
+        got: Mode,
+    },
     /// The opening of the advice.
     #[error("advice: {0}")]
     Advice(#[from] AdviceError),

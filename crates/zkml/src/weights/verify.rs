@@ -55,7 +55,7 @@ impl WeightClaim {
     /// Returns [`WeightError`] if the value is not the one that the rounds end in.
     pub fn check_value(self, statement: &WeightStatement<'_>, value: K) -> Result<(), WeightError> {
         statement.check()?;
-        let z = [self.point.rows.as_slice(), &self.point.columns].concat();
+        let z = self.point.whole();
         let coefficients = statement.terms()?.into_iter().map(|term| term.at(&z));
         let coefficient: K = coefficients.sum::<Result<K, ArityError>>()?;
         let (claimed, computed) = (self.claim, value * coefficient);

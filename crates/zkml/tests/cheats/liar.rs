@@ -15,8 +15,9 @@ use assay_zkml::lookups::{self, LookupProof};
 use assay_zkml::multilinear::{eq_table, evaluate};
 use assay_zkml::proof::{Proof, SentEnds};
 use assay_zkml::statement::Statement;
-use assay_zkml::tensor_code::{CommittedWeights, OpeningProof};
+use assay_zkml::tensor_code;
 use assay_zkml::transcript::Transcript;
+use assay_zkml::weight_commitment::{CommittedWeights, WeightOpening};
 use assay_zkml::weights::{self, WeightError, WeightStatement};
 use assay_zkml::witness::Witness;
 use p3_field::{Field, PrimeCharacteristicRing};
@@ -214,16 +215,18 @@ impl Liar<'_> {
         [rho, tau]: [&[K]; 2],
         lambda: K,
         transcript: &mut Transcript,
-    ) -> Result<(Vec<[K; 2]>, K, OpeningProof), WeightError> {
+    ) -> Result<(Vec<[K; 2]>, K, WeightOpening), WeightError> {
         let circuit = &self.stage.circuit;
         let (program, sizes) = (circuit.program(), *circuit.sizes());
         let statement = WeightStatement { program, sizes, rho, tau, lambda };
         let mut verifier = transcript.clone();
         let own = self.stage.model.weights();
-        let committed = CommittedWeights::commit(*circuit.weights(), own.to_vec()).unwrap();
+        let (mode, shape) = (circuit.mode(), *circuit.weights());
+        let committed = CommittedWeights::commit(mode, shape, own.to_vec()).unwrap();
         let summed = weights::prove(&statement, ends, own, transcript)?;
         let claim = weights::verify(&statement, ends, &summed.rounds, &mut verifier)?;
-        let (honest, mut row) = committed.combine(&summed.point)?;
+        let fast = tensor_code::CommittedWeights::commit(shape, own.to_vec()).unwrap();
+        let (honest, mut row) = fast.combine(&summed.point)?;
         let mut value = honest;
         if let (true, Err(WeightError::End { claimed, computed })) =
             (self.lies.fit_value, claim.check_value(&statement, honest))
@@ -233,7 +236,15 @@ impl Liar<'_> {
         if self.lies.fit_row {
             row[0] += (value - honest) * eq_table(&summed.point.columns)[0].inverse();
         }
-        Ok((summed.rounds, value, committed.open_columns(transcript, value, row)))
+        let opening = match committed {
+            CommittedWeights::Fast(weights) => {
+                WeightOpening::Fast(weights.open_columns(transcript, value, row))
+            }
+            CommittedWeights::Small(weights) => {
+                WeightOpening::Small(weights.open_to(transcript, &summed.point, value).unwrap())
+            }
+        };
+        Ok((summed.rounds, value, opening))
     }
 
     /// The points of step 10.

@@ -1,6 +1,7 @@
 //! Lies in one step after another. Each step's check is met by a lie that only it, or the opening
 //! behind it, can refuse.
 
+use assay_zkml::advice::AdviceError;
 use assay_zkml::circuit::OpeningPoint;
 use assay_zkml::columns::ClaimedValues;
 use assay_zkml::field::{F, K};
@@ -104,6 +105,21 @@ fn a_false_value_of_a_convolution_is_refused_whatever_fits() {
             let error = lie(&stage, &outputs, &lies).unwrap_err();
             assert!(matches!(error, VerifyError::Opening(OpeningError::Column { .. })), "{error}");
         }
+    }
+}
+
+/// The same against WHIR: a value of the weights that fits everything else is not that of the
+/// committed weights.
+#[test]
+fn a_false_value_of_small_weights_is_refused_by_whir() {
+    let stage = Stage::new(network(12).small(0), 0, 1);
+    let outputs = honest(&stage);
+    for conv in 0..6 {
+        let lies = Lies { conv: Some(conv), fit_tensor: Some(0), ..Lies::default() };
+        assert_eq!(refused("end", lie(&stage, &outputs, &lies)), Check::Weights);
+        let lies = Lies { fit_value: true, ..lies };
+        let error = lie(&stage, &outputs, &lies).unwrap_err();
+        assert!(matches!(error, VerifyError::SmallOpening(AdviceError::Whir(_))), "{error}");
     }
 }
 
