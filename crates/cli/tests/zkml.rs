@@ -27,11 +27,16 @@ fn samples() -> Vec<Value> {
 impl Case {
     /// Compiles the model.
     fn new() -> (Self, Value) {
+        Self::compiled(&[])
+    }
+
+    /// Compiles the model as `more` says.
+    fn compiled(more: &[&str]) -> (Self, Value) {
         let place = Place::new();
         place.file("samples.json", json!({ "input_data": samples() }).to_string());
         let model = digits("model.onnx");
         let compile = ["zkml", "compile", &model, "--calibrate", "samples.json", "--out", "m.zkml"];
-        let told = place.run(&[&compile[..], &["--json"]].concat()).expect(0).json();
+        let told = place.run(&[&compile[..], more, &["--json"]].concat()).expect(0).json();
         (Self { place }, told)
     }
 
@@ -112,6 +117,34 @@ fn a_model_is_compiled_run_proven_and_verified() {
     let told = case.verify(&[]).expect(0).stdout;
     assert!(told.starts_with("proven\n") && told.contains("not zero-knowledge"), "{told}");
     assert!(told.contains(&digest), "{told}");
+}
+
+/// The same model in mode `small`: smaller proofs of another model id, and neither mode's proof is good
+/// for the other.
+#[test]
+fn a_small_program_has_small_proofs() {
+    let (fast, told) = Case::new();
+    let (small, told_small) = Case::compiled(&["--mode", "small"]);
+    assert_eq!((&told["mode"], &told_small["mode"]), (&json!("fast"), &json!("small")));
+    assert_ne!(told["model_id"], told_small["model_id"]);
+    assert!(told_small["security_bits"].as_f64().unwrap() >= 100.0);
+    let proofs = [&fast, &small].map(|case| {
+        case.inputs(1);
+        case.prove(&[]).expect(0);
+        case.verify(&[]).expect(0);
+        case.read("proof")
+    });
+    assert!(proofs[1].len() < proofs[0].len(), "{} bytes", proofs[1].len());
+    assert!(proofs[1].len() as u64 <= told_small["max_proof_bytes"].as_u64().unwrap() + 200);
+    for (case, other) in [(&fast, &proofs[1]), (&small, &proofs[0])] {
+        case.verify_with("proof", |bytes| bytes.clone_from(other)).expect(1);
+    }
+    let inspect = ["zkml", "inspect", "m.vk"];
+    let said = small.place.run(&inspect).expect(0).stdout;
+    assert!(said.contains("small, at most") && said.contains("WHIR of weights"), "{said}");
+    let said = small.place.run(&[&inspect[..], &["--json"]].concat()).expect(0).json();
+    assert_eq!(said["mode"], "small");
+    assert!(said["security_whir_of_weights"].as_array().unwrap().len() > 3);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use assay_zkml::execute::execute;
 use assay_zkml::model::{
     Agreement, Dequantisation, FileError, ModelFile, NodeName, Order, Quantisation, Report,
 };
-use assay_zkml::program::{CheckedProgram, Place, Program, ProgramError};
+use assay_zkml::program::{CheckedProgram, Mode, Place, Program, ProgramError};
 use assay_zkml::tensor_code::Digest;
 
 use crate::draft::{self, Draft, Label, Scale};
@@ -46,11 +46,13 @@ pub struct Options {
     pub output: Option<String>,
     /// The largest stored value between sites, 1 to 255; 127 is an int8.
     pub largest: u8,
+    /// How the weights are committed to, hence how large and how fast to make its proofs are.
+    pub mode: Mode,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { output: None, largest: 127 }
+        Self { output: None, largest: 127, mode: Mode::Fast }
     }
 }
 
@@ -91,7 +93,7 @@ pub fn compile(
     let quanta = scales(&draft, &calibration, &by_channel, options.largest);
     let Draft { tensors, sites, output, .. } = draft;
     let labels: Vec<Label> = sites.iter().map(|site| site.label.clone()).collect();
-    let quantised = quantise(&tensors, sites, &quanta)?;
+    let quantised = quantise(&tensors, sites, &quanta, options.mode)?;
     let program = check(quantised.program, &labels)?;
     let weights = quantised.weights;
     program.check_weights(&weights).map_err(|error| at_site(error, &labels))?;

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args as ClapArgs, Subcommand, value_parser};
+use assay_zkml::program::Mode;
+use clap::{Args as ClapArgs, Subcommand, ValueEnum, value_parser};
 
 const INPUT: &str = "\
 INPUT.json is {\"input_data\": [[...], ...]}: one flattened list for each inference. Several are one
@@ -46,6 +47,23 @@ impl ZkmlCommand {
     }
 }
 
+/// How a program's weights are committed to and opened.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(crate) enum ModeArg {
+    #[default]
+    Fast,
+    Small,
+}
+
+impl From<ModeArg> for Mode {
+    fn from(mode: ModeArg) -> Self {
+        match mode {
+            ModeArg::Fast => Self::Fast,
+            ModeArg::Small => Self::Small,
+        }
+    }
+}
+
 #[derive(Debug, ClapArgs)]
 pub(crate) struct CompileArgs {
     /// The ONNX model: float, or quantised (QDQ, QLinear)
@@ -58,6 +76,9 @@ pub(crate) struct CompileArgs {
     /// The value to take for the output instead of the graph's: the logits in front of a Softmax
     #[arg(long, value_name = "NAME")]
     pub(crate) logits: Option<String>,
+    /// Whether its proofs are to be fast to make, or small; the model's id fixes it
+    #[arg(long, value_enum, value_name = "MODE", default_value_t)]
+    pub(crate) mode: ModeArg,
     /// Where to write the compiled model
     #[arg(long, value_name = "M.zkml")]
     pub(crate) out: PathBuf,

@@ -7,7 +7,7 @@ mod sums;
 mod tables;
 
 use assay_zkml::program::{
-    AdviceProfile, Conv, Form, Interval, Pick, Program, SegmentSize, Site, Tensor, Term,
+    AdviceProfile, Conv, Form, Interval, Mode, Pick, Program, SegmentSize, Site, Tensor, Term,
 };
 
 use self::shifts::Fixed;
@@ -53,6 +53,7 @@ pub(crate) fn quantise(
     drafts: &[DraftTensor],
     sites: Vec<DraftSite>,
     quanta: &[Quantum],
+    mode: Mode,
 ) -> Result<Quantised, CompileError> {
     let tensors = Tensors { drafts, quanta };
     let fixed = shifts::plan(&sites, tensors)?;
@@ -87,7 +88,8 @@ pub(crate) fn quantise(
         tables: tables.tables,
         segments: layout.segments,
         sites,
-        weights: layout.shape,
+        mode,
+        weights: mode.shape(layout.shape),
     };
     Ok(Quantised { program, weights, output_scale })
 }

@@ -42,6 +42,7 @@ pub(super) fn run(args: &CompileArgs) -> Result<ExitCode, CliError> {
     };
     let mut options = Options::default();
     options.output = args.logits.clone();
+    options.mode = args.mode.into();
     let compiled = compile(&bytes, &samples, &options).map_err(refused)?;
     drop(bytes);
     let summary = compiled.summary.clone();
@@ -58,7 +59,7 @@ pub(super) fn run(args: &CompileArgs) -> Result<ExitCode, CliError> {
     let bits = circuit.budget().bits();
     if args.json {
         let sizes = [content.len(), key.len()];
-        output::json(&as_json(ids, &summary, took, sizes, bits, args.calibrate.is_some()))?;
+        output::json(&as_json(ids, &summary, took, sizes, &circuit, args.calibrate.is_some()))?;
         return Ok(ExitCode::SUCCESS);
     }
     output::field("model", ids.0);
@@ -69,6 +70,8 @@ pub(super) fn run(args: &CompileArgs) -> Result<ExitCode, CliError> {
     if args.calibrate.is_none() {
         output::note("Calibrated on random numbers of -1 to 1: give real inputs with --calibrate.");
     }
+    let most = circuit.max_proof_bytes();
+    output::field("proof", format_args!("{}, at most {most} bytes", circuit.mode()));
     output::field("security", format_args!("{bits:.1} bits, proven"));
     output::field("time", format_args!("{took} ms"));
     Ok(ExitCode::SUCCESS)
@@ -88,7 +91,7 @@ fn as_json(
     summary: &Summary,
     took: f64,
     [program_bytes, verifying_bytes]: [usize; 2],
-    bits: f64,
+    circuit: &Circuit,
     is_calibrated: bool,
 ) -> Value {
     let told = &summary.agreement;
@@ -100,7 +103,9 @@ fn as_json(
         "program_bytes": program_bytes,
         "verifying_bytes": verifying_bytes,
         "peak_rss_bytes": peak_memory(),
-        "security_bits": bits,
+        "security_bits": circuit.budget().bits(),
+        "mode": circuit.mode().as_str(),
+        "max_proof_bytes": circuit.max_proof_bytes(),
         "weights": summary.weights,
         "activations": summary.activations,
         "shifts": shifts,

@@ -1,5 +1,6 @@
 use std::process::ExitCode;
 
+use assay_zkml::advice::Schedule;
 use assay_zkml::circuit::Circuit;
 use assay_zkml::explain::{Layer, layers, table};
 use assay_zkml::model::{
@@ -96,15 +97,18 @@ fn model(
     let (batch, cells, leaves) = (1_u64 << sizes.lb, sizes.advice_cells, sizes.leaves);
     output::field("proof of", format_args!("{batch} in a batch"));
     output::field("advice", format_args!("{cells} cells, {leaves} lookups and rows"));
-    output::field("proof", format_args!("at most {} bytes", circuit.max_proof_bytes()));
+    let (mode, most) = (circuit.mode(), circuit.max_proof_bytes());
+    output::field("proof", format_args!("{mode}, at most {most} bytes"));
     let memory = circuit.prover_memory().div_ceil(1 << 20);
     output::field("memory", format_args!("at most {memory} MiB to prove"));
     output::field("security", format_args!("{:.2} bits, proven", circuit.budget().bits()));
     circuit.budget().to_string().lines().for_each(|line| output::line(format_args!("  {line}")));
-    let opening = circuit.schedule().map(|schedule| Budget::new(schedule.terms().to_vec()));
-    if let Some(opening) = opening {
-        output::line("WHIR, all terms:");
-        opening.to_string().lines().for_each(|line| output::line(format_args!("  {line}")));
+    let openings = [("WHIR of weights", circuit.weight_schedule()), ("WHIR", circuit.schedule())];
+    for (name, schedule) in openings {
+        let Some(schedule) = schedule else { continue };
+        output::line(format_args!("{name}, all terms:"));
+        let terms = Budget::new(schedule.terms().to_vec()).to_string();
+        terms.lines().for_each(|line| output::line(format_args!("  {line}")));
     }
     Ok(())
 }
@@ -137,11 +141,13 @@ fn model_json(
     let sites = program.sites.iter().zip(program.tensors.iter().skip(1));
     let sites = sites.zip(layers(program)).map(site);
     let term = |term: &ErrorTerm| json!({ "term": term.name, "log2_error": term.log2_error });
+    let terms = |opening: &Schedule| opening.terms().iter().map(term).collect::<Vec<_>>();
     json!({
         "kind": kind,
         "bytes": bytes,
         "model_id": circuit.model_id().to_string(),
         "verifying_digest": file.digest().to_string(),
+        "mode": circuit.mode().as_str(),
         "weight_root": circuit.weight_root().to_string(),
         "weights": weights,
         "input": {
@@ -159,9 +165,8 @@ fn model_json(
         "security_bits": circuit.budget().bits(),
         "batch": 1_u64 << sizes.lb,
         "security": circuit.budget().terms().iter().map(term).collect::<Vec<_>>(),
-        "security_whir": circuit.schedule().map(|opening| {
-            opening.terms().iter().map(term).collect::<Vec<_>>()
-        }),
+        "security_whir": circuit.schedule().map(terms),
+        "security_whir_of_weights": circuit.weight_schedule().map(terms),
     })
 }
 
