@@ -12,7 +12,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 pub(crate) use self::attest::{AttestCommand, AttestInspectArgs, AttestVerifyArgs};
 pub(crate) use self::enclave::{AttesterKind, EnclaveArgs};
 pub(crate) use self::zkml::{
-    CompileArgs, InspectArgs, ProveArgs, RunArgs, ZkmlCommand, ZkmlVerifyArgs,
+    CompileArgs, InspectArgs, ModeArg, ProveArgs, RunArgs, ZkmlCommand, ZkmlVerifyArgs,
 };
 
 /// Where a global option stands in the help: after a command's own.
@@ -423,6 +423,9 @@ pub(crate) struct ModelsAddArgs {
     /// Take this value of the graph for the output, such as the one in front of a Softmax
     #[arg(long, value_name = "NAME")]
     pub(crate) logits: Option<String>,
+    /// Whether its proofs are to be fast to make, or small; the program's id fixes it
+    #[arg(long, value_enum, value_name = "MODE", default_value_t)]
+    pub(crate) mode: ModeArg,
     /// The configuration file of `assay serve`, whose data folder the program is kept in
     #[arg(long, value_name = "FILE", env = "ASSAY_CONFIG", hide_env_values = true)]
     pub(crate) config: Option<PathBuf>,

@@ -43,6 +43,7 @@ fn a_proof_is_bought_and_verified_elsewhere() {
     let methods = catalogue["models"][0]["methods"].as_array().unwrap();
     let sold = methods.iter().find(|method| method["method"] == "zkml").unwrap();
     assert_eq!(sold["program"], item["model"]["id"]);
+    assert_eq!(sold["proof"]["mode"], "fast");
     let program = sold["program"].as_str().unwrap();
     let (status, verifying) = get(&shop.url, &format!("/v1/evidence/{program}"));
     assert_eq!((status, &verifying[..14]), (200, &b"assay-zkml-key"[..]));
@@ -108,6 +109,29 @@ fn an_input_that_the_program_cannot_take_charges_nobody() {
     let paid = scene.chain.balance(SELLER) - before;
     buy(&scene.place, &shop.url, "bought.assay");
     assert_eq!(scene.chain.balance(SELLER) - before, paid + ZKML_PRICE);
+    shop.stop();
+}
+
+/// A program that was added in mode `small` is sold so: the offer and the catalogue say it, the proof is
+/// no larger than they say, and the buyer's verifier takes it.
+#[test]
+fn small_proofs_are_sold() {
+    let place = Place::new();
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/digits");
+    let add = ["models", "add", model, "--mode", "small", "--json"];
+    let added = place.run(&add).expect(0).json();
+    assert_eq!(added["mode"], "small");
+    let shop = Gateway::start(&place, &[]);
+    let (_, catalogue) = get(&shop.url, "/v1/models");
+    let catalogue: Value = serde_json::from_slice(&catalogue).unwrap();
+    let methods = catalogue["models"][0]["methods"].as_array().unwrap();
+    let sold = methods.iter().find(|method| method["method"] == "zkml").unwrap();
+    assert_eq!(sold["program"], added["programId"]);
+    assert_eq!(sold["proof"], json!({ "mode": "small", "maxBytes": added["maxProofBytes"] }));
+    let bought = buy(&place, &shop.url, "bought.assay");
+    let item = &bought["report"]["items"][0];
+    assert_eq!((&item["method"], &item["verdict"]), (&json!("zkml"), &json!("simulated")));
+    assert_eq!(item["model"]["id"], added["programId"]);
     shop.stop();
 }
 

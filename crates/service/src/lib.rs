@@ -37,7 +37,7 @@ pub use jobs::{Load, Progress, Started};
 pub use latency::{Latency, LatencySummary};
 pub use methods::{
     Certified, CertifiedEvidence, Certifier, CertifierError, Certifiers, Inference, Program,
-    ProgramError, Signed, Stages, Tee, Zkml,
+    ProgramError, ProofOffered, Signed, Stages, Tee, Zkml,
 };
 pub use metrics::ServiceMetrics;
 pub use operator::{Operator, OperatorError};

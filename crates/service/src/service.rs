@@ -6,7 +6,7 @@ use assay_primitives::{Account, Clock, Method, Randomness};
 use assay_store::{BlobStore, TransactionStore};
 use assay_verify::Methods;
 use assay_x402::{EXACT, Facilitator, PaymentRequirements};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tokio_util::task::TaskTracker;
 
 use crate::access::SignIns;
@@ -144,15 +144,19 @@ impl Service {
         method: Option<&Method>,
     ) -> Vec<PaymentRequirements> {
         let wanted = |price: &&Price| method.is_none_or(|method| price.method == *method);
-        entry.prices().iter().filter(wanted).map(|price| self.offer(price)).collect()
+        entry.prices().iter().filter(wanted).map(|price| self.offer(entry, price)).collect()
     }
 
-    fn offer(&self, price: &Price) -> PaymentRequirements {
-        let extra = Map::from_iter([
+    fn offer(&self, entry: &CatalogueEntry, price: &Price) -> PaymentRequirements {
+        let mut extra = Map::from_iter([
             ("name".to_owned(), Value::from(price.asset.name.clone())),
             ("version".to_owned(), Value::from(price.asset.version.clone())),
             ("method".to_owned(), Value::from(price.method.as_str())),
         ]);
+        let certifier = self.parts.certifiers.find(&price.method);
+        if let Some(proof) = certifier.and_then(|certifier| certifier.proof(entry.package())) {
+            extra.insert("proof".to_owned(), json!(proof));
+        }
         PaymentRequirements {
             scheme: EXACT.to_owned(),
             network: price.asset.id.network().clone(),

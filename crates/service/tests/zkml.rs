@@ -11,19 +11,26 @@ use assay_service::{
 };
 use assay_testkit::SeededRandomness;
 use assay_zkml::model::{CLAIM_MEDIA_TYPE, ModelFile, PROOF_MEDIA_TYPE, VERIFYING_MEDIA_TYPE};
+use assay_zkml::program::Mode;
 use assay_zkml_onnx::{Options, compile};
 use tokio::task::JoinSet;
 
 use crate::catalogue::{package, prices};
 
 fn compiled(package: &ModelPackage) -> ModelFile {
+    compiled_for(package, Mode::Fast)
+}
+
+fn compiled_for(package: &ModelPackage, mode: Mode) -> ModelFile {
     let samples = package.samples();
     let values = (0..8).filter_map(|index| match samples.get(index).unwrap().input.data() {
         TensorData::Fp32(values) => Some(values.clone()),
         _ => None,
     });
     let samples: Vec<Vec<f32>> = values.collect();
-    let compiled = compile(package.artifact(), &samples, &Options::default()).unwrap();
+    let mut options = Options::default();
+    options.mode = mode;
+    let compiled = compile(package.artifact(), &samples, &options).unwrap();
     compiled.into_file("of tests".to_owned()).unwrap()
 }
 
@@ -136,6 +143,29 @@ async fn an_ensemble_is_certified() {
     for (proven, float) in proven.iter().zip(&float) {
         assert!((proven - float).abs() < 1e-5, "{proven} {float}");
     }
+}
+
+/// The mode is the program's: it is offered with the most bytes that its proofs have.
+#[tokio::test]
+async fn a_small_program_is_offered_as_such() {
+    let digits = package("digits");
+    let sold = [Mode::Fast, Mode::Small].map(|mode| {
+        let program = Program::new(&digits, compiled_for(&digits, mode)).unwrap();
+        assert_eq!(program.mode(), mode);
+        Zkml::new(vec![program], 1, u64::MAX, Arc::new(SeededRandomness::new(1)))
+    });
+    let mut sizes = Vec::new();
+    for (zkml, mode) in sold.iter().zip(["fast", "small"]) {
+        let offered = zkml.proof(&digits).unwrap();
+        assert_eq!(offered.mode, mode);
+        let certified = zkml.certify(&inference(Stages::default())).await.unwrap();
+        let bytes = certified.evidence[1].content.len() as u64;
+        // The proof file's own head.
+        assert!(bytes <= offered.max_bytes + 100, "{bytes} of {}", offered.max_bytes);
+        sizes.push(bytes);
+    }
+    assert!(sizes[1] < sizes[0], "{sizes:?}");
+    assert_eq!(sold[0].proof(&package("tumour")), None);
 }
 
 /// Two proofs of one request differ in their salts: nobody can tell by them that it was asked twice.

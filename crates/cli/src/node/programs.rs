@@ -7,6 +7,7 @@ use assay_engine::ModelPackage;
 use assay_primitives::{ModelId, TensorData};
 use assay_service::Program;
 use assay_zkml::model::{Agreement, MAX_MODEL_BYTES, ModelFile};
+use assay_zkml::program::Mode;
 use assay_zkml_onnx::{Options, compile};
 use tracing::{info, warn};
 
@@ -30,6 +31,8 @@ pub(crate) struct Calibration {
     pub(crate) inputs: Option<Vec<Vec<f32>>>,
     /// The value that is the output, if not the graph's.
     pub(crate) output: Option<String>,
+    /// How its weights are committed to.
+    pub(crate) mode: Mode,
 }
 
 /// Which packages are to have a program.
@@ -133,10 +136,11 @@ struct Compiled {
 }
 
 fn compiled(package: &ModelPackage, calibration: Calibration) -> Result<Compiled, CliError> {
-    let Calibration { inputs, output } = calibration;
+    let Calibration { inputs, output, mode } = calibration;
     let inputs = inputs.unwrap_or_else(|| samples(package));
     let mut options = Options::default();
     options.output = output;
+    options.mode = mode;
     let compiled = compile(package.artifact(), &inputs, &options)
         .map_err(|error| in_model(package, &error))?;
     let agreement = compiled.summary.agreement;

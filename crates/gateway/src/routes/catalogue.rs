@@ -1,5 +1,5 @@
 use assay_primitives::{Account, Amount, AssetId, Method, ModelId, OperatorId};
-use assay_service::CatalogueEntry;
+use assay_service::{CatalogueEntry, ProofOffered};
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
@@ -60,10 +60,23 @@ struct ModelMethod {
     #[schema(value_type = Option<String>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     program: Option<ModelId>,
+    /// What a proof is like, where the method makes one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proof: Option<ModelProof>,
     prices: Vec<ModelPrice>,
     /// How long the latest inferences took, payment included and settlement not; absent before the
     /// first.
     latency: Option<ModelLatency>,
+}
+
+/// What a proof of one inference is like.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct ModelProof {
+    /// `fast`, or `small` and longer to make. The program's id fixes it.
+    mode: &'static str,
+    /// Its bytes, at most.
+    max_bytes: u64,
 }
 
 /// A price.
@@ -129,6 +142,7 @@ fn method(gateway: &Gateway, entry: &CatalogueEntry, method: &Method) -> ModelMe
         method: method.clone(),
         believe: certifier.map_or("nobody", |certifier| certifier.believe()),
         program: certifier.and_then(|certifier| certifier.model(entry.package())),
+        proof: certifier.and_then(|certifier| certifier.proof(entry.package())).map(proof),
         prices: prices
             .map(|price| ModelPrice {
                 asset: price.asset.id.clone(),
@@ -142,4 +156,9 @@ fn method(gateway: &Gateway, entry: &CatalogueEntry, method: &Method) -> ModelMe
             inferences: summary.runs,
         }),
     }
+}
+
+const fn proof(offered: ProofOffered) -> ModelProof {
+    let ProofOffered { mode, max_bytes } = offered;
+    ModelProof { mode, max_bytes }
 }

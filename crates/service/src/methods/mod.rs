@@ -13,6 +13,7 @@ use assay_primitives::{Digest, InferenceOutput, InferenceRequest, Method, ModelI
 use assay_receipt::{EvidenceReference, EvidenceScope, ModelUsed, Salt};
 use async_trait::async_trait;
 use bytes::Bytes;
+use serde::Serialize;
 use thiserror::Error;
 
 pub use self::signed::Signed;
@@ -55,6 +56,11 @@ pub trait Certifier: Debug + Send + Sync {
         None
     }
 
+    /// Returns what a proof of a package's model is like, if the method makes proofs of it.
+    fn proof(&self, _package: &ModelPackage) -> Option<ProofOffered> {
+        None
+    }
+
     /// Runs a model on a request and certifies the output. It may be dropped at any point, when its
     /// job is cancelled.
     ///
@@ -73,6 +79,16 @@ pub trait Certifier: Debug + Send + Sync {
     ) -> Result<Option<Vec<u8>>, CertifierError> {
         Ok(None)
     }
+}
+
+/// What a proof of one inference is like, as it is offered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProofOffered {
+    /// How the program's weights are opened: `fast` or `small`.
+    pub mode: &'static str,
+    /// Its bytes, at most.
+    pub max_bytes: u64,
 }
 
 /// One model run on one input.

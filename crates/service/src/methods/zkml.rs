@@ -13,6 +13,7 @@ use assay_zkml::model::{
     CLAIM_MEDIA_TYPE, ClaimFile, FileError, ModelFile, PROOF_MEDIA_TYPE, ProofFile,
     VERIFYING_MEDIA_TYPE, VerifyingFile, context, statement,
 };
+use assay_zkml::program::Mode;
 use assay_zkml::prover::{ProveError, ProvingModel};
 use assay_zkml::statement::Instance;
 use async_trait::async_trait;
@@ -22,7 +23,7 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
-use super::{Certified, CertifiedEvidence, Certifier, CertifierError, Inference};
+use super::{Certified, CertifiedEvidence, Certifier, CertifierError, Inference, ProofOffered};
 
 /// What runs programs, as receipts name it.
 const ENGINE: &str = "assay-zkml";
@@ -140,6 +141,17 @@ impl Program {
     #[must_use]
     pub fn max_proof_bytes(&self) -> usize {
         self.circuit.max_proof_bytes()
+    }
+
+    /// Returns the mode of its proofs, which its id fixes.
+    #[must_use]
+    pub const fn mode(&self) -> Mode {
+        self.circuit.mode()
+    }
+
+    fn offered(&self) -> ProofOffered {
+        let max_bytes = u64::try_from(self.max_proof_bytes()).unwrap_or(u64::MAX);
+        ProofOffered { mode: self.mode().as_str(), max_bytes }
     }
 
     fn input(&self, request: &InferenceRequest) -> Result<Vec<i32>, String> {
@@ -270,6 +282,10 @@ impl Certifier for Zkml {
 
     fn model(&self, package: &ModelPackage) -> Option<ModelId> {
         self.programs.get(&package.id()).map(|program| program.id())
+    }
+
+    fn proof(&self, package: &ModelPackage) -> Option<ProofOffered> {
+        self.programs.get(&package.id()).map(|program| program.offered())
     }
 
     async fn certify(&self, inference: &Inference) -> Result<Certified, CertifierError> {

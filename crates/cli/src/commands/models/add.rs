@@ -22,6 +22,7 @@ pub(super) async fn run(args: &ModelsAddArgs) -> Result<ExitCode, CliError> {
     let calibration = Calibration {
         inputs: args.calibrate.as_deref().map(|path| read_inputs(path, MAX_SAMPLES)).transpose()?,
         output: args.logits.clone(),
+        mode: args.mode.into(),
     };
     let started = SystemClock::default();
     let (program, agreement) = Programs::of(&config.data).add(&package, calibration)?;
@@ -42,8 +43,10 @@ pub(super) async fn run(args: &ModelsAddArgs) -> Result<ExitCode, CliError> {
     let error = format!("greatest error {}", agreement.greatest_error);
     let told = format!("{same} of {samples} samples have the same largest output; {error}");
     output::field("agreement", format_args!("{told} of {}", agreement.greatest_output));
-    let (bytes, memory) = (program.max_proof_bytes(), program.prover_memory().div_ceil(1 << 20));
-    output::field("proof", format_args!("at most {bytes} bytes, made in at most {memory} MiB"));
+    let (mode, most) = (program.mode(), program.max_proof_bytes());
+    let memory = program.prover_memory().div_ceil(1 << 20);
+    let told = format!("{mode}, at most {most} bytes, made in at most {memory} MiB");
+    output::field("proof", told);
     output::field("time", format_args!("{took} ms"));
     output::note(format_args!(
         "`assay serve` sells it by `zkml` at the price that the price list has for `{}`.",
@@ -70,6 +73,7 @@ fn as_json(package: &ModelPackage, program: &Program, told: &Agreement) -> serde
         "modelId": package.id(),
         "programId": program.id(),
         "verifyingBytes": program.verifying().len(),
+        "mode": program.mode().as_str(),
         "maxProofBytes": program.max_proof_bytes(),
         "proverMemoryBytes": program.prover_memory(),
         "agreement": {
