@@ -78,7 +78,7 @@ pub fn compile(
         return Err(CompileError::Sample { index: 0, refusal });
     }
     if let Some(ensemble) = Ensemble::of(&graph, options.output.is_some())? {
-        return ensemble.compile(bytes, samples);
+        return ensemble.compile(bytes, samples, options.mode);
     }
     let draft = lower(graph)?;
     limits::check(&draft)?;

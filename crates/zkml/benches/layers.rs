@@ -16,8 +16,8 @@ use assay_zkml::field::{F, K};
 use assay_zkml::layers::{self, LayerStatement, ProvedLayers, form_claims};
 use assay_zkml::multilinear::evaluate;
 use assay_zkml::program::{
-    AdviceProfile, CheckedMode, Conv, Form, Interval, Program, SegmentSize, Site, Sizes, Tensor,
-    TensorShape, Term, Window, layout_segments,
+    AdviceProfile, CheckedProgram, Conv, Form, Interval, Mode, Program, SegmentSize, Site, Sizes,
+    Tensor, TensorShape, Term, Window, layout_segments,
 };
 use assay_zkml::transcript::Transcript;
 use assay_zkml::weights::{self, ProvedWeights, WeightStatement};

@@ -354,9 +354,12 @@ fn change_rows(openings: &mut Openings, by: Change) {
     }
 }
 
+/// Changes one list of a proof.
+type ListChange = Box<dyn Fn(&mut Proof, Change)>;
+
 #[test]
 fn every_list_dropped_doubled_or_reordered_is_refused() {
-    let mut lists: Vec<(String, Box<dyn Fn(&mut Proof, Change)>)> = Vec::new();
+    let mut lists: Vec<(String, ListChange)> = Vec::new();
     for &(name, list) in LISTS {
         lists.push((name.to_owned(), Box::new(list)));
     }

@@ -66,7 +66,7 @@ impl Profile {
         let first = match log_weights {
             ..=21 => 4,
             22 => 3,
-            ..=27 => 2,
+            23..=27 => 2,
             _ => 1,
         };
         Self::with(log_weights, folds, first, log_weights)

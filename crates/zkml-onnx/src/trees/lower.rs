@@ -6,8 +6,8 @@
 
 use assay_zkml::model::Cut;
 use assay_zkml::program::{
-    AdviceProfile, Conv, Form, Interval, MAX_INTEGER, Program, SegmentSize, Site, Table, Tensor,
-    TensorShape, Term, Window,
+    AdviceProfile, Conv, Form, Interval, MAX_INTEGER, Mode, Program, SegmentSize, Site, Table,
+    Tensor, TensorShape, Term, Window,
 };
 
 use super::{Comparison, Ensemble, Node, Question, Tree};
@@ -59,7 +59,7 @@ struct Worth {
 }
 
 /// Returns the program of the trees.
-pub(super) fn lower(ensemble: &Ensemble) -> Result<Lowered, CompileError> {
+pub(super) fn lower(ensemble: &Ensemble, mode: Mode) -> Result<Lowered, CompileError> {
     let refuse = |refusal| ensemble.label.refuse(refusal);
     let leaves = Leaves::of(&ensemble.trees).map_err(refuse)?;
     let (worth, unit) = worth(ensemble, &leaves).map_err(refuse)?;
@@ -110,7 +110,8 @@ pub(super) fn lower(ensemble: &Ensemble) -> Result<Lowered, CompileError> {
             Site::Copy { form: larger },
             Site::Output { form: Form::new(sum) },
         ],
-        weights: layout.shape,
+        mode,
+        weights: mode.shape(layout.shape),
     };
     Ok(Lowered { program, weights, cuts: leaves.cuts, unit })
 }

@@ -14,6 +14,7 @@ mod lower;
 mod read;
 
 use assay_zkml::model::{Dequantisation, Order, Quantisation};
+use assay_zkml::program::Mode;
 use assay_zkml::tensor_code::Digest;
 use tract_onnx::pb::NodeProto;
 
@@ -160,6 +161,7 @@ impl Ensemble {
         &self,
         bytes: &[u8],
         samples: &[Vec<f32>],
+        mode: Mode,
     ) -> Result<Compiled, CompileError> {
         let mut outputs = Vec::with_capacity(samples.len());
         for (index, sample) in samples.iter().enumerate() {
@@ -171,7 +173,7 @@ impl Ensemble {
             check_finite(sample).map_err(refuse)?;
             outputs.push(self.run(sample)?);
         }
-        let lowered = lower::lower(self)?;
+        let lowered = lower::lower(self, mode)?;
         let labels = vec![self.label.clone(); lowered.program.sites.len()];
         let (program, weights) = (check(lowered.program, &labels)?, lowered.weights);
         program.check_weights(&weights).map_err(|error| at_site(error, &labels))?;
