@@ -12,6 +12,7 @@ mod models;
 mod net;
 mod operators;
 mod products;
+mod proofs;
 mod quantised;
 mod refusals;
 mod selections;
