@@ -3,9 +3,10 @@ use std::sync::Arc;
 
 use assay_primitives::{Datatype, InferenceOutput, InferenceRequest, Tensor, TensorData};
 use tract_onnx::onnx;
+use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::{
-    DatumType, Framework as _, IntoRunnable as _, TValue, TVec, Tensor as TractTensor, TractResult,
-    TypedModel, TypedSimplePlan,
+    DatumType, Framework as _, IntoRunnable as _, TValue, TVec, Tensor as TractTensor, TractError,
+    TractResult, TypedModel, TypedSimplePlan,
 };
 use tract_onnx::tract_hir::infer::InferenceModel;
 use tract_onnx::tract_hir::prelude::InferenceModelExt as _;
@@ -31,7 +32,10 @@ impl Engine for Tract {
     fn load(&self, package: &ModelPackage) -> Result<Arc<dyn LoadedModel>, EngineError> {
         let card = package.card();
         let load = |error| EngineError::Load { model: card.name.clone(), reason: text(error) };
-        let graph = onnx().model_for_read(&mut package.artifact()).map_err(load)?;
+        let framework = onnx();
+        let model = framework.proto_model_for_read(&mut package.artifact()).map_err(load)?;
+        check_trees(&model).map_err(load)?;
+        let graph = framework.model_for_proto_model(&model).map_err(load)?;
         let (inputs, outputs) = names(&graph);
         check_names(&card.name, "inputs", &card.inputs, &inputs)?;
         check_names(&card.name, "outputs", &card.outputs, &outputs)?;
@@ -80,6 +84,17 @@ impl fmt::Debug for TractModel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TractModel").field("name", &self.name).finish_non_exhaustive()
     }
+}
+
+/// Refuses trees that tract would take for others: a branch by `BRANCH_GTE` for a leaf.
+fn check_trees(model: &ModelProto) -> TractResult<()> {
+    const MISTAKEN: &[u8] = b"BRANCH_GTE";
+    let nodes = model.graph.iter().flat_map(|graph| &graph.node);
+    let mut modes = nodes.flat_map(|node| &node.attribute).filter(|of| of.name == "nodes_modes");
+    if modes.any(|modes| modes.strings.iter().any(|mode| mode == MISTAKEN)) {
+        return Err(TractError::msg("trees with BRANCH_GTE, which tract takes for leaves"));
+    }
+    Ok(())
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]

@@ -105,6 +105,18 @@ fn an_artifact_that_is_not_the_cards_is_not_loaded() {
     }
 }
 
+/// tract reads this branch as a leaf, and would answer what the model does not say.
+#[test]
+fn trees_that_the_engine_would_mistake_are_not_loaded() {
+    let [mut artifact, card, samples] = contents("wine");
+    let found = artifact.windows(10).position(|bytes| bytes == b"BRANCH_LEQ").unwrap();
+    artifact[found..found + 10].copy_from_slice(b"BRANCH_GTE");
+    let package = ModelPackage::from_parts(artifact, &card, &samples).unwrap();
+    let error = Tract.load(&package).unwrap_err();
+    assert!(matches!(error, EngineError::Load { .. }), "{error}");
+    assert!(error.to_string().contains("BRANCH_GTE"), "{error}");
+}
+
 /// An artifact with a changed byte is refused or runs; it never brings the process down.
 #[test]
 fn damaged_artifacts_do_no_harm() {
