@@ -229,9 +229,10 @@ impl Circuit {
         const OF_CELL: u64 = 96;
         let cells = self.sizes.advice_cells.max(self.sizes.leaves);
         let weights = 1_u64.checked_shl(count(self.weights().log_weights())).unwrap_or(u64::MAX);
-        let of_weights = weights.saturating_mul(match self.program.program().mode {
-            Mode::Fast => 24,
-            Mode::Small => OF_CELL,
+        let of_weights = weights.saturating_mul(match &self.weight_schedule {
+            None => 24,
+            // The code, its tree, and what the opening copies: by measurement 19 to 27 for each place.
+            Some(schedule) => 32 << schedule.log_inverse_rate(),
         });
         BASE.saturating_add(of_weights).saturating_add(cells.saturating_mul(OF_CELL))
     }

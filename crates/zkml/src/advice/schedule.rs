@@ -36,6 +36,7 @@ struct Inner {
     security_bits: f64,
     log2_list_size: f64,
     terms: Vec<Term>,
+    log_inverse_rate: usize,
 }
 
 /// Columns that are opened at one point.
@@ -97,6 +98,7 @@ impl Schedule {
         let batches: Vec<Batch> = batches.into_iter().map(|b| Batch::new(&arities, b)).collect();
         let classes = classes(&arities, &batches);
         let protocol = protocol(&classes, &batches);
+        let log_inverse_rate = parameters.starting_log_inv_rate;
         let config = Config::new(log_cells, parameters)?;
         let shape = ProofShape::new(&config);
         let terms = terms(&config, batches.iter().map(|batch| batch.columns.len()).sum());
@@ -118,6 +120,7 @@ impl Schedule {
             security_bits,
             log2_list_size,
             terms,
+            log_inverse_rate,
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -151,6 +154,11 @@ impl Schedule {
     #[must_use]
     pub fn log2_list_size(&self) -> f64 {
         self.inner.log2_list_size
+    }
+
+    /// Returns `lg(1 / rate)` of the first code.
+    pub(crate) fn log_inverse_rate(&self) -> usize {
+        self.inner.log_inverse_rate
     }
 
     /// Returns the size in bytes that no encoded proof exceeds.
