@@ -9,9 +9,10 @@ class Assay(Side):
 
     name = "Assay"
 
-    def __init__(self, binary, *common, name="Assay"):
+    def __init__(self, binary, *common, name="Assay", mode=None):
         super().__init__(*common)
         self.name = name
+        self.mode = ["--mode", mode] if mode else []
         self.binary = binary
         self.model = self.folder / "network.zkml"
         # `compile` writes the verifying file beside the program.
@@ -36,7 +37,8 @@ class Assay(Side):
         calibrate = self.rows("calibrate", inputs["calibrate"])
         self.rows("agree", inputs["agree"])
         self.onnx = onnx
-        self.command("compile", "compile", onnx, "--calibrate", calibrate, "--out", self.model)
+        self.command("compile", "compile", onnx, "--calibrate", calibrate, "--out", self.model,
+                     *self.mode)
         for file in (self.model, self.key):
             if not file.is_file():
                 raise Failed("compile", f"wrote no {file.name}")

@@ -37,6 +37,8 @@ def arguments():
                         help="the binary (default: target/release/assay)")
     parser.add_argument("--before", type=pathlib.Path, metavar="FILE",
                         help="another binary of ours: both are measured in turns")
+    parser.add_argument("--mode", choices=["fast", "small"],
+                        help="how Assay opens the weights, where it is not the binary's default")
     parser.add_argument("--repeat", type=int, default=9, help="proofs by Assay for a median")
     parser.add_argument("--repeat-ezkl", type=int, default=3, help="proofs by EZKL for a median")
     parser.add_argument("--batches", type=int, nargs="+", default=[8, 64],
@@ -140,7 +142,7 @@ class Bench:
         sides = []
         if options.only != "ezkl":
             common = [folder / "assay", surroundings, options.repeat]
-            sides.append(Assay(options.assay, *common))
+            sides.append(Assay(options.assay, *common, mode=options.mode))
         if options.before is not None:
             common = [folder / "before", surroundings, options.repeat]
             sides.append(Assay(options.before, *common, name="Before"))
