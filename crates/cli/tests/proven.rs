@@ -44,7 +44,11 @@ fn a_proof_is_bought_and_verified_elsewhere() {
     let sold = methods.iter().find(|method| method["method"] == "zkml").unwrap();
     assert_eq!(sold["program"], item["model"]["id"]);
     assert_eq!(sold["proof"]["mode"], "fast");
-    let program = sold["program"].as_str().unwrap();
+    let told = place.run(&["models", "--gateway", &shop.url]).expect(0).stdout;
+    let (program, most) = (sold["program"].as_str().unwrap(), &sold["proof"]["maxBytes"]);
+    for expected in [format!("program {program}"), format!("mode fast, at most {most} bytes")] {
+        assert!(told.contains(&expected), "{expected:?} is not in {told}");
+    }
     let (status, verifying) = get(&shop.url, &format!("/v1/evidence/{program}"));
     assert_eq!((status, &verifying[..14]), (200, &b"assay-zkml-key"[..]));
     shop.stop();

@@ -70,9 +70,22 @@ async fn of_gateway(gateway: &str, as_json: bool) -> Result<(), CliError> {
             let (name, believe) = (text(&method, "method"), text(&method, "believe"));
             let prices = prices.join(" or ");
             output::detail(&name, format_args!("{prices}; you have to believe {believe}"));
+            show_program(&method);
         }
     }
     Ok(())
+}
+
+/// Says what a method runs in place of the model, and what its proofs are like.
+fn show_program(method: &Value) {
+    if method.get("program").is_some_and(Value::is_string) {
+        output::detail("", format_args!("program {}", text(method, "program")));
+    }
+    let proof = method.get("proof").unwrap_or(&Value::Null);
+    if let Some(most) = proof.get("maxBytes").and_then(Value::as_u64) {
+        let mode = text(proof, "mode");
+        output::detail("", format_args!("proofs in mode {mode}, at most {most} bytes"));
+    }
 }
 
 fn of_packages(folder: Option<&Path>, as_json: bool) -> Result<(), CliError> {
