@@ -6,20 +6,23 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use assay_primitives::{AccessToken, TransactionId};
-use assay_service::{Progress, Purchase, PurchaseError, Started};
+use assay_service::{
+    ItemProgress, ItemState, Progress, Purchase, PurchaseError, PurchasedItem, Started,
+};
 use axum::http::header::{CACHE_CONTROL, LOCATION, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, body::Body};
 use futures_util::stream::{self, Stream, StreamExt as _};
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
 use crate::headers::{ACCESS_TOKEN, TRANSACTION, members, parameter, split};
 use crate::oip::{self, InferenceHeader};
 use crate::paywall::{outcome_error, settlement_header};
-use crate::{ApiError, ErrorCode};
+use crate::{ApiError, ErrorCode, transaction};
 
 /// `Preference-Applied` and `Prefer` (RFC 7240).
 const PREFER: &str = "prefer";
@@ -85,10 +88,47 @@ fn accepts_events(headers: &HeaderMap) -> bool {
     events > 0.0 && events >= weight("application/json")
 }
 
+/// How a result is written: kept with a purchase, for who asks for it later.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Form {
+    /// As the Open Inference Protocol has it.
+    Inference(InferenceHeader),
+    /// As that of a transaction.
+    Transaction(TransactionTag),
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+pub(crate) enum TransactionTag {
+    #[serde(rename = "transaction")]
+    Transaction,
+}
+
+impl Form {
+    fn answer(&self, purchase: &Purchase) -> Result<Response, ApiError> {
+        match self {
+            Self::Inference(header) => oip::answer(purchase, only(purchase)?, header),
+            Self::Transaction(_) => Ok(transaction::answer(purchase)),
+        }
+    }
+
+    fn json(&self, purchase: &Purchase) -> Result<Value, ApiError> {
+        let written = match self {
+            Self::Inference(header) => oip::json(purchase, only(purchase)?, header),
+            Self::Transaction(_) => transaction::json(purchase),
+        };
+        written.map_err(|error| ApiError::internal(&error))
+    }
+}
+
+fn only(purchase: &Purchase) -> Result<&PurchasedItem, ApiError> {
+    purchase.items.first().ok_or_else(|| ApiError::new(ErrorCode::Internal, "no item was bought"))
+}
+
 /// Answers with what became of a purchase.
 pub(crate) fn outcome(
     outcome: &Result<Purchase, PurchaseError>,
-    wanted: &InferenceHeader,
+    wanted: &Form,
     access_token: Option<&AccessToken>,
 ) -> Result<Response, ApiError> {
     match outcome {
@@ -100,10 +140,10 @@ pub(crate) fn outcome(
 /// Answers with a result.
 pub(crate) fn result(
     purchase: &Purchase,
-    wanted: &InferenceHeader,
+    wanted: &Form,
     access_token: Option<&AccessToken>,
 ) -> Result<Response, ApiError> {
-    let mut response = oip::answer(purchase, wanted)?;
+    let mut response = wanted.answer(purchase)?;
     if let Some(settlement) = &purchase.settlement {
         settlement_header(&mut response, settlement);
     }
@@ -148,11 +188,7 @@ fn name(headers: &mut HeaderMap, transaction: TransactionId, access_token: Optio
 }
 
 /// Streams how far a purchase is, and at its end the result or what became of it.
-pub(crate) fn events(
-    started: Started,
-    wanted: InferenceHeader,
-    location: Option<&AccessToken>,
-) -> Response {
+pub(crate) fn events(started: Started, wanted: Form, location: Option<&AccessToken>) -> Response {
     let Started { transaction, access_token, progress } = started;
     let first = json!({
         "transactionId": transaction,
@@ -160,10 +196,11 @@ pub(crate) fn events(
         "location": location.map(|location| format!("/v1/jobs/{}", location.reveal())),
     });
     let begun = stream::once(async move { Ok(event("accepted", &first)) });
+    let mut told = Vec::new();
     let told = states(progress).map(move |progress| {
         Ok(match &progress {
             Progress::Ended(outcome) => last_event(outcome.as_ref(), &wanted),
-            state => event("progress", &progress_of(state)),
+            state => event("progress", &progress_of(state, &mut told)),
         })
     });
     let stream: Pin<Box<dyn Stream<Item = Result<Event, Infallible>> + Send>> =
@@ -178,12 +215,39 @@ pub(crate) fn events(
     response
 }
 
-/// Returns how far a purchase is, with the stage where the method tells one.
-fn progress_of(state: &Progress) -> Value {
-    match state.stage() {
-        Some(stage) => json!({ "state": state.name(), "stage": stage }),
-        None => json!({ "state": state.name() }),
+/// Returns how far a purchase is: with the stage where the method tells one, and of several items with
+/// what is new of each since it was `told`.
+fn progress_of(state: &Progress, told: &mut Vec<ItemProgress>) -> Value {
+    let mut event = Map::from_iter([("state".to_owned(), state.name().into())]);
+    if let Some(stage) = state.stage() {
+        event.insert("stage".to_owned(), stage.into());
     }
+    let items = state.items().iter();
+    let news = items.enumerate().filter(|(index, item)| told.get(*index) != Some(*item));
+    let news: Vec<Value> = news.filter_map(|(_, item)| item_event(item)).collect();
+    if !news.is_empty() {
+        event.insert("items".to_owned(), news.into());
+    }
+    if !state.items().is_empty() {
+        *told = state.items().to_vec();
+    }
+    event.into()
+}
+
+/// Says how far an item of a transaction is: nothing of its contents, which the commitment hides.
+fn item_event(item: &ItemProgress) -> Option<Value> {
+    let id = item.id.as_ref()?;
+    Some(match item.state {
+        ItemState::Waiting => json!({ "id": id, "state": "waiting" }),
+        ItemState::Running(None) => json!({ "id": id, "state": "running" }),
+        ItemState::Running(Some(stage)) => json!({ "id": id, "state": "running", "stage": stage }),
+        ItemState::Certified { took, output_commitment } => json!({
+            "id": id,
+            "state": "certified",
+            "latencyUs": u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            "outputCommitment": output_commitment,
+        }),
+    })
 }
 
 /// Gives each state of a purchase, its end last.
@@ -201,11 +265,11 @@ fn states(progress: watch::Receiver<Progress>) -> impl Stream<Item = Progress> {
     })
 }
 
-fn last_event(outcome: &Result<Purchase, PurchaseError>, wanted: &InferenceHeader) -> Event {
+fn last_event(outcome: &Result<Purchase, PurchaseError>, wanted: &Form) -> Event {
     let result = match outcome {
-        Ok(purchase) => oip::json(purchase, wanted)
-            .map(|body| json!({ "response": body, "settlement": purchase.settlement }))
-            .map_err(|error| ApiError::internal(&error)),
+        Ok(purchase) => wanted
+            .json(purchase)
+            .map(|body| json!({ "response": body, "settlement": purchase.settlement })),
         Err(error) => Err(outcome_error(error, None)),
     };
     match result {

@@ -1,3 +1,4 @@
+use assay_primitives::ItemId;
 use assay_service::{ReceiptError, RefundError};
 use assay_store::TransactionState;
 use assay_x402::SignInRefusal;
@@ -73,6 +74,12 @@ error_codes! {
     UncertifiableInput = "uncertifiable_input", BAD_REQUEST;
     /// The model has no such output.
     UnknownOutput = "unknown_output", BAD_REQUEST;
+    /// A transaction has no items, or more than there may be.
+    ItemCount = "item_count", BAD_REQUEST;
+    /// Two items of a transaction have one id.
+    DuplicateItem = "duplicate_item", BAD_REQUEST;
+    /// A reference to an output that is not there, comes later, or is of another type.
+    InvalidReference = "invalid_reference", BAD_REQUEST;
     /// There is no such model.
     UnknownModel = "unknown_model", NOT_FOUND;
     /// The model is not sold by this method.
@@ -179,6 +186,13 @@ impl ApiError {
     pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.details.insert(key.to_owned(), value.into());
         self
+    }
+
+    /// Says in which item of several.
+    #[must_use]
+    pub fn in_item(mut self, item: &ItemId) -> Self {
+        self.message = shortened(format!("item `{item}`: {}", self.message));
+        self.with("item", item.as_str())
     }
 
     /// Adds a header, unless its value cannot stand in one.

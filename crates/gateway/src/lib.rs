@@ -6,6 +6,7 @@
 //! | `GET /v2/models/{model}`, `…/ready` | a model's tensors |
 //! | `POST /v2/models/{model}/infer` | an inference: 402 with offers, or paid for and answered |
 //! | `/v2/models/{model}/versions/{version}`, `…/ready`, `…/infer` | the same of a version |
+//! | `POST /v1/transactions` | several inferences under one payment and one receipt: 402 with a quote, or paid for and answered |
 //! | `GET /v1/models` | the catalogue: digests, methods, prices, latency, whom to believe |
 //! | `GET`, `DELETE /v1/jobs/{location}` | a purchase that nobody waits for: how far it is, its result; cancel |
 //! | `GET /v1/receipts/{id}` | a receipt; with its access token or the payer's sign-in the whole bundle |
@@ -29,6 +30,7 @@ mod metrics;
 mod oip;
 mod path;
 mod paywall;
+mod purchase;
 mod quota;
 mod request_id;
 mod router;
@@ -36,6 +38,7 @@ mod routes;
 mod server;
 mod state;
 mod streams;
+mod transaction;
 
 pub use client::{ForwardedHeader, IpNetwork, IpNetworkError, TrustedProxies};
 pub use error::{ApiError, ErrorCode};

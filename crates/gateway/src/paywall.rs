@@ -2,7 +2,9 @@
 //! that is not accepted.
 
 use assay_primitives::{AccessToken, Method, TransactionId};
-use assay_service::{AdmissionRefusal, CatalogueEntry, CertifierError, PurchaseError, Taken};
+use assay_service::{
+    AdmissionRefusal, CatalogueEntry, CertifierError, Plan, PlanError, PurchaseError, Taken,
+};
 use assay_store::TransactionState;
 use assay_x402::{
     Challenge, ChallengeError, ErrorReason, FacilitatorError, PAYMENT_REQUIRED, PAYMENT_RESPONSE,
@@ -28,12 +30,17 @@ pub(crate) struct Refusal<'a> {
     detail: &'a str,
 }
 
-/// What a model costs, and how to ask for payment for it.
+/// What something costs, and how to ask for payment for it.
 pub(crate) struct Paywall<'a> {
     gateway: &'a Gateway,
-    entry: &'a CatalogueEntry,
     target: &'a str,
+    /// What is sold, for people.
+    description: String,
     offers: Vec<PaymentRequirements>,
+    /// What the 402 says of it beside the offers.
+    extension: (String, Value),
+    /// What the body of the 402 has more than its header.
+    quote: Option<Value>,
 }
 
 impl<'a> Paywall<'a> {
@@ -46,7 +53,9 @@ impl<'a> Paywall<'a> {
     ) -> Result<Self, ApiError> {
         let offers = gateway.service.offers(entry, method);
         if !offers.is_empty() {
-            return Ok(Self { gateway, entry, target, offers });
+            let description = entry.package().card().title.clone();
+            let extension = gateway.service.offered_extension(entry);
+            return Ok(Self { gateway, target, description, offers, extension, quote: None });
         }
         let name = &entry.package().card().name;
         Err(match method {
@@ -63,6 +72,29 @@ impl<'a> Paywall<'a> {
         })
     }
 
+    /// Makes the offers for a transaction.
+    pub(crate) fn of_transaction(
+        gateway: &'a Gateway,
+        plan: &Plan,
+        target: &'a str,
+    ) -> Result<Self, ApiError> {
+        let quotes = plan.quotes();
+        if quotes.is_empty() {
+            let message = PlanError::NoCommonAsset.to_string();
+            return Err(ApiError::new(ErrorCode::NotForSale, message));
+        }
+        let quoted = gateway.service.quote(plan, &quotes);
+        let quoted = quoted.map_err(|error| ApiError::internal(&error))?;
+        Ok(Self {
+            gateway,
+            target,
+            description: format!("{} inferences, certified under one receipt", plan.len()),
+            offers: quotes.iter().map(|quote| gateway.service.offer_for(quote)).collect(),
+            extension: quoted.extension,
+            quote: Some(quoted.body),
+        })
+    }
+
     pub(crate) fn offers(&self) -> &[PaymentRequirements] {
         &self.offers
     }
@@ -74,7 +106,10 @@ impl<'a> Paywall<'a> {
         let challenge = self.build(reason).map_err(|error| ApiError::internal(&error))?;
         let header = challenge.header().map_err(|error| ApiError::internal(&error))?;
         let header = HeaderValue::from_str(&header).map_err(|error| ApiError::internal(&error))?;
-        let body = body(&challenge, refusal).map_err(|error| ApiError::internal(&error))?;
+        let mut body = body(&challenge, refusal).map_err(|error| ApiError::internal(&error))?;
+        if let (Some(quote), Some(fields)) = (&self.quote, body.as_object_mut()) {
+            fields.insert("quote".to_owned(), quote.clone());
+        }
         let mut response = (StatusCode::PAYMENT_REQUIRED, Json(body)).into_response();
         response.headers_mut().insert(HeaderName::from_static(PAYMENT_REQUIRED), header);
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -83,13 +118,12 @@ impl<'a> Paywall<'a> {
     }
 
     fn build(&self, reason: Option<&str>) -> Result<Challenge, ChallengeError> {
-        let card = self.entry.package().card();
         let mut resource =
             ResourceInfo::new(format!("{}{}", self.gateway.config.public_url, self.target));
-        resource.description = Some(card.title.clone());
+        resource.description = Some(self.description.clone());
         resource.mime_type = Some("application/json".to_owned());
         resource.service_name = Some("Assay".to_owned());
-        let (key, declaration) = self.gateway.service.offered_extension(self.entry);
+        let (key, declaration) = self.extension.clone();
         let challenge =
             Challenge::new(resource, self.offers.clone())?.with_extension(key, declaration)?;
         match reason {
@@ -167,6 +201,7 @@ pub(crate) fn outcome_error(error: &PurchaseError, access_token: Option<&AccessT
             let message = "the model did not run or was not certified; nothing was charged";
             ApiError::new(ErrorCode::InferenceFailed, message)
         }
+        PurchaseError::Item { item, error } => outcome_error(error, access_token).in_item(item),
         PurchaseError::Request { .. } => {
             ApiError::new(ErrorCode::UncertifiableInput, error.to_string())
         }

@@ -23,7 +23,7 @@ use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota as Rate, RateLimiter};
 
 use crate::client::{Client, Peer};
-use crate::routes::infer::TAKE_PAYMENTS;
+use crate::purchase::TAKE_PAYMENTS;
 use crate::{ApiError, ClientLimits, ErrorCode, Gateway};
 
 /// How many places a table has: 65 536, of at most 80 bytes.

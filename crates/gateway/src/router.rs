@@ -19,7 +19,7 @@ use crate::paywall::EXPOSED;
 use crate::quota::limit;
 use crate::request_id::identify;
 use crate::routes::{
-    attestation, catalogue, health, infer, jobs, keys, metrics, receipts, refunds,
+    attestation, catalogue, health, infer, jobs, keys, metrics, receipts, refunds, transactions,
 };
 use crate::{ApiError, ErrorCode, Gateway};
 
@@ -50,6 +50,7 @@ fn routes() -> OpenApiRouter<Gateway> {
         .routes(routes!(health::model_version_ready))
         .routes(routes!(infer::infer))
         .routes(routes!(infer::infer_version))
+        .routes(routes!(transactions::transact))
         .routes(routes!(catalogue::models))
         .routes(routes!(jobs::job, jobs::cancel))
         .routes(routes!(receipts::receipt, receipts::erase))

@@ -373,7 +373,7 @@ async fn many_are_erased_in_small_steps() {
             access_token_hash: assay_primitives::Digest::ZERO,
             secret: [1; 32],
             at: now(),
-            method: "signed".to_owned(),
+            queue: "signed".to_owned(),
             request: b"what is run".to_vec(),
             echo: b"wanted back".to_vec(),
             location: None,

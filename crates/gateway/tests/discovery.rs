@@ -233,6 +233,7 @@ async fn the_description_lists_every_route() {
         ("/v1/receipts/{id}", "get"),
         ("/v1/receipts/{id}/proofs", "get"),
         ("/v1/receipts/{id}/settlement-records", "post"),
+        ("/v1/transactions", "post"),
         ("/v2", "get"),
         ("/v2/health/live", "get"),
         ("/v2/health/ready", "get"),

@@ -30,3 +30,4 @@ mod requests;
 mod restart;
 mod shutdown;
 mod tensors;
+mod transactions;

@@ -46,6 +46,49 @@ digest_id! {
     OperatorId
 }
 
+/// The name of an item within its transaction, by its buyer: 1 to 64 characters of `A-Z a-z 0-9 - _ .`.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(transparent)]
+pub struct ItemId(String);
+
+/// A text that is not an item's id.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("not an item id: expected 1 to {max} characters of A-Z a-z 0-9 - _ ., got `{0}`", max = ItemId::MAX)]
+pub struct ItemIdError(String);
+
+impl ItemId {
+    /// The most characters.
+    const MAX: usize = 64;
+
+    /// Returns the text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ItemId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for ItemId {
+    type Err = ItemIdError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let fits = (1..=Self::MAX).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+        if fits { Ok(Self(text.to_owned())) } else { Err(ItemIdError(printable(text, Self::MAX))) }
+    }
+}
+
+impl<'de> Deserialize<'de> for ItemId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        encoding::deserialize_text(deserializer)
+    }
+}
+
 /// A transaction: a UUID version 7 (RFC 9562), so that ids sort by the time they were made.
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct TransactionId(uuid::Uuid);

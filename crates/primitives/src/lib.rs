@@ -18,6 +18,7 @@ mod ids;
 mod inference;
 pub mod json;
 mod method;
+mod pointer;
 mod random;
 mod tensor;
 mod text;
@@ -29,9 +30,12 @@ pub use clock::{Clock, SystemClock};
 pub use digest::Digest;
 pub use duration::{DurationError, optional_duration, parse_duration};
 pub use failpoint::{arm_failpoint, pass_failpoint};
-pub use ids::{AccessToken, KeyId, ModelId, OperatorId, TransactionId, TransactionIdError};
+pub use ids::{
+    AccessToken, ItemId, ItemIdError, KeyId, ModelId, OperatorId, TransactionId, TransactionIdError,
+};
 pub use inference::{InferenceOutput, InferenceRequest};
 pub use method::{Method, MethodError};
+pub use pointer::{InputPointer, OutputPointer, PointerError};
 pub use random::{Randomness, RandomnessError, SystemRandomness};
 pub use tensor::{Datatype, Tensor, TensorData, TensorError};
 pub use text::printable;

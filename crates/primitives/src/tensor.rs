@@ -138,6 +138,23 @@ macro_rules! datatypes {
                 }
             }
 
+            /// Returns one element, or all of them; nothing where there is no such element.
+            #[must_use]
+            pub fn part(&self, element: Option<usize>) -> Option<Self> {
+                match self {
+                    $(Self::$variant(values) => part(values, element).map(Self::$variant),)*
+                }
+            }
+
+            /// Puts other data in the place of one element, or of all of them, if it has their datatype
+            /// and number. Returns whether it has.
+            fn put(&mut self, element: Option<usize>, data: &Self) -> bool {
+                match (self, data) {
+                    $((Self::$variant(values), Self::$variant(data)) => put(values, element, data),)*
+                    _ => false,
+                }
+            }
+
             fn argmax(&self) -> Option<usize> {
                 match self { $(Self::$variant(values) => greatest(values),)* }
             }
@@ -219,6 +236,27 @@ impl TensorData {
             Self::Fp64(values) => values.iter().position(|value| !value.is_finite()),
             _ => None,
         }
+    }
+}
+
+fn part<T: Copy>(values: &[T], element: Option<usize>) -> Option<Vec<T>> {
+    match element {
+        None => Some(values.to_vec()),
+        Some(element) => values.get(element).map(|value| vec![*value]),
+    }
+}
+
+fn put<T: Copy>(values: &mut [T], element: Option<usize>, data: &[T]) -> bool {
+    let place = match element {
+        None => Some(values),
+        Some(element) => values.get_mut(element..).and_then(|values| values.get_mut(..1)),
+    };
+    match place.filter(|place| place.len() == data.len()) {
+        Some(place) => {
+            place.copy_from_slice(data);
+            true
+        }
+        None => false,
     }
 }
 
@@ -402,6 +440,11 @@ impl Tensor {
     #[must_use]
     pub const fn data(&self) -> &TensorData {
         &self.data
+    }
+
+    /// Puts other data, which is as finite, in the place of one element or of all of them.
+    pub(crate) fn put(&mut self, element: Option<usize>, data: &TensorData) -> bool {
+        data.first_not_finite().is_none() && self.data.put(element, data)
     }
 
     /// Returns the place of the greatest element in row-major order, the first of several; `None`

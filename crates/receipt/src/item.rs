@@ -3,7 +3,7 @@
 //!
 //! | bytes | word |
 //! |---|---|
-//! | 0..32 | version, a big-endian integer: 1 |
+//! | 0..32 | version, a big-endian integer: 1 of an item bought alone, 2 of one that has an id |
 //! | 32..64 | model id: the program's id if one ran, else the package's digest |
 //! | 64..96 | method, ASCII from the left, zeros after it |
 //! | 96..128 | request commitment |
@@ -12,11 +12,14 @@
 //! | 192.. | JSON: [`ItemDetails`] |
 
 use assay_primitives::json::{self, StrictJsonError};
-use assay_primitives::{Amount, AssetId, Digest, Method, ModelId};
+use assay_primitives::{
+    Amount, AssetId, Digest, InputPointer, ItemId, Method, ModelId, OutputPointer,
+};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-const VERSION: u64 = 1;
+/// Without an id and references, and with an id.
+const VERSIONS: [u64; 2] = [1, 2];
 const WORDS: usize = 6;
 const HEADER: usize = 32 * WORDS;
 /// The most bytes an item statement may have.
@@ -31,12 +34,17 @@ pub enum ItemError {
         /// How many bytes there are.
         got: usize,
     },
-    /// Another version.
-    #[error("item version: expected {VERSION}, got {got}")]
+    /// Another version than one with what the JSON has.
+    #[error("item version: expected {expected}, got {got}")]
     Version {
+        /// The version that has what the JSON has.
+        expected: u64,
         /// The version word.
         got: Digest,
     },
+    /// References of an item without an id.
+    #[error("item without an id: expected no references, got {0}")]
+    References(usize),
     /// The header's digest is not that of the JSON.
     #[error("digest of the item's JSON: header says {expected}, it is {got}")]
     JsonDigest {
@@ -85,6 +93,9 @@ pub struct ItemStatement {
 pub struct ItemDetails {
     /// The item's place in its transaction, from 0.
     pub index: u32,
+    /// Its name within the transaction; none of an item that was bought alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<ItemId>,
     /// What ran.
     pub model: ModelUsed,
     /// What certifies it.
@@ -95,10 +106,37 @@ pub struct ItemDetails {
     pub price: Price,
     /// The earlier items whose outputs went into this item's input, in order.
     pub depends_on: Vec<u32>,
+    /// Which elements of its input are which of their outputs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub references: Vec<Reference>,
     /// What backs the method.
     pub evidence: Vec<EvidenceReference>,
     /// How it went.
     pub outcome: Outcome,
+}
+
+/// A part of an item's input that is an earlier item's output.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reference {
+    /// The earlier item's index.
+    pub item: u32,
+    /// What of its output.
+    pub pointer: OutputPointer,
+    /// Where in the request of the item that has this reference.
+    pub at: InputPointer,
+}
+
+impl ItemDetails {
+    /// Returns the version of a statement with these details.
+    fn version(&self) -> Result<u64, ItemError> {
+        let [alone, named] = VERSIONS;
+        match &self.id {
+            Some(_) => Ok(named),
+            None if self.references.is_empty() => Ok(alone),
+            None => Err(ItemError::References(self.references.len())),
+        }
+    }
 }
 
 /// Which model ran, and in what.
@@ -201,7 +239,7 @@ impl ItemStatement {
         self.check_outcome()?;
         let json = json::to_vec(&self.details)?;
         let words: [[u8; 32]; WORDS] = [
-            word_of(VERSION),
+            word_of(self.details.version()?),
             *self.details.model.id().0.as_bytes(),
             self.details.method.word(),
             *self.request_commitment.as_bytes(),
@@ -225,14 +263,19 @@ impl ItemStatement {
         let mut word = || words.next().ok_or_else(length);
         let (version, model, method) = (word()?, word()?, word()?);
         let (request_commitment, output_commitment, expected) = (word()?, word()?, word()?);
-        if version.0 != word_of(VERSION) {
-            return Err(ItemError::Version { got: version });
+        if VERSIONS.iter().all(|known| version.0 != word_of(*known)) {
+            let [_, expected] = VERSIONS;
+            return Err(ItemError::Version { expected, got: version });
         }
         let got = Digest::of(json);
         if expected != got {
             return Err(ItemError::JsonDigest { expected, got });
         }
         let details: ItemDetails = json::from_slice(json)?;
+        let expected = details.version()?;
+        if version.0 != word_of(expected) {
+            return Err(ItemError::Version { expected, got: version });
+        }
         let same = |word, header, json| {
             if header == json { Ok(()) } else { Err(ItemError::Header { word, header, json }) }
         };
@@ -277,6 +320,7 @@ mod tests {
             output_commitment: digest("output"),
             details: ItemDetails {
                 index: 0,
+                id: None,
                 model: ModelUsed {
                     name: "digits".into(),
                     version: "1".into(),
@@ -288,6 +332,7 @@ mod tests {
                 usage: Usage { inferences: 1 },
                 price: Price { amount: Amount(5), asset: "eip155:1/erc20:0x1".parse().unwrap() },
                 depends_on: vec![],
+                references: vec![],
                 evidence: vec![],
                 outcome: Outcome::Ok,
             },
@@ -306,6 +351,25 @@ mod tests {
         assert_eq!(word(3), statement.request_commitment);
         assert_eq!(word(4), statement.output_commitment);
         assert_eq!(word(5), Digest::of(&bytes[192..]));
+    }
+
+    #[test]
+    fn an_item_with_an_id_has_the_second_version_and_may_refer_to_others() {
+        let alone = statement();
+        let mut named = alone.clone();
+        let pointer = "/outputs/0/data/1".parse().unwrap();
+        let at = InputPointer::new(0, Some(2));
+        named.details.references = vec![Reference { item: 0, pointer, at }];
+        assert_eq!(named.to_bytes(), Err(ItemError::References(1)));
+        named.details.id = Some("risk".parse().unwrap());
+        let bytes = named.to_bytes().unwrap();
+        assert_eq!(ItemStatement::from_bytes(&bytes), Ok(named));
+        assert_eq!(bytes[..32], word_of(2));
+        for (mut bytes, wrong, expected) in [(bytes, 1, 2), (alone.to_bytes().unwrap(), 2, 1)] {
+            bytes[31] = wrong;
+            let error = ItemStatement::from_bytes(&bytes).unwrap_err();
+            assert_eq!(error, ItemError::Version { expected, got: Digest(word_of(wrong.into())) });
+        }
     }
 
     #[test]

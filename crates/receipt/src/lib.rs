@@ -36,7 +36,7 @@ pub use enclave::{
 pub use issue::{IssueError, IssuedItem, IssuedTransaction, NewItem, NewTransaction, issue};
 pub use item::{
     EngineUsed, EvidenceReference, EvidenceScope, ItemDetails, ItemError, ItemStatement, ModelUsed,
-    Outcome, Price, Usage,
+    Outcome, Price, Reference, Usage,
 };
 pub use keys::{
     KeyError, PublicKey, SignatureError, SigningKey, signature_from_raw, signature_to_raw,

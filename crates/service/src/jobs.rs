@@ -6,28 +6,61 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use assay_primitives::{AccessToken, Method, TransactionId};
+use assay_primitives::{AccessToken, Digest, ItemId, TransactionId};
 use assay_store::Lease;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::Place;
-use crate::{Certifiers, Latency, Purchase, PurchaseError};
+use crate::plan::Item;
+use crate::{Certifiers, Purchase, PurchaseError};
 
 /// How long a claim lasts that is not prolonged.
 pub(crate) const LEASE: Duration = Duration::from_secs(30);
+
+/// The queue of what has several items. What has one waits in that of its method.
+pub(crate) const TRANSACTIONS: &str = "transaction";
+
+/// How many transactions of several items are in hand at a time. How many of their items run is for the
+/// certifiers to say.
+const MAX_TRANSACTIONS: usize = 64;
 
 /// How far a purchase is. Nothing of its contents stands here until it ends.
 #[derive(Clone, Debug)]
 pub enum Progress {
     /// It waits for its turn.
     Queued,
-    /// Its model runs, or is certified; which stage of that it is at, where the method tells.
-    Running(Option<&'static str>),
+    /// Its models run, or are certified: how far each item is, in their order.
+    Running(Vec<ItemProgress>),
     /// Its receipt is stored, its payment is on the way.
     Settling,
     /// It came to its end.
     Ended(Arc<Result<Purchase, PurchaseError>>),
+}
+
+/// How far an item is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ItemProgress {
+    /// Its name within the transaction, if it has one.
+    pub id: Option<ItemId>,
+    /// How far it is.
+    pub state: ItemState,
+}
+
+/// How far an item is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ItemState {
+    /// For the outputs that its input refers to.
+    Waiting,
+    /// Its model runs, or is certified; which stage of that it is at, where the method tells.
+    Running(Option<&'static str>),
+    /// It is certified.
+    Certified {
+        /// Since its input was there.
+        took: Duration,
+        /// The commitment to its output, as in the receipt to come.
+        output_commitment: Digest,
+    },
 }
 
 /// A purchase that is under way.
@@ -90,12 +123,24 @@ pub(crate) struct InHand {
 }
 
 impl Progress {
-    /// Returns the stage of what runs, where the method tells.
+    /// Returns the stage of the only item, where its method tells.
     #[must_use]
-    pub const fn stage(&self) -> Option<&'static str> {
+    pub fn stage(&self) -> Option<&'static str> {
         match self {
-            Self::Running(stage) => *stage,
+            Self::Running(items) => match items.as_slice() {
+                [ItemProgress { state: ItemState::Running(stage), .. }] => *stage,
+                _ => None,
+            },
             _ => None,
+        }
+    }
+
+    /// Returns how far each item is, while they run.
+    #[must_use]
+    pub fn items(&self) -> &[ItemProgress] {
+        match self {
+            Self::Running(items) => items,
+            _ => &[],
         }
     }
 
@@ -120,11 +165,11 @@ impl Progress {
 
 impl Jobs {
     pub(crate) fn new(certifiers: &Certifiers) -> Self {
-        let pools = certifiers.iter().map(|certifier| {
-            let size = certifier.slots().max(1);
+        let sizes = certifiers.iter().map(|one| (one.method().to_string(), one.slots().max(1)));
+        let sizes = sizes.chain([(TRANSACTIONS.to_owned(), MAX_TRANSACTIONS)]);
+        let pools = sizes.map(|(queue, size)| {
             let slots = Arc::new(Semaphore::new(size));
-            let pool = Pool { slots, size, queued: AtomicUsize::new(0), wake: Notify::new() };
-            (certifier.method().to_string(), pool)
+            (queue, Pool { slots, size, queued: AtomicUsize::new(0), wake: Notify::new() })
         });
         Self {
             pools: pools.collect(),
@@ -134,13 +179,13 @@ impl Jobs {
         }
     }
 
-    pub(crate) fn methods(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn queues(&self) -> impl Iterator<Item = &str> {
         self.pools.keys().map(String::as_str)
     }
 
     /// Takes a slot for a new job, unless others wait for one.
-    pub(crate) fn slot(&self, method: &Method) -> Option<OwnedSemaphorePermit> {
-        let pool = self.pools.get(method.as_str())?;
+    pub(crate) fn slot(&self, queue: &str) -> Option<OwnedSemaphorePermit> {
+        let pool = self.pools.get(queue)?;
         let is_next = pool.queued.load(Ordering::SeqCst) == 0 && !self.stopping.is_cancelled();
         is_next.then(|| Arc::clone(&pool.slots).try_acquire_owned().ok()).flatten()
     }
@@ -210,11 +255,11 @@ impl Jobs {
         self.pools.iter().map(load).collect()
     }
 
-    /// Returns how long a new job of a method will probably take, from what its like took lately. Nothing
+    /// Returns how long a new job of a queue will probably take, from what its like took lately. Nothing
     /// while none is in hand: what took long then may be over, and nobody would find out.
-    pub(crate) fn expected(&self, method: &Method, latency: Option<&Latency>) -> Duration {
-        let Some(lately) = latency.and_then(Latency::lately) else { return Duration::ZERO };
-        let Some(pool) = self.pools.get(method.as_str()) else { return Duration::ZERO };
+    pub(crate) fn expected(&self, queue: &str, lately: Option<Duration>) -> Duration {
+        let Some(lately) = lately else { return Duration::ZERO };
+        let Some(pool) = self.pools.get(queue) else { return Duration::ZERO };
         let queued = pool.queued.load(Ordering::SeqCst);
         if queued == 0 && pool.slots.available_permits() == pool.size {
             return Duration::ZERO;
@@ -230,7 +275,8 @@ impl Jobs {
         lease: Option<Lease>,
         place: Place,
     ) -> watch::Receiver<Progress> {
-        let progress = if lease.is_some() { Progress::Running(None) } else { Progress::Queued };
+        let running = Progress::Running(Vec::new());
+        let progress = if lease.is_some() { running } else { Progress::Queued };
         let (progress, receiver) = watch::channel(progress);
         let cancel = CancellationToken::new();
         let entry = Entry { progress, cancel, lease, place: Some(place) };
@@ -248,16 +294,33 @@ impl Jobs {
             place: None,
         });
         entry.lease = Some(lease);
-        entry.progress.send_replace(Progress::Running(None));
+        entry.progress.send_replace(Progress::Running(Vec::new()));
         let cancel = entry.cancel.clone();
         InHand { jobs: Arc::clone(self), id: lease.id, cancel, is_ended: false }
     }
 
-    /// Says which stage a job is at that runs.
-    pub(crate) fn at_stage(&self, id: TransactionId, stage: &'static str) {
+    /// Says which items a job has that runs.
+    pub(crate) fn begin(&self, id: TransactionId, items: &[Item]) {
+        let waiting = |item: &Item| ItemProgress { id: item.id.clone(), state: ItemState::Waiting };
         if let Some(entry) = self.entries().get(&id) {
             entry.progress.send_if_modified(|progress| match progress {
-                Progress::Running(of) => of.replace(stage) != Some(stage),
+                Progress::Running(of) => {
+                    *of = items.iter().map(waiting).collect();
+                    false
+                }
+                _ => false,
+            });
+        }
+    }
+
+    /// Says how far an item is of a job that runs.
+    pub(crate) fn note(&self, id: TransactionId, index: usize, state: ItemState) {
+        if let Some(entry) = self.entries().get(&id) {
+            entry.progress.send_if_modified(|progress| match progress {
+                Progress::Running(items) => match items.get_mut(index) {
+                    Some(item) => std::mem::replace(&mut item.state, state) != state,
+                    None => false,
+                },
                 _ => false,
             });
         }
@@ -351,6 +414,7 @@ fn ended(outcome: Result<Purchase, PurchaseError>) -> Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Latency;
 
     /// A run that took long, such as one that an enclave never answered, keeps nobody from finding out
     /// that the next one does not.
@@ -358,8 +422,8 @@ mod tests {
     fn what_took_long_is_expected_while_one_is_in_hand() {
         let jobs = Jobs::new(&Certifiers::standard(1));
         let latency = Latency::default();
-        let expected = || jobs.expected(&Method::SIGNED, Some(&latency));
-        let first = jobs.slot(&Method::SIGNED).unwrap();
+        let expected = || jobs.expected("signed", latency.lately());
+        let first = jobs.slot("signed").unwrap();
         assert_eq!(expected(), Duration::ZERO);
         let long = Duration::from_secs(60);
         latency.record(long);

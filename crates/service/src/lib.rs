@@ -22,7 +22,9 @@ mod metrics;
 mod operator;
 mod outgoing;
 mod pipeline;
+mod plan;
 mod prices;
+mod quote;
 mod receipts;
 mod refunds;
 mod results;
@@ -33,17 +35,21 @@ pub use access::Access;
 pub use admission::{AdmissionRefusal, Limits};
 pub use catalogue::{Catalogue, CatalogueEntry, CatalogueError};
 pub use extension::{VERIFIED_INFERENCE, settled_extension};
-pub use jobs::{Load, Progress, Started};
+pub use jobs::{ItemProgress, ItemState, Load, Progress, Started};
 pub use latency::{Latency, LatencySummary};
 pub use methods::{
-    Certified, CertifiedEvidence, Certifier, CertifierError, Certifiers, Inference, Program,
-    ProgramError, ProofOffered, Signed, Stages, Tee, Zkml,
+    Batching, Certified, CertifiedEvidence, Certifier, CertifierError, Certifiers, Inference,
+    Program, ProgramError, ProofOffered, Signed, Stages, Tee, Zkml,
 };
 pub use metrics::ServiceMetrics;
 pub use operator::{Operator, OperatorError};
 pub use outgoing::StoredJournal;
-pub use pipeline::{Order, Outcome, Pass, Purchase, PurchaseError, RequestBinding, Taken};
+pub use pipeline::{
+    Order, Outcome, Pass, Purchase, PurchaseError, PurchasedItem, RequestBinding, Taken,
+};
+pub use plan::{MAX_ITEMS, NewItem, NewReference, Plan, PlanError, Quote, ReferenceError};
 pub use prices::{AssetTerms, Price, PriceError, PriceList};
+pub use quote::Quoted;
 pub use receipts::{PublicReceipt, ReceiptError, ReleasedBundle};
 pub use refunds::RefundError;
 pub use results::{Asked, Status};

@@ -1,14 +1,14 @@
 //! Asking later what became of a purchase.
 
 use assay_primitives::{AccessToken, InferenceOutput, TransactionId};
-use assay_receipt::ItemStatement;
+use assay_receipt::{BundleItem, ItemDetails, ItemStatement};
 use assay_store::{TransactionRow, TransactionState};
 use assay_x402::SettleResponse;
 use tokio::sync::watch;
 
 use crate::contents::Contents;
 use crate::receipts::{public, read, response, settlement};
-use crate::{Progress, Purchase, ReceiptError, Service};
+use crate::{Progress, Purchase, PurchasedItem, ReceiptError, Service};
 
 /// A purchase that is asked for at its location.
 #[derive(Debug)]
@@ -78,17 +78,15 @@ fn purchase(row: &TransactionRow) -> Result<Purchase, ReceiptError> {
     }
     let receipt = public(row)?.receipt.digest();
     let Contents { items, .. } = read(row.items.as_deref().unwrap_or_default())?;
-    let item = items.first().ok_or_else(|| damaged("no item".to_owned()))?;
+    let items = items.iter().map(purchased).collect::<Result<_, _>>().map_err(damaged)?;
+    Ok(Purchase { transaction: row.id, items, receipt, settlement: settlement(row)? })
+}
+
+fn purchased(item: &BundleItem) -> Result<PurchasedItem, String> {
     let statement =
-        ItemStatement::from_bytes(&item.statement).map_err(|error| damaged(error.to_string()))?;
+        ItemStatement::from_bytes(&item.statement).map_err(|error| error.to_string())?;
+    let ItemDetails { id, model, method, .. } = statement.details;
     let output = item.output.as_deref().unwrap_or_default();
-    let output = InferenceOutput::from_bytes(output).map_err(|error| damaged(error.to_string()))?;
-    Ok(Purchase {
-        transaction: row.id,
-        model: statement.details.model,
-        method: statement.details.method,
-        output,
-        receipt,
-        settlement: settlement(row)?,
-    })
+    let output = InferenceOutput::from_bytes(output).map_err(|error| error.to_string())?;
+    Ok(PurchasedItem { id, model, method, output })
 }

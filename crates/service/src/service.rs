@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use assay_engine::ModelCard;
-use assay_primitives::{Account, Clock, Method, Randomness};
+use assay_primitives::{Account, Amount, Clock, Method, Randomness};
 use assay_store::{BlobStore, TransactionStore};
 use assay_verify::Methods;
 use assay_x402::{EXACT, Facilitator, PaymentRequirements};
@@ -14,7 +14,8 @@ use crate::admission::Admission;
 use crate::extension::offered_extension;
 use crate::jobs::Jobs;
 use crate::{
-    Catalogue, CatalogueEntry, CertifierError, Certifiers, Limits, Operator, Price, ServiceMetrics,
+    Catalogue, CatalogueEntry, CertifierError, Certifiers, Limits, Operator, Price, Quote,
+    ServiceMetrics,
 };
 
 /// What a service is made of.
@@ -148,19 +149,33 @@ impl Service {
     }
 
     fn offer(&self, entry: &CatalogueEntry, price: &Price) -> PaymentRequirements {
-        let mut extra = Map::from_iter([
-            ("name".to_owned(), Value::from(price.asset.name.clone())),
-            ("version".to_owned(), Value::from(price.asset.version.clone())),
-            ("method".to_owned(), Value::from(price.method.as_str())),
-        ]);
+        let mut extra = Map::from_iter([("method".to_owned(), price.method.as_str().into())]);
         let certifier = self.parts.certifiers.find(&price.method);
         if let Some(proof) = certifier.and_then(|certifier| certifier.proof(entry.package())) {
             extra.insert("proof".to_owned(), json!(proof));
         }
+        self.requirements(price, price.amount, extra)
+    }
+
+    /// Returns the offer for a transaction at what was quoted.
+    #[must_use]
+    pub fn offer_for(&self, quote: &Quote) -> PaymentRequirements {
+        self.requirements(&quote.price, quote.amount, Map::new())
+    }
+
+    /// Asks for an amount in the asset of a price.
+    fn requirements(
+        &self,
+        price: &Price,
+        amount: Amount,
+        mut extra: Map<String, Value>,
+    ) -> PaymentRequirements {
+        extra.insert("name".to_owned(), price.asset.name.clone().into());
+        extra.insert("version".to_owned(), price.asset.version.clone().into());
         PaymentRequirements {
             scheme: EXACT.to_owned(),
             network: price.asset.id.network().clone(),
-            amount: price.amount,
+            amount,
             asset: price.asset.id.reference().clone(),
             pay_to: self.parts.settings.pay_to.clone(),
             max_timeout_seconds: self.parts.settings.max_timeout_seconds,

@@ -1,13 +1,14 @@
 //! The `zkml` method: what is a package's program, and what becomes of a proof that nobody wants.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Barrier, mpsc};
 
 use assay_engine::{Engine as _, ModelPackage, Tract};
-use assay_primitives::{InferenceRequest, Method, Tensor, TensorData};
+use assay_primitives::{Digest, InferenceRequest, Method, Tensor, TensorData};
 use assay_receipt::TransactionSecret;
 use assay_service::{
-    Catalogue, CatalogueError, Certifier as _, Certifiers, Inference, Program, ProgramError,
-    Stages, Zkml,
+    Catalogue, CatalogueError, Certified, Certifier as _, Certifiers, Inference, Program,
+    ProgramError, Stages, Zkml,
 };
 use assay_testkit::SeededRandomness;
 use assay_zkml::model::{CLAIM_MEDIA_TYPE, ModelFile, PROOF_MEDIA_TYPE, VERIFYING_MEDIA_TYPE};
@@ -166,6 +167,47 @@ async fn a_small_program_is_offered_as_such() {
     }
     assert!(sizes[1] < sizes[0], "{sizes:?}");
     assert_eq!(sold[0].proof(&package("tumour")), None);
+}
+
+/// Different samples of one model, as items of one transaction.
+fn items(count: u32) -> Vec<Inference> {
+    let first = inference(Stages::default());
+    let package = package("digits");
+    let secret = TransactionSecret::from_bytes([3; 32]);
+    let item = |index: u32| {
+        let input = package.samples().get(index as usize).unwrap().input.clone();
+        let salts = [secret.request_salt(index), secret.output_salt(index)];
+        let request = Arc::new(InferenceRequest { inputs: vec![input] });
+        Inference { request, salts, ..first.clone() }
+    };
+    (0..count).map(item).collect()
+}
+
+/// One proof for all, a claim for each; as many proofs as memory asks for.
+#[tokio::test]
+async fn inferences_are_proven_in_one_batch() {
+    let digits = package("digits");
+    let parts = |certified: &[Certified], at: usize| -> HashSet<Digest> {
+        certified.iter().map(|one| one.evidence[at].reference.sha256).collect()
+    };
+    let open = |memory: u64| {
+        let program = Program::new(&digits, compiled(&digits)).unwrap();
+        Zkml::new(vec![program], 1, memory, Arc::new(SeededRandomness::new(1)))
+    };
+    let zkml = open(u64::MAX);
+    let batching = zkml.batching().unwrap();
+    let certified = batching.certify_all(items(5)).await.unwrap();
+    assert_eq!([0, 1, 2].map(|at| parts(&certified, at).len()), [1, 1, 5]);
+    for (item, certified) in items(5).iter().zip(&certified) {
+        // What is answered is what it is without a batch, and without a proof.
+        assert_eq!(certified.output, zkml.certify(item).await.unwrap().output);
+        assert_eq!(certified.output, batching.run(item).await.unwrap());
+    }
+    assert!(batching.certify_all(Vec::new()).await.unwrap().is_empty());
+    let alone = Program::new(&digits, compiled(&digits)).unwrap().prover_memory();
+    let tight = open(alone);
+    let certified = tight.batching().unwrap().certify_all(items(3)).await.unwrap();
+    assert_eq!([0, 1, 2].map(|at| parts(&certified, at).len()), [1, 3, 3]);
 }
 
 /// Two proofs of one request differ in their salts: nobody can tell by them that it was asked twice.

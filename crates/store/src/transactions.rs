@@ -25,14 +25,14 @@ pub trait TransactionStore: Debug + Send + Sync {
         binding: Digest,
     ) -> Result<Option<Holder>, StoreError>;
 
-    /// Claims the oldest job of a method that nobody works on, until a time: one that is queued, or
+    /// Claims the oldest job of a queue that nobody works on, until a time: one that is queued, or
     /// whose claim has ended.
     ///
     /// # Errors
     /// When the store fails.
     async fn claim(
         &self,
-        method: &str,
+        queue: &str,
         now: Timestamp,
         until: Timestamp,
     ) -> Result<Option<Job>, StoreError>;
@@ -50,11 +50,11 @@ pub trait TransactionStore: Debug + Send + Sync {
     async fn postpone(&self, lease: Lease, not_before: Timestamp) -> Result<(), StoreError>;
 
     /// Ends every claim: those of the process before. What was in hand and is not to be run again is
-    /// released, and what is certified by none of these methods: nobody would claim it.
+    /// released, and what is in none of these queues: nobody would claim it.
     ///
     /// # Errors
     /// When the store fails.
-    async fn requeue(&self, methods: Vec<String>) -> Result<Requeued, StoreError>;
+    async fn requeue(&self, queues: Vec<String>) -> Result<Requeued, StoreError>;
 
     /// Returns the transaction of a job's location, by its hash.
     ///
@@ -206,8 +206,8 @@ pub struct Reservation {
     pub access_token_hash: Digest,
     /// The secret its salts come from.
     pub secret: [u8; 32],
-    /// By which method it is certified.
-    pub method: String,
+    /// Where it waits for its turn.
+    pub queue: String,
     /// What is run.
     pub request: Vec<u8>,
     /// What the caller wants back with the result.
@@ -236,7 +236,7 @@ pub struct Lease {
 /// What a new process finds.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Requeued {
-    /// The methods of the jobs that are queued, one for each.
+    /// The queues of the jobs that wait, one for each.
     pub queued: Vec<String>,
     /// How many jobs were released.
     pub released: u64,

@@ -71,7 +71,7 @@ pub(crate) fn reservation(n: u8) -> Reservation {
         binding: Digest([n; 32]),
         access_token_hash: Digest([n ^ 0xff; 32]),
         secret: [n; 32],
-        method: "signed".to_owned(),
+        queue: "signed".to_owned(),
         request: format!("request {n}").into_bytes(),
         echo: format!("echo {n}").into_bytes(),
         location: Some(Digest([n ^ 0x0f; 32])),
@@ -563,7 +563,7 @@ pub(crate) async fn jobs_are_claimed_by_one(store: &dyn Store) {
         let queued = Reservation { leased_until: None, ..reservation(n) };
         store.reserve(queued).await.unwrap();
     }
-    store.reserve(Reservation { method: "zkml".to_owned(), ..reservation(4) }).await.unwrap();
+    store.reserve(Reservation { queue: "zkml".to_owned(), ..reservation(4) }).await.unwrap();
     let claim = async |now: u64, until: u64| {
         let job = store.claim("signed", at(now), at(until)).await.unwrap();
         job.map(|job| (job.lease, job.attempts))
@@ -608,7 +608,7 @@ pub(crate) async fn a_new_process_finds_what_was_left(store: &dyn Store) {
     store.reserve(Reservation { is_resumable: false, ..reservation(2) }).await.unwrap();
     store.reserve(Reservation { leased_until: None, ..reservation(3) }).await.unwrap();
     committed(store, 4).await;
-    store.reserve(Reservation { method: "toy".to_owned(), ..reservation(5) }).await.unwrap();
+    store.reserve(Reservation { queue: "toy".to_owned(), ..reservation(5) }).await.unwrap();
     let methods = ["signed", "zk\"ml"].map(str::to_owned).to_vec();
     let found = store.requeue(methods).await.unwrap();
     assert_eq!((found.queued.len(), found.released), (2, 2));

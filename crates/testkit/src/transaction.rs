@@ -192,6 +192,7 @@ impl SampleTransaction {
         let asset = AssetId::erc20(terms.network.clone(), terms.asset.clone());
         let details = ItemDetails {
             index,
+            id: None,
             model: ModelUsed {
                 name: "digits".to_owned(),
                 version: "1.0.0".to_owned(),
@@ -203,6 +204,7 @@ impl SampleTransaction {
             usage: Usage { inferences: 1 },
             price: Price { amount: PRICE, asset },
             depends_on: Vec::new(),
+            references: Vec::new(),
             evidence: Vec::new(),
             outcome: Outcome::Ok,
         };

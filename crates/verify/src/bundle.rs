@@ -5,9 +5,9 @@ use assay_primitives::json::StrictJsonError;
 use assay_primitives::{Timestamp, printable};
 use assay_receipt::{BUNDLE_MEDIA_TYPE, Bundle, Envelope, KeyManifest, Receipt};
 
-use crate::items::{OpenedItem, check_prices, open_evidence, open_items};
+use crate::items::{OpenedItem, check_prices, check_references, open_evidence, open_items};
 use crate::known::KnownManifests;
-use crate::methods::{Certification, ItemEvidence};
+use crate::methods::Certification;
 use crate::payment::open_payment;
 use crate::{
     Check, Expectation, ItemReport, MethodContext, Methods, PaymentReport, Policy, Refusal, Report,
@@ -107,6 +107,7 @@ impl Verifier {
         report.item_count = Some(receipt.predicate().item_count);
 
         let items = open_items(bundle, &receipt)?;
+        check_references(&items)?;
         let evidence = open_evidence(bundle, &items)?;
 
         // The transaction and its items are judged apart, so that a report says of the payment what
@@ -119,10 +120,30 @@ impl Verifier {
             });
         let images = Images::from_texts(&manifest.content().enclave_measurements);
         let block = report.payment.as_ref().and_then(|payment| payment.block_time);
-        report.items = items
+        let contexts: Vec<MethodContext<'_>> = items
             .iter()
             .zip(&evidence)
-            .map(|(item, evidence)| self.judge_item(&receipt, &images, item, evidence, block, now))
+            .map(|(item, evidence)| MethodContext {
+                receipt: &receipt,
+                item: &item.statement,
+                request: &item.disclosed.request,
+                output: item.disclosed.output.as_deref(),
+                images: &images,
+                evidence,
+                now,
+            })
+            .collect();
+        let certified = self.methods.certify(&contexts);
+        report.items = items
+            .iter()
+            .zip(certified)
+            .map(|(item, certified)| {
+                let certified = certified.map(|certification| {
+                    certification.dated(receipt.predicate().issued_at, block, now)
+                });
+                let hidden = item.hidden_sources(&items);
+                self.judge_item(&receipt, item, certified).with_hidden(&hidden)
+            })
             .collect();
         conclude(&mut report.items, transaction)
     }
@@ -146,22 +167,16 @@ impl Verifier {
         Ok(payment)
     }
 
-    /// Says of an item whether it is certified and the policy accepts it. `block` is the time of the block
-    /// that its transaction settled in.
+    /// Says of an item whether it is certified and the policy accepts it.
     fn judge_item(
         &self,
         receipt: &Verified<Receipt>,
-        images: &Images,
         item: &OpenedItem<'_>,
-        evidence: &[ItemEvidence<'_>],
-        block: Option<Timestamp>,
-        now: Timestamp,
+        certified: Result<Certification, Refusal>,
     ) -> ItemReport {
         let details = &item.statement.details;
         let (mut believe, mut signed_at, mut notes) = (None, None, Vec::new());
-        let certified = self.certify(receipt, images, item, evidence, now);
         let verdict = certified.and_then(|certification| {
-            let certification = certification.dated(receipt.predicate().issued_at, block, now);
             believe = Some(certification.believe);
             (signed_at, notes) = (certification.signed_at, certification.notes);
             self.policy.check_item(details)?;
@@ -173,25 +188,6 @@ impl Verifier {
             verdict.unwrap_or_else(|refusal| Verdict::refused(refusal.in_item(details.index)));
         ItemReport::new(details, self.policy.pins(details), believe, verdict)
             .with_evidence(signed_at, notes)
-    }
-
-    fn certify(
-        &self,
-        receipt: &Verified<Receipt>,
-        images: &Images,
-        item: &OpenedItem<'_>,
-        evidence: &[ItemEvidence<'_>],
-        now: Timestamp,
-    ) -> Result<Certification, Refusal> {
-        self.methods.certify(&MethodContext {
-            receipt,
-            item: &item.statement,
-            request: &item.disclosed.request,
-            output: item.disclosed.output.as_deref(),
-            images,
-            evidence,
-            now,
-        })
     }
 
     fn notes(&self, receipt: &Receipt, payment: &PaymentReport, disclosed: usize) -> Vec<String> {

@@ -90,9 +90,9 @@ fn explain(
     let parts =
         parts(circuit, proof.proof()).map_err(|error| unreadable(PROOF_MEDIA_TYPE, error))?;
     let mut times = Times { clock, began: Vec::new() };
-    let commitment = &statement.request_commitment;
+    let commitment = statement.request_commitment;
     let mut watch = |part| times.begin(part);
-    let verified = program.verify(&item.request, commitment, &claim, &proof, &mut watch);
+    let verified = program.verify_one(&item.request, commitment, claim, &proof, &mut watch);
     if verified.is_ok() {
         times.begin("");
     }

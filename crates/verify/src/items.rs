@@ -1,11 +1,12 @@
 //! The disclosed items together: their order, their evidence, their prices.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+use std::fmt::Display;
 
-use assay_primitives::{Amount, Digest};
+use assay_primitives::{Amount, Digest, InferenceOutput, InferenceRequest, TensorData};
 use assay_receipt::{
-    Bundle, BundleItem, EvidenceBlob, EvidenceReference, ItemStatement, Outcome, Receipt,
+    Bundle, BundleItem, EvidenceBlob, EvidenceReference, ItemStatement, Outcome, Receipt, Reference,
 };
 
 use crate::methods::ItemEvidence;
@@ -32,6 +33,90 @@ pub(crate) fn open_items<'a>(
         least = statement.details.index.saturating_add(1);
         Ok(OpenedItem { disclosed, statement })
     }))
+}
+
+/// Checks that no two disclosed items have one id, and that every input was built of the outputs that it
+/// refers to, where these are disclosed.
+pub(crate) fn check_references(items: &[OpenedItem<'_>]) -> Result<(), Refusal> {
+    let mut ids = HashSet::new();
+    let mut outputs = HashMap::new();
+    for item in items {
+        let details = &item.statement.details;
+        if let Some(id) = details.id.as_ref().filter(|id| !ids.insert(*id)) {
+            let refusal = Refusal::new(Check::ItemIndex, "each id once", format!("`{id}` again"));
+            return Err(refusal.in_item(details.index));
+        }
+        item.check_references(items, &mut outputs).map_err(|e| e.in_item(details.index))?;
+    }
+    Ok(())
+}
+
+impl OpenedItem<'_> {
+    /// Finds a disclosed item by its index.
+    fn find(items: &[Self], index: u32) -> Option<&Self> {
+        let place = items.binary_search_by_key(&index, |item| item.statement.details.index);
+        place.ok().and_then(|place| items.get(place))
+    }
+
+    /// Returns the items that this one's input refers to and that are not disclosed.
+    pub(crate) fn hidden_sources(&self, items: &[Self]) -> Vec<u32> {
+        let mut sources: Vec<u32> =
+            self.statement.details.references.iter().map(|reference| reference.item).collect();
+        sources.sort_unstable();
+        sources.dedup();
+        sources.retain(|source| Self::find(items, *source).is_none());
+        sources
+    }
+
+    fn check_references(
+        &self,
+        items: &[Self],
+        outputs: &mut HashMap<u32, InferenceOutput>,
+    ) -> Result<(), Refusal> {
+        let references = &self.statement.details.references;
+        if references.is_empty() {
+            return Ok(());
+        }
+        let request = InferenceRequest::from_bytes(&self.disclosed.request).map_err(|error| {
+            Refusal::new(Check::ItemDependency, "a request of tensors, to be referred from", error)
+        })?;
+        for reference in references {
+            let Some(source) = Self::find(items, reference.item) else { continue };
+            let output = match outputs.entry(reference.item) {
+                Entry::Occupied(output) => output.into_mut(),
+                Entry::Vacant(place) => place.insert(source.output_to_refer_to()?),
+            };
+            check_reference(reference, &request, output)?;
+        }
+        Ok(())
+    }
+
+    fn output_to_refer_to(&self) -> Result<InferenceOutput, Refusal> {
+        let expected = "an output of tensors, to refer to";
+        let refused = |got: &dyn Display| Refusal::new(Check::ItemDependency, expected, got);
+        let output = self.disclosed.output.as_deref().ok_or_else(|| refused(&"none"))?;
+        InferenceOutput::from_bytes(output).map_err(|error| refused(&error))
+    }
+}
+
+/// Compares what stands at the two ends of a reference, to the last bit.
+fn check_reference(
+    reference: &Reference,
+    request: &InferenceRequest,
+    output: &InferenceOutput,
+) -> Result<(), Refusal> {
+    let Reference { item, pointer, at } = reference;
+    let (expected, got) = (pointer.read(output), at.read(request));
+    let shown = |data: &Option<TensorData>| match data {
+        None => "nothing".to_owned(),
+        Some(data) => format!("{} {}", data.datatype(), Digest::of(&data.to_le_bytes())),
+    };
+    let bits = |data: &TensorData| (data.datatype(), data.to_le_bytes());
+    if expected.is_some() && expected.as_ref().map(bits) == got.as_ref().map(bits) {
+        return Ok(());
+    }
+    let expected = format!("at {at}: {pointer} of item {item}, {}", shown(&expected));
+    Err(Refusal::new(Check::ItemDependency, expected, shown(&got)))
 }
 
 /// Finds the evidence of every item.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use assay_primitives::{Digest, KeyId, Timestamp};
 use assay_receipt::{
     BundleItem, DsseError, Envelope, IN_TOTO_PAYLOAD_TYPE, ItemDetails, ItemStatement, KeyManifest,
-    ManifestError, Receipt, Salt, commit_output, commit_request, merkle,
+    ManifestError, Receipt, Reference, Salt, commit_output, commit_request, merkle,
 };
 
 use crate::{Check, Refusal, Verified};
@@ -135,6 +135,29 @@ fn check_dependencies(item: &ItemDetails) -> Result<(), Refusal> {
             return Err(Refusal::new(Check::ItemDependency, expected, other));
         }
         least = other.saturating_add(1);
+    }
+    if item.id.is_none() {
+        return Ok(());
+    }
+    check_places(&item.references)?;
+    let mut named: Vec<u32> = item.references.iter().map(|reference| reference.item).collect();
+    named.sort_unstable();
+    named.dedup();
+    if named == item.depends_on {
+        return Ok(());
+    }
+    let expected = format!("the items of its references, {named:?}");
+    Err(Refusal::new(Check::ItemDependency, expected, format!("{:?}", item.depends_on)))
+}
+
+/// Checks that references stand in the order of where they point to, and no two of them at one element.
+fn check_places(references: &[Reference]) -> Result<(), Refusal> {
+    for pair in references.windows(2) {
+        let [one, next] = pair else { continue };
+        if one.at >= next.at || one.at.overlaps(&next.at) {
+            let expected = format!("a reference for what comes after {}", one.at);
+            return Err(Refusal::new(Check::ItemDependency, expected, next.at));
+        }
     }
     Ok(())
 }

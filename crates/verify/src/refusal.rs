@@ -39,7 +39,7 @@ checks! {
         ReceiptPayTo = "receipt.pay-to",
         /// The item's bytes are an item statement.
         ItemStatement = "item.statement",
-        /// The disclosed items are in order, each once, and there is one.
+        /// The disclosed items are in order, each and each id once, and there is one.
         ItemIndex = "item.index",
         /// The item is in the receipt's tree.
         ItemInclusion = "item.inclusion",
@@ -47,7 +47,7 @@ checks! {
         ItemRequest = "item.request",
         /// The output is the one committed to.
         ItemOutput = "item.output",
-        /// The item depends on earlier items only.
+        /// The item depends on earlier items only, and its input is built of their outputs as it says.
         ItemDependency = "item.dependency",
         /// The evidence is what the items refer to, and all of it.
         ItemEvidence = "item.evidence",

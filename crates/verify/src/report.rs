@@ -1,4 +1,6 @@
-use assay_primitives::{Digest, Method, ModelId, OperatorId, Timestamp, TransactionId, printable};
+use assay_primitives::{
+    Digest, ItemId, Method, ModelId, OperatorId, Timestamp, TransactionId, printable,
+};
 use assay_receipt::{ItemDetails, Outcome};
 use serde::{Serialize, Serializer};
 
@@ -135,6 +137,9 @@ impl Report {
 pub struct ItemReport {
     /// The item's place in its transaction.
     pub index: u32,
+    /// Its name within the transaction, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<ItemId>,
     /// The verdict on it: `refused` too when what is wrong concerns the whole transaction.
     pub verdict: Verdict,
     /// The method that certifies it.
@@ -166,6 +171,7 @@ impl ItemReport {
         let (model, engine) = (&item.model, &item.model.engine);
         Self {
             index: item.index,
+            id: item.id.clone(),
             verdict,
             method: item.method.clone(),
             model: ModelReport {
@@ -189,6 +195,14 @@ impl ItemReport {
     /// Adds when its evidence was made, and what a reader should know of it.
     pub(crate) fn with_evidence(mut self, at: Option<Timestamp>, notes: Vec<String>) -> Self {
         (self.signed_at, self.notes) = (at, notes);
+        self
+    }
+
+    /// Adds that its input is built of outputs that nobody can look at here.
+    pub(crate) fn with_hidden(mut self, sources: &[u32]) -> Self {
+        self.notes.extend(sources.iter().map(|source| {
+            format!("input: built of an output of item {source}, which is not disclosed")
+        }));
         self
     }
 }

@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
-use assay_primitives::{Account, Amount, Digest, KeyId, Network, OperatorId, Timestamp};
+use assay_primitives::{
+    Account, Amount, Digest, InferenceRequest, InputPointer, KeyId, Network, OperatorId,
+    OutputPointer, Tensor, TensorData, Timestamp,
+};
 use assay_receipt::{
     Bundle, IN_TOTO_PAYLOAD_TYPE, ItemStatement, KeyManifest, KeyPurpose, KeyRevocation,
-    MANIFEST_PAYLOAD_TYPE, ManifestContent, Outcome, ReceiptPredicate, SettlementPredicate,
-    SettlementStatus, commit_output, commit_request, merkle,
+    MANIFEST_PAYLOAD_TYPE, ManifestContent, Outcome, ReceiptPredicate, Reference,
+    SettlementPredicate, SettlementStatus, commit_output, commit_request, merkle,
 };
 use assay_testkit::{
-    ISSUED_AT, PRICE, SampleOperator, SampleTransaction, VERIFIED_AT, sample_transaction,
+    ISSUED_AT, PRICE, SampleOperator, SampleTransaction, VERIFIED_AT, sample_output,
+    sample_request, sample_transaction,
 };
 use assay_verify::Check;
 
@@ -168,6 +172,98 @@ fn of_the_dependencies() {
     let mut transaction = sold();
     transaction.items[2].details.depends_on = vec![0, 1];
     assert_eq!(verdict(&verify(&lenient(), &transaction.bundle())), "consistent");
+}
+
+/// Three items with ids; the last one's second number is the first score of the one before it.
+fn referring() -> SampleTransaction {
+    let mut transaction = sold();
+    for (item, id) in transaction.items.iter_mut().zip(["a", "b", "c"]) {
+        item.details.id = Some(id.parse().unwrap());
+    }
+    let output = sample_output(1);
+    let score = "/outputs/0/data/1".parse::<OutputPointer>().unwrap().read(&output).unwrap();
+    let mut request = sample_request_of(vec![0.5, -1.0, 2.25, 7.0]);
+    assert!(InputPointer::new(0, Some(1)).write(&mut request, &score));
+    let last = &mut transaction.items[2];
+    last.request = request.to_bytes().unwrap();
+    last.details.depends_on = vec![1];
+    last.details.references = vec![reference(1, "/outputs/0/data/1", "/inputs/0/data/1")];
+    transaction
+}
+
+/// A request of numbers that an output's can stand among.
+fn sample_request_of(values: Vec<f32>) -> InferenceRequest {
+    let data = TensorData::Fp32(values);
+    let tensor = Tensor::new("input".to_owned(), vec![1, 4], data).unwrap();
+    InferenceRequest { inputs: vec![tensor] }
+}
+
+fn reference(item: u32, pointer: &str, at: &str) -> Reference {
+    Reference { item, pointer: pointer.parse().unwrap(), at: at.parse().unwrap() }
+}
+
+#[test]
+fn of_an_input_that_is_another_items_output() {
+    let dependency = Check::ItemDependency;
+    let report = verify(&lenient(), &referring().bundle());
+    assert_eq!(verdict(&report), "consistent");
+    assert_eq!(report.items[2].id, Some("c".parse().unwrap()));
+    assert!(report.items[2].notes.is_empty());
+
+    // The input was another than the output that it claims to be.
+    let mut other = referring();
+    other.items[2].request = sample_request_of(vec![0.5, 0.5, 2.25, 7.0]).to_bytes().unwrap();
+    expect(dependency, Some(2), &other.bundle());
+    // Minus zero is another number than zero, and a double another than a float.
+    let mut zero = referring();
+    zero.items[2].details.references[0] = reference(1, "/outputs/0/data/0", "/inputs/0/data/1");
+    zero.items[2].request = sample_request_of(vec![0.5, -0.0, 2.25, 7.0]).to_bytes().unwrap();
+    expect(dependency, Some(2), &zero.bundle());
+    zero.items[2].request = sample_request_of(vec![0.5, 0.0, 2.25, 7.0]).to_bytes().unwrap();
+    assert_eq!(verdict(&verify(&lenient(), &zero.bundle())), "consistent");
+    let mut double = referring();
+    double.items[2].request = sample_request(2).to_bytes().unwrap();
+    expect(dependency, Some(2), &double.bundle());
+
+    for wrong in [
+        vec![reference(1, "/outputs/0/data/10", "/inputs/0/data/1")],
+        vec![reference(1, "/outputs/1/data/1", "/inputs/0/data/1")],
+        vec![reference(1, "/outputs/0/data/1", "/inputs/0/data/4")],
+        vec![reference(1, "/outputs/0/data", "/inputs/0/data")],
+        // Not what `dependsOn` names.
+        vec![reference(0, "/outputs/0/data/1", "/inputs/0/data/1")],
+        vec![],
+        // Twice for one element.
+        vec![reference(1, "/outputs/0/data/1", "/inputs/0/data/1"); 2],
+        vec![
+            reference(1, "/outputs/0/data/1", "/inputs/0/data"),
+            reference(1, "/outputs/0/data/1", "/inputs/0/data/1"),
+        ],
+        vec![
+            reference(1, "/outputs/0/data/1", "/inputs/0/data/1"),
+            reference(1, "/outputs/0/data/0", "/inputs/0/data/0"),
+        ],
+    ] {
+        let mut transaction = referring();
+        transaction.items[2].details.references = wrong;
+        expect(dependency, Some(2), &transaction.bundle());
+    }
+
+    // Of one that is shown alone nobody can tell, and the report says so.
+    let alone = referring().bundle().disclose(|item| item.details.index == 2).unwrap();
+    let report = verify(&lenient(), &alone);
+    assert_eq!(verdict(&report), "consistent");
+    assert!(report.items[0].notes[0].contains("item 1, which is not disclosed"));
+
+    let mut failed = referring();
+    failed.items[1].details.outcome = Outcome::Failed { reason: "engine".to_owned() };
+    failed.items[1].output = None;
+    failed.authorization.amount = Amount(2 * PRICE.0);
+    expect(dependency, Some(2), &failed.bundle());
+
+    let mut twice = referring();
+    twice.items[1].details.id = Some("a".parse().unwrap());
+    expect(Check::ItemIndex, Some(1), &twice.bundle());
 }
 
 /// Signs a tree of one item with these bytes.

@@ -474,6 +474,13 @@ fn items_of_a_batch_are_proven_as_one() {
     assert_eq!(verdict(&report), "verified", "{:?}", report.refusal);
     // The program and the proof are there once.
     assert_eq!(transaction.evidence.len(), 2 + 3);
+    // Of three items of one proof the one is refused that answers otherwise, and no other.
+    let mut lied = transaction.clone();
+    let other = claims[0].output().iter().map(|value| value + 1).collect::<Vec<_>>();
+    lied.items[1].output = Some(PROGRAM.output(&other));
+    let report = verify(&sale.verifier(), &lied.bundle());
+    let verdicts: Vec<&str> = report.items.iter().map(|item| item.verdict.as_str()).collect();
+    assert_eq!(verdicts, ["verified", "refused", "verified"]);
     // A claim of one item does not stand for another.
     for item in &mut transaction.items {
         item.details.evidence.clear();

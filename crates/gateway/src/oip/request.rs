@@ -209,7 +209,7 @@ fn malformed(message: String) -> ApiError {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]
-fn tensor_error(error: TensorError) -> ApiError {
+pub(crate) fn tensor_error(error: TensorError) -> ApiError {
     let code = match error {
         TensorError::NotFinite { .. } => ErrorCode::NotFinite,
         TensorError::Datatype(_) => ErrorCode::WrongDatatype,
@@ -219,7 +219,7 @@ fn tensor_error(error: TensorError) -> ApiError {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]
-fn input_error(error: InputError) -> ApiError {
+pub(crate) fn input_error(error: InputError) -> ApiError {
     let code = match error {
         InputError::Unknown { .. } => ErrorCode::UnknownInput,
         InputError::Missing(_) => ErrorCode::MissingInput,

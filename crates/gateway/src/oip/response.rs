@@ -1,5 +1,5 @@
 use assay_primitives::{Tensor, TensorData};
-use assay_service::Purchase;
+use assay_service::{Purchase, PurchasedItem};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
@@ -37,10 +37,14 @@ pub(crate) struct OutputTensor<'a> {
     data: Option<&'a TensorData>,
 }
 
-/// Writes the result of a purchase as the client asked for it.
-pub(crate) fn answer(purchase: &Purchase, wanted: &InferenceHeader) -> Result<Response, ApiError> {
+/// Writes the result of a purchase of one item as the client asked for it.
+pub(crate) fn answer(
+    purchase: &Purchase,
+    item: &PurchasedItem,
+    wanted: &InferenceHeader,
+) -> Result<Response, ApiError> {
     let mut binary = Vec::new();
-    let response = response(purchase, wanted, &mut binary);
+    let response = response(purchase, item, wanted, &mut binary);
     let mut body = serde_json::to_vec(&response).map_err(|error| ApiError::internal(&error))?;
     let json_length = body.len();
     if binary.is_empty() {
@@ -53,18 +57,23 @@ pub(crate) fn answer(purchase: &Purchase, wanted: &InferenceHeader) -> Result<Re
 }
 
 /// Writes the result of a purchase as JSON alone, whatever was asked for.
-pub(crate) fn json(purchase: &Purchase, wanted: &InferenceHeader) -> serde_json::Result<Value> {
+pub(crate) fn json(
+    purchase: &Purchase,
+    item: &PurchasedItem,
+    wanted: &InferenceHeader,
+) -> serde_json::Result<Value> {
     let outputs = wanted.outputs.iter().map(|(name, _)| (name.clone(), false)).collect();
     let wanted = InferenceHeader { id: wanted.id.clone(), outputs, binary: false };
-    serde_json::to_value(response(purchase, &wanted, &mut Vec::new()))
+    serde_json::to_value(response(purchase, item, &wanted, &mut Vec::new()))
 }
 
 fn response<'a>(
     purchase: &'a Purchase,
+    item: &'a PurchasedItem,
     wanted: &'a InferenceHeader,
     binary: &mut Vec<u8>,
 ) -> InferResponse<'a> {
-    let all = &purchase.output.outputs;
+    let all = &item.output.outputs;
     let outputs: Vec<OutputTensor<'_>> = if wanted.outputs.is_empty() {
         all.iter().map(|tensor| output(tensor, wanted.binary, binary)).collect()
     } else {
@@ -77,11 +86,18 @@ fn response<'a>(
         ("assay_receipt_sha256".to_owned(), Value::from(purchase.receipt.to_string())),
     ]);
     InferResponse {
-        model_name: &purchase.model.name,
-        model_version: &purchase.model.version,
+        model_name: &item.model.name,
+        model_version: &item.model.version,
         id: wanted.id.as_deref(),
         parameters,
         outputs,
+    }
+}
+
+impl<'a> OutputTensor<'a> {
+    /// Writes an output with its data in JSON.
+    pub(crate) fn json(tensor: &'a Tensor) -> Self {
+        output(tensor, false, &mut Vec::new())
     }
 }
 

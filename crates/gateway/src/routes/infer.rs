@@ -1,5 +1,5 @@
-use assay_primitives::{AccessToken, Digest};
-use assay_service::{Order, RequestBinding};
+use assay_primitives::Digest;
+use assay_service::{Order, Plan, RequestBinding};
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
@@ -8,18 +8,13 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use crate::body::receive;
-use crate::delivery::{self, Wanted, accepted, events};
+use crate::delivery::{Form, Wanted};
 use crate::headers::{access_token_hash, nonce};
-use crate::oip::{self, Infer, InferenceHeader};
+use crate::oip::{self, Infer};
 use crate::path::ModelPath;
 use crate::paywall::{self, Paywall};
+use crate::purchase::{buy, location, target};
 use crate::{ApiError, ErrorCode, Gateway};
-
-/// The routes here: what is posted to them may bring a payment.
-pub(crate) const TAKE_PAYMENTS: [&str; 2] =
-    ["/v2/models/{model}/infer", "/v2/models/{model}/versions/{version}/infer"];
-/// The longest path and query, in bytes.
-const MAX_TARGET: usize = 512;
 
 /// How an inference is asked for.
 #[derive(Deserialize)]
@@ -93,72 +88,18 @@ pub(crate) async fn infer(
     };
     drop(received);
     let wanted = Wanted::of(&headers);
+    let form = Form::Inference(header);
     let order = Order {
-        entry: entry.clone(),
-        request,
+        plan: Plan::of_one(entry.clone(), request),
         offers: paywall.offers().to_vec(),
         payment,
         binding,
         nonce,
         access_token_hash,
         location: location(&gateway, wanted)?,
-        echo: serde_json::to_vec(&header).map_err(|error| ApiError::internal(&error))?,
+        echo: serde_json::to_vec(&form).map_err(|error| ApiError::internal(&error))?,
     };
-    buy(&gateway, &paywall, order, &header, wanted).await
-}
-
-/// Makes the secret of a location, for who wants one.
-fn location(gateway: &Gateway, wanted: Wanted) -> Result<Option<AccessToken>, ApiError> {
-    if wanted == Wanted::Answer {
-        return Ok(None);
-    }
-    let secret = AccessToken::new(gateway.service.parts().randomness.as_ref());
-    secret.map(Some).map_err(|error| ApiError::internal(&error))
-}
-
-/// Carries an order out, and answers as its client wants to learn of the result.
-async fn buy(
-    gateway: &Gateway,
-    paywall: &Paywall<'_>,
-    order: Order,
-    header: &InferenceHeader,
-    wanted: Wanted,
-) -> Result<Response, ApiError> {
-    let (service, clock) = (&gateway.service, &gateway.service.parts().clock);
-    let (location, begun) = (order.location.clone(), clock.monotonic());
-    let started = match service.start(order).await {
-        Ok(started) => started,
-        Err(error) => return Ok(paywall.refuse(&error)),
-    };
-    let (transaction, progress) = (started.transaction, started.progress.clone());
-    let patience = match (wanted, &location) {
-        (Wanted::Events, _) => return Ok(events(started, header.clone(), location.as_ref())),
-        (Wanted::Location(patience), Some(location)) => Some((patience, location)),
-        _ => None,
-    };
-    let token = started.access_token.as_ref();
-    let outcome = match patience {
-        None => service.outcome_of(progress).await,
-        Some((patience, location)) => {
-            match tokio::time::timeout(patience, service.outcome_of(progress.clone())).await {
-                Ok(outcome) => outcome,
-                Err(_) => {
-                    let state = progress.borrow().name();
-                    return Ok(accepted(transaction, state, location, token));
-                }
-            }
-        }
-    };
-    match outcome.as_ref() {
-        Err(error) if error.asks_for_payment() => Ok(paywall.refuse(error)),
-        outcome => {
-            if let Ok(purchase) = outcome {
-                let took = clock.monotonic().saturating_sub(begun);
-                gateway.metrics.purchase(&purchase.model.name, purchase.method.as_str(), took);
-            }
-            delivery::outcome(outcome, header, token)
-        }
-    }
+    buy(&gateway, &paywall, order, &form, wanted).await
 }
 
 /// Runs a model's version, for a payment: as the route without a version.
@@ -184,15 +125,4 @@ pub(crate) async fn infer_version(
     body: Body,
 ) -> Result<Response, ApiError> {
     infer(state, path, query, uri, headers, body).await
-}
-
-/// What a payment is bound to and what the 402 names: path and query. The 402's header repeats it,
-/// and has to stay short.
-fn target(uri: &Uri) -> Result<&str, ApiError> {
-    let target = uri.path_and_query().map_or("/", |target| target.as_str());
-    if target.len() <= MAX_TARGET {
-        return Ok(target);
-    }
-    let message = format!("path and query are more than {MAX_TARGET} bytes");
-    Err(ApiError::new(ErrorCode::TargetTooLong, message))
 }

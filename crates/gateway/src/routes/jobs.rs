@@ -7,8 +7,7 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use crate::delivery::{self, Wanted, accepted, events, unknown_job};
-use crate::oip::InferenceHeader;
+use crate::delivery::{self, Form, Wanted, accepted, events, unknown_job};
 use crate::path::PathText;
 use crate::paywall;
 use crate::{ApiError, ErrorCode, Gateway};
@@ -33,7 +32,7 @@ pub(crate) async fn job(
     let asked = gateway.service.purchase_at(&secret).await?.ok_or_else(unknown_job)?;
     let Asked { transaction, status, echo } = asked;
     // Of what is over and erased it is empty: nothing that is still told needs it.
-    let wanted = || -> Result<InferenceHeader, ApiError> {
+    let wanted = || -> Result<Form, ApiError> {
         serde_json::from_slice(&echo).map_err(|error| ApiError::internal(&error))
     };
     match status {

@@ -9,3 +9,4 @@ pub(crate) mod keys;
 pub(crate) mod metrics;
 pub(crate) mod receipts;
 pub(crate) mod refunds;
+pub(crate) mod transactions;

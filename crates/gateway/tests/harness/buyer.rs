@@ -22,6 +22,7 @@ use super::world::{BUYER, TOKEN_NAME, http, key};
 
 pub(crate) const DIGITS: &str = "/v2/models/digits/infer";
 pub(crate) const TUMOUR: &str = "/v2/models/tumour/infer";
+pub(crate) const TRANSACTIONS: &str = "/v1/transactions";
 
 /// Somebody who asks a gateway.
 #[derive(Clone, Debug)]
@@ -70,6 +71,19 @@ impl Buyer {
         let index = required.accepts.iter().position(wanted).unwrap();
         let chosen = ChosenOffer { index, offer: &required.accepts[index] };
         pay(&required, chosen, &Map::new(), &*self.key, now(), &SystemRandomness).unwrap()
+    }
+
+    /// Signs a payment for the only offer for a transaction.
+    pub(crate) async fn payment_for(&self, transaction: &Value) -> Payment {
+        let required = self.ask(TRANSACTIONS, transaction.to_string()).await.required();
+        let chosen = ChosenOffer { index: 0, offer: &required.accepts[0] };
+        pay(&required, chosen, &Map::new(), &*self.key, now(), &SystemRandomness).unwrap()
+    }
+
+    /// Asks for the price of a transaction, and pays it.
+    pub(crate) async fn transact(&self, transaction: &Value) -> Answer {
+        let payment = self.payment_for(transaction).await.header;
+        self.buy(TRANSACTIONS, &transaction.to_string(), &payment).await
     }
 
     /// Sends a request that pays.

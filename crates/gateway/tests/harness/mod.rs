@@ -14,7 +14,8 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 pub(crate) use self::buyer::{
-    Answer, Buyer, DIGITS, TUMOUR, digit, forge, forge_under, header, header_of, now, send, tumour,
+    Answer, Buyer, DIGITS, TRANSACTIONS, TUMOUR, digit, forge, forge_under, header, header_of, now,
+    send, tumour,
 };
 pub(crate) use self::disk::Step;
 pub(crate) use self::line::{GatewayLine, Mishap};

@@ -62,6 +62,9 @@ pub(crate) struct Setup {
     pub(crate) toy_slots: usize,
     /// What happens while the toy method runs, until it is told otherwise.
     pub(crate) toy_mood: Mood,
+    /// Whether the toy method certifies in batches.
+    pub(crate) toy_batches: bool,
+    pub(crate) body_limit: usize,
     pub(crate) release: Release,
     pub(crate) retention: Duration,
     pub(crate) clients: ClientLimits,
@@ -84,7 +87,7 @@ impl Shop {
         facilitator: Arc<dyn Facilitator>,
         setup: Setup,
     ) -> Self {
-        let toy = ToyCertifier::new(setup.toy_slots, setup.toy_mood);
+        let toy = ToyCertifier::new(setup.toy_slots, setup.toy_mood).in_batches(setup.toy_batches);
         let certifiers = Certifiers::standard(2).with(toy.clone());
         let catalogue =
             Catalogue::new(packages().to_vec(), &prices(), &Preloaded, &certifiers).unwrap();
@@ -115,7 +118,7 @@ impl Shop {
         service.resume().await.unwrap();
         let config = GatewayConfig {
             public_url: format!("{PUBLIC_URL}/"),
-            body_limit: BODY_LIMIT,
+            body_limit: setup.body_limit,
             body_timeout: setup.body_timeout,
             clients: setup.clients,
         };
@@ -165,6 +168,8 @@ impl Default for Setup {
             max_timeout_seconds: 60,
             toy_slots: 256,
             toy_mood: Mood::default(),
+            toy_batches: false,
+            body_limit: BODY_LIMIT,
             release: Release::Settlement,
             retention: Duration::from_secs(86_400),
             clients: ClientLimits::default(),

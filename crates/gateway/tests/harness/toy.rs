@@ -8,7 +8,7 @@ use std::time::Duration;
 use assay_primitives::{Digest, Method};
 use assay_primitives::{InferenceOutput, InferenceRequest};
 use assay_receipt::EvidenceScope;
-use assay_service::{Certified, CertifiedEvidence, Certifier, CertifierError, Inference};
+use assay_service::{Batching, Certified, CertifiedEvidence, Certifier, CertifierError, Inference};
 use assay_verify::{Certification, Check, MethodContext, MethodVerifier, Refusal};
 use async_trait::async_trait;
 use tokio::sync::{Semaphore, watch};
@@ -40,6 +40,9 @@ pub(crate) struct ToyCertifier {
     slots: usize,
     mood: Arc<Mutex<Mood>>,
     runs: watch::Sender<usize>,
+    /// Whether it certifies in batches, and the requests of each that it did.
+    is_batching: bool,
+    batches: Arc<Mutex<Vec<Vec<Arc<InferenceRequest>>>>>,
 }
 
 /// Verifies the seal.
@@ -48,7 +51,17 @@ pub(crate) struct ToyVerifier;
 
 impl ToyCertifier {
     pub(crate) fn new(slots: usize, mood: Mood) -> Self {
-        Self { slots, mood: Arc::new(Mutex::new(mood)), runs: watch::Sender::new(0) }
+        let (mood, runs) = (Arc::new(Mutex::new(mood)), watch::Sender::new(0));
+        Self { slots, mood, runs, is_batching: false, batches: Arc::default() }
+    }
+
+    pub(crate) fn in_batches(self, is_batching: bool) -> Self {
+        Self { is_batching, ..self }
+    }
+
+    /// Returns the requests that were certified together.
+    pub(crate) fn batches(&self) -> Vec<Vec<Arc<InferenceRequest>>> {
+        self.batches.lock().unwrap().clone()
     }
 
     pub(crate) fn set(&self, mood: Mood) {
@@ -71,6 +84,26 @@ impl ToyCertifier {
 }
 
 #[async_trait]
+impl Batching for ToyCertifier {
+    async fn run(&self, inference: &Inference) -> Result<InferenceOutput, CertifierError> {
+        Ok(inference.entry.loaded().run(&inference.request)?)
+    }
+
+    async fn certify_all(
+        &self,
+        inferences: Vec<Inference>,
+    ) -> Result<Vec<Certified>, CertifierError> {
+        let requests = inferences.iter().map(|inference| inference.request.clone()).collect();
+        self.batches.lock().unwrap().push(requests);
+        let mut certified = Vec::new();
+        for inference in &inferences {
+            certified.push(self.certify(inference).await?);
+        }
+        Ok(certified)
+    }
+}
+
+#[async_trait]
 impl Certifier for ToyCertifier {
     fn method(&self) -> Method {
         TOY.parse().unwrap()
@@ -82,6 +115,10 @@ impl Certifier for ToyCertifier {
 
     fn slots(&self) -> usize {
         self.slots
+    }
+
+    fn batching(&self) -> Option<&dyn Batching> {
+        self.is_batching.then_some(self)
     }
 
     async fn certify(&self, inference: &Inference) -> Result<Certified, CertifierError> {

@@ -68,6 +68,12 @@ pub trait Certifier: Debug + Send + Sync {
     /// When the run or the certification fails; nothing is charged then.
     async fn certify(&self, inference: &Inference) -> Result<Certified, CertifierError>;
 
+    /// Returns how it certifies several inferences of one model together, if that is less work than each
+    /// alone.
+    fn batching(&self) -> Option<&dyn Batching> {
+        None
+    }
+
     /// Returns the key attestation of what certifies now, if the method has one; with a nonce one that
     /// was made for it.
     ///
@@ -89,6 +95,27 @@ pub struct ProofOffered {
     pub mode: &'static str,
     /// Its bytes, at most.
     pub max_bytes: u64,
+}
+
+/// Certifies inferences of one model together. Whoever has one of them may learn something of the others:
+/// only those of one transaction ever are.
+#[async_trait]
+pub trait Batching: Send + Sync {
+    /// Runs a model on a request, without evidence: others wait for its output.
+    ///
+    /// # Errors
+    /// When the run fails.
+    async fn run(&self, inference: &Inference) -> Result<InferenceOutput, CertifierError>;
+
+    /// Runs a model on several requests and certifies the outputs, in their order. It may be dropped at
+    /// any point.
+    ///
+    /// # Errors
+    /// When a run or the certification fails; nothing is charged then.
+    async fn certify_all(
+        &self,
+        inferences: Vec<Inference>,
+    ) -> Result<Vec<Certified>, CertifierError>;
 }
 
 /// One model run on one input.

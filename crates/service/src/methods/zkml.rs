@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use assay_engine::{ModelPackage, TensorSpec};
 use assay_primitives::{
@@ -8,10 +8,10 @@ use assay_primitives::{
 };
 use assay_receipt::{EngineUsed, EvidenceScope, ModelUsed, commit_request};
 use assay_zkml::circuit::{Circuit, CircuitError};
-use assay_zkml::execute::{Execution, execute};
+use assay_zkml::execute::{execute, execute_batch};
 use assay_zkml::model::{
     CLAIM_MEDIA_TYPE, ClaimFile, FileError, ModelFile, PROOF_MEDIA_TYPE, ProofFile,
-    VERIFYING_MEDIA_TYPE, VerifyingFile, context, statement,
+    VERIFYING_MEDIA_TYPE, VerifyingFile, batch_bits, context, statement,
 };
 use assay_zkml::program::Mode;
 use assay_zkml::prover::{ProveError, ProvingModel};
@@ -23,7 +23,9 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
-use super::{Certified, CertifiedEvidence, Certifier, CertifierError, Inference, ProofOffered};
+use super::{
+    Batching, Certified, CertifiedEvidence, Certifier, CertifierError, Inference, ProofOffered,
+};
 
 /// What runs programs, as receipts name it.
 const ENGINE: &str = "assay-zkml";
@@ -48,7 +50,10 @@ pub struct Program {
     package: ModelId,
     key: VerifyingFile,
     model: ProvingModel,
-    circuit: Circuit,
+    /// Of one inference.
+    circuit: Arc<Circuit>,
+    /// Of batches, by `lb`.
+    batches: Mutex<BTreeMap<u32, Arc<Circuit>>>,
     output: TensorSpec,
     verifying: CertifiedEvidence,
 }
@@ -94,10 +99,11 @@ impl Program {
         let (key, model) = file.into_prover()?;
         check_spec("input", input, key.input().order().dims())?;
         check_spec("output", &output, key.output().order().dims())?;
-        let circuit = Circuit::new(model.descriptor(), 0)?;
+        let circuit = Arc::new(Circuit::new(model.descriptor(), 0)?);
         let (kind, scope) = (VERIFYING_MEDIA_TYPE, EvidenceScope::Model);
         let verifying = CertifiedEvidence::new(kind, key.encode(), scope, true);
-        Ok(Self { package: package.id(), key, model, circuit, output, verifying })
+        let batches = Mutex::default();
+        Ok(Self { package: package.id(), key, model, circuit, batches, output, verifying })
     }
 
     /// Returns the package whose model it was compiled from.
@@ -145,7 +151,7 @@ impl Program {
 
     /// Returns the mode of its proofs, which its id fixes.
     #[must_use]
-    pub const fn mode(&self) -> Mode {
+    pub fn mode(&self) -> Mode {
         self.circuit.mode()
     }
 
@@ -171,53 +177,106 @@ impl Program {
         ModelUsed { program: Some(self.id()), engine, ..of_float.clone() }
     }
 
-    fn run(&self, inference: &Inference) -> Result<(Vec<i32>, Execution), String> {
-        let input = self.input(&inference.request)?;
+    /// Runs the program, without a proof.
+    fn run(&self, inference: &Inference) -> Result<InferenceOutput, CertifierError> {
+        let input = self.input(&inference.request).map_err(failed)?;
         let run = execute(self.circuit.program(), self.model.weights(), &input);
-        Ok((input, run.map_err(|error| error.to_string())?))
+        self.output(run.map_err(|error| failed(error.to_string()))?.output())
     }
 
+    /// Returns the circuits for so many inferences: of one batch, or of several where one proof of all
+    /// might take more than so many bytes of memory, or there can be none of so many.
+    fn batch(&self, inferences: usize, memory: u64) -> Arc<Circuit> {
+        let mut best = Arc::clone(&self.circuit);
+        for lb in 1..=batch_bits(inferences) {
+            let Some(circuit) = self.of_batch(lb) else { break };
+            if circuit.prover_memory() > memory {
+                break;
+            }
+            best = circuit;
+        }
+        best
+    }
+
+    /// Returns the circuit of batches of `2^lb`, if there can be one.
+    fn of_batch(&self, lb: u32) -> Option<Arc<Circuit>> {
+        let known = || self.batches.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(circuit) = known().get(&lb) {
+            return Some(Arc::clone(circuit));
+        }
+        let circuit = Arc::new(Circuit::new(self.model.descriptor(), lb).ok()?);
+        known().insert(lb, Arc::clone(&circuit));
+        Some(circuit)
+    }
+
+    /// Proves inferences in as few batches as there may be.
     fn certify(
         &self,
-        inference: &Inference,
+        inferences: &[Inference],
+        memory: u64,
         unwanted: &CancellationToken,
         randomness: &dyn Randomness,
-    ) -> Result<Certified, CertifierError> {
-        let (input, run) = self.run(inference).map_err(failed)?;
-        let request = inference.request.to_bytes().map_err(|error| failed(error.to_string()))?;
-        let [request_salt, _] = &inference.salts;
-        let commitment = commit_request(request_salt, &request);
-        let mut salt = [0; 32];
-        randomness.fill(&mut salt).map_err(|error| failed(error.to_string()))?;
-        let context = context(&self.key.digest(), &commitment.0);
-        let instance = Instance { context, salt, input: &input, output: run.output() };
+    ) -> Result<Vec<Certified>, CertifierError> {
+        let circuit = self.batch(inferences.len(), memory);
+        let mut certified = Vec::with_capacity(inferences.len());
+        for batch in inferences.chunks(1 << circuit.sizes().lb) {
+            // The last may be smaller.
+            let circuit = self.batch(batch.len(), memory);
+            certified.extend(self.prove(&circuit, batch, unwanted, randomness)?);
+        }
+        Ok(certified)
+    }
+
+    /// Proves inferences, all in one batch.
+    fn prove(
+        &self,
+        circuit: &Circuit,
+        inferences: &[Inference],
+        unwanted: &CancellationToken,
+        randomness: &dyn Randomness,
+    ) -> Result<Vec<Certified>, CertifierError> {
+        let inputs = inferences.iter().map(|inference| self.input(&inference.request));
+        let inputs = inputs.collect::<Result<Vec<_>, String>>().map_err(failed)?;
+        let lb = circuit.sizes().lb;
+        let runs = execute_batch(circuit.program(), self.model.weights(), lb, &inputs);
+        let runs = runs.map_err(|error| failed(error.to_string()))?;
+        let mut instances = Vec::with_capacity(inferences.len());
+        for ((inference, input), run) in inferences.iter().zip(&inputs).zip(&runs) {
+            let request = inference.request.to_bytes();
+            let request = request.map_err(|error| failed(error.to_string()))?;
+            let [request_salt, _] = &inference.salts;
+            let commitment = commit_request(request_salt, &request);
+            let mut salt = [0; 32];
+            randomness.fill(&mut salt).map_err(|error| failed(error.to_string()))?;
+            let context = context(&self.key.digest(), &commitment.0);
+            instances.push(Instance { context, salt, input, output: run.output() });
+        }
         let (said, claims) =
-            statement(&self.circuit, &[instance]).map_err(|error| failed(error.to_string()))?;
+            statement(circuit, &instances).map_err(|error| failed(error.to_string()))?;
         let watch = |stage: assay_zkml::prover::Stage| {
-            inference.stages.tell(stage.as_str());
+            inferences.iter().for_each(|inference| inference.stages.tell(stage.as_str()));
             match unwanted.is_cancelled() {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),
             }
         };
-        let proof =
-            self.model.prove_watched(&self.circuit, &said, std::slice::from_ref(&run), &watch);
+        let proof = self.model.prove_watched(circuit, &said, &runs, &watch);
         let proof = proof.map_err(|error| match error {
             ProveError::Stopped(_) => CertifierError::Interrupted,
             error => failed(error.to_string()),
         })?;
         let proof = ProofFile::new(said.model, said.lb, Vec::new(), proof.encode()).encode();
-        let claim = claims.first().map(ClaimFile::of);
-        let claim = claim.ok_or_else(|| failed("no claim".to_owned()))?.encode();
         let own =
             |kind, content| CertifiedEvidence::new(kind, content, EvidenceScope::Model, false);
-        let evidence = vec![
-            self.verifying.clone(),
-            own(PROOF_MEDIA_TYPE, proof),
-            own(CLAIM_MEDIA_TYPE, claim),
-        ];
-        let output = self.output(run.output())?;
-        Ok(Certified { output, model: self.used(inference.entry.used()), evidence })
+        let proof = own(PROOF_MEDIA_TYPE, proof);
+        let certified =
+            inferences.iter().zip(&runs).zip(&claims).map(|((inference, run), claim)| {
+                let claim = own(CLAIM_MEDIA_TYPE, ClaimFile::of(claim).encode());
+                let evidence = vec![self.verifying.clone(), proof.clone(), claim];
+                let output = self.output(run.output())?;
+                Ok(Certified { output, model: self.used(inference.entry.used()), evidence })
+            });
+        certified.collect()
     }
 
     /// Returns what the program's raw output stands for.
@@ -289,15 +348,38 @@ impl Certifier for Zkml {
     }
 
     async fn certify(&self, inference: &Inference) -> Result<Certified, CertifierError> {
+        let certified = self.certify_all(vec![inference.clone()]).await?;
+        certified.into_iter().next().ok_or_else(|| failed("no proof".to_owned()))
+    }
+
+    fn batching(&self) -> Option<&dyn Batching> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl Batching for Zkml {
+    async fn run(&self, inference: &Inference) -> Result<InferenceOutput, CertifierError> {
         let program = self.program(inference.entry.package()).map_err(failed)?.clone();
+        let inference = inference.clone();
+        let run = spawn_blocking(move || program.run(&inference));
+        run.await.map_err(|_| CertifierError::Interrupted)?
+    }
+
+    async fn certify_all(
+        &self,
+        inferences: Vec<Inference>,
+    ) -> Result<Vec<Certified>, CertifierError> {
+        let Some(first) = inferences.first() else { return Ok(Vec::new()) };
+        let program = self.program(first.entry.package()).map_err(failed)?.clone();
         let permit = self.permits.clone().acquire_owned().await;
         let permit = permit.map_err(|_| CertifierError::Interrupted)?;
         // Dropped with this future: nobody waits for the proof any more.
         let unwanted = CancellationToken::new();
         let _wanted = unwanted.clone().drop_guard();
-        let (inference, randomness) = (inference.clone(), self.randomness.clone());
+        let (randomness, memory) = (self.randomness.clone(), self.memory / self.parallel as u64);
         let certified = spawn_blocking(move || {
-            let certified = program.certify(&inference, &unwanted, randomness.as_ref());
+            let certified = program.certify(&inferences, memory, &unwanted, randomness.as_ref());
             drop(permit);
             certified
         });

@@ -1,8 +1,10 @@
 //! The receipt and the settlement intent, stored together.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
-use assay_primitives::{AssetId, Digest, Method, Timestamp, TransactionId, failpoint, json};
+use assay_primitives::json::StrictJsonError;
+use assay_primitives::{AssetId, Digest, Timestamp, TransactionId, failpoint, json};
 use assay_receipt::{
     Authorization, Envelope, EvidenceBlob, IssuedTransaction, ItemDetails, NewItem, NewTransaction,
     Outcome, Price, Receipt, SettlementRecord, Usage, issue,
@@ -15,9 +17,11 @@ use assay_x402::{ErrorReason, FacilitatorError, SettleError, SettlementIntent};
 use tracing::info;
 
 use super::error::{PurchaseError, refused, written};
+use super::run::Ran;
 use super::steps::{Certificated, Work};
 use crate::contents::Contents;
-use crate::{Certified, CertifiedEvidence, Service};
+use crate::plan::Item;
+use crate::{Certified, CertifiedEvidence, PurchasedItem, Service};
 
 /// How long a payment that was verified is taken to hold.
 const VERIFICATION_LASTS: Duration = Duration::from_millis(250);
@@ -25,35 +29,40 @@ const VERIFICATION_LASTS: Duration = Duration::from_millis(250);
 /// A purchase that is certified and stored, and whose settlement may begin.
 pub(super) struct Committed {
     pub(super) id: TransactionId,
-    pub(super) method: Method,
     pub(super) receipt: Verified<Receipt>,
     pub(super) receipt_digest: Digest,
     pub(super) intent: SettlementIntent,
-    pub(super) certified: Certified,
+    pub(super) items: Vec<PurchasedItem>,
 }
 
 impl Certificated {
     pub(super) async fn commit(self, service: &Service) -> Result<Committed, PurchaseError> {
-        let Self { work, mut certified } = self;
-        let (receipt, receipt_digest, intent) = store(service, &work, &mut certified).await?;
-        let (id, method) = (work.lease.id, work.method);
-        Ok(Committed { id, method, receipt, receipt_digest, intent, certified })
+        let Self { work, mut ran } = self;
+        let (receipt, receipt_digest, intent) = store(service, &work, &mut ran).await?;
+        let id = work.lease.id;
+        let bought = |(Item { id, method, .. }, Ran { certified, .. })| {
+            let Certified { output, model, .. } = certified;
+            PurchasedItem { id, model, method, output }
+        };
+        let items = work.items.into_iter().zip(ran).map(bought).collect();
+        Ok(Committed { id, receipt, receipt_digest, intent, items })
     }
 }
 
 async fn store(
     service: &Service,
     work: &Work,
-    certified: &mut Certified,
+    ran: &mut [Ran],
 ) -> Result<(Verified<Receipt>, Digest, SettlementIntent), PurchaseError> {
     let parts = service.parts();
     let now = parts.clock.now();
     if now > work.deadline {
         return Err(PurchaseError::Late { deadline: work.deadline, now });
     }
-    let issued = sign(service, work, certified, now)?;
-    let receipt = check(service, &issued, certified, now)?;
-    let evidence = store_evidence(service, std::mem::take(&mut certified.evidence)).await?;
+    let issued = sign(service, work, ran, now)?;
+    let receipt = check(service, &issued, ran, now)?;
+    let evidence = ran.iter_mut().flat_map(|ran| std::mem::take(&mut ran.certified.evidence));
+    let evidence = store_evidence(service, evidence.collect()).await?;
     let receipt_digest = issued.receipt.digest();
     check_again(service, work).await?;
     let intent = work.payment.intent();
@@ -79,7 +88,12 @@ async fn store_evidence(
     evidence: Vec<CertifiedEvidence>,
 ) -> Result<Vec<EvidenceBlob>, PurchaseError> {
     let mut own: Vec<EvidenceBlob> = Vec::new();
+    let mut known = HashSet::new();
     for CertifiedEvidence { reference, content, is_public } in evidence {
+        // What several items refer to is the same bytes, not merely equal ones.
+        if !known.insert((reference.sha256, reference.size, content.as_ptr().addr())) {
+            continue;
+        }
         let (digest, size) = (Digest::of(&content), content.len() as u64);
         if digest != reference.sha256 || size != reference.size {
             let (kind, expected, bytes) = (&reference.kind, reference.sha256, reference.size);
@@ -124,7 +138,7 @@ async fn check_again(service: &Service, work: &Work) -> Result<(), PurchaseError
 fn sign(
     service: &Service,
     work: &Work,
-    certified: &Certified,
+    ran: &[Ran],
     now: Timestamp,
 ) -> Result<IssuedTransaction, PurchaseError> {
     let failed = |error: String| PurchaseError::Receipt(error);
@@ -140,21 +154,8 @@ fn sign(
         valid_before: terms.valid_before,
     };
     let asset = AssetId::erc20(terms.network.clone(), terms.asset.clone());
-    let details = ItemDetails {
-        index: 0,
-        model: certified.model.clone(),
-        method: work.method.clone(),
-        usage: Usage { inferences: 1 },
-        price: Price { amount: terms.amount, asset },
-        depends_on: Vec::new(),
-        evidence: certified.evidence.iter().map(|one| one.reference.clone()).collect(),
-        outcome: Outcome::Ok,
-    };
-    let item = NewItem {
-        details,
-        request: work.request.to_bytes().map_err(|error| failed(error.to_string()))?,
-        output: Some(certified.output.to_bytes().map_err(|error| failed(error.to_string()))?),
-    };
+    let items = work.items.iter().zip(ran);
+    let items = items.map(|(item, ran)| new_item(item, ran, &asset)).collect::<Result<_, _>>()?;
     let operator = &service.parts().operator;
     let transaction = NewTransaction {
         id: work.lease.id,
@@ -162,40 +163,70 @@ fn sign(
         nonce: work.nonce.clone(),
         ledger: None,
         authorization,
-        items: vec![item],
+        items,
     };
     issue(transaction, &work.secret, operator.receipt_key(), now)
         .map_err(|error| failed(error.to_string()))
+}
+
+fn new_item(item: &Item, ran: &Ran, asset: &AssetId) -> Result<NewItem, PurchaseError> {
+    let failed = |error: StrictJsonError| PurchaseError::Receipt(error.to_string());
+    let Ran { request, certified } = ran;
+    let mut depends_on: Vec<u32> = item.references.iter().map(|one| one.item).collect();
+    depends_on.sort_unstable();
+    depends_on.dedup();
+    let details = ItemDetails {
+        // Set from its place.
+        index: 0,
+        id: item.id.clone(),
+        model: certified.model.clone(),
+        method: item.method.clone(),
+        usage: Usage { inferences: 1 },
+        price: Price { amount: item.price, asset: asset.clone() },
+        depends_on,
+        references: item.references.clone(),
+        evidence: certified.evidence.iter().map(|one| one.reference.clone()).collect(),
+        outcome: Outcome::Ok,
+    };
+    let request = request.to_bytes().map_err(failed)?;
+    let output = Some(certified.output.to_bytes().map_err(failed)?);
+    Ok(NewItem { details, request, output })
 }
 
 /// Reads the receipt back as a verifier will, so that nothing is settled that would not verify.
 fn check(
     service: &Service,
     issued: &IssuedTransaction,
-    certified: &Certified,
+    ran: &[Ran],
     now: Timestamp,
 ) -> Result<Verified<Receipt>, PurchaseError> {
-    let manifest = service.parts().operator.manifest();
-    let receipt = open_receipt(&issued.receipt, manifest, now).map_err(|e| refused(&e))?;
-    let evidence: Vec<ItemEvidence<'_>> = certified
-        .evidence
-        .iter()
-        .map(|one| ItemEvidence { reference: &one.reference, content: &one.content })
-        .collect();
-    for disclosed in &issued.items {
-        let item = open_item(disclosed, &receipt).map_err(|error| refused(&error))?;
-        let context = MethodContext {
-            receipt: &receipt,
-            item: &item,
-            request: &disclosed.request,
-            output: disclosed.output.as_deref(),
-            images: service.parts().operator.images(),
-            evidence: &evidence,
-            now,
-        };
-        service.parts().methods.certify(&context).map_err(|error| refused(&error))?;
+    let operator = &service.parts().operator;
+    let receipt =
+        open_receipt(&issued.receipt, operator.manifest(), now).map_err(|e| refused(&e))?;
+    let items = issued.items.iter().map(|disclosed| open_item(disclosed, &receipt));
+    let items = items.collect::<Result<Vec<_>, _>>().map_err(|error| refused(&error))?;
+    let evidence: Vec<Vec<ItemEvidence<'_>>> = ran.iter().map(evidence_of).collect();
+    let contexts = items.iter().zip(&issued.items).zip(&evidence);
+    let contexts = contexts.map(|((item, disclosed), evidence)| MethodContext {
+        receipt: &receipt,
+        item,
+        request: &disclosed.request,
+        output: disclosed.output.as_deref(),
+        images: operator.images(),
+        evidence,
+        now,
+    });
+    let contexts: Vec<MethodContext<'_>> = contexts.collect();
+    for (index, certified) in (0..).zip(service.parts().methods.certify(&contexts)) {
+        certified.map_err(|refusal| refused(&refusal.in_item(index)))?;
     }
+    drop(contexts);
     Ok(receipt)
+}
+
+fn evidence_of(ran: &Ran) -> Vec<ItemEvidence<'_>> {
+    let evidence = ran.certified.evidence.iter();
+    evidence.map(|one| ItemEvidence { reference: &one.reference, content: &one.content }).collect()
 }
 
 /// A stored receipt of one's own, read and checked again.

@@ -1,4 +1,4 @@
-use assay_primitives::{Method, RandomnessError, Timestamp, TransactionId, json};
+use assay_primitives::{ItemId, Method, RandomnessError, Timestamp, TransactionId, json};
 use assay_store::{StoreError, TransactionState};
 use assay_verify::Refusal;
 use assay_x402::{FacilitatorError, PaymentRefusal, SettleResponse};
@@ -68,6 +68,14 @@ pub enum PurchaseError {
     /// The job was tried as often as a job is. Nothing was charged.
     #[error("the job was tried {0} times")]
     Attempts(u64),
+    /// One item of several came to nothing, and so all did. Nothing was charged.
+    #[error("item `{item}`: {error}")]
+    Item {
+        /// The item.
+        item: ItemId,
+        /// What became of it.
+        error: Box<Self>,
+    },
     /// The model that was ordered is not sold here any more. Nothing was charged.
     #[error("model `{0}` is not sold here any more")]
     ModelGone(String),
@@ -89,12 +97,22 @@ impl PurchaseError {
         matches!(self, Self::Payment(_) | Self::Facilitator(FacilitatorError::Refused { .. }))
     }
 
+    /// Returns what went wrong, whichever item it was in.
+    #[must_use]
+    pub fn cause(&self) -> &Self {
+        match self {
+            Self::Item { error, .. } => error.cause(),
+            error => error,
+        }
+    }
+
     /// Says whether a purchase that was taken on came to nothing by its payer's doing: by its input, or
     /// as its payment was good no longer.
-    pub(super) const fn is_of_payer(&self) -> bool {
+    pub(super) fn is_of_payer(&self) -> bool {
         matches!(
-            self,
+            self.cause(),
             Self::Certifier(CertifierError::Engine(_) | CertifierError::Method { .. })
+                | Self::Request { .. }
                 | Self::NotSettled(_)
                 | Self::Facilitator(FacilitatorError::Refused { .. })
         )

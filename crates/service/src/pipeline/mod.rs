@@ -1,7 +1,7 @@
 //! From a payment to a released result.
 //!
 //! ```text
-//! Order --admit--> Admitted --reserve--> Reserved --claim--> Work --certify--> Certificated
+//! Order --admit--> Admitted --reserve--> Reserved --claim--> Work --run--> Certificated
 //!       --commit--> Committed --settle--> Purchase
 //! ```
 //!
@@ -19,6 +19,7 @@ mod commit;
 mod error;
 mod reorg;
 mod resume;
+mod run;
 mod settle;
 mod steps;
 mod work;
@@ -26,7 +27,7 @@ mod work;
 use std::sync::Arc;
 
 use assay_primitives::{
-    AccessToken, Digest, InferenceOutput, InferenceRequest, Method, TransactionId, failpoint,
+    AccessToken, Digest, InferenceOutput, ItemId, Method, TransactionId, failpoint,
 };
 use assay_receipt::ModelUsed;
 use assay_store::StoreError;
@@ -38,15 +39,13 @@ pub use self::error::{PurchaseError, Taken};
 pub use self::resume::Pass;
 use self::steps::{Admitted, Reserved};
 use crate::jobs::{Progress, Started};
-use crate::{CatalogueEntry, Service, trace};
+use crate::{Plan, Service, trace};
 
-/// An inference that somebody wants to pay for.
+/// Inferences that somebody wants to pay for, together.
 #[derive(Debug)]
 pub struct Order {
-    /// The model.
-    pub entry: Arc<CatalogueEntry>,
-    /// What it is asked.
-    pub request: InferenceRequest,
+    /// What is to be run.
+    pub plan: Plan,
     /// The offers that were made for this request.
     pub offers: Vec<PaymentRequirements>,
     /// The payment.
@@ -96,21 +95,30 @@ impl RequestBinding {
     }
 }
 
-/// An inference that was bought, paid and released.
+/// Inferences that were bought, paid and released.
 #[derive(Debug)]
 pub struct Purchase {
     /// The transaction.
     pub transaction: TransactionId,
+    /// Its items, in their order.
+    pub items: Vec<PurchasedItem>,
+    /// The receipt's digest.
+    pub receipt: Digest,
+    /// What the payer is told of the payment; `None` where the result was released before.
+    pub settlement: Option<SettleResponse>,
+}
+
+/// An inference that was bought.
+#[derive(Clone, Debug)]
+pub struct PurchasedItem {
+    /// Its name within the transaction, if it has one.
+    pub id: Option<ItemId>,
     /// What ran.
     pub model: ModelUsed,
     /// How it was certified.
     pub method: Method,
     /// What it gave.
     pub output: InferenceOutput,
-    /// The receipt's digest.
-    pub receipt: Digest,
-    /// What the payer is told of the payment; `None` where the result was released before.
-    pub settlement: Option<SettleResponse>,
 }
 
 impl Service {
@@ -142,12 +150,12 @@ impl Service {
             Err(error) => Err(error),
         };
         let reserved = reserved.inspect_err(|error| self.metrics.refused(error))?;
-        let Reserved { id, access_token, place, method, work } = reserved;
+        let Reserved { id, access_token, place, queue, work } = reserved;
         let lease = work.as_ref().map(|(work, _)| work.lease);
         let progress = self.jobs.enter(id, lease, place);
         match work {
             Some((work, slot)) => self.set_to_work(work, slot),
-            None => self.jobs.queue(method.as_str()),
+            None => self.jobs.queue(&queue),
         }
         Ok(Started { transaction: id, access_token, progress })
     }

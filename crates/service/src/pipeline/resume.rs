@@ -46,11 +46,11 @@ impl Service {
     /// # Errors
     /// When the store or the chain fails.
     pub async fn resume(&self) -> Result<(), PurchaseError> {
-        let methods = self.jobs.methods().map(str::to_owned).collect();
-        let Requeued { queued, released } = self.parts().store.requeue(methods).await?;
+        let queues = self.jobs.queues().map(str::to_owned).collect();
+        let Requeued { queued, released } = self.parts().store.requeue(queues).await?;
         self.count_open().await?;
-        for method in queued {
-            self.jobs.queue(&method);
+        for queue in queued {
+            self.jobs.queue(&queue);
         }
         self.parts().facilitator.resume().await?;
         if released > 0 {

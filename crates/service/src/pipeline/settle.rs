@@ -15,7 +15,7 @@ use super::Purchase;
 use super::commit::Committed;
 use super::error::{PurchaseError, refused, written};
 use crate::metrics::SettlementOutcome;
-use crate::{Release, Service, settled_extension};
+use crate::{PurchasedItem, Release, Service, settled_extension};
 
 /// A receipt whose money is to be moved. Made only of a receipt that verified.
 pub(super) struct Settlement<'a> {
@@ -32,7 +32,7 @@ type Outcome = Result<SettleResponse, (SettleError, SettleResponse)>;
 impl Committed {
     #[expect(clippy::result_large_err, reason = "an outcome that is matched at once")]
     /// Settles, and gives what was bought.
-    pub(super) async fn settle(self, service: &Service) -> Result<Purchase, PurchaseError> {
+    pub(super) async fn settle(mut self, service: &Service) -> Result<Purchase, PurchaseError> {
         let settlement = Settlement {
             id: self.id,
             receipt: &self.receipt,
@@ -52,7 +52,10 @@ impl Committed {
             service.admission.hold(self.id, &self.intent.terms);
         }
         match outcome {
-            Ok(response) => Ok(self.purchase(Some(response))),
+            Ok(response) => {
+                let items = std::mem::take(&mut self.items);
+                Ok(self.purchase(items, Some(response)))
+            }
             Err((SettleError::Failed { .. }, response)) => {
                 Err(PurchaseError::NotSettled(Box::new(response)))
             }
@@ -64,15 +67,12 @@ impl Committed {
     }
 
     /// Returns what was bought, and what the payer is told of the payment if that is known.
-    pub(super) fn purchase(&self, settlement: Option<SettleResponse>) -> Purchase {
-        Purchase {
-            transaction: self.id,
-            model: self.certified.model.clone(),
-            method: self.method.clone(),
-            output: self.certified.output.clone(),
-            receipt: self.receipt_digest,
-            settlement,
-        }
+    pub(super) const fn purchase(
+        &self,
+        items: Vec<PurchasedItem>,
+        settlement: Option<SettleResponse>,
+    ) -> Purchase {
+        Purchase { transaction: self.id, items, receipt: self.receipt_digest, settlement }
     }
 }
 

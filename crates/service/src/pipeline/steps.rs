@@ -1,13 +1,13 @@
-//! Until the receipt: admit, reserve, certify.
+//! Until the items run: admit, reserve, and what is taken up of a queued job.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::time::Duration;
 
 use assay_primitives::{
-    AccessToken, Digest, InferenceRequest, Method, ModelId, Timestamp, TransactionId, failpoint,
+    AccessToken, Amount, AssetId, Digest, InferenceRequest, ItemId, Method, ModelId, Timestamp,
+    TransactionId, failpoint,
 };
-use assay_receipt::TransactionSecret;
+use assay_receipt::{Reference, TransactionSecret};
 use assay_store::{Holder, Job, Lease, Payment, Reservation, ReserveOutcome};
 use assay_x402::{
     Authorization, CheckedPayment, ExactPayload, MIN_REMAINING_SECONDS, PaymentPayload,
@@ -20,12 +20,11 @@ use tracing::debug;
 
 use super::Order;
 use super::error::{PurchaseError, Taken, written};
+use super::run::{Ran, run};
 use crate::admission::Place;
-use crate::jobs::LEASE;
-use crate::{
-    AdmissionRefusal, CatalogueEntry, Certified, Certifier, CertifierError, Inference, Service,
-    Stages, trace,
-};
+use crate::jobs::{LEASE, TRANSACTIONS};
+use crate::plan::Item;
+use crate::{AdmissionRefusal, Certifier, CertifierError, Plan, Service, trace};
 
 /// How often a job is tried.
 const MAX_ATTEMPTS: u64 = 3;
@@ -33,8 +32,8 @@ const MAX_ATTEMPTS: u64 = 3;
 /// An order whose payment is good: it matches an offer, is signed, nobody has it, and the chain
 /// would carry it out.
 pub(super) struct Admitted {
-    order: Order,
-    method: Method,
+    order: Accepted,
+    items: Vec<Item>,
     payment: VerifiedPayment,
     key: Payment,
     asker: Asker,
@@ -43,13 +42,31 @@ pub(super) struct Admitted {
     started: Duration,
 }
 
+/// What an order has beside its items.
+struct Accepted {
+    payment: PaymentPayload,
+    nonce: Option<String>,
+    access_token_hash: Option<Digest>,
+    location: Option<AccessToken>,
+    echo: Vec<u8>,
+}
+
 /// What is stored of an order, to run it after a restart.
 #[derive(Deserialize, Serialize)]
 struct StoredOrder {
+    nonce: Option<String>,
+    items: Vec<StoredItem>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct StoredItem {
+    id: Option<ItemId>,
     model: String,
     package: ModelId,
-    nonce: Option<String>,
+    method: Method,
+    price: Amount,
     request: InferenceRequest,
+    references: Vec<Reference>,
 }
 
 /// An order whose payment is this transaction's and no other's.
@@ -57,7 +74,8 @@ pub(super) struct Reserved {
     pub(super) id: TransactionId,
     pub(super) access_token: Option<AccessToken>,
     pub(super) place: Place,
-    pub(super) method: Method,
+    /// Where it waits for its turn.
+    pub(super) queue: String,
     /// What is run at once; without it the job is queued.
     pub(super) work: Option<(Work, OwnedSemaphorePermit)>,
 }
@@ -72,10 +90,8 @@ struct Asker {
 /// A claimed job.
 pub(super) struct Work {
     pub(super) lease: Lease,
-    pub(super) entry: Arc<CatalogueEntry>,
-    pub(super) request: Arc<InferenceRequest>,
+    pub(super) items: Vec<Item>,
     pub(super) nonce: Option<String>,
-    pub(super) method: Method,
     pub(super) payment: VerifiedPayment,
     pub(super) secret: TransactionSecret,
     /// The last moment at which it may be committed.
@@ -87,25 +103,25 @@ pub(super) struct Work {
 /// An order that ran and has its evidence.
 pub(super) struct Certificated {
     pub(super) work: Work,
-    pub(super) certified: Certified,
+    /// What became of each item, in their order.
+    pub(super) ran: Vec<Ran>,
 }
 
 impl Admitted {
     pub(super) async fn admit(service: &Service, order: Order) -> Result<Self, PurchaseError> {
         let parts = service.parts();
         let (now, started) = (parts.clock.now(), parts.clock.monotonic());
-        let offer = match_offer(&order.offers, &order.payment)?;
-        let certifier = offered_certifier(service, offer)?;
-        let method = certifier.method();
-        // Before its payment is looked at.
-        let checked = certifier.check(order.entry.package(), &order.request);
-        checked.map_err(|reason| PurchaseError::Request { method: method.clone(), reason })?;
+        let Order { plan, offers, payment, binding, .. } = order;
+        let Order { nonce, access_token_hash, location, echo, .. } = order;
+        let order = Accepted { payment, nonce, access_token_hash, location, echo };
+        let offer = match_offer(&offers, &order.payment)?;
+        let items = items(service, plan, offer)?;
         let asker = Asker {
-            binding: order.binding.digest(offer, order.access_token_hash),
+            binding: binding.digest(offer, order.access_token_hash),
             shows_token: order.access_token_hash.is_some(),
         };
         let checked = check_exact(&order.payment, offer, now);
-        let key = payment_key(&order, offer, &checked)?;
+        let key = payment_key(&order.payment, offer, &checked)?;
         trace::note_payment(&key);
         // Asked before the chain is: there a payment that this service has settled is one that
         // cannot be used, and the answer would ask the buyer to sign again.
@@ -114,7 +130,7 @@ impl Admitted {
         // One that is about to expire would be settled too late, at the cost of gas. Clients sign for
         // the whole time that an offer asks for.
         checked.check_time_left(offer.max_timeout_seconds / 2, now)?;
-        let deadline = deadline(service, &checked, &order.entry, &method, now)?;
+        let deadline = deadline(service, &checked, &items, now)?;
         let room = service.admission.enter()?;
         let payment = match parts.facilitator.verify(&checked).await {
             Ok(payment) => payment,
@@ -129,7 +145,7 @@ impl Admitted {
             place.check_balance(balance)?;
         }
         parts.facilitator.check_gas().await?;
-        Ok(Self { order, method, payment, key, asker, place, deadline, started })
+        Ok(Self { order, items, payment, key, asker, place, deadline, started })
     }
 
     pub(super) async fn reserve(self, service: &Service) -> Result<Reserved, PurchaseError> {
@@ -138,8 +154,7 @@ impl Admitted {
         let id = TransactionId::new(now, parts.randomness.as_ref())?;
         trace::note_transaction(id);
         let secret = TransactionSecret::new(parts.randomness.as_ref())?;
-        let Order { entry, request, payment, nonce, access_token_hash, location, echo, .. } =
-            self.order;
+        let Accepted { payment, nonce, access_token_hash, location, echo } = self.order;
         // Who keeps a token, or is told a location, can come back for the result.
         let is_resumable = self.asker.shows_token || location.is_some();
         let (access_token, access_token_hash) = match access_token_hash {
@@ -150,9 +165,9 @@ impl Admitted {
                 (Some(token), hash)
             }
         };
-        let model = entry.package().card().name.clone();
-        let stored = StoredOrder { model, package: entry.used().id(), nonce, request };
-        let slot = service.jobs.slot(&self.method);
+        let stored = StoredOrder { nonce, items: self.items.iter().map(StoredItem::of).collect() };
+        let queue = queue_of(&self.items);
+        let slot = service.jobs.slot(&queue);
         let reservation = Reservation {
             id,
             payment: self.key,
@@ -160,7 +175,7 @@ impl Admitted {
             binding: self.asker.binding,
             access_token_hash,
             secret: *secret.as_bytes(),
-            method: self.method.to_string(),
+            queue: queue.clone(),
             request: written(&stored)?,
             echo,
             location: location.map(|location| location.hash()),
@@ -176,14 +191,11 @@ impl Admitted {
             ReserveOutcome::Reserved => debug!("The payment is this transaction's."),
             ReserveOutcome::Taken(holder) => return Err(self.asker.taken(&holder)),
         }
-        let method = self.method.clone();
         let work = slot.map(|slot| {
             let work = Work {
                 lease: Lease { id, number: 1 },
-                entry,
-                request: Arc::new(stored.request),
+                items: self.items,
                 nonce: stored.nonce,
-                method: self.method,
                 payment: self.payment,
                 secret,
                 deadline: self.deadline,
@@ -191,18 +203,14 @@ impl Admitted {
             };
             (work, slot)
         });
-        Ok(Reserved { id, access_token, place: self.place, method, work })
+        Ok(Reserved { id, access_token, place: self.place, queue, work })
     }
 }
 
 impl Work {
     /// Takes up a job that was queued, or left by an earlier process. Its payment is looked at again:
     /// the balance may be gone by now.
-    pub(super) async fn of_job(
-        service: &Service,
-        method: &Method,
-        job: Job,
-    ) -> Result<Self, PurchaseError> {
+    pub(super) async fn of_job(service: &Service, job: Job) -> Result<Self, PurchaseError> {
         let parts = service.parts();
         let (now, started) = (parts.clock.now(), parts.clock.monotonic());
         if job.attempts > MAX_ATTEMPTS {
@@ -215,17 +223,14 @@ impl Work {
         let stored: StoredOrder =
             serde_json::from_slice(&job.request).map_err(|error| damaged(error.to_string()))?;
         let payment = stored_payment(&job.payload)?;
-        let entry = parts.catalogue.find(&stored.model);
-        let entry = entry.filter(|entry| entry.used().id() == stored.package);
-        let entry = entry.cloned().ok_or(PurchaseError::ModelGone(stored.model))?;
+        let items = stored.items.into_iter().map(|item| item.open(service));
+        let items = items.collect::<Result<Vec<Item>, _>>()?;
         let checked = check_exact(&payment, &payment.accepted, now)?;
         let payment = parts.facilitator.verify(&checked).await?;
         Ok(Self {
             lease: job.lease,
-            entry,
-            request: Arc::new(stored.request),
+            items,
             nonce: stored.nonce,
-            method: method.clone(),
             payment,
             secret: TransactionSecret::from_bytes(job.secret),
             deadline: job.deadline,
@@ -233,30 +238,74 @@ impl Work {
         })
     }
 
-    fn inference(&self, service: &Service) -> Inference {
-        let salts = [self.secret.request_salt(0), self.secret.output_salt(0)];
-        let (jobs, id) = (Arc::clone(&service.jobs), self.lease.id);
-        let stages = Stages::to(move |stage| jobs.at_stage(id, stage));
-        Inference { entry: self.entry.clone(), request: self.request.clone(), salts, stages }
+    /// Runs the items and certifies them.
+    pub(super) async fn run(self, service: &Service) -> Result<Certificated, PurchaseError> {
+        let ran = AssertUnwindSafe(run(service, &self)).catch_unwind().await;
+        let ran = ran.unwrap_or(Err(CertifierError::Interrupted.into()))?;
+        failpoint!("service.certify.after");
+        Ok(Certificated { work: self, ran })
+    }
+}
+
+impl StoredItem {
+    fn of(item: &Item) -> Self {
+        Self {
+            id: item.id.clone(),
+            model: item.entry.package().card().name.clone(),
+            package: item.entry.used().id(),
+            method: item.method.clone(),
+            price: item.price,
+            request: item.request.clone(),
+            references: item.references.clone(),
+        }
     }
 
-    pub(super) async fn certify(self, service: &Service) -> Result<Certificated, PurchaseError> {
-        let parts = service.parts();
-        let certified = match parts.certifiers.find(&self.method) {
-            Some(certifier) => {
-                let inference = self.inference(service);
-                let certified = certifier.certify(&inference);
-                let certified = AssertUnwindSafe(certified).catch_unwind().await;
-                certified.unwrap_or(Err(CertifierError::Interrupted))?
-            }
-            None => return Err(PurchaseError::NoCertifier(self.method.to_string())),
-        };
-        if let Some(latency) = self.entry.latency(&self.method) {
-            latency.record(parts.clock.monotonic().saturating_sub(self.started));
-        }
-        failpoint!("service.certify.after");
-        Ok(Certificated { work: self, certified })
+    fn open(self, service: &Service) -> Result<Item, PurchaseError> {
+        let Self { id, model, package, method, price, request, references } = self;
+        let entry = service.parts().catalogue.find(&model);
+        let entry = entry.filter(|entry| entry.used().id() == package);
+        let entry = entry.cloned().ok_or(PurchaseError::ModelGone(model))?;
+        Ok(Item { id, entry, method, price, request, references })
     }
+}
+
+/// Returns where items wait for their turn: one alone in the queue of its method.
+fn queue_of(items: &[Item]) -> String {
+    match items {
+        [item] => item.method.to_string(),
+        _ => TRANSACTIONS.to_owned(),
+    }
+}
+
+/// Fixes the items of a plan by the accepted offer, and checks what is asked of them before the payment is
+/// looked at.
+fn items(
+    service: &Service,
+    plan: Plan,
+    offer: &PaymentRequirements,
+) -> Result<Vec<Item>, PurchaseError> {
+    let method = match plan.is_of_one() {
+        true => offered_certifier(service, offer)?.method(),
+        // Each item has its own.
+        false => Method::SIGNED,
+    };
+    let asset = AssetId::erc20(offer.network.clone(), offer.asset.clone());
+    let no_price = || PurchaseError::Receipt(format!("no price in {asset} for every item"));
+    let items = plan.priced(&asset, (&method, offer.amount)).ok_or_else(no_price)?;
+    let sum = items.iter().try_fold(Amount::ZERO, |sum, item| sum.checked_add(item.price));
+    if sum != Some(offer.amount) {
+        return Err(no_price());
+    }
+    for item in items.iter().filter(|item| item.references.is_empty()) {
+        let certifier = service.parts().certifiers.find(&item.method);
+        let certifier =
+            certifier.ok_or_else(|| PurchaseError::NoCertifier(item.method.to_string()))?;
+        let checked = certifier.check(item.entry.package(), &item.request);
+        checked.map_err(|reason| {
+            item.failed(PurchaseError::Request { method: item.method.clone(), reason })
+        })?;
+    }
+    Ok(items)
 }
 
 /// Reads the payment of a job back.
@@ -269,13 +318,13 @@ pub(super) fn stored_payment(payload: &[u8]) -> Result<PaymentPayload, PurchaseE
 fn deadline(
     service: &Service,
     payment: &CheckedPayment,
-    entry: &CatalogueEntry,
-    method: &Method,
+    items: &[Item],
     now: Timestamp,
 ) -> Result<Timestamp, AdmissionRefusal> {
     let margin = Duration::from_secs(MIN_REMAINING_SECONDS);
     let deadline = payment.terms().valid_before.minus(margin);
-    let expected = service.jobs.expected(method, entry.latency(method));
+    let lately = items.iter().filter_map(|item| item.entry.latency(&item.method)?.lately());
+    let expected = service.jobs.expected(&queue_of(items), lately.max());
     let left = deadline.since(now);
     if expected > left {
         return Err(AdmissionRefusal::Late { expected, left });
@@ -296,14 +345,14 @@ fn offered_certifier<'a>(
 /// Returns what makes the payment unique, also of one that has expired: it may have been settled in
 /// time, and is asked for again.
 fn payment_key(
-    order: &Order,
+    payment: &PaymentPayload,
     offer: &PaymentRequirements,
     checked: &Result<CheckedPayment, PaymentRefusal>,
 ) -> Result<Payment, PurchaseError> {
     let authorization = match checked {
         Ok(checked) => *checked.authorization(),
         Err(PaymentRefusal::Expired { .. }) => {
-            ExactPayload::from_json(&order.payment.payload)?.authorization
+            ExactPayload::from_json(&payment.payload)?.authorization
         }
         Err(refusal) => return Err(refusal.clone().into()),
     };

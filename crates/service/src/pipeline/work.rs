@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use assay_primitives::{Method, TransactionId};
+use assay_primitives::TransactionId;
 use assay_store::{Job, StoreError, TransactionState};
 use assay_x402::FacilitatorError;
 use futures_util::future::join_all;
@@ -28,8 +28,8 @@ impl Service {
     /// Works on queued jobs until it is dropped or the service [stops](Self::stop_work): what is in
     /// hand then goes on by itself.
     pub async fn work(self: &Arc<Self>) {
-        let methods: Vec<String> = self.jobs.methods().map(str::to_owned).collect();
-        let workers = methods.iter().map(|method| self.work_on(method));
+        let queues: Vec<String> = self.jobs.queues().map(str::to_owned).collect();
+        let workers = queues.iter().map(|queue| self.work_on(queue));
         tokio::join!(join_all(workers), self.heartbeat());
     }
 
@@ -66,16 +66,15 @@ impl Service {
         self.parts().tasks.spawn(working.in_current_span());
     }
 
-    async fn work_on(self: &Arc<Self>, name: &str) {
-        let Ok(method) = name.parse::<Method>() else { return };
-        while let Some(slot) = self.jobs.slot_for_queued(name, LOOK).await {
+    async fn work_on(self: &Arc<Self>, queue: &str) {
+        while let Some(slot) = self.jobs.slot_for_queued(queue, LOOK).await {
             let now = self.parts().clock.now();
-            match self.parts().store.claim(name, now, now.plus(LEASE)).await {
+            match self.parts().store.claim(queue, now, now.plus(LEASE)).await {
                 Ok(Some(job)) => {
-                    self.jobs.claimed(name, true);
-                    self.take_up_job(&method, job, slot);
+                    self.jobs.claimed(queue, true);
+                    self.take_up_job(job, slot);
                 }
-                Ok(None) => self.jobs.claimed(name, false),
+                Ok(None) => self.jobs.claimed(queue, false),
                 Err(error) => {
                     warn!(%error, "Queued jobs could not be claimed.");
                     tokio::time::sleep(LOOK).await;
@@ -84,14 +83,14 @@ impl Service {
         }
     }
 
-    fn take_up_job(self: &Arc<Self>, method: &Method, job: Job, slot: OwnedSemaphorePermit) {
-        let (service, method) = (Arc::clone(self), method.clone());
+    fn take_up_job(self: &Arc<Self>, job: Job, slot: OwnedSemaphorePermit) {
+        let service = Arc::clone(self);
         let (lease, attempts) = (job.lease, job.attempts);
         let in_hand = self.jobs.take(lease);
         let working = async move {
             let Some(_in_flight) = service.admission.take_up(lease.id) else { return };
             info!(attempts, "A queued job is taken up.");
-            match Work::of_job(&service, &method, job).await {
+            match Work::of_job(&service, job).await {
                 Ok(work) => {
                     let outcome = service.carry_out(work, slot, &in_hand).await;
                     service.end(in_hand, outcome);
@@ -132,10 +131,11 @@ impl Service {
         in_hand: &InHand,
     ) -> Result<Purchase, PurchaseError> {
         let id = work.lease.id;
+        self.jobs.begin(id, &work.items);
         let certified = tokio::select! {
             // Who cancelled has released it.
             () = in_hand.cancel.cancelled() => return Err(PurchaseError::Cancelled),
-            certified = work.certify(self) => certified,
+            certified = work.run(self) => certified,
         };
         let committed = match certified {
             Ok(certificated) => certificated.commit(self).await,
@@ -148,7 +148,7 @@ impl Service {
         };
         in_hand.settling();
         if self.parts().settings.release == Release::Verification {
-            in_hand.answer(Ok(committed.purchase(None)));
+            in_hand.answer(Ok(committed.purchase(committed.items.clone(), None)));
         }
         committed.settle(self).await
     }

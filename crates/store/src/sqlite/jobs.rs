@@ -42,11 +42,11 @@ pub(super) struct SealedJob {
 
 pub(super) async fn claim(
     writer: &mut SqliteConnection,
-    method: &str,
+    queue: &str,
     now: Timestamp,
     until: Timestamp,
 ) -> Result<Option<SealedJob>, StoreError> {
-    let next = sqlx::query(NEXT).bind(method).bind(rows::millis(now));
+    let next = sqlx::query(NEXT).bind(queue).bind(rows::millis(now));
     let Some(next) = next.fetch_optional(&mut *writer).await? else { return Ok(None) };
     let id: String = next.try_get("id")?;
     let claimed = sqlx::query(CLAIM).bind(rows::millis(until)).bind(id).fetch_one(writer).await?;
@@ -86,12 +86,12 @@ pub(super) async fn postpone(
 
 pub(super) async fn requeue(
     writer: &mut SqliteConnection,
-    methods: &[String],
+    queues: &[String],
 ) -> Result<Requeued, StoreError> {
     let mut release = QueryBuilder::new(RELEASE);
     let mut known = release.separated(", ");
-    for method in methods {
-        known.push_bind(method.as_str());
+    for queue in queues {
+        known.push_bind(queue.as_str());
     }
     release.push("))");
     let released = release.build().execute(&mut *writer).await?.rows_affected();

@@ -15,7 +15,8 @@ CREATE TABLE transactions (
     binding           BLOB NOT NULL,
     access_token_hash BLOB NOT NULL,
     secret            BLOB NOT NULL,
-    -- The job: what is run, until it is committed or released.
+    -- The job: its queue, which is its method or one of those with several items, and what is run, until
+    -- it is committed or released.
     method            TEXT NOT NULL,
     request           BLOB,
     echo              BLOB,

@@ -80,14 +80,14 @@ impl TransactionStore for SqliteStore {
 
     async fn claim(
         &self,
-        method: &str,
+        queue: &str,
         now: Timestamp,
         until: Timestamp,
     ) -> Result<Option<Job>, StoreError> {
-        let step = (method.to_owned(), now, until);
+        let step = (queue.to_owned(), now, until);
         let claimed = self
-            .write(step, |writer, (method, now, until)| {
-                Box::pin(jobs::claim(writer, method, *now, *until))
+            .write(step, |writer, (queue, now, until)| {
+                Box::pin(jobs::claim(writer, queue, *now, *until))
             })
             .await?;
         claimed.map(|sealed| jobs::open(&sealed, &self.sealer)).transpose()
@@ -103,8 +103,8 @@ impl TransactionStore for SqliteStore {
         self.write(step, |writer, step| Box::pin(jobs::postpone(writer, step.0, step.1))).await
     }
 
-    async fn requeue(&self, methods: Vec<String>) -> Result<Requeued, StoreError> {
-        self.write(methods, |writer, methods| Box::pin(jobs::requeue(writer, methods))).await
+    async fn requeue(&self, queues: Vec<String>) -> Result<Requeued, StoreError> {
+        self.write(queues, |writer, queues| Box::pin(jobs::requeue(writer, queues))).await
     }
 
     async fn at_location(&self, location: Digest) -> Result<Option<TransactionId>, StoreError> {
@@ -336,7 +336,7 @@ async fn reserve(
         .bind(sealed.binding.as_slice())
         .bind(reservation.access_token_hash.as_bytes().as_slice())
         .bind(sealed.secret.as_slice())
-        .bind(reservation.method.as_str())
+        .bind(reservation.queue.as_str())
         .bind(sealed.request.as_slice())
         .bind(sealed.echo.as_slice())
         .bind(reservation.location.as_ref().map(|hash| hash.as_bytes().as_slice()))

@@ -31,6 +31,15 @@ pub trait MethodVerifier: Debug + Send + Sync {
     /// names, [`crate::Check::ItemCertification`] is what is reported.
     fn verify(&self, context: &MethodContext<'_>) -> Result<Certification, Refusal>;
 
+    /// Checks items of one bundle, each as [`verify`](Self::verify) does and in their order: a method whose
+    /// evidence is of several items at once need not check it for each.
+    fn verify_together(
+        &self,
+        contexts: &[&MethodContext<'_>],
+    ) -> Vec<Result<Certification, Refusal>> {
+        contexts.iter().map(|context| self.verify(context)).collect()
+    }
+
     /// Takes over what the policy says of the method's evidence. Called when the method becomes part of a
     /// [`crate::Verifier`].
     fn adopt(&mut self, _policy: &Policy) {}
@@ -154,23 +163,33 @@ impl Methods {
         self.0.iter_mut().for_each(|verifier| verifier.adopt(policy));
     }
 
-    /// Says whether an item's evidence certifies it.
-    ///
-    /// # Errors
-    /// When the method is not known here, or the evidence does not certify the item.
-    pub fn certify(&self, context: &MethodContext<'_>) -> Result<Certification, Refusal> {
-        let method = &context.item.details.method;
-        let verifier = self.find(method).ok_or_else(|| {
-            Refusal::new(Check::ItemMethod, format!("one of {}", self.names()), method)
-        })?;
-        // Whatever a method finds wrong is a failed certification, and no other check.
-        verifier
-            .verify(context)
-            .map_err(|refusal| Refusal { check: Check::ItemCertification, ..refusal })
-    }
-
-    fn find(&self, method: &Method) -> Option<&dyn MethodVerifier> {
-        self.0.iter().map(AsRef::as_ref).find(|verifier| verifier.method() == *method)
+    /// Says of items of one bundle, in their order, whether their evidence certifies them. It does not
+    /// where the method is not known here.
+    #[must_use]
+    pub fn certify(&self, contexts: &[MethodContext<'_>]) -> Vec<Result<Certification, Refusal>> {
+        let unknown = |context: &MethodContext<'_>| {
+            let (expected, got) =
+                (format!("one of {}", self.names()), &context.item.details.method);
+            Err(Refusal::new(Check::ItemMethod, expected, got))
+        };
+        let mut certified: Vec<_> = contexts.iter().map(unknown).collect();
+        for verifier in &self.0 {
+            let method = verifier.method();
+            let (places, own): (Vec<usize>, Vec<&MethodContext<'_>>) = contexts
+                .iter()
+                .enumerate()
+                .filter(|(_, context)| context.item.details.method == method)
+                .unzip();
+            for (place, result) in places.into_iter().zip(verifier.verify_together(&own)) {
+                // Whatever a method finds wrong is a failed certification, and no other check.
+                let result = result
+                    .map_err(|refusal| Refusal { check: Check::ItemCertification, ..refusal });
+                if let Some(certified) = certified.get_mut(place) {
+                    *certified = result;
+                }
+            }
+        }
+        certified
     }
 
     fn names(&self) -> String {

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use assay_primitives::{Digest, InferenceOutput, InferenceRequest, Method, Tensor, TensorData};
@@ -7,9 +8,10 @@ use assay_zkml::model::{
     CLAIM_MEDIA_TYPE, ClaimFile, PROOF_MEDIA_TYPE, ProofFile, VERIFYING_MEDIA_TYPE, VerifyingFile,
     context as proof_context, statement_of,
 };
+use assay_zkml::statement::Claim;
 use assay_zkml::verifier::{VerifiedProof, Watch, verify_watched};
 
-use super::{Certification, MethodContext, MethodVerifier};
+use super::{Certification, ItemEvidence, MethodContext, MethodVerifier};
 use crate::{Check, Refusal};
 
 /// How many programs stay ready, for each size of batch.
@@ -34,38 +36,38 @@ pub(crate) struct Program {
     circuit: Circuit,
 }
 
+/// What an item has of its own, beside the program and the proof.
+struct OwnParts {
+    claim: ClaimFile,
+    commitment: Digest,
+    input: Vec<i32>,
+}
+
 impl Zkml {
-    fn check(&self, context: &MethodContext<'_>) -> Result<Certification, Refusal> {
-        let [verifying, proof, claim] = evidence(context)?;
-        let id = Digest::of(verifying);
-        let named = context.item.details.model.program;
-        if named.is_none_or(|named| named.0 != id) {
-            let got = named.map_or_else(|| "none".to_owned(), |named| named.to_string());
-            return Err(refusal(format!("the program {id} of the verifying file"), got));
-        }
-        let got = context.item.details.usage.inferences;
-        if got != 1 {
-            return Err(refusal("1 inference", got));
-        }
-        let proof = ProofFile::decode(proof).map_err(|error| refusal("a proof", error))?;
+    /// Checks items that have one verifying file and one proof.
+    fn check(&self, contexts: &[&MethodContext<'_>]) -> Result<Vec<Certification>, Refusal> {
+        let Some(context) = contexts.first() else { return Ok(Vec::new()) };
+        let [verifying, proof, _] = evidence(context)?;
+        let id = Digest::of(verifying.content);
+        let proof = ProofFile::decode(proof.content).map_err(|error| refusal("a proof", error))?;
         if !proof.salts().is_empty() {
             return Err(refusal("a proof without salts", proof.salts().len()));
         }
-        let claim = ClaimFile::decode(claim).map_err(|error| refusal("a claim", error))?;
-        let program = self.program(id, verifying, proof.lb())?;
+        let program = self.program(id, verifying.content, proof.lb())?;
         let (expected, got) = (program.circuit.model_id(), proof.model());
         if expected != got {
             return Err(refusal(format!("a proof of {expected}"), got));
         }
-        program.check_output(&claim, context.output)?;
-        let commitment = &context.item.request_commitment;
-        let verified = program.verify(context.request, commitment, &claim, &proof, &mut |_| ())?;
+        let own = contexts.iter().map(|context| program.own_parts(id, context));
+        let own = own.collect::<Result<Vec<OwnParts>, Refusal>>()?;
+        let verified = program.verify(&own, &proof, &mut |_| ())?;
         let bits = verified.security_bits();
         let note = format!("proof: {bits:.1} bits of security, proven; it is not zero-knowledge");
-        Ok(Certification {
+        let certification = Certification {
             notes: vec![note],
             ..Certification::by("mathematics and a hash function")
-        })
+        };
+        Ok(vec![certification; contexts.len()])
     }
 
     /// Returns a program that is ready, which takes a while the first time.
@@ -92,7 +94,34 @@ impl MethodVerifier for Zkml {
     }
 
     fn verify(&self, context: &MethodContext<'_>) -> Result<Certification, Refusal> {
-        self.check(context)
+        let checked = self.check(&[context])?;
+        checked.into_iter().next().ok_or_else(|| refusal("an item", "none"))
+    }
+
+    /// A proof of several items is checked once, unless it is not one of all that name it: then each of
+    /// them is told what is wrong with itself.
+    fn verify_together(
+        &self,
+        contexts: &[&MethodContext<'_>],
+    ) -> Vec<Result<Certification, Refusal>> {
+        let mut batches: BTreeMap<Vec<Digest>, Vec<usize>> = BTreeMap::new();
+        for (place, context) in contexts.iter().enumerate() {
+            let shared = context.evidence.iter().take(2).map(|one| one.reference.sha256);
+            batches.entry(shared.collect()).or_default().push(place);
+        }
+        let mut checked: Vec<Option<Certification>> = vec![None; contexts.len()];
+        for places in batches.values().filter(|places| places.len() > 1) {
+            let batch: Vec<_> =
+                places.iter().filter_map(|place| contexts.get(*place).copied()).collect();
+            for (place, certification) in places.iter().zip(self.check(&batch).unwrap_or_default())
+            {
+                if let Some(checked) = checked.get_mut(*place) {
+                    *checked = Some(certification);
+                }
+            }
+        }
+        let checked = checked.into_iter().zip(contexts);
+        checked.map(|(checked, context)| checked.map_or_else(|| self.verify(context), Ok)).collect()
     }
 }
 
@@ -109,21 +138,55 @@ impl Program {
         &self.circuit
     }
 
+    /// Reads what an item has of its own, and checks that its answer is what is claimed.
+    fn own_parts(&self, id: Digest, context: &MethodContext<'_>) -> Result<OwnParts, Refusal> {
+        let [_, _, claim] = evidence(context)?;
+        let named = context.item.details.model.program;
+        if named.is_none_or(|named| named.0 != id) {
+            let got = named.map_or_else(|| "none".to_owned(), |named| named.to_string());
+            return Err(refusal(format!("the program {id} of the verifying file"), got));
+        }
+        let got = context.item.details.usage.inferences;
+        if got != 1 {
+            return Err(refusal("1 inference", got));
+        }
+        let claim = ClaimFile::decode(claim.content).map_err(|error| refusal("a claim", error))?;
+        self.check_output(&claim, context.output)?;
+        let input = self.input(context.request)?;
+        Ok(OwnParts { claim, commitment: context.item.request_commitment, input })
+    }
+
     /// Verifies that the program gives what is claimed for what was asked, and tells the parts of the
-    /// proof as they are checked.
-    pub(crate) fn verify(
+    /// proof as they are checked. All items are instances of the batch that the first is one of.
+    fn verify(
+        &self,
+        items: &[OwnParts],
+        proof: &ProofFile,
+        watch: Watch<'_>,
+    ) -> Result<VerifiedProof, Refusal> {
+        let mut claims: Vec<Claim<'_>> = items.iter().map(|item| self.claim(item)).collect();
+        claims.sort_unstable_by_key(|claim| claim.index);
+        let first = claims.first().ok_or_else(|| refusal("an item", "none"))?;
+        let statement = statement_of(&self.circuit, first);
+        verify_watched(&self.circuit, &statement, &claims, proof.proof(), watch)
+            .map_err(|error| refusal("a proof of this inference", error))
+    }
+
+    fn claim<'a>(&self, item: &'a OwnParts) -> Claim<'a> {
+        item.claim.claim(proof_context(&self.file.digest(), &item.commitment.0), &item.input)
+    }
+
+    /// Verifies one item, and tells the parts of the proof as they are checked.
+    pub(crate) fn verify_one(
         &self,
         request: &[u8],
-        commitment: &Digest,
-        claim: &ClaimFile,
+        commitment: Digest,
+        claim: ClaimFile,
         proof: &ProofFile,
         watch: Watch<'_>,
     ) -> Result<VerifiedProof, Refusal> {
         let input = self.input(request)?;
-        let claim = claim.claim(proof_context(&self.file.digest(), &commitment.0), &input);
-        let statement = statement_of(&self.circuit, &claim);
-        verify_watched(&self.circuit, &statement, &[claim], proof.proof(), watch)
-            .map_err(|error| refusal("a proof of this inference", error))
+        self.verify(&[OwnParts { claim, commitment, input }], proof, watch)
     }
 
     /// Returns the integers of what was asked.
@@ -154,7 +217,7 @@ impl Program {
 }
 
 /// Returns verifying file, proof and claim, which are all the evidence there is.
-fn evidence<'a>(context: &MethodContext<'a>) -> Result<[&'a [u8]; 3], Refusal> {
+fn evidence<'a>(context: &MethodContext<'a>) -> Result<[&'a ItemEvidence<'a>; 3], Refusal> {
     const KINDS: [&str; 3] = [VERIFYING_MEDIA_TYPE, PROOF_MEDIA_TYPE, CLAIM_MEDIA_TYPE];
     let kinds: Vec<&str> =
         context.evidence.iter().map(|one| one.reference.kind.as_str()).take(4).collect();
@@ -169,7 +232,7 @@ fn evidence<'a>(context: &MethodContext<'a>) -> Result<[&'a [u8]; 3], Refusal> {
     if let Some(scope) = scopes.into_iter().find(|scope| *scope != EvidenceScope::Model) {
         return Err(refusal(format!("scope {:?}", EvidenceScope::Model), format!("{scope:?}")));
     }
-    Ok([verifying.content, proof.content, claim.content])
+    Ok([verifying, proof, claim])
 }
 
 /// Returns the values of the only tensor, which has the program's shape.

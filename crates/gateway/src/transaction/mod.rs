@@ -1,0 +1,8 @@
+//! A transaction of several inferences on the wire.
+
+mod data;
+mod request;
+mod response;
+
+pub(crate) use request::{TransactionRequest, read};
+pub(crate) use response::{TransactionResponse, answer, json};

@@ -1,0 +1,361 @@
+//! Several inferences under one payment and one receipt.
+
+use std::sync::Arc;
+
+use assay_primitives::{InferenceOutput, InferenceRequest};
+use assay_receipt::{Bundle, ItemStatement};
+use assay_store::TransactionState;
+use assay_verify::{Expectation, Methods, Policy, Verdict, Verifier};
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+
+use crate::harness::{
+    Market, Mood, SIGNED_PRICE, STRANGER, TOY, TOY_PRICE, TRANSACTIONS, ToyVerifier, digit, key,
+    now, send, tumour,
+};
+
+fn item(id: &str, model: &str, method: &str, input: &Value) -> Value {
+    json!({ "id": id, "model": model, "method": method, "input": input })
+}
+
+fn digits(id: &str, method: &str, sample: usize) -> Value {
+    item(id, "digits", method, &serde_json::from_str(&digit(sample)).unwrap())
+}
+
+fn reference(from: &str, pointer: &str) -> Value {
+    json!({ "$from": from, "pointer": pointer })
+}
+
+/// A question whose first numbers are other items' outputs.
+fn referring(id: &str, model: &str, method: &str, references: &[Value]) -> Value {
+    let asked = if model == "tumour" { tumour(0) } else { digit(0) };
+    let mut input: Value = serde_json::from_str(&asked).unwrap();
+    let data = input["inputs"][0]["data"].as_array_mut().unwrap();
+    for (element, reference) in data.iter_mut().zip(references) {
+        *element = reference.clone();
+    }
+    item(id, model, method, &input)
+}
+
+fn transaction(items: &[Value]) -> Value {
+    json!({ "items": items })
+}
+
+/// Two methods, and an input that is built of the outputs of two others.
+fn mixed() -> Value {
+    let references =
+        [reference("first", "/outputs/0/data/3"), reference("second", "/outputs/0/data/9")];
+    transaction(&[
+        digits("first", "signed", 0),
+        digits("second", TOY, 1),
+        referring("third", "tumour", "signed", &references),
+        digits("fourth", "signed", 2),
+    ])
+}
+
+const MIXED_PRICE: u128 = 3 * SIGNED_PRICE + TOY_PRICE;
+
+fn statements(bundle: &Bundle) -> Vec<ItemStatement> {
+    bundle.items.iter().map(|item| ItemStatement::from_bytes(&item.statement).unwrap()).collect()
+}
+
+fn output(bundle: &Bundle, item: usize) -> InferenceOutput {
+    InferenceOutput::from_bytes(bundle.items[item].output.as_deref().unwrap()).unwrap()
+}
+
+fn request(bundle: &Bundle, item: usize) -> InferenceRequest {
+    InferenceRequest::from_bytes(&bundle.items[item].request).unwrap()
+}
+
+#[tokio::test]
+async fn items_of_several_methods_are_one_payment_and_one_receipt() {
+    let market = Market::open().await;
+    let buyer = &market.buyer;
+    let answer = buyer.transact(&mixed()).await;
+    let (id, token) = (answer.is_served().transaction(), answer.token());
+    market.charged(1, MIXED_PRICE).await;
+    let body = answer.json();
+    assert_eq!(body["transactionId"], id.to_string());
+    let named: Vec<&str> =
+        body["items"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap()).collect();
+    assert_eq!(named, ["first", "second", "third", "fourth"]);
+
+    let (bundle, report) = buyer.bundle(id, &token).await;
+    assert_eq!((report.item_count, report.verdict), (Some(4), Verdict::Simulated));
+    assert_eq!(report.payment.unwrap().settled.0, MIXED_PRICE);
+    assert_eq!(body["receipt"], bundle.receipt.digest().to_string());
+    let statements = statements(&bundle);
+    let third = &statements[2].details;
+    assert_eq!((third.id.as_ref().unwrap().as_str(), &third.depends_on), ("third", &vec![0, 1]));
+    // The third really was asked what the first and second answered.
+    let asked = request(&bundle, 2).inputs[0].data().clone();
+    let answered = [(0, 3), (1, 9)]
+        .map(|(item, element)| output(&bundle, item).outputs[0].data().part(Some(element)));
+    assert_eq!([asked.part(Some(0)), asked.part(Some(1))], answered);
+    for (statement, (method, price)) in statements.iter().zip([
+        ("signed", SIGNED_PRICE),
+        (TOY, TOY_PRICE),
+        ("signed", SIGNED_PRICE),
+        ("signed", SIGNED_PRICE),
+    ]) {
+        let details = &statement.details;
+        assert_eq!((details.method.as_str(), details.price.amount.0), (method, price));
+    }
+    // Each item verifies without the others.
+    for (index, statement) in statements.iter().enumerate() {
+        let own = statement.details.id.clone();
+        let alone = bundle.clone().disclose(|other| other.details.id == own).unwrap();
+        let verifier = Verifier::new(Policy::default(), Methods::standard().with(ToyVerifier));
+        let file = alone.to_bytes().unwrap();
+        let report = verifier.verify(&file, &Expectation::default(), now()).unwrap();
+        assert_eq!((report.refusal, report.items[0].index as usize), (None, index));
+        let text = String::from_utf8(file).unwrap();
+        for (other, _) in statements.iter().enumerate().filter(|(other, _)| *other != index) {
+            let hidden = assay_primitives::encoding::base64(&bundle.items[other].request);
+            assert!(!text.contains(&hidden), "item {index} shows item {other}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_quote_names_every_price_and_its_header_stays_short() {
+    let market = Market::open_with(|setup| setup.body_limit = 1 << 20).await;
+    let buyer = &market.buyer;
+    let answer = buyer.ask(TRANSACTIONS, mixed().to_string()).await;
+    let (required, body) = (answer.required(), answer.json());
+    assert_eq!(answer.status.as_u16(), 402);
+    let [offer] = required.accepts.as_slice() else { panic!("{required:?}") };
+    assert_eq!((offer.scheme.as_str(), offer.amount.0), ("exact", MIXED_PRICE));
+    let amounts: Vec<&str> = body["quote"]["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["amounts"][0].as_str().unwrap())
+        .collect();
+    assert_eq!(amounts, ["1000", "2000", "1000", "1000"]);
+    assert_eq!(body["quote"]["totals"][0], MIXED_PRICE.to_string());
+    let quote = &required.extensions.unwrap()["verified-inference"]["info"]["quote"];
+    assert_eq!(quote["expiresAt"], body["quote"]["expiresAt"]);
+
+    let many = |count: usize| {
+        let items: Vec<Value> =
+            (0..count).map(|index| digits(&format!("item-{index}"), "signed", 0)).collect();
+        transaction(&items).to_string()
+    };
+    let answer = buyer.ask(TRANSACTIONS, many(1_000)).await;
+    assert_eq!(answer.required().accepts[0].amount.0, 1_000 * SIGNED_PRICE);
+    let header = answer.header("payment-required").unwrap().len();
+    assert!(header < 6 * 1024, "{header}");
+    buyer.ask(TRANSACTIONS, many(1_001)).await.is(400, "item_count");
+    market.not_charged().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_bought_together_is_named_before_a_price_is() {
+    let market = Market::open().await;
+    let buyer = &market.buyer;
+    let of = |references: &[Value]| {
+        transaction(&[digits("a", "signed", 0), referring("b", "tumour", "signed", references)])
+    };
+    let whole = |pointer: &str| {
+        let input = json!({ "inputs": [
+            { "name": "features", "shape": [1, 30], "datatype": "FP32",
+              "data": reference("a", pointer) } ] });
+        transaction(&[digits("a", "signed", 0), item("b", "tumour", "signed", &input)])
+    };
+    let input = |body: &str| serde_json::from_str::<Value>(body).unwrap();
+    for (wrong, code, named) in [
+        (transaction(&[]), "item_count", None),
+        (json!({}), "malformed_request", None),
+        (json!({ "items": [], "policy": "some" }), "malformed_request", None),
+        (transaction(&[digits("a b", "signed", 0)]), "malformed_request", None),
+        (
+            transaction(&[digits("a", "signed", 0), digits("a", TOY, 1)]),
+            "duplicate_item",
+            Some("a"),
+        ),
+        (
+            transaction(&[item("a", "none", "signed", &input(&digit(0)))]),
+            "unknown_model",
+            Some("a"),
+        ),
+        (transaction(&[digits("a", "zkml", 0)]), "unknown_method", Some("a")),
+        (transaction(&[digits("a", "No Such", 0)]), "unknown_method", Some("a")),
+        (
+            transaction(&[item("a", "tumour", "signed", &input(&digit(0)))]),
+            "unknown_input",
+            Some("a"),
+        ),
+        (
+            transaction(&[item("a", "digits", "signed", &json!({ "inputs": [] }))]),
+            "missing_input",
+            Some("a"),
+        ),
+        // To nothing, to itself, to a later one, and round in a circle.
+        (of(&[reference("c", "/outputs/0/data/0")]), "invalid_reference", Some("b")),
+        (of(&[reference("b", "/outputs/0/data/0")]), "invalid_reference", Some("b")),
+        (
+            transaction(&[
+                referring("a", "tumour", "signed", &[reference("b", "/outputs/0/data/0")]),
+                referring("b", "tumour", "signed", &[reference("a", "/outputs/0/data/0")]),
+            ]),
+            "invalid_reference",
+            Some("a"),
+        ),
+        // To what is not there, or is no number.
+        (of(&[reference("a", "/outputs/0/data/10")]), "invalid_reference", Some("b")),
+        (of(&[reference("a", "/outputs/1/data/0")]), "invalid_reference", Some("b")),
+        (of(&[reference("a", "/outputs/0/shape/0")]), "invalid_reference", Some("b")),
+        (of(&[reference("a", "/outputs/0/data")]), "invalid_reference", Some("b")),
+        (of(&[json!({ "$from": "a" })]), "invalid_reference", Some("b")),
+        (of(&[json!("a")]), "invalid_tensor", Some("b")),
+        (whole("/outputs/0/data"), "invalid_reference", Some("b")),
+        (whole("/outputs/0/data/0"), "invalid_reference", Some("b")),
+    ] {
+        let answer = buyer.ask(TRANSACTIONS, wrong.to_string()).await;
+        answer.is(if code == "unknown_model" { 404 } else { 400 }, code);
+        assert_eq!(answer.json()["item"].as_str(), named, "{wrong}: {}", answer.json());
+        // Nor does a payment buy it.
+        let payment = buyer.payment_for(&mixed()).await.header;
+        buyer
+            .buy(TRANSACTIONS, &wrong.to_string(), &payment)
+            .await
+            .is(answer.status.as_u16(), code);
+    }
+    market.not_charged().await;
+}
+
+/// All or nothing: what was certified before the one that failed is not charged and not told.
+#[tokio::test]
+async fn one_item_that_fails_ends_all() {
+    let market = Market::open().await;
+    let buyer = &market.buyer;
+    let payment = buyer.payment_for(&mixed()).await.header;
+    for mood in [Mood::Fail, Mood::Panic] {
+        market.shop.toy.set(mood);
+        let answer = buyer.buy(TRANSACTIONS, &mixed().to_string(), &payment).await;
+        answer.is(500, "inference_failed");
+        assert!(!String::from_utf8_lossy(&answer.body).contains("outputs"));
+    }
+    market.shop.toy.set(Mood::OtherEvidence);
+    buyer.buy(TRANSACTIONS, &mixed().to_string(), &payment).await.is(500, "internal");
+    market.not_charged().await;
+    assert_eq!(market.shop.count(TransactionState::Released).await, 3);
+    // The payment is as good as before.
+    market.shop.toy.set(Mood::Good);
+    buyer.buy(TRANSACTIONS, &mixed().to_string(), &payment).await.is_served();
+    market.charged(1, MIXED_PRICE).await;
+    // And buys nothing else.
+    let other = transaction(&[digits("first", "signed", 0)]);
+    let again = buyer.buy(TRANSACTIONS, &other.to_string(), &payment).await;
+    assert_ne!(again.status.as_u16(), 200);
+    market.charged(1, MIXED_PRICE).await;
+}
+
+#[tokio::test]
+async fn the_failed_item_is_named() {
+    let market = Market::open_with(|setup| setup.toy_mood = Mood::Fail).await;
+    let wrong = transaction(&[digits("good", "signed", 0), digits("bad", TOY, 1)]);
+    let answer = market.buyer.transact(&wrong).await;
+    assert_eq!(answer.is(500, "inference_failed").json()["item"], "bad");
+    market.not_charged().await;
+}
+
+/// Independent items run side by side; one that refers to others waits for them.
+#[tokio::test]
+async fn items_run_as_parallel_as_their_references_allow() {
+    let gate = Arc::new(Semaphore::new(0));
+    let market = Market::open_with(|setup| setup.toy_mood = Mood::Wait(gate.clone())).await;
+    let buyer = &market.buyer;
+    let toys = transaction(&[
+        digits("a", TOY, 0),
+        digits("b", TOY, 1),
+        referring("c", "digits", TOY, &[reference("a", "/outputs/0/data/0")]),
+    ]);
+    let payment = buyer.payment_for(&toys).await.header;
+    let request = buyer.paid(TRANSACTIONS, &toys.to_string(), &payment);
+    let accepted = send(request.header("prefer", "respond-async")).await;
+    assert_eq!(accepted.status.as_u16(), 202);
+    // Both that wait for nothing, and not the third.
+    market.shop.toy.wait_for_runs(2).await;
+    assert_eq!(market.shop.toy.runs(), 2);
+    gate.add_permits(2);
+    market.shop.toy.wait_for_runs(3).await;
+    gate.add_permits(1);
+    market.shop.wait_for(accepted.transaction(), TransactionState::Settled).await;
+    let location = accepted.header("location").unwrap();
+    let answer = buyer.get(location).await;
+    assert_eq!(answer.is_served().json()["items"].as_array().unwrap().len(), 3);
+    market.charged(1, 3 * TOY_PRICE).await;
+}
+
+#[tokio::test]
+async fn events_tell_how_far_each_item_is() {
+    let market = Market::open().await;
+    let payment = market.buyer.payment_for(&mixed()).await.header;
+    let request = market.buyer.paid(TRANSACTIONS, &mixed().to_string(), &payment);
+    let answer = send(request.header("accept", "text/event-stream")).await;
+    let text = String::from_utf8(answer.body.clone()).unwrap();
+    let (before, result) = text.split_once("event: result").unwrap();
+    assert!(!before.contains("outputs\""), "{before}");
+    assert!(result.contains("\"third\"") && result.contains("outputs"));
+}
+
+/// What is certified in batches is: all of one model in one transaction, those too whose input waits for
+/// another of them; and never what two payers bought.
+#[tokio::test]
+async fn a_batch_holds_items_of_one_transaction_and_no_others() {
+    let gate = Arc::new(Semaphore::new(0));
+    let market = Market::open_with(|setup| {
+        setup.toy_batches = true;
+        setup.toy_mood = Mood::Wait(gate.clone());
+    })
+    .await;
+    let mut stranger = market.buyer.clone();
+    stranger.key = Arc::new(key(STRANGER));
+    let own = transaction(&[
+        digits("a", TOY, 0),
+        digits("b", TOY, 1),
+        referring("c", "digits", TOY, &[reference("a", "/outputs/0/data/0")]),
+        referring("d", "digits", TOY, &[reference("c", "/outputs/0/data/0")]),
+        digits("e", "signed", 2),
+    ]);
+    let others = transaction(&[digits("a", TOY, 3), digits("b", TOY, 4)]);
+    let (one, other, ()) =
+        tokio::join!(market.buyer.transact(&own), stranger.transact(&others), async {
+            market.shop.toy.wait_for_runs(2).await;
+            gate.add_permits(16);
+        });
+    one.is_served();
+    other.is_served();
+    let mut sizes: Vec<usize> = market.shop.toy.batches().iter().map(Vec::len).collect();
+    sizes.sort_unstable();
+    assert_eq!(sizes, [2, 4]);
+    for (answer, items) in [(&one, 4), (&other, 2)] {
+        let (bundle, _) = market.buyer.bundle(answer.transaction(), &answer.token()).await;
+        let asked: Vec<InferenceRequest> =
+            (0..items).map(|index| request(&bundle, index)).collect();
+        let batches = market.shop.toy.batches();
+        let batch = batches.iter().find(|batch| *batch[0] == asked[0]).unwrap();
+        assert!(batch.iter().map(AsRef::as_ref).eq(&asked));
+    }
+}
+
+/// A transaction that was queued, or in hand, when the process ended is carried out by the next one.
+#[tokio::test]
+async fn the_next_process_carries_a_transaction_out() {
+    let gate = Arc::new(Semaphore::new(0));
+    let market = Market::open_with(|setup| setup.toy_mood = Mood::Wait(gate.clone())).await;
+    let payment = market.buyer.payment_for(&mixed()).await.header;
+    let request = market.buyer.paid(TRANSACTIONS, &mixed().to_string(), &payment);
+    let accepted = send(request.header("prefer", "respond-async")).await;
+    let (id, token) = (accepted.transaction(), accepted.token());
+    market.shop.toy.wait_for_runs(1).await;
+    market.not_charged().await;
+    gate.add_permits(16);
+    let market = market.reopened(|_| {}).await;
+    market.shop.wait_for(id, TransactionState::Settled).await;
+    let (_, report) = market.buyer.bundle(id, &token).await;
+    assert_eq!(report.item_count, Some(4));
+    market.charged(1, MIXED_PRICE).await;
+}

@@ -1,0 +1,345 @@
+//! What is to be bought together: the items of a transaction, checked against the catalogue before any
+//! price is told.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use assay_engine::TensorSpec;
+use assay_primitives::{
+    Amount, AssetId, InferenceRequest, InputPointer, ItemId, Method, OutputPointer,
+};
+use assay_receipt::Reference;
+use thiserror::Error;
+
+use crate::{CatalogueEntry, Certifiers, Price};
+
+/// The most items of a transaction.
+pub const MAX_ITEMS: usize = 1_000;
+
+/// An item as its buyer asks for it.
+#[derive(Clone, Debug)]
+pub struct NewItem {
+    /// Its name within the transaction.
+    pub id: ItemId,
+    /// The model.
+    pub entry: Arc<CatalogueEntry>,
+    /// How it is to be certified.
+    pub method: Method,
+    /// What the model is asked; anything where a reference points to.
+    pub request: InferenceRequest,
+    /// What of it is earlier items' output.
+    pub references: Vec<NewReference>,
+}
+
+/// A part of an item's input that is an earlier item's output.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct NewReference {
+    /// The earlier item.
+    pub from: ItemId,
+    /// What of its output.
+    pub pointer: OutputPointer,
+    /// Where in the item's own request.
+    pub at: InputPointer,
+}
+
+/// Inferences that are bought together. Ids are different, every item refers to earlier ones only, and
+/// what is referred to is there by the models' cards.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    items: Vec<PlannedItem>,
+}
+
+#[derive(Clone, Debug)]
+struct PlannedItem {
+    id: Option<ItemId>,
+    entry: Arc<CatalogueEntry>,
+    /// None where the accepted offer says it.
+    method: Option<Method>,
+    request: InferenceRequest,
+    references: Vec<Reference>,
+}
+
+/// An item whose method and price are fixed.
+#[derive(Clone, Debug)]
+pub(crate) struct Item {
+    pub(crate) id: Option<ItemId>,
+    pub(crate) entry: Arc<CatalogueEntry>,
+    pub(crate) method: Method,
+    pub(crate) price: Amount,
+    pub(crate) request: InferenceRequest,
+    pub(crate) references: Vec<Reference>,
+}
+
+/// What a transaction costs in one asset.
+#[derive(Clone, Debug)]
+pub struct Quote {
+    /// The price of the first item, which names the asset.
+    pub(crate) price: Price,
+    /// The sum.
+    pub amount: Amount,
+    /// What each item costs, in their order.
+    pub items: Vec<Amount>,
+}
+
+/// Items that cannot be bought together.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// None, or too many.
+    #[error("a transaction has 1 to {MAX_ITEMS} items, got {0}")]
+    Count(usize),
+    /// Two items of one id.
+    #[error("two items are called `{0}`")]
+    DuplicateId(ItemId),
+    /// A model that is not sold by the item's method.
+    #[error("item `{item}`: model `{model}` is not sold by method `{method}`; it is by: {sold}")]
+    NotSold {
+        /// The item.
+        item: ItemId,
+        /// Its model.
+        model: String,
+        /// Its method.
+        method: Method,
+        /// The methods that the model is sold by.
+        sold: String,
+    },
+    /// No asset in which every item has a price.
+    #[error("there is no asset in which every item has a price")]
+    NoCommonAsset,
+    /// An input that the method cannot certify an answer to.
+    #[error("item `{item}`: {reason}")]
+    Request {
+        /// The item.
+        item: ItemId,
+        /// Why, for the buyer.
+        reason: String,
+    },
+    /// A reference that does not hold by the models' cards.
+    #[error("item `{item}`: {at}: {reason}")]
+    Reference {
+        /// The item that refers.
+        item: ItemId,
+        /// Where in its request.
+        at: InputPointer,
+        /// What is wrong.
+        reason: ReferenceError,
+    },
+}
+
+/// What is wrong with a reference.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[non_exhaustive]
+pub enum ReferenceError {
+    /// To an item that is not there.
+    #[error("there is no item `{0}`")]
+    Unknown(ItemId),
+    /// To itself or one that comes after it, as every circle does somewhere.
+    #[error("item `{0}` does not stand before it: an item refers to earlier ones only")]
+    NotEarlier(ItemId),
+    /// To what the output does not have.
+    #[error("{pointer} of item `{from}`: the model's outputs are {outputs}")]
+    Dangling {
+        /// The item that is referred to.
+        from: ItemId,
+        /// What of it.
+        pointer: OutputPointer,
+        /// What its model gives.
+        outputs: String,
+    },
+    /// Of another datatype, or another number of elements.
+    #[error("{pointer} of item `{from}`: expected {expected}, got {got}")]
+    Mistyped {
+        /// The item that is referred to.
+        from: ItemId,
+        /// What of it.
+        pointer: OutputPointer,
+        /// What the input takes there.
+        expected: String,
+        /// What the pointer points to.
+        got: String,
+    },
+    /// Two references for one place.
+    #[error("two references for one element")]
+    Twice,
+}
+
+impl Plan {
+    /// Makes the plan of one inference, by the method of the offer that its payment accepts.
+    #[must_use]
+    pub fn of_one(entry: Arc<CatalogueEntry>, request: InferenceRequest) -> Self {
+        let item = PlannedItem { id: None, entry, method: None, request, references: Vec::new() };
+        Self { items: vec![item] }
+    }
+
+    /// Makes the plan of a transaction.
+    ///
+    /// # Errors
+    /// Names the first item that cannot be bought, and why.
+    pub fn new(items: Vec<NewItem>, certifiers: &Certifiers) -> Result<Self, PlanError> {
+        if items.is_empty() || items.len() > MAX_ITEMS {
+            return Err(PlanError::Count(items.len()));
+        }
+        let mut known: HashMap<ItemId, u32> = HashMap::new();
+        for (index, item) in (0..).zip(&items) {
+            if known.insert(item.id.clone(), index).is_some() {
+                return Err(PlanError::DuplicateId(item.id.clone()));
+            }
+        }
+        let mut planned: Vec<PlannedItem> = Vec::with_capacity(items.len());
+        for item in items {
+            let next = PlannedItem::new(item, &planned, &known, certifiers)?;
+            planned.push(next);
+        }
+        Ok(Self { items: planned })
+    }
+
+    /// Returns what it costs in each asset in which every item has a price, in the operator's order.
+    #[must_use]
+    pub fn quotes(&self) -> Vec<Quote> {
+        let Some(first) = self.items.first() else { return Vec::new() };
+        let prices = first.prices();
+        prices.filter_map(|price| self.quote(price)).collect()
+    }
+
+    fn quote(&self, price: &Price) -> Option<Quote> {
+        let items = self.items.iter().map(|item| item.price_in(&price.asset.id));
+        let items = items.collect::<Option<Vec<Amount>>>()?;
+        let amount = items.iter().try_fold(Amount::ZERO, |sum, one| sum.checked_add(*one))?;
+        Some(Quote { price: price.clone(), amount, items })
+    }
+
+    /// Returns how many items there are.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "there is one at least")]
+    pub const fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Returns the ids, models and methods of the items, in their order; of a plan of one inference
+    /// nothing.
+    pub fn named(&self) -> impl Iterator<Item = (&ItemId, &CatalogueEntry, &Method)> {
+        self.items.iter().filter_map(|item| {
+            Some((item.id.as_ref()?, item.entry.as_ref(), item.method.as_ref()?))
+        })
+    }
+
+    /// Returns the methods of the items, each once.
+    #[must_use]
+    pub fn methods(&self) -> BTreeSet<&Method> {
+        self.items.iter().filter_map(|item| item.method.as_ref()).collect()
+    }
+
+    /// Fixes methods and prices: those of the asset, or, of a plan of one inference, the method and the
+    /// amount of the accepted offer. Nothing if an item has no price.
+    pub(crate) fn priced(self, asset: &AssetId, one: (&Method, Amount)) -> Option<Vec<Item>> {
+        let fix = |item: PlannedItem| {
+            let price = match item.method {
+                Some(_) => item.price_in(asset)?,
+                None => one.1,
+            };
+            let PlannedItem { id, entry, method, request, references } = item;
+            let method = method.unwrap_or_else(|| one.0.clone());
+            Some(Item { id, entry, method, price, request, references })
+        };
+        self.items.into_iter().map(fix).collect()
+    }
+
+    /// Says whether it is of one inference whose method the accepted offer says.
+    pub(crate) fn is_of_one(&self) -> bool {
+        matches!(self.items.as_slice(), [PlannedItem { method: None, .. }])
+    }
+}
+
+impl PlannedItem {
+    fn new(
+        item: NewItem,
+        earlier: &[Self],
+        known: &HashMap<ItemId, u32>,
+        certifiers: &Certifiers,
+    ) -> Result<Self, PlanError> {
+        let NewItem { id, entry, method, request, references: wanted } = item;
+        let certifier = certifiers.find(&method);
+        let certifier = certifier.filter(|_| entry.methods().contains(&&method));
+        let Some(certifier) = certifier else {
+            let sold = entry.methods().iter().map(|m| m.as_str()).collect::<Vec<_>>().join(", ");
+            let model = entry.package().card().name.clone();
+            return Err(PlanError::NotSold { item: id, model, method, sold });
+        };
+        let mut references = Vec::with_capacity(wanted.len());
+        for reference in wanted {
+            let at = reference.at;
+            let found = find(&reference, &request, earlier, known);
+            let found =
+                found.map_err(|reason| PlanError::Reference { item: id.clone(), at, reason });
+            references.push(found?);
+        }
+        references.sort_unstable_by_key(|reference: &Reference| reference.at);
+        for pair in references.windows(2) {
+            if let [one, next] = pair
+                && one.at.overlaps(&next.at)
+            {
+                let (at, reason) = (next.at, ReferenceError::Twice);
+                return Err(PlanError::Reference { item: id, at, reason });
+            }
+        }
+        // What another item's output will be nobody knows yet.
+        if references.is_empty() {
+            let checked = certifier.check(entry.package(), &request);
+            checked.map_err(|reason| PlanError::Request { item: id.clone(), reason })?;
+        }
+        Ok(Self { id: Some(id), entry, method: Some(method), request, references })
+    }
+
+    fn prices(&self) -> impl Iterator<Item = &Price> {
+        let method = self.method.as_ref();
+        let by_method = move |price: &&Price| method.is_none_or(|method| price.method == *method);
+        self.entry.prices().iter().filter(by_method)
+    }
+
+    fn price_in(&self, asset: &AssetId) -> Option<Amount> {
+        self.prices().find(|price| price.asset.id == *asset).map(|price| price.amount)
+    }
+}
+
+/// Finds the item that is referred to, and checks the reference by its model's card.
+fn find(
+    reference: &NewReference,
+    request: &InferenceRequest,
+    earlier: &[PlannedItem],
+    known: &HashMap<ItemId, u32>,
+) -> Result<Reference, ReferenceError> {
+    let NewReference { from, pointer, at } = reference.clone();
+    let Some(item) = known.get(&from).copied() else { return Err(ReferenceError::Unknown(from)) };
+    let Some(source) = earlier.get(item as usize) else {
+        return Err(ReferenceError::NotEarlier(from));
+    };
+    let outputs = &source.entry.package().card().outputs;
+    let Some(got) = pointed(outputs, pointer) else {
+        let outputs: Vec<String> = outputs.iter().map(shown).collect();
+        return Err(ReferenceError::Dangling { from, pointer, outputs: outputs.join(", ") });
+    };
+    let expected = at.read(request);
+    let expected = expected.map(|data| (data.datatype().as_str().to_owned(), data.len() as u64));
+    if expected.as_ref() == Some(&got) {
+        return Ok(Reference { item, pointer, at });
+    }
+    let shown = |(datatype, count): (String, u64)| format!("{count} of {datatype}");
+    let expected = expected.map_or_else(|| "nothing".to_owned(), shown);
+    Err(ReferenceError::Mistyped { from, pointer, expected, got: shown(got) })
+}
+
+/// Returns datatype and number of what a pointer points to in outputs by their card.
+fn pointed(outputs: &[TensorSpec], pointer: OutputPointer) -> Option<(String, u64)> {
+    let spec = outputs.get(pointer.output() as usize)?;
+    let count = spec.shape.iter().try_fold(1_u64, |product, dim| product.checked_mul(*dim))?;
+    match pointer.element() {
+        None => Some((spec.datatype.to_string(), count)),
+        Some(element) if u64::from(element) < count => Some((spec.datatype.to_string(), 1)),
+        Some(_) => None,
+    }
+}
+
+fn shown(spec: &TensorSpec) -> String {
+    let TensorSpec { name, datatype, shape, .. } = spec;
+    format!("`{name}` {datatype} {shape:?}")
+}
