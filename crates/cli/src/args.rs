@@ -45,6 +45,34 @@ Exit codes:
   2  unusable: an option, the input or the policy is not what it should be; nothing was paid
 `assay verify` tells a verified bundle from one that is only consistent or simulated.";
 
+const BUY_HELP: &str = "\
+The file lists the items, each after those whose output it refers to:
+
+  [[items]]
+  id = \"grade\"
+  model = \"wine\"
+  method = \"zkml\"
+  input = \"wine.json\"            # as for `assay infer`, relative to the file
+
+  [[items]]
+  id = \"digit\"
+  model = \"digits\"
+  method = \"signed\"              # the default
+  sample = 0                     # of a model that this program carries
+
+In place of `input`, `input_data = [[0.5, ...]]` or `inputs = [{ name, shape, datatype, data }]` say it in the
+file. { \"$from\" = \"grade\", pointer = \"/outputs/0/data/0\" } stands for an element of an earlier output.
+
+Exit codes:
+  0  bought, and no check failed: the verdict says how much that is worth
+  1  not bought, or what came does not verify
+  2  unusable: an option, the file or the policy is not what it should be; nothing was paid";
+
+const DISCLOSE_HELP: &str = "\
+What it writes verifies by itself. It has the request, the output, the salts and the evidence of the items
+that are shown; of the others it says how many there are. A proof of several items is not zero-knowledge:
+who has it may learn something of all of them, and it is said where one is handed over.";
+
 const FETCH_CODES: &str = "\
 Exit codes:
   0  fetched, and no check failed: the verdict says how much that is worth
@@ -105,6 +133,12 @@ pub(crate) enum Command {
     /// Buy an inference, verify it and keep the bundle
     #[command(after_help = INFER_CODES)]
     Infer(InferArgs),
+    /// Buy several inferences, each with its own method, under one payment and one receipt
+    #[command(after_help = BUY_HELP)]
+    Buy(BuyArgs),
+    /// Make a bundle that shows some items of a transaction, and says nothing of the others
+    #[command(after_help = DISCLOSE_HELP)]
+    Disclose(DiscloseArgs),
     /// Fetch what was bought from a gateway, or have it erased there
     #[command(subcommand)]
     Receipt(ReceiptCommand),
@@ -146,6 +180,8 @@ impl Command {
             Self::Demo(args) => args.json,
             Self::Serve(args) => args.json,
             Self::Infer(args) => args.json,
+            Self::Buy(args) => args.json,
+            Self::Disclose(args) => args.json,
             Self::Receipt(command) => command.of().json,
             Self::Refund(args) => args.json,
             Self::Verify(args) => args.json,
@@ -240,6 +276,46 @@ pub(crate) struct InferArgs {
     pub(crate) development_root: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) payer: PayerArgs,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct BuyArgs {
+    /// The transaction
+    #[arg(value_name = "TRANSACTION.toml")]
+    pub(crate) transaction: PathBuf,
+    /// The gateway's URL
+    #[arg(long, value_name = "URL", env = "ASSAY_GATEWAY", hide_env_values = true)]
+    pub(crate) gateway: String,
+    /// Keep the bundle in this file
+    #[arg(long, value_name = "BUNDLE")]
+    pub(crate) out: Option<PathBuf>,
+    /// The policy to verify under
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
+    /// A root that simulated evidence of an enclave may end at, PEM or DER (can be repeated): what ends
+    /// at it is simulated, whatever it says
+    #[arg(long, value_name = "FILE")]
+    pub(crate) development_root: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) payer: PayerArgs,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct DiscloseArgs {
+    /// The bundle
+    pub(crate) bundle: PathBuf,
+    /// An item to show: its id, or its index (can be repeated)
+    #[arg(long, value_name = "ITEM", required = true)]
+    pub(crate) item: Vec<String>,
+    /// The bundle to write
+    #[arg(long, value_name = "BUNDLE")]
+    pub(crate) out: PathBuf,
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,

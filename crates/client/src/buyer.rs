@@ -7,17 +7,21 @@ use assay_primitives::{
 use assay_receipt::Bundle;
 use assay_verify::{Expectation, Report, Verifier};
 use assay_x402::{
-    PAYMENT_REQUIRED, PAYMENT_SIGNATURE, Payment, PaymentRequirements, PaymentSigner, Preferences,
-    SettleResponse, choose_offer, decode_payment_required, pay,
+    PAYMENT_REQUIRED, PAYMENT_SIGNATURE, Payment, PaymentRequired, PaymentRequirements,
+    PaymentSigner, Preferences, SettleResponse, choose_offer, decode_payment_required, pay,
 };
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::Map;
 
 use crate::ClientError;
 use crate::announced;
-use crate::delivery::{Delivered, Sold};
-use crate::error::SignedPayment;
-use crate::wire::{Endpoint, NO_CODE, from_wire, gateway_error, header, settlement, wire_error};
+use crate::delivery::{Delivered, Expected, Sold};
+use crate::error::{DeliveryError, SignedPayment};
+use crate::transaction::{self, ItemOrder};
+use crate::wire::{
+    Endpoint, MAX_ANSWER, NO_CODE, ReadError, described, from_wire, gateway_error, header, read,
+    settlement, wire_error,
+};
 
 /// The pauses before a payment that was not answered is sent again. It is the same payment, so it
 /// can be charged once and no more.
@@ -63,10 +67,19 @@ pub struct InferenceOrder {
     pub preferences: Preferences,
 }
 
-/// An inference that was bought and verified.
+/// Several inferences to buy together.
+#[derive(Clone, Debug)]
+pub struct TransactionOrder {
+    /// The items, each after those whose output it refers to.
+    pub items: Vec<ItemOrder>,
+    /// What may be spent on all of them.
+    pub preferences: Preferences,
+}
+
+/// What was bought and verified: of one inference its output, of several each one's, in their order.
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct Bought {
+pub struct Bought<T = InferenceOutput> {
     /// The bundle's file.
     pub file: Vec<u8>,
     /// The bundle.
@@ -74,7 +87,7 @@ pub struct Bought {
     /// What verification found. Never a refusal.
     pub report: Report,
     /// What the model gave.
-    pub output: InferenceOutput,
+    pub output: T,
     /// What was paid.
     pub offer: PaymentRequirements,
     /// What became of the payment, by the gateway.
@@ -85,10 +98,19 @@ pub struct Bought {
     pub answered_in: Duration,
 }
 
+/// What is posted, and what is to be sold for it.
+struct Question<'a> {
+    path: Vec<&'a str>,
+    body: &'a [u8],
+    items: &'a [Expected<'a>],
+    preferences: Preferences,
+    /// The request of the only item.
+    input: Option<InferenceRequest>,
+}
+
 /// A request that pays.
 struct PaidRequest<'a> {
-    order: &'a InferenceOrder,
-    body: &'a [u8],
+    question: &'a Question<'a>,
     payment: &'a Payment,
     /// When it was signed.
     signed_at: Timestamp,
@@ -134,15 +156,62 @@ impl Buyer {
         verifier: &Verifier,
     ) -> Result<Bought, ClientError> {
         let body = order.request.to_bytes().map_err(|error| protocol("a request", &error))?;
-        let asked = self.ask(&order, &body).await?;
         let method = order.method.clone();
-        let preferences = order
+        let by_method = order
             .preferences
-            .clone()
             .with_filter(move |offer| offer.extra_text("method") == Some(method.as_str()));
-        let chosen = choose_offer(&asked, &preferences)?;
+        let items = [Expected { id: None, model: &order.model, method: &order.method }];
+        let question = Question {
+            path: vec!["v2", "models", &order.model, "infer"],
+            body: &body,
+            items: &items,
+            preferences: by_method,
+            input: Some(order.request.clone()),
+        };
+        let bought = self.buy(&question, verifier, |_, _| Ok(())).await?;
+        let mut outputs = bought.output.into_iter();
+        let output = outputs.next().ok_or_else(|| protocol("an output", &"none"))?;
+        let Bought { file, bundle, report, offer, settlement, access_token, answered_in, .. } =
+            bought;
+        Ok(Bought { file, bundle, report, output, offer, settlement, access_token, answered_in })
+    }
+
+    /// Buys several inferences under one payment and one receipt, and verifies what came: that each item is
+    /// the one that was ordered, asked what was ordered, with the outputs of others where it refers to them.
+    ///
+    /// # Errors
+    /// As [`infer`](Self::infer).
+    pub async fn transact(
+        &self,
+        order: TransactionOrder,
+        verifier: &Verifier,
+    ) -> Result<Bought<Vec<InferenceOutput>>, ClientError> {
+        let body = transaction::body(&order.items)?;
+        let items: Vec<Expected<'_>> = order.items.iter().map(ItemOrder::expected).collect();
+        let question = Question {
+            path: vec!["v1", "transactions"],
+            body: &body,
+            items: &items,
+            preferences: order.preferences.clone(),
+            input: None,
+        };
+        let asked = |bundle: &Bundle, report: &Report| {
+            transaction::check_inputs(&order.items, bundle, report)
+        };
+        self.buy(&question, verifier, asked).await
+    }
+
+    /// Buys what is sold for a question.
+    async fn buy(
+        &self,
+        question: &Question<'_>,
+        verifier: &Verifier,
+        is_as_asked: impl Fn(&Bundle, &Report) -> Result<(), DeliveryError>,
+    ) -> Result<Bought<Vec<InferenceOutput>>, ClientError> {
+        let (asked, body) = self.ask(question).await?;
+        let chosen = choose_offer(&asked, &question.preferences)?;
         let offer = chosen.offer.clone();
-        announced::check(&order.model, &order.method, &asked, &offer, verifier.policy())?;
+        announced::check(question.items, &asked, &body, chosen, verifier.policy())?;
         let now = self.clock.now();
         let randomness = self.randomness.as_ref();
         let payment = pay(&asked, chosen, &Map::new(), self.signer.as_ref(), now, randomness)?;
@@ -151,8 +220,7 @@ impl Buyer {
 
         let started = self.clock.monotonic();
         let paid = PaidRequest {
-            order: &order,
-            body: &body,
+            question,
             payment: &payment,
             signed_at: now,
             access_token: &access_token,
@@ -161,20 +229,20 @@ impl Buyer {
         let sold = self.send(&paid).await?;
         let answered_in = self.clock.monotonic().saturating_sub(started);
         let file = sold.fetch(&self.gateway, self.clock.as_ref(), self.config.pending).await?;
-        let expectation =
-            Expectation { input: Some(order.request.clone()), nonce: Some(nonce.clone()) };
-        let Delivered { file, bundle, report, output } =
-            sold.check(file, verifier, &expectation, self.clock.now())?;
+        let expectation = Expectation { input: question.input.clone(), nonce: Some(nonce.clone()) };
+        let now = self.clock.now();
+        let delivered = sold.check(file, verifier, &expectation, is_as_asked, now)?;
+        let Delivered { file, bundle, report, output } = delivered;
         let settlement = sold.settlement;
         Ok(Bought { file, bundle, report, output, offer, settlement, access_token, answered_in })
     }
 
+    /// Asks for the price; returns the body too, which has more to say of a transaction.
     async fn ask(
         &self,
-        order: &InferenceOrder,
-        body: &[u8],
-    ) -> Result<assay_x402::PaymentRequired, ClientError> {
-        let response = self.post(order, body)?.send().await?;
+        question: &Question<'_>,
+    ) -> Result<(PaymentRequired, Vec<u8>), ClientError> {
+        let response = self.post(question)?.send().await?;
         if response.status() != StatusCode::PAYMENT_REQUIRED {
             return Err(match response.status() {
                 StatusCode::OK => protocol("402 Payment Required", &"200 OK"),
@@ -183,7 +251,14 @@ impl Buyer {
         }
         let header = header(&response, PAYMENT_REQUIRED)
             .ok_or_else(|| protocol("a PAYMENT-REQUIRED header", &"none"))?;
-        Ok(decode_payment_required(&header)?)
+        let required = decode_payment_required(&header)?;
+        let body = read(response, MAX_ANSWER).await.map_err(|error| match error {
+            ReadError::BrokeOff(error) => ClientError::Http(described(error)),
+            ReadError::TooLong(limit) => {
+                protocol("a shorter answer", &format!("over {limit} bytes"))
+            }
+        })?;
+        Ok((required, body))
     }
 
     /// Sends a payment until somebody says what became of it.
@@ -212,7 +287,7 @@ impl Buyer {
 
     async fn send_once<'a>(&self, paid: &PaidRequest<'a>) -> Result<Sold<'a>, ClientError> {
         let request = self
-            .post(paid.order, paid.body)?
+            .post(paid.question)?
             .header(PAYMENT_SIGNATURE, &paid.payment.header)
             .header("assay-nonce", paid.nonce)
             .header("assay-access-token-hash", paid.access_token.hash().to_string());
@@ -224,7 +299,7 @@ impl Buyer {
             access_token: paid.access_token,
             payment: paid.payment,
             signed_at: paid.signed_at,
-            model: &paid.order.model,
+            items: paid.question.items,
         };
         match response.status() {
             StatusCode::OK => match header(&response, "assay-transaction").map(|id| id.parse()) {
@@ -246,15 +321,14 @@ impl Buyer {
         }
     }
 
-    fn post(&self, order: &InferenceOrder, body: &[u8]) -> Result<RequestBuilder, ClientError> {
-        let url = self.gateway.url(&["v2", "models", &order.model, "infer"])?;
-        Ok(self
-            .gateway
-            .http
-            .post(url)
-            .header("content-type", "application/json")
-            .header("assay-method", order.method.as_str())
-            .body(body.to_vec()))
+    fn post(&self, question: &Question<'_>) -> Result<RequestBuilder, ClientError> {
+        let url = self.gateway.url(&question.path)?;
+        let request = self.gateway.http.post(url).header("content-type", "application/json");
+        let request = match question.items {
+            [Expected { id: None, method, .. }] => request.header("assay-method", method.as_str()),
+            _ => request,
+        };
+        Ok(request.body(question.body.to_vec()))
     }
 }
 

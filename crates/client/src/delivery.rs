@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use assay_primitives::{AccessToken, Clock, InferenceOutput, Timestamp, TransactionId};
-use assay_receipt::{Bundle, Receipt};
+use assay_primitives::{
+    AccessToken, Clock, InferenceOutput, ItemId, Method, Timestamp, TransactionId,
+};
+use assay_receipt::{Bundle, BundleItem, Receipt};
 use assay_verify::{CLOCK_TOLERANCE, Expectation, Report, Verdict, Verifier};
 use assay_x402::{Payment, SettleResponse};
 use reqwest::{Response, StatusCode};
@@ -25,8 +27,15 @@ pub(crate) struct Sold<'a> {
     pub(crate) payment: &'a Payment,
     /// When the payment was signed.
     pub(crate) signed_at: Timestamp,
-    /// The model that was asked.
+    /// What was ordered.
+    pub(crate) items: &'a [Expected<'a>],
+}
+
+/// An item as it was ordered.
+pub(crate) struct Expected<'a> {
+    pub(crate) id: Option<&'a ItemId>,
     pub(crate) model: &'a str,
+    pub(crate) method: &'a Method,
 }
 
 /// A bundle that verifies, and is about the payment that was made.
@@ -34,7 +43,8 @@ pub(crate) struct Delivered {
     pub(crate) file: Vec<u8>,
     pub(crate) bundle: Bundle,
     pub(crate) report: Report,
-    pub(crate) output: InferenceOutput,
+    /// Of each item.
+    pub(crate) output: Vec<InferenceOutput>,
 }
 
 /// What one question for the bundle came to.
@@ -95,9 +105,15 @@ impl Sold<'_> {
         file: Vec<u8>,
         verifier: &Verifier,
         expectation: &Expectation,
+        is_as_asked: impl Fn(&Bundle, &Report) -> Result<(), DeliveryError>,
         now: Timestamp,
     ) -> Result<Delivered, ClientError> {
-        match self.examine(&file, verifier, expectation, now) {
+        let examined = self.examine(&file, verifier, expectation, now);
+        let examined = examined.and_then(|examined| {
+            is_as_asked(&examined.0, &examined.1)?;
+            Ok(examined)
+        });
+        match examined {
             Ok((bundle, report, output)) => Ok(Delivered { file, bundle, report, output }),
             Err(cause) => Err(self.lost(Some(file), cause)),
         }
@@ -109,15 +125,15 @@ impl Sold<'_> {
         verifier: &Verifier,
         expectation: &Expectation,
         now: Timestamp,
-    ) -> Result<(Bundle, Report, InferenceOutput), DeliveryError> {
+    ) -> Result<(Bundle, Report, Vec<InferenceOutput>), DeliveryError> {
         let report = verifier.verify(file, expectation, now)?;
         if let Verdict::Refused(refusal) = report.verdict {
             return Err(DeliveryError::Refused(refusal));
         }
         let bundle = Bundle::from_bytes(file).map_err(|error| contents("a bundle", &error))?;
         self.check_order(&report, &bundle)?;
-        let output = output(&bundle)?;
-        Ok((bundle, report, output))
+        let outputs = bundle.items.iter().map(output).collect::<Result<_, _>>()?;
+        Ok((bundle, report, outputs))
     }
 
     /// The receipt has to be about the authorisation that was signed here, not merely about one, not from
@@ -145,10 +161,14 @@ impl Sold<'_> {
         same("amount", accepted.amount.to_string(), got.amount.to_string())?;
         same("network", accepted.network.to_string(), got.network.to_string())?;
         same("asset", accepted.asset.to_string(), got.asset.to_string())?;
-        let item = report.items.first().ok_or_else(|| contents("an item", &"none"))?;
-        let method = accepted.extra_text("method").unwrap_or_default().to_owned();
-        same("method", method, item.method.to_string())?;
-        same("model", self.model.to_owned(), item.model.name.clone())
+        same("items", self.items.len().to_string(), report.items.len().to_string())?;
+        for (ordered, item) in self.items.iter().zip(&report.items) {
+            let id = |id: Option<&ItemId>| id.map(ToString::to_string).unwrap_or_default();
+            same("id", id(ordered.id), id(item.id.as_ref()))?;
+            same("method", ordered.method.to_string(), item.method.to_string())?;
+            same("model", ordered.model.to_owned(), item.model.name.clone())?;
+        }
+        Ok(())
     }
 }
 
@@ -178,12 +198,11 @@ async fn asked(response: Response) -> Asked {
     }
 }
 
-fn output(bundle: &Bundle) -> Result<InferenceOutput, DeliveryError> {
-    let bytes = bundle.items.first().and_then(|item| item.output.as_deref());
-    let bytes = bytes.ok_or_else(|| contents("an output", &"none"))?;
+fn output(item: &BundleItem) -> Result<InferenceOutput, DeliveryError> {
+    let bytes = item.output.as_deref().ok_or_else(|| contents("an output", &"none"))?;
     InferenceOutput::from_bytes(bytes).map_err(|error| contents("an output", &error))
 }
 
-fn contents(expected: &'static str, got: &dyn std::fmt::Display) -> DeliveryError {
+pub(crate) fn contents(expected: &'static str, got: &dyn std::fmt::Display) -> DeliveryError {
     DeliveryError::Contents { expected, got: got.to_string() }
 }

@@ -1,4 +1,4 @@
-//! Buying an inference and verifying what came.
+//! Buying inferences, one or several together, and verifying what came.
 //!
 //! A [`Buyer`] asks, looks at the offers, pays the one that it wants and can afford, fetches the
 //! bundle and verifies it against its own request, nonce and payment. A result that does not verify
@@ -13,8 +13,10 @@ mod buyer;
 mod delivery;
 mod error;
 mod receipts;
+mod transaction;
 mod wire;
 
-pub use buyer::{Bought, Buyer, BuyerConfig, InferenceOrder};
+pub use buyer::{Bought, Buyer, BuyerConfig, InferenceOrder, TransactionOrder};
 pub use error::{ClientError, DeliveryError, SignedPayment, Undelivered};
 pub use receipts::{Credential, PublicReceipt, Receipts};
+pub use transaction::{ItemOrder, TensorOrder};

@@ -10,7 +10,7 @@ use url::Url;
 use crate::ClientError;
 
 /// The most bytes an answer that is no bundle may have.
-const MAX_ANSWER: usize = 1 << 20;
+pub(crate) const MAX_ANSWER: usize = 1 << 20;
 /// Stands for the code of an answer that has none.
 pub(crate) const NO_CODE: &str = "no code";
 

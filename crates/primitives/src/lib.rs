@@ -10,6 +10,7 @@ mod caip;
 mod checks;
 mod clock;
 mod digest;
+mod draft;
 mod duration;
 pub mod encoding;
 mod failpoint;
@@ -28,6 +29,7 @@ pub use amount::{Amount, AmountError};
 pub use caip::{Account, AssetId, CaipError, Network};
 pub use clock::{Clock, SystemClock};
 pub use digest::Digest;
+pub use draft::{DraftError, OutputReference, TensorDraft, stands_for_all};
 pub use duration::{DurationError, optional_duration, parse_duration};
 pub use failpoint::{arm_failpoint, pass_failpoint};
 pub use ids::{

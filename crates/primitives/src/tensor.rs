@@ -424,6 +424,20 @@ impl Tensor {
         Self::new(name, shape, data)
     }
 
+    /// Makes a tensor of zeros.
+    ///
+    /// # Errors
+    /// When a limit is exceeded.
+    pub(crate) fn zeros(
+        name: String,
+        shape: Vec<u64>,
+        datatype: Datatype,
+    ) -> Result<Self, TensorError> {
+        let bytes = element_count(&name, &shape)? * datatype.size() as u64;
+        let bytes = vec![0; usize::try_from(bytes).unwrap_or_default()];
+        Self::from_le_bytes(name, shape, datatype, &bytes)
+    }
+
     /// Returns the name.
     #[must_use]
     pub fn name(&self) -> &str {

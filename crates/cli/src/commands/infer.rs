@@ -8,7 +8,8 @@ use assay_client::{
     Undelivered,
 };
 use assay_primitives::{
-    Account, Amount, AssetId, InferenceOutput, Method, Network, SystemRandomness, Tensor, printable,
+    Account, Amount, AssetId, InferenceOutput, Method, ModelId, Network, SystemRandomness, Tensor,
+    printable,
 };
 use assay_verify::Report;
 use assay_x402::{Preferences, SettleResponse};
@@ -51,20 +52,19 @@ pub(crate) async fn run(args: InferArgs) -> Result<ExitCode, CliError> {
     let waiting = format!("Waiting for {} to answer and settle", args.gateway);
     let bought = match output::patiently(&waiting, Box::pin(buyer.infer(order, &verifier))).await {
         Ok(bought) => bought,
-        Err(ClientError::Undelivered(undelivered)) => {
-            let kept = keep(args.out.as_deref(), undelivered.file.as_deref());
-            return Err(not_delivered(*undelivered, kept, &args.gateway));
-        }
-        Err(error) => return Err(client_error(error, &args.gateway)),
+        Err(error) => return Err(not_bought(error, args.out.as_deref(), &args.gateway)),
     };
     let saved = out.map_or(Ok(()), |out| out.write(&bought.file));
     print(&args, &bought)?;
-    saved.map_err(|error| {
-        let transaction = bought.report.transaction.map(|id| id.to_string()).unwrap_or_default();
-        let again = how_to_fetch(&args.gateway, &transaction, &bought.access_token.reveal());
-        CliError::Failed(format!("the bundle could not be saved: {error}. {again}"))
-    })?;
+    saved.map_err(|error| not_saved(&error, &bought, &args.gateway))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says how what was bought is fetched again that could not be saved.
+pub(super) fn not_saved<T>(error: &CliError, bought: &Bought<T>, gateway: &str) -> CliError {
+    let transaction = bought.report.transaction.map(|id| id.to_string()).unwrap_or_default();
+    let again = how_to_fetch(gateway, &transaction, &bought.access_token.reveal());
+    CliError::Failed(format!("the bundle could not be saved: {error}. {again}"))
 }
 
 /// What `--json` prints. Serialised at once: floats keep the spelling that was committed to.
@@ -82,10 +82,10 @@ struct Answer<'a> {
 }
 
 #[derive(Serialize)]
-struct Paid<'a> {
-    amount: Amount,
-    asset: &'a Account,
-    network: &'a Network,
+pub(super) struct Paid<'a> {
+    pub(super) amount: Amount,
+    pub(super) asset: &'a Account,
+    pub(super) network: &'a Network,
 }
 
 fn print(args: &InferArgs, bought: &Bought) -> Result<(), CliError> {
@@ -129,13 +129,17 @@ pub(super) fn answer(
 /// Returns what the output says in a word, where this program carries the model that the receipt
 /// names by its digest. The gateway's own word for it would be a word that nothing certifies.
 pub(super) fn label(report: &Report, output: &InferenceOutput) -> Option<String> {
-    let id = report.items.first()?.model.id;
+    label_of(report.items.first()?.model.id, output)
+}
+
+/// Returns what the output of a model says in a word, if this program carries it.
+pub(super) fn label_of(model: ModelId, output: &InferenceOutput) -> Option<String> {
     let packages = packages(None).ok()?;
-    let package = packages.iter().find(|package| package.id() == id)?;
+    let package = packages.iter().find(|package| package.id() == model)?;
     package.card().top_label(output).map(str::to_owned)
 }
 
-fn shown(tensor: &Tensor) -> Result<String, CliError> {
+pub(super) fn shown(tensor: &Tensor) -> Result<String, CliError> {
     let text = serde_json::to_string(tensor.data()).map_err(CliError::failed)?;
     let elements = text.trim_matches(['[', ']']).split(',');
     let mut texts: Vec<String> = elements.take(MAX_ELEMENTS).map(str::to_owned).collect();
@@ -147,7 +151,7 @@ fn shown(tensor: &Tensor) -> Result<String, CliError> {
 }
 
 /// Who pays, and how much at the most.
-fn payer(args: &PayerArgs) -> Result<(AccountKey, Preferences), CliError> {
+pub(super) fn payer(args: &PayerArgs) -> Result<(AccountKey, Preferences), CliError> {
     let cap: Amount = args
         .max_amount
         .parse()
@@ -173,6 +177,17 @@ fn payer(args: &PayerArgs) -> Result<(AccountKey, Preferences), CliError> {
     // What everybody can spend is no account for real money.
     let networks = [Network::eip155(assay_devchain::CHAIN_ID), Network::eip155(1_337)];
     Ok((key, preferences.on_networks(networks)))
+}
+
+/// Says why nothing was bought, and keeps what came in its place.
+pub(super) fn not_bought(error: ClientError, out: Option<&Path>, gateway: &str) -> CliError {
+    match error {
+        ClientError::Undelivered(undelivered) => {
+            let kept = keep(out, undelivered.file.as_deref());
+            not_delivered(*undelivered, kept, gateway)
+        }
+        error => client_error(error, gateway),
+    }
 }
 
 /// A result that does not verify is refused; what was asked wrongly is unusable input.

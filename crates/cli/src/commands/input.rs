@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use assay_client::TensorOrder;
 use assay_primitives::{InferenceRequest, Tensor, TensorError};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -19,6 +20,14 @@ pub(super) struct InputSpec {
     name: String,
     datatype: String,
     shape: Vec<u64>,
+}
+
+impl InputSpec {
+    /// Returns the input with these elements, in a transaction.
+    pub(super) fn order(self, data: Box<RawValue>) -> TensorOrder {
+        let Self { name, datatype, shape } = self;
+        TensorOrder { name, shape, datatype, data }
+    }
 }
 
 #[derive(Deserialize)]

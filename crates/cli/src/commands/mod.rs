@@ -1,9 +1,11 @@
 //! One file for each command.
 
 mod attest;
+mod buy;
 mod config;
 mod demo;
 mod devchain;
+mod disclose;
 mod doctor;
 pub(crate) mod enclave;
 mod facilitator;
@@ -35,6 +37,8 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, CliError> {
         Command::Demo(args) => demo::run(args).await,
         Command::Serve(args) => serve::run(&args).await,
         Command::Infer(args) => infer::run(args).await,
+        Command::Buy(args) => buy::run(args).await,
+        Command::Disclose(args) => disclose::run(&args),
         Command::Receipt(command) => receipt::run(&command).await,
         Command::Refund(args) => refund::run(&args).await,
         Command::Verify(args) => verify::run(&args),

@@ -10,6 +10,23 @@ use crate::output::{self, Style, detail};
 
 /// Prints a report.
 pub(super) fn report(report: &Report, style: Style) {
+    head(report, style);
+    if report.refusal.is_some() {
+        return;
+    }
+    for one in &report.items {
+        item(one, report.items.len() > 1, style);
+    }
+    tail(report, style);
+}
+
+/// Prints what a report says of the whole, for who prints the items otherwise.
+pub(super) fn transaction(report: &Report, style: Style) {
+    head(report, style);
+    tail(report, style);
+}
+
+fn head(report: &Report, style: Style) {
     output::line(format_args!("{} {}", verdict(&report.verdict, style), reason(report)));
     if let Some(refusal) = &report.refusal {
         why(refusal);
@@ -21,12 +38,9 @@ pub(super) fn report(report: &Report, style: Style) {
         detail("transaction", transaction);
         detail("signed", format_args!("{at} {}", clock(report.time_basis)));
     }
-    if report.refusal.is_some() {
-        return;
-    }
-    for one in &report.items {
-        item(one, report.items.len() > 1, style);
-    }
+}
+
+fn tail(report: &Report, style: Style) {
     if let Some(paid) = &report.payment {
         payment(paid);
     }
@@ -54,7 +68,8 @@ pub(super) fn why(refusal: &Refusal) {
 fn item(item: &ItemReport, many: bool, style: Style) {
     if many {
         let verdict = verdict(&item.verdict, style);
-        output::line(format_args!("  {:<11} {verdict}", format!("item {}", item.index)));
+        let name = item.id.as_ref().map_or_else(String::new, |id| format!(" `{id}`"));
+        output::line(format_args!("  {:<11} {verdict}{name}", format!("item {}", item.index)));
     }
     let model = &item.model;
     let pinned = if model.pinned { ", as the policy pins it" } else { "" };
@@ -112,7 +127,7 @@ fn payment(payment: &PaymentReport) {
 }
 
 /// Returns the verdict's name, at least as wide as a label, so that colour does not shift a line.
-fn verdict(verdict: &Verdict, style: Style) -> String {
+pub(super) fn verdict(verdict: &Verdict, style: Style) -> String {
     let name = format!("{:<11}", verdict.as_str());
     match verdict {
         Verdict::Verified { .. } => style.good(&name),

@@ -1,6 +1,5 @@
 //! A transaction of several inferences on the wire.
 
-mod data;
 mod request;
 mod response;
 

@@ -1,13 +1,15 @@
 use std::sync::Arc;
 
 use assay_engine::TensorSpec;
-use assay_primitives::{Datatype, InputPointer, ItemId, Method};
+use assay_primitives::{
+    Datatype, DraftError, InferenceRequest, InputPointer, ItemId, ItemIdError, Method, TensorDraft,
+    stands_for_all,
+};
 use assay_service::{CatalogueEntry, MAX_ITEMS, NewItem, NewReference, Plan, PlanError, Service};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::data::{self, DataError};
 use crate::oip::{input_error, tensor_error};
 use crate::{ApiError, ErrorCode};
 
@@ -72,7 +74,7 @@ pub(crate) fn read(service: &Service, body: &[u8]) -> Result<Plan, ApiError> {
 
 impl WireItem {
     fn read(self, service: &Service, room: &mut u64) -> Result<NewItem, ApiError> {
-        let id: ItemId = self.id.parse().map_err(|error: assay_primitives::ItemIdError| {
+        let id: ItemId = self.id.parse().map_err(|error: ItemIdError| {
             ApiError::new(ErrorCode::MalformedRequest, error.to_string())
         })?;
         let in_item = |error: ApiError| error.in_item(&id);
@@ -96,19 +98,20 @@ impl WireInput {
         self,
         entry: &Arc<CatalogueEntry>,
         room: &mut u64,
-    ) -> Result<(assay_primitives::InferenceRequest, Vec<NewReference>), ApiError> {
+    ) -> Result<(InferenceRequest, Vec<NewReference>), ApiError> {
         let card = entry.package().card();
         let (mut tensors, mut references) = (Vec::with_capacity(self.inputs.len()), Vec::new());
         for tensor in self.inputs {
             let place = card.inputs.iter().position(|spec| spec.name == tensor.name);
-            let filled = tensor.read(place.and_then(|place| card.inputs.get(place)), room)?;
+            let draft = tensor.read(place.and_then(|place| card.inputs.get(place)), room)?;
+            let (tensor, of_tensor) = draft.into_parts();
             // An input that the card does not have is refused below.
             let input = place.and_then(|place| u32::try_from(place).ok()).unwrap_or(u32::MAX);
-            references.extend(filled.references.into_iter().map(|(element, reference)| {
+            references.extend(of_tensor.into_iter().map(|(element, reference)| {
                 let at = InputPointer::new(input, element);
                 NewReference { from: reference.from, pointer: reference.pointer, at }
             }));
-            tensors.push(filled.tensor);
+            tensors.push(tensor);
         }
         let request = card.request(tensors).map_err(input_error)?;
         Ok((request, references))
@@ -116,9 +119,9 @@ impl WireInput {
 }
 
 impl WireTensor {
-    fn read(self, spec: Option<&TensorSpec>, room: &mut u64) -> Result<data::Filled, ApiError> {
+    fn read(self, spec: Option<&TensorSpec>, room: &mut u64) -> Result<TensorDraft, ApiError> {
         let datatype: Datatype = self.datatype.parse().map_err(tensor_error)?;
-        if self.data.get().starts_with('{') {
+        if stands_for_all(&self.data) {
             let is_known = spec.is_some_and(|spec| spec.shape == self.shape);
             let count = self.shape.iter().try_fold(1_u64, |count, dim| count.checked_mul(*dim));
             let left = count.filter(|_| is_known).and_then(|count| room.checked_sub(count));
@@ -131,11 +134,11 @@ impl WireTensor {
                 ApiError::new(ErrorCode::InvalidReference, message)
             })?;
         }
-        data::read(self.name, self.shape, datatype, &self.data).map_err(|error| match error {
-            DataError::Tensor(error) => tensor_error(error),
-            DataError::Reference(error) => {
-                let message = format!("expected elements and references, got: {error}");
-                ApiError::new(ErrorCode::InvalidReference, message)
+        let draft = TensorDraft::from_json(self.name, self.shape, datatype, &self.data);
+        draft.map_err(|error| match error {
+            DraftError::Tensor(error) => tensor_error(error),
+            error @ DraftError::Reference { .. } => {
+                ApiError::new(ErrorCode::InvalidReference, error.to_string())
             }
         })
     }

@@ -1,0 +1,146 @@
+//! A transaction as it is ordered, and whether that is what was asked.
+
+use assay_primitives::{
+    InferenceRequest, InputPointer, ItemId, Method, OutputReference, TensorDraft,
+};
+use assay_receipt::{Bundle, BundleItem, ItemStatement, Reference};
+use assay_verify::Report;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::ClientError;
+use crate::delivery::{Expected, contents};
+use crate::error::DeliveryError;
+
+/// An inference of a transaction.
+#[derive(Clone, Debug)]
+pub struct ItemOrder {
+    /// Its name within the transaction.
+    pub id: ItemId,
+    /// The model's name.
+    pub model: String,
+    /// How it is to be certified.
+    pub method: Method,
+    /// What it is asked.
+    pub inputs: Vec<TensorOrder>,
+}
+
+/// An input tensor, as the Open Inference Protocol has it; in the place of an element, or of all the
+/// data, may stand an [`OutputReference`].
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct TensorOrder {
+    /// Its name.
+    pub name: String,
+    /// Its shape.
+    pub shape: Vec<u64>,
+    /// Its datatype.
+    pub datatype: String,
+    /// Its elements, flat or nested.
+    pub data: Box<RawValue>,
+}
+
+#[derive(Serialize)]
+struct WireTransaction<'a> {
+    items: Vec<WireItem<'a>>,
+}
+
+#[derive(Serialize)]
+struct WireItem<'a> {
+    id: &'a ItemId,
+    model: &'a str,
+    method: &'a Method,
+    input: WireInput<'a>,
+}
+
+#[derive(Serialize)]
+struct WireInput<'a> {
+    inputs: &'a [TensorOrder],
+}
+
+impl ItemOrder {
+    pub(crate) fn expected(&self) -> Expected<'_> {
+        Expected { id: Some(&self.id), model: &self.model, method: &self.method }
+    }
+}
+
+/// Writes what is posted.
+pub(crate) fn body(items: &[ItemOrder]) -> Result<Vec<u8>, ClientError> {
+    let item = |order| {
+        let ItemOrder { id, model, method, inputs }: &ItemOrder = order;
+        WireItem { id, model, method, input: WireInput { inputs } }
+    };
+    let transaction = WireTransaction { items: items.iter().map(item).collect() };
+    serde_json::to_vec(&transaction).map_err(|error| ClientError::Protocol {
+        expected: "a transaction that can be written",
+        got: error.to_string(),
+    })
+}
+
+/// Checks that every item was asked what was ordered, and built of the outputs that it was to be built of:
+/// that these are there is what verification found.
+pub(crate) fn check_inputs(
+    orders: &[ItemOrder],
+    bundle: &Bundle,
+    report: &Report,
+) -> Result<(), DeliveryError> {
+    if orders.len() != bundle.items.len() || orders.len() != report.items.len() {
+        return Err(contents("as many items as were ordered", &bundle.items.len()));
+    }
+    for (order, item) in orders.iter().zip(&bundle.items) {
+        if !is_asked(order, orders, item)? {
+            return Err(DeliveryError::OtherOrder {
+                field: "input",
+                expected: format!("what item `{}` was to be asked", order.id),
+                got: "another".to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn is_asked(
+    order: &ItemOrder,
+    orders: &[ItemOrder],
+    item: &BundleItem,
+) -> Result<bool, DeliveryError> {
+    let request = InferenceRequest::from_bytes(&item.request);
+    let request = request.map_err(|error| contents("a request", &error))?;
+    let statement = ItemStatement::from_bytes(&item.statement);
+    let statement = statement.map_err(|error| contents("an item statement", &error))?;
+    if request.inputs.len() != order.inputs.len() {
+        return Ok(false);
+    }
+    let mut references = Vec::new();
+    for tensor in &order.inputs {
+        let place = request.inputs.iter().position(|input| input.name() == tensor.name);
+        let asked = place.and_then(|place| request.inputs.get(place));
+        let (Some(place), Some(asked)) = (place, asked) else { return Ok(false) };
+        let draft = draft(tensor)?;
+        if !draft.is_of(asked) {
+            return Ok(false);
+        }
+        let place = u32::try_from(place).unwrap_or(u32::MAX);
+        let (_, of_tensor) = draft.into_parts();
+        for (element, OutputReference { from, pointer }) in of_tensor {
+            let source = orders.iter().position(|order| order.id == from);
+            let Some(source) = source.and_then(|source| u32::try_from(source).ok()) else {
+                return Ok(false);
+            };
+            references.push(Reference {
+                item: source,
+                pointer,
+                at: InputPointer::new(place, element),
+            });
+        }
+    }
+    references.sort_unstable_by_key(|reference| reference.at);
+    Ok(references == statement.details.references)
+}
+
+fn draft(tensor: &TensorOrder) -> Result<TensorDraft, DeliveryError> {
+    let datatype = tensor.datatype.parse().map_err(|error| contents("a datatype", &error))?;
+    let (name, shape) = (tensor.name.clone(), tensor.shape.clone());
+    TensorDraft::from_json(name, shape, datatype, &tensor.data)
+        .map_err(|error| contents("an input of elements and references", &error))
+}
