@@ -13,6 +13,7 @@ import { facilitator } from "./cases/facilitator.mjs";
 import { faults } from "./cases/faults.mjs";
 import { foreignFacilitator } from "./cases/foreign-facilitator.mjs";
 import { tee } from "./cases/tee.mjs";
+import { transactions } from "./cases/transactions.mjs";
 import { zkml } from "./cases/zkml.mjs";
 import { Assay } from "./lib/assay.mjs";
 import { Report } from "./lib/report.mjs";
@@ -25,6 +26,7 @@ const GROUPS = {
   devchain: ["assay serve with its own chain, paid by @x402/fetch", devchain],
   tee: ["assay serve with a simulated enclave, paid by @x402/fetch", tee],
   zkml: ["assay serve with proofs, paid by @x402/fetch", zkml],
+  transactions: ["assay serve with transactions of all methods, paid by @x402/fetch", transactions],
   anvil: ["assay serve on anvil", anvil],
   faults: ["assay serve on an anvil that reorganises, stalls and grows dear", faults],
   facilitator: ["assay facilitator, used by @x402/core and @x402/express", facilitator],

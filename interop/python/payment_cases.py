@@ -34,6 +34,22 @@ def run(report, gateway):
             response = buyer.by_httpx(url, request(1))
         bought(response, transactions)
 
+    def transaction():
+        data = [{"$from": "first", "pointer": "/outputs/0/data/3"}, *range(1, 30)]
+        features = {"name": "features", "shape": [1, 30], "datatype": "FP32", "data": data}
+        first = {"id": "first", "model": "digits", "method": "zkml", "input": request(0)}
+        second = {"id": "second", "model": "tumour", "method": "signed"}
+        second["input"] = {"inputs": [features]}
+        with token.charges(buyer.address, gateway.pay_to, [6 * PRICE]) as transactions:
+            response = buyer.by_requests(
+                f"{gateway.url}/v1/transactions", {"items": [first, second]}
+            )
+        assert response.status_code == 200, response.text
+        assert buyer.settlement(response).transaction == transactions[0]
+        methods = [(item["id"], item["method"]) for item in response.json()["items"]]
+        assert methods == [("first", "zkml"), ("second", "signed")], methods
+        fetch_bundle(gateway, response.headers)
+
     def wrong_requests():
         wrong = {"inputs": [{"name": "image", "shape": [1, 2], "datatype": "FP32", "data": [1, 2]}]}
         with token.charges(buyer.address, gateway.pay_to, []):
@@ -46,6 +62,7 @@ def run(report, gateway):
 
     report.test("an inference is bought through requests, charged once, and verifies", by_requests)
     report.test("an inference is bought through httpx, charged once, and verifies", by_httpx)
+    report.test("a mixed transaction is bought by one payment, and charged once", transaction)
     report.test(
         "a wrong request is refused before and with a payment, and costs nothing", wrong_requests
     )

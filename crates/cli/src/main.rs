@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     // For tests, which end this process in the middle of a step.
     #[cfg(debug_assertions)]
     if let Ok(name) = std::env::var("ASSAY_FAILPOINT") {
-        assay_primitives::arm_failpoint(name);
+        assay_primitives::arm_failpoint(&name);
     }
     let args = args::Args::parse();
     let as_json = args.command.wants_json();

@@ -15,6 +15,8 @@ use crate::support::{Devchain, Gateway, Place, Running, SELLER, rpc};
 
 /// What an inference costs, in atomic units.
 const PRICE: u128 = 1_000;
+/// What [`transaction`] costs: two signed items and one that is proven.
+const TRANSACTION_PRICE: u128 = 7_000;
 /// `SIGABRT`, by which a failpoint ends the process.
 const ABORTED: i32 = 6;
 
@@ -70,7 +72,59 @@ fn every_failpoint_has_a_case() {
 fn a_process_that_ends_anywhere_charges_once_or_not_at_all() {
     println!("{:<50} settled  charged", "the process ends at");
     for case in &cases() {
-        let charged = run(case);
+        let charged = run(case, PRICE, |place, url| place.order(url, &[]));
+        println!("{:<50} {:>7} {charged:>8}", case.failpoints.join(", "), case.settled);
+    }
+}
+
+/// A signed item, one built of its output, and one that is proven.
+fn transaction(place: &Place, url: &str) -> Running {
+    let data = (0..30).map(|index| match index {
+        0 => r#"{ "$from" = "first", pointer = "/outputs/0/data/4" }"#.to_owned(),
+        _ => format!("{index}.5"),
+    });
+    let data = data.collect::<Vec<_>>().join(", ");
+    let file = place.file(
+        "transaction.toml",
+        format!(
+            r#"
+            items = [
+                {{ id = "first", model = "digits", sample = 0 }},
+                {{ id = "second", model = "tumour", input_data = [[{data}]] }},
+                {{ id = "third", model = "digits", method = "zkml", sample = 1 }},
+            ]
+            "#
+        ),
+    );
+    let buy = ["buy", &file, "--gateway", url, "--development-account", "2"];
+    Running::start(&mut place.command(&buy))
+}
+
+/// Also between any two items: it finishes as a whole, or is not charged.
+#[test]
+fn a_process_that_ends_within_a_transaction_charges_all_of_it_or_nothing() {
+    let settles = [
+        "service.reserve.after",
+        "service.item.after:1",
+        "service.item.after:2",
+        "service.item.after:3",
+        "service.certify.after",
+        "service.commit.before",
+        "service.commit.after",
+        "chain.broadcast.after",
+        "service.record.before",
+    ];
+    let case = |failpoints: &[&str], settled| Case {
+        failpoints: failpoints.iter().map(|&name| name.to_owned()).collect(),
+        settled,
+        is_stuck: false,
+    };
+    let mut cases: Vec<Case> = settles.iter().map(|name| case(&[name], 1)).collect();
+    cases.push(case(&["service.reserve.before"], 0));
+    cases.push(case(&[&["service.item.after:2"; 3][..], &["service.release.before"]].concat(), 0));
+    println!("{:<50} settled  charged", "the process ends at");
+    for case in &cases {
+        let charged = run(case, TRANSACTION_PRICE, transaction);
         println!("{:<50} {:>7} {charged:>8}", case.failpoints.join(", "), case.settled);
     }
 }
@@ -105,8 +159,8 @@ impl Drop for BlocksWithout {
     }
 }
 
-/// Runs a case, and returns what the buyer was charged.
-fn run(case: &Case) -> u128 {
+/// Runs a case with a purchase at a price, and returns what the buyer was charged.
+fn run(case: &Case, price: u128, order: fn(&Place, &str) -> Running) -> u128 {
     let place = Place::new();
     let chain = Devchain::start(&place, &[]);
     let buyer = chain.told["accounts"][2]["address"].as_str().unwrap().to_owned();
@@ -125,7 +179,7 @@ fn run(case: &Case) -> u128 {
         if case.is_stuck {
             rpc(&chain.url, "dev_pause", &json!([]));
         }
-        let order = place.order(&shop.url, &[]);
+        let order = order(&place, &shop.url);
         let blocks = BlocksWithout::start(&chain.url, case.is_stuck);
         let ran = shop.process.finish();
         drop(blocks);
@@ -142,7 +196,7 @@ fn run(case: &Case) -> u128 {
     let (charged, paid) = (before[0] - after[0], after[1] - before[1]);
     let told = &case.failpoints;
     assert_eq!(shop.count("settled"), case.settled, "{told:?}");
-    assert_eq!([charged, paid], [PRICE * case.settled; 2], "{told:?}");
+    assert_eq!([charged, paid], [price * case.settled; 2], "{told:?}");
     // Nothing is in the way of the next purchase.
     place.buy(&shop.url, "next.assay");
     assert_eq!(chain.balance(&buyer), after[0] - PRICE, "{told:?}");

@@ -35,4 +35,5 @@ mod support;
 mod swtpm;
 mod tee;
 mod telemetry;
+mod transactions;
 mod zkml;

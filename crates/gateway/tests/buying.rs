@@ -3,12 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use assay_client::{Buyer, BuyerConfig, ClientError, DeliveryError, InferenceOrder, Undelivered};
+use assay_client::{
+    Buyer, BuyerConfig, ClientError, DeliveryError, InferenceOrder, ItemOrder, TensorOrder,
+    TransactionOrder, Undelivered,
+};
 use assay_primitives::{Amount, InferenceRequest, Method, SystemRandomness};
 use assay_store::TransactionState;
 use assay_testkit::FakeClock;
 use assay_verify::{Methods, Policy, Verdict, Verifier};
 use assay_x402::{OfferRefusal, Preferences};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
 use crate::harness::{
     BUYER, Fault, GatewayLine, Market, Mishap, Mood, SIGNED_PRICE, TOY, TOY_PRICE, ToyVerifier,
@@ -251,5 +256,105 @@ async fn an_answer_without_a_transaction() {
         let ClientError::Unanswered { signed, .. } = error else { panic!("{error}") };
         assert_eq!(signed.nonce.len(), 66);
         market.charged(n, SIGNED_PRICE * n as u128).await;
+    }
+}
+
+fn item(id: &str, model: &str, method: &str, data: &str) -> ItemOrder {
+    let package = &packages()[usize::from(model == "tumour")];
+    let spec = &package.card().inputs[0];
+    ItemOrder {
+        id: id.parse().unwrap(),
+        model: model.to_owned(),
+        method: method.parse().unwrap(),
+        inputs: vec![TensorOrder {
+            name: spec.name.clone(),
+            shape: spec.shape.clone(),
+            datatype: spec.datatype.clone(),
+            data: RawValue::from_string(data.to_owned()).unwrap(),
+        }],
+    }
+}
+
+/// Two items, the second of which refers to the first.
+fn transaction(cap: u128) -> TransactionOrder {
+    let digit = serde_json::to_string(packages()[0].samples().get(6).unwrap().input.data());
+    let referring = (0..30).map(|index| match index {
+        5 => r#"{"$from":"digit","pointer":"/outputs/0/data/2"}"#.to_owned(),
+        _ => format!("{index}.5"),
+    });
+    let referring = format!("[{}]", referring.collect::<Vec<_>>().join(","));
+    TransactionOrder {
+        items: vec![
+            item("digit", "digits", TOY, &digit.unwrap()),
+            item("built", "tumour", "signed", &referring),
+        ],
+        preferences: Preferences::new().with_cap(asset(), Amount(cap)),
+    }
+}
+
+const BOTH: u128 = SIGNED_PRICE + TOY_PRICE;
+
+#[tokio::test]
+async fn buys_a_transaction_and_verifies_it() {
+    let market = Market::open().await;
+    let bought = buyer(&market).transact(transaction(BOTH), &verifier()).await.unwrap();
+    assert_eq!((bought.output.len(), bought.offer.amount.0), (2, BOTH));
+    assert_eq!(bought.report.items[1].id, Some("built".parse().unwrap()));
+    market.charged(1, BOTH).await;
+    let error = buyer(&market).transact(transaction(BOTH - 1), &verifier()).await.unwrap_err();
+    assert!(matches!(error, ClientError::NoOffer(_)), "{error}");
+    // The policy's highest price is that of the whole.
+    let policy = format!("max_price = [{{ asset = \"{}\", amount = \"{}\" }}]", asset(), BOTH - 1);
+    let policy = Policy::from_toml(&policy).unwrap();
+    let strict = Verifier::new(policy, Methods::standard().with(ToyVerifier));
+    let error = buyer(&market).transact(transaction(BOTH), &strict).await.unwrap_err();
+    assert!(matches!(error, ClientError::NotAccepted(_)), "{error}");
+    market.charged(1, BOTH).await;
+}
+
+/// A gateway that sells another transaction than the one that was ordered: every signature holds.
+#[tokio::test]
+async fn a_transaction_is_the_one_that_was_ordered() {
+    let market = Market::open().await;
+    let patience = Duration::from_secs(20);
+    let buy = async |alter: fn(&mut Value)| {
+        let line = GatewayLine::to(&market.shop.url, Mishap::Asks(alter)).await;
+        let buyer = buyer_at(&market, &line.url, patience, patience);
+        buyer.transact(transaction(BOTH), &verifier()).await.unwrap_err()
+    };
+    // What the quote tells is found out before anything is signed.
+    let quoted: [fn(&mut Value); 3] = [
+        |body| body["items"][1]["id"] = json!("other"),
+        |body| body["items"][0]["method"] = json!("signed"),
+        |body| {
+            let again = body["items"][0].clone();
+            body["items"].as_array_mut().unwrap().push(again);
+            body["items"][2]["id"] = json!("more");
+        },
+    ];
+    for alter in quoted {
+        let error = buy(alter).await;
+        let is_told = matches!(error, ClientError::Protocol { .. } | ClientError::NoOffer(_));
+        assert!(is_told, "{error}");
+    }
+    market.not_charged().await;
+    let alterations: [fn(&mut Value); 4] = [
+        |body| body["items"][0]["input"]["inputs"][0]["data"][0] = json!(3),
+        |body| {
+            let data = &mut body["items"][1]["input"]["inputs"][0]["data"];
+            data[5]["pointer"] = json!("/outputs/0/data/3");
+        },
+        |body| {
+            let data = &mut body["items"][1]["input"]["inputs"][0]["data"];
+            data[6] = data[5].clone();
+        },
+        |body| body["items"][1]["input"]["inputs"][0]["data"][5] = json!(0.25),
+    ];
+    for alter in alterations {
+        let ClientError::Undelivered(undelivered) = buy(alter).await else { panic!() };
+        let DeliveryError::OtherOrder { field, .. } = undelivered.cause else {
+            panic!("{:?}", undelivered.cause)
+        };
+        assert_eq!(field, "input");
     }
 }

@@ -28,6 +28,11 @@ export class FetchBuyer {
     return this.fetch(inferUrl(gateway), post(request, headers));
   }
 
+  /** Buys a transaction by @x402/fetch alone. */
+  transact(gateway, transaction, headers = {}) {
+    return this.fetch(transactionsUrl(gateway), post(transaction, headers));
+  }
+
   /** Signs a payment for what a 402 asks, without sending it. */
   async sign(required) {
     const payload = await new x402HTTPClient(this.client).createPaymentPayload(required);
@@ -42,7 +47,15 @@ export function send(gateway, request, headers = {}) {
 
 /** Asks what an inference costs; the answer has to be what x402's own schema says. */
 export async function ask(gateway, request) {
-  const response = await send(gateway, request);
+  return asked(await send(gateway, request));
+}
+
+/** Asks what a transaction costs, likewise. */
+export async function askTransaction(gateway, transaction) {
+  return asked(await fetch(transactionsUrl(gateway), post(transaction, {})));
+}
+
+function asked(response) {
   assert.equal(response.status, 402);
   const required = decodePaymentRequiredHeader(response.headers.get("PAYMENT-REQUIRED"));
   PaymentRequiredV2Schema.parse(required);
@@ -57,11 +70,7 @@ export function refusal(response) {
 
 /** Reads the result of a purchase and its settlement, which must have succeeded. */
 export async function bought(response) {
-  const text = await response.text();
-  assert.equal(response.status, 200, text);
-  const settlement = decodePaymentResponseHeader(response.headers.get("PAYMENT-RESPONSE"));
-  assert.equal(settlement.success, true);
-  assert.equal(settlement.network, NETWORK);
+  const { text, settlement } = await settled(response);
   const { outputs, parameters, model_name } = JSON.parse(text);
   assert.equal(model_name, "digits");
   const [logits] = outputs;
@@ -72,6 +81,23 @@ export async function bought(response) {
   return { id, logits: logits.data, settlement, token: response.headers.get("Assay-Access-Token") };
 }
 
+/** Reads the results of a transaction and its settlement, which must have succeeded. */
+export async function boughtTransaction(response) {
+  const { text, settlement } = await settled(response);
+  const { transactionId: id, items } = JSON.parse(text);
+  assert.equal(response.headers.get("Assay-Transaction"), id);
+  return { id, items, settlement, token: response.headers.get("Assay-Access-Token") };
+}
+
+async function settled(response) {
+  const text = await response.text();
+  assert.equal(response.status, 200, text);
+  const settlement = decodePaymentResponseHeader(response.headers.get("PAYMENT-RESPONSE"));
+  assert.equal(settlement.success, true);
+  assert.equal(settlement.network, NETWORK);
+  return { text, settlement };
+}
+
 /** Fetches the bundle of a transaction. */
 export async function bundle(gateway, id, token) {
   const headers = { Authorization: `Bearer ${token}` };
@@ -80,6 +106,10 @@ export async function bundle(gateway, id, token) {
   assert.equal(response.status, 200, bytes.toString().slice(0, 500));
   assert.equal(response.headers.get("Content-Type"), "application/vnd.assay.bundle.v1+json");
   return bytes;
+}
+
+function transactionsUrl(gateway) {
+  return `${gateway}/v1/transactions`;
 }
 
 function inferUrl(gateway) {

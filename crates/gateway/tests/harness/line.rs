@@ -7,8 +7,9 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
+use serde_json::Value;
 use tokio::task::AbortHandle;
 use tokio_util::task::TaskTracker;
 
@@ -27,6 +28,8 @@ pub(crate) enum Mishap {
     Misnames(&'static str),
     /// The answer to the payment says that nothing happened.
     Denies,
+    /// What is posted is altered on its way.
+    Asks(fn(&mut Value)),
 }
 
 /// A line to a gateway with a mishap on it.
@@ -63,8 +66,16 @@ impl Drop for GatewayLine {
 }
 
 async fn pass(State(through): State<Arc<Through>>, request: Request) -> Response {
-    let (parts, body) = request.into_parts();
-    let body = to_bytes(body, 1 << 20).await.unwrap();
+    let (mut parts, body) = request.into_parts();
+    let mut body = to_bytes(body, 1 << 20).await.unwrap();
+    if let Mishap::Asks(alter) = through.mishap
+        && parts.method == Method::POST
+    {
+        let mut asked = serde_json::from_slice(&body).unwrap();
+        alter(&mut asked);
+        body = asked.to_string().into();
+        parts.headers.remove("content-length");
+    }
     let url = format!("{}{}", through.gateway, parts.uri);
     let forward = through.http.request(parts.method, url).headers(parts.headers).body(body);
     let answer = forward.send().await.unwrap();

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use assay_primitives::{InferenceOutput, InferenceRequest, Method, ModelId};
+use assay_primitives::{InferenceOutput, InferenceRequest, Method, ModelId, failpoint};
 use assay_receipt::commit_output;
 use futures_util::future::{try_join, try_join_all};
 use tokio::sync::SetOnce;
@@ -169,6 +169,7 @@ impl Run<'_> {
         let bytes = bytes.map_err(|error| PurchaseError::Receipt(error.to_string()))?;
         let output_commitment = commit_output(salt, &bytes);
         self.note(index, ItemState::Certified { took, output_commitment });
+        failpoint!("service.item.after");
         let _ = cell.ran.set(Ran { request: Arc::clone(&inference.request), certified });
         Ok(())
     }

@@ -1,0 +1,192 @@
+//! Several inferences under one payment, bought from a file, shown in part, and tampered with.
+
+use assay_primitives::encoding;
+use serde_json::{Value, json};
+
+use crate::support::{Gateway, Place};
+
+/// The root of a simulation, in a place's data.
+const ROOT: &str = "assay-data/tee/simulated-nitro/root.pem";
+const SIMULATED: (&str, &str) = ("ASSAY_TEE_ATTESTER", "simulated-nitro");
+
+/// An item by each method, two of them proven by one proof, and one built of two others' outputs.
+fn mixed(place: &Place) -> String {
+    let data = (0..30).map(|index| match index {
+        3 => r#"{ "$from" = "vault", pointer = "/outputs/0/data/4" }"#.to_owned(),
+        7 => r#"{ "$from" = "grade", pointer = "/outputs/0/data/2" }"#.to_owned(),
+        _ => format!("{index}.25"),
+    });
+    let data = data.collect::<Vec<_>>().join(", ");
+    place.example("digits");
+    place.file(
+        "mixed.toml",
+        format!(
+            r#"
+            [[items]]
+            id = "grade"
+            model = "wine"
+            method = "zkml"
+            sample = 0
+
+            [[items]]
+            id = "vault"
+            model = "digits"
+            method = "tee"
+            input = "digits.json"
+
+            [[items]]
+            id = "one"
+            model = "digits"
+            method = "zkml"
+            sample = 1
+
+            [[items]]
+            id = "other"
+            model = "digits"
+            method = "zkml"
+            sample = 2
+
+            [[items]]
+            id = "helper"
+            model = "tumour"
+            inputs = [
+                {{ name = "features", shape = [1, 30], datatype = "FP32", data = [{data}] }},
+            ]
+            "#
+        ),
+    )
+}
+
+fn buy<'a>(file: &'a str, url: &'a str, out: &'a str) -> Vec<&'a str> {
+    let trusting = ["--development-root", ROOT, "--development-account", "2"];
+    [&["buy", file, "--gateway", url, "--out", out][..], &trusting].concat()
+}
+
+#[test]
+fn a_mixed_transaction_is_bought_verified_and_shown_in_part() {
+    let place = Place::new();
+    let shop = Gateway::start(&place, &[SIMULATED]);
+    let (file, out) = (mixed(&place), place.arg("bought.assay"));
+    let bought =
+        place.run(&[&buy(&file, &shop.url, &out)[..], &["--json"]].concat()).expect(0).json();
+    let items = bought["items"].as_array().unwrap();
+    let named: Vec<(&str, &str)> = items
+        .iter()
+        .map(|item| (item["id"].as_str().unwrap(), item["method"].as_str().unwrap()))
+        .collect();
+    let expected = [
+        ("grade", "zkml"),
+        ("vault", "tee"),
+        ("one", "zkml"),
+        ("other", "zkml"),
+        ("helper", "signed"),
+    ];
+    assert_eq!(named, expected);
+    assert_eq!(bought["report"]["payment"]["settled"], "18000");
+    assert_eq!(shop.count("settled"), 1);
+    for item in bought["report"]["items"].as_array().unwrap() {
+        assert_eq!(item["verdict"], "simulated", "{item}");
+    }
+    let table = place.run(&buy(&file, &shop.url, &place.arg("again.assay"))).expect(0).stdout;
+    assert!(table.lines().any(|line| line.starts_with("helper  tumour  signed")), "{table}");
+    shop.stop();
+
+    // On another machine, with the file alone.
+    place.run(&["verify", &out, "--development-root", ROOT]).expect(3);
+    for (item, notes) in [("grade", 0), ("vault", 1), ("one", 0), ("helper", 2)] {
+        let shown = place.arg(&format!("{item}.assay"));
+        let ran = place.run(&["disclose", &out, "--item", item, "--out", &shown]).expect(0);
+        assert_eq!(ran.stderr.contains("not zero-knowledge: other"), item == "one", "{ran:?}");
+        let verify = ["verify", &shown, "--development-root", ROOT, "--json"];
+        let report = place.run(&verify).expect(3).json();
+        assert_eq!(report["items"].as_array().unwrap().len(), 1);
+        assert_eq!((&report["items"][0]["id"], &report["itemCount"]), (&json!(item), &json!(5)));
+        let told = report["items"][0]["notes"].as_array().map_or(0, |notes| {
+            notes.iter().filter(|note| note.as_str().unwrap().contains("not disclosed")).count()
+        });
+        assert_eq!(told, if item == "helper" { notes } else { 0 }, "{report}");
+        hides_others(&place, &shown, item, &bought);
+    }
+    let unknown = ["disclose", &out, "--item", "none", "--out", &place.arg("none.assay")];
+    place.run(&unknown).expect_told(2, "there are: grade, vault, one, other, helper");
+    // By its index too; and nothing is written over.
+    let shown = place.arg("grade.assay");
+    place.run(&["disclose", &out, "--item", "0", "--out", &shown]).expect(2);
+}
+
+/// Nothing of what another item was asked or answered stands in a file.
+fn hides_others(place: &Place, file: &str, shown: &str, bought: &Value) {
+    let text = std::fs::read_to_string(file).unwrap();
+    let whole: Value =
+        serde_json::from_slice(&std::fs::read(place.path("bought.assay")).unwrap()).unwrap();
+    for (item, told) in
+        whole["items"].as_array().unwrap().iter().zip(bought["items"].as_array().unwrap())
+    {
+        let is_shown = told["id"] == shown;
+        for field in ["statement", "request", "output"] {
+            let content = item[field].as_str().unwrap();
+            assert_eq!(text.contains(content), is_shown, "{field} of {} for {shown}", told["id"]);
+        }
+        assert_eq!(text.contains(item["salts"]["leaf"].as_str().unwrap()), is_shown);
+    }
+}
+
+/// A byte of one item's answer spoils the bundle; the report says which item it is.
+#[test]
+fn what_is_changed_in_one_item_is_told() {
+    let place = Place::new();
+    let shop = Gateway::start(&place, &[SIMULATED]);
+    let (file, out) = (mixed(&place), place.arg("bought.assay"));
+    place.run(&buy(&file, &shop.url, &out)).expect(0);
+    shop.stop();
+    let bundle: Value = serde_json::from_slice(&std::fs::read(&out).unwrap()).unwrap();
+    for index in 0..5_usize {
+        let mut changed = bundle.clone();
+        let output = changed["items"][index]["output"].as_str().unwrap();
+        let mut bytes = encoding::from_base64(output).unwrap();
+        let digit = bytes.iter().rposition(u8::is_ascii_digit).unwrap();
+        bytes[digit] = if bytes[digit] == b'1' { b'2' } else { b'1' };
+        changed["items"][index]["output"] = encoding::base64(&bytes).into();
+        // The file keeps its one spelling, in which fields have their order.
+        let text = std::fs::read_to_string(&out).unwrap();
+        let text = text.replace(output_of(&bundle, index), output_of(&changed, index));
+        let file = place.file("changed.assay", text);
+        let verify = ["verify", &file, "--development-root", ROOT, "--json"];
+        let report = place.run(&verify).expect(1).json();
+        assert_eq!(report["refusal"]["check"], "item.output", "{report}");
+        assert_eq!(report["refusal"]["item"], index);
+    }
+}
+
+fn output_of(bundle: &Value, index: usize) -> &str {
+    bundle["items"][index]["output"].as_str().unwrap()
+}
+
+#[test]
+fn what_cannot_be_bought_is_told_before_anything_is_paid() {
+    let place = Place::new();
+    let shop = Gateway::start(&place, &[]);
+    let run = |text: &str| {
+        let file = place.file("wrong.toml", text);
+        let account = ["--development-account", "2"];
+        place.run(&[&["buy", &file, "--gateway", &shop.url][..], &account].concat())
+    };
+    let digit = r#"{ id = "a", model = "digits", sample = 0 }"#;
+    for (text, told) in [
+        ("", "missing field `items`"),
+        ("items = []", "1 to 1000 items, got 0"),
+        ("items = [{ id = \"a\", model = \"digits\" }]", "expected one of `input`"),
+        ("items = [{ id = \"a\", model = \"digits\", sample = 999 }]", "no sample 999 of `digits`"),
+        ("items = [{ id = \"a\", model = \"digits\", input = \"none.json\" }]", "none.json"),
+        ("items = [{ id = \"a\", model = \"digits\", input_data = [] }]", "1, got 0"),
+        ("items = [{ id = \"a b\", model = \"digits\", sample = 0 }]", "not an item id"),
+        (&format!("items = [{digit}, {digit}]"), "two items are called `a`"),
+        (
+            "items = [{ id = \"a\", model = \"digits\", method = \"none\", sample = 0 }]",
+            "not sold by method",
+        ),
+    ] {
+        run(text).expect_told(2, told);
+    }
+    assert_eq!(shop.count("settled"), 0);
+}
