@@ -150,10 +150,8 @@ async fn a_quote_names_every_price_and_its_header_stays_short() {
     market.not_charged().await;
 }
 
-#[tokio::test]
-async fn what_cannot_be_bought_together_is_named_before_a_price_is() {
-    let market = Market::open().await;
-    let buyer = &market.buyer;
+/// What cannot be bought, with the error's code and the item that it names.
+fn wrong() -> Vec<(Value, &'static str, Option<&'static str>)> {
     let of = |references: &[Value]| {
         transaction(&[digits("a", "signed", 0), referring("b", "tumour", "signed", references)])
     };
@@ -164,7 +162,7 @@ async fn what_cannot_be_bought_together_is_named_before_a_price_is() {
         transaction(&[digits("a", "signed", 0), item("b", "tumour", "signed", &input)])
     };
     let input = |body: &str| serde_json::from_str::<Value>(body).unwrap();
-    for (wrong, code, named) in [
+    vec![
         (transaction(&[]), "item_count", None),
         (json!({}), "malformed_request", None),
         (json!({ "items": [], "policy": "some" }), "malformed_request", None),
@@ -211,7 +209,14 @@ async fn what_cannot_be_bought_together_is_named_before_a_price_is() {
         (of(&[json!("a")]), "invalid_tensor", Some("b")),
         (whole("/outputs/0/data"), "invalid_reference", Some("b")),
         (whole("/outputs/0/data/0"), "invalid_reference", Some("b")),
-    ] {
+    ]
+}
+
+#[tokio::test]
+async fn what_cannot_be_bought_together_is_named_before_a_price_is() {
+    let market = Market::open().await;
+    let buyer = &market.buyer;
+    for (wrong, code, named) in wrong() {
         let answer = buyer.ask(TRANSACTIONS, wrong.to_string()).await;
         answer.is(if code == "unknown_model" { 404 } else { 400 }, code);
         assert_eq!(answer.json()["item"].as_str(), named, "{wrong}: {}", answer.json());
