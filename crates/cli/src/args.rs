@@ -125,7 +125,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Show all of it: buy an inference on a development chain, verify it, tamper with it
+    /// Show all of it: buy three inferences on a development chain, verify them, tamper with them
     Demo(DemoArgs),
     /// Run a gateway that sells inferences
     #[command(after_help = SERVE_DEFAULTS)]
@@ -203,10 +203,10 @@ impl Command {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct DemoArgs {
-    /// The model
-    #[arg(long, value_name = "NAME", default_value = "digits")]
-    pub(crate) model: String,
-    /// Which of the model's sample inputs to buy an inference on
+    /// The model to ask by every method; by default another one for each
+    #[arg(long, value_name = "NAME")]
+    pub(crate) model: Option<String>,
+    /// Which of a model's sample inputs to buy an inference on
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) sample: usize,
     /// A folder of model packages; by default the three that this program carries

@@ -12,28 +12,30 @@ fn the_demo_tells_its_story() {
     std::fs::create_dir(place.path("tmp")).unwrap();
     let ran = place.run_with(&[("TMPDIR", &place.arg("tmp"))], &["demo"]).expect(0);
     for expected in [
-        "answer      9",
-        "truth       9, so the model is right",
-        "1. Ask",
-        "2. Pay",
-        "0.001 devUSD for one inference",
-        "1000000 -> 999999.999 devUSD",
-        "1000000 -> 1000000.001 devUSD",
+        "1. Ask three models",
+        "in-enclave  digits  tee     certified",
+        "with-proof  tumour  zkml    certified",
+        "signed      wine    signed  certified",
+        "in-enclave  digits answers 9, which is right",
+        "2. Pay once",
+        "0.008 devUSD for 3 inferences",
+        "1000000 -> 999999.992 devUSD",
+        "1000000 -> 1000000.008 devUSD",
         "in block 1, ",
-        "3. Verify",
+        "3. Verify one receipt",
         "simulated   every check held",
-        "believe     the operator",
+        "in-enclave  nobody: its enclave is simulated",
+        "with-proof  mathematics and a hash function",
+        "signed      the operator",
         "pinned      by the buyer",
         "4. Change one byte",
-        "refused     the output is not the one",
-        "check       item.output",
-        "expected    ",
-        "got         ",
-        "5. Ask again, in an enclave: the method `tee`",
-        "6. Ask again, with a proof: the method `zkml`",
-        "0.005 devUSD for one inference, certified as `zkml`",
-        "answer      9, by the model's program in integers",
-        "believe     mathematics and a hash function",
+        "refused     in-enclave  byte",
+        "refused     with-proof  byte",
+        "refused     signed      byte",
+        ": item.output",
+        "refused     unchanged, by who is not given",
+        "5. Show somebody one item",
+        "`signed` alone",
     ] {
         assert!(ran.stdout.contains(expected), "{expected:?} is not in {ran:#?}");
     }
@@ -52,29 +54,36 @@ fn the_demo_tells_programs_the_same() {
     let ran = place.run(&["demo", "--json"]).expect(0);
     assert!(!ran.stderr.contains("Starting a gateway"), "{ran:#?}");
     let told = ran.json();
-    assert_eq!(told["prediction"], "9");
-    assert_eq!(told["prediction"], told["label"]);
+    assert_eq!(told["items"][0]["prediction"], "9");
+    let methods = ["tee", "zkml", "signed"];
+    for (index, method) in methods.into_iter().enumerate() {
+        let (item, report) = (&told["items"][index], &told["report"]["items"][index]);
+        assert_eq!(item["prediction"], item["label"]);
+        assert_eq!((&item["method"], &report["method"]), (&json!(method), &json!(method)));
+        assert_eq!(item["id"], report["id"]);
+        assert_eq!(report["model"]["pinned"], true);
+        assert!(item["latencyMicroseconds"].is_u64(), "{item}");
+        let tampered = &told["tampered"][index];
+        assert_eq!((&tampered["item"], &tampered["refusal"]["item"]), (&item["id"], &json!(index)));
+        assert_eq!(tampered["refusal"]["check"], "item.output");
+        assert_ne!(tampered["refusal"]["expected"], tampered["refusal"]["got"]);
+        assert_ne!(tampered["from"], tampered["to"]);
+    }
     assert_eq!(told["report"]["verdict"], "simulated");
-    assert_eq!(told["report"]["items"][0]["method"], "signed");
-    assert_eq!(told["report"]["items"][0]["model"]["pinned"], true);
+    assert_eq!(told["withoutRoot"]["refusal"]["item"], 0);
     assert_eq!(told["report"]["payment"]["state"], "settled");
     assert_eq!(told["settlement"]["transaction"], told["report"]["payment"]["transaction"]);
     assert_eq!(told["block"]["number"], 1);
-    assert_eq!(told["offer"]["amount"], "1000");
+    assert_eq!(told["offer"]["amount"], "8000");
     let held =
         |who: &str, when: &str| -> u128 { told[who][when].as_str().unwrap().parse().unwrap() };
-    assert_eq!(held("payer", "before") - held("payer", "after"), 1_000);
-    assert_eq!(held("seller", "after") - held("seller", "before"), 1_000);
-    let proven = &told["zkml"]["report"];
+    assert_eq!(held("payer", "before") - held("payer", "after"), 8_000);
+    assert_eq!(held("seller", "after") - held("seller", "before"), 8_000);
+    let disclosed = &told["disclosed"]["report"];
     assert_eq!(
-        (&proven["verdict"], &proven["items"][0]["method"]),
-        (&json!("simulated"), &json!("zkml"))
+        (&disclosed["itemCount"], &disclosed["items"][0]["id"]),
+        (&json!(3), &json!("signed"))
     );
-    assert_eq!(proven["items"][0]["model"]["pinned"], true);
-    let tampered = &told["tampered"];
-    assert_eq!(tampered["refusal"]["check"], "item.output");
-    assert_ne!(tampered["refusal"]["expected"], tampered["refusal"]["got"]);
-    assert_ne!(tampered["from"], tampered["to"]);
 }
 
 #[test]
@@ -82,10 +91,20 @@ fn the_demo_keeps_the_bundle_where_it_is_told_to() {
     let place = Place::new();
     let out = place.arg("nine.assay");
     place.run(&["demo", "--out", &out]).expect(0);
-    let report = place.run(&["verify", "--json", &out]).expect(3).json();
+    // The simulation of the enclave ended with the demo; its root is kept beside the bundle.
+    let root = place.arg("nine.root.pem");
+    let report =
+        place.run(&["verify", "--json", &out, "--development-root", &root]).expect(3).json();
     assert_eq!(report["verdict"], "simulated");
-    let input = place.example("digits");
-    place.run(&["verify", &out, "--input", &input]).expect(3);
+    let report = place.run(&["verify", "--json", &out]).expect(1).json();
+    assert_eq!(
+        (&report["refusal"]["check"], &report["refusal"]["item"]),
+        (&json!("item.certification"), &json!(0))
+    );
+    let alone = place.arg("alone.assay");
+    let items = ["--item", "with-proof", "--item", "signed"];
+    place.run(&[&["disclose", &out, "--out", &alone][..], &items].concat()).expect(0);
+    place.run(&["verify", &alone]).expect(3);
 }
 
 #[test]
@@ -95,10 +114,12 @@ fn the_demo_runs_what_it_is_asked_to() {
     let env = [("ASSAY_LISTEN", "nowhere"), ("ASSAY_RPC_URL", "http://127.0.0.1:1")];
     let told = place.run_with(&env, &["demo", "--json", "--model", "tumour", "--sample", "7"]);
     let told = told.expect(0).json();
-    assert_eq!(told["model"], "tumour");
+    for item in told["items"].as_array().unwrap() {
+        assert_eq!(item["model"], "tumour");
+    }
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models");
     let told = place.run(&["demo", "--json", "--models", folder, "--sample", "3"]);
-    assert_eq!(told.expect(0).json()["tampered"]["refusal"]["check"], "item.output");
+    assert_eq!(told.expect(0).json()["tampered"][2]["refusal"]["check"], "item.output");
 }
 
 #[test]

@@ -17,10 +17,11 @@ use crate::ClientError;
 use crate::announced;
 use crate::delivery::{Delivered, Expected, Sold};
 use crate::error::{DeliveryError, SignedPayment};
+use crate::events::{Ended, Watch, follow, is_stream};
 use crate::transaction::{self, ItemOrder};
 use crate::wire::{
-    Endpoint, MAX_ANSWER, NO_CODE, ReadError, described, from_wire, gateway_error, header, read,
-    settlement, wire_error,
+    Endpoint, MAX_ANSWER, NO_CODE, ReadError, WireError, described, from_wire, gateway_error,
+    header, read, settlement, wire_error,
 };
 
 /// The pauses before a payment that was not answered is sent again. It is the same payment, so it
@@ -106,6 +107,8 @@ struct Question<'a> {
     preferences: Preferences,
     /// The request of the only item.
     input: Option<InferenceRequest>,
+    /// Who is told how far it is.
+    watch: Option<Watch<'a>>,
 }
 
 /// A request that pays.
@@ -167,6 +170,7 @@ impl Buyer {
             items: &items,
             preferences: by_method,
             input: Some(order.request.clone()),
+            watch: None,
         };
         let bought = self.buy(&question, verifier, |_, _| Ok(())).await?;
         let mut outputs = bought.output.into_iter();
@@ -178,6 +182,7 @@ impl Buyer {
 
     /// Buys several inferences under one payment and one receipt, and verifies what came: that each item is
     /// the one that was ordered, asked what was ordered, with the outputs of others where it refers to them.
+    /// `watch` is told how far the items are meanwhile.
     ///
     /// # Errors
     /// As [`infer`](Self::infer).
@@ -185,6 +190,7 @@ impl Buyer {
         &self,
         order: TransactionOrder,
         verifier: &Verifier,
+        watch: Option<Watch<'_>>,
     ) -> Result<Bought<Vec<InferenceOutput>>, ClientError> {
         let body = transaction::body(&order.items)?;
         let items: Vec<Expected<'_>> = order.items.iter().map(ItemOrder::expected).collect();
@@ -194,6 +200,7 @@ impl Buyer {
             items: &items,
             preferences: order.preferences.clone(),
             input: None,
+            watch,
         };
         let asked = |bundle: &Bundle, report: &Report| {
             transaction::check_inputs(&order.items, bundle, report)
@@ -291,6 +298,10 @@ impl Buyer {
             .header(PAYMENT_SIGNATURE, &paid.payment.header)
             .header("assay-nonce", paid.nonce)
             .header("assay-access-token-hash", paid.access_token.hash().to_string());
+        let request = match paid.question.watch {
+            Some(_) => request.header("accept", "text/event-stream"),
+            None => request,
+        };
         let response = request.send().await?;
         let settlement = settlement(&response);
         let sold = |transaction, settlement| Sold {
@@ -301,23 +312,34 @@ impl Buyer {
             signed_at: paid.signed_at,
             items: paid.question.items,
         };
+        let failed = |status: u16, mut wire: WireError, settlement| {
+            let transaction = wire.transaction.take().and_then(|id| id.parse().ok());
+            match (wire.code.as_str(), transaction) {
+                // On its way, or taken by this same request when it was sent before.
+                ("settlement_pending" | "payment_already_used", Some(transaction)) => {
+                    Ok(sold(transaction, settlement))
+                }
+                _ => Err(from_wire(status, wire)),
+            }
+        };
         match response.status() {
-            StatusCode::OK => match header(&response, "assay-transaction").map(|id| id.parse()) {
-                Some(Ok(transaction)) => Ok(sold(transaction, settlement)),
-                _ => Err(unanswered(paid, "200 OK that names no transaction".to_owned())),
-            },
-            StatusCode::PAYMENT_REQUIRED => Err(refused(paid, response, settlement).await),
-            status => {
-                let mut wire = wire_error(response).await;
-                let transaction = wire.transaction.take().and_then(|id| id.parse().ok());
-                match (wire.code.as_str(), transaction) {
-                    // On its way, or taken by this same request when it was sent before.
-                    ("settlement_pending" | "payment_already_used", Some(transaction)) => {
-                        Ok(sold(transaction, settlement))
-                    }
-                    _ => Err(from_wire(status.as_u16(), wire)),
+            StatusCode::OK => {
+                let transaction = header(&response, "assay-transaction").map(|id| id.parse());
+                let Some(Ok(transaction)) = transaction else {
+                    let cause = "200 OK that names no transaction".to_owned();
+                    return Err(unanswered(paid, cause));
+                };
+                let Some(watch) = paid.question.watch.filter(|_| is_stream(&response)) else {
+                    return Ok(sold(transaction, settlement));
+                };
+                match follow(response, watch).await.map_err(ClientError::Http)? {
+                    Ended::Result(settlement) => Ok(sold(transaction, settlement)),
+                    Ended::Error(402, wire) => Err(refused_by(paid, wire, None)),
+                    Ended::Error(status, wire) => failed(status, wire, None),
                 }
             }
+            StatusCode::PAYMENT_REQUIRED => Err(refused(paid, response, settlement).await),
+            status => failed(status.as_u16(), wire_error(response).await, settlement),
         }
     }
 
@@ -342,8 +364,13 @@ async fn refused(
     let required = required.and_then(|header| decode_payment_required(&header).ok()?.error);
     let wire = wire_error(response).await;
     let settled = settlement.and_then(|settlement| settlement.error_reason);
-    let reason = settled.map(|reason| reason.as_str().to_owned()).or(wire.reason).or(required);
-    let reason = reason.unwrap_or_else(|| "no reason given".to_owned());
+    let reason = settled.map(|reason| reason.as_str().to_owned());
+    let reason = reason.or_else(|| wire.reason.clone()).or(required);
+    refused_by(paid, wire, reason)
+}
+
+fn refused_by(paid: &PaidRequest<'_>, wire: WireError, reason: Option<String>) -> ClientError {
+    let reason = reason.or(wire.reason).unwrap_or_else(|| "no reason given".to_owned());
     ClientError::PaymentRefused { reason, message: wire.error, signed: paid.signed() }
 }
 

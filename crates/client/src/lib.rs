@@ -12,11 +12,13 @@ mod announced;
 mod buyer;
 mod delivery;
 mod error;
+mod events;
 mod receipts;
 mod transaction;
 mod wire;
 
 pub use buyer::{Bought, Buyer, BuyerConfig, InferenceOrder, TransactionOrder};
 pub use error::{ClientError, DeliveryError, SignedPayment, Undelivered};
+pub use events::{ItemUpdate, Watch};
 pub use receipts::{Credential, PublicReceipt, Receipts};
 pub use transaction::{ItemOrder, TensorOrder};

@@ -1,11 +1,11 @@
 //! The client library against the gateway.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use assay_client::{
-    Buyer, BuyerConfig, ClientError, DeliveryError, InferenceOrder, ItemOrder, TensorOrder,
-    TransactionOrder, Undelivered,
+    Buyer, BuyerConfig, ClientError, DeliveryError, InferenceOrder, ItemOrder, ItemUpdate,
+    TensorOrder, TransactionOrder, Undelivered,
 };
 use assay_primitives::{Amount, InferenceRequest, Method, SystemRandomness};
 use assay_store::TransactionState;
@@ -297,17 +297,31 @@ const BOTH: u128 = SIGNED_PRICE + TOY_PRICE;
 #[tokio::test]
 async fn buys_a_transaction_and_verifies_it() {
     let market = Market::open().await;
-    let bought = buyer(&market).transact(transaction(BOTH), &verifier()).await.unwrap();
+    let told = Mutex::new(Vec::new());
+    let watch = |update: &ItemUpdate| {
+        told.lock().unwrap().push((update.id.to_string(), update.state.clone()));
+    };
+    let bought = buyer(&market).transact(transaction(BOTH), &verifier(), Some(&watch)).await;
+    let bought = bought.unwrap();
+    // Whoever reads slowly misses some; nothing is told out of order.
+    let told = told.into_inner().unwrap();
+    let places = ["waiting", "running", "certified"];
+    for id in ["digit", "built"] {
+        let states = told.iter().filter(|(of, _)| of == id).map(|(_, state)| state.as_str());
+        let states = states.map(|state| places.iter().position(|place| *place == state).unwrap());
+        assert!(states.is_sorted(), "{told:?}");
+    }
     assert_eq!((bought.output.len(), bought.offer.amount.0), (2, BOTH));
     assert_eq!(bought.report.items[1].id, Some("built".parse().unwrap()));
     market.charged(1, BOTH).await;
-    let error = buyer(&market).transact(transaction(BOTH - 1), &verifier()).await.unwrap_err();
+    let error =
+        buyer(&market).transact(transaction(BOTH - 1), &verifier(), None).await.unwrap_err();
     assert!(matches!(error, ClientError::NoOffer(_)), "{error}");
     // The policy's highest price is that of the whole.
     let policy = format!("max_price = [{{ asset = \"{}\", amount = \"{}\" }}]", asset(), BOTH - 1);
     let policy = Policy::from_toml(&policy).unwrap();
     let strict = Verifier::new(policy, Methods::standard().with(ToyVerifier));
-    let error = buyer(&market).transact(transaction(BOTH), &strict).await.unwrap_err();
+    let error = buyer(&market).transact(transaction(BOTH), &strict, None).await.unwrap_err();
     assert!(matches!(error, ClientError::NotAccepted(_)), "{error}");
     market.charged(1, BOTH).await;
 }
@@ -320,7 +334,7 @@ async fn a_transaction_is_the_one_that_was_ordered() {
     let buy = async |alter: fn(&mut Value)| {
         let line = GatewayLine::to(&market.shop.url, Mishap::Asks(alter)).await;
         let buyer = buyer_at(&market, &line.url, patience, patience);
-        buyer.transact(transaction(BOTH), &verifier()).await.unwrap_err()
+        buyer.transact(transaction(BOTH), &verifier(), None).await.unwrap_err()
     };
     // What the quote tells is found out before anything is signed.
     let quoted: [fn(&mut Value); 3] = [

@@ -77,7 +77,8 @@ pub(crate) async fn run(args: BuyArgs) -> Result<ExitCode, CliError> {
     let buyer = Buyer::new(&args.gateway, key, system_clock(), random, BuyerConfig::default())
         .map_err(|error| client_error(error, &args.gateway))?;
     let waiting = format!("Waiting for {} to answer and settle", args.gateway);
-    let bought = output::patiently(&waiting, Box::pin(buyer.transact(order, &verifier))).await;
+    let bought =
+        output::patiently(&waiting, Box::pin(buyer.transact(order, &verifier, None))).await;
     let bought = bought.map_err(|error| not_bought(error, args.out.as_deref(), &args.gateway))?;
     let saved = out.map_or(Ok(()), |out| out.write(&bought.file));
     print(&args, &bought)?;

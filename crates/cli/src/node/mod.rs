@@ -1,5 +1,6 @@
 //! A whole gateway in this process: chain, facilitator, keys, store, catalogue, service, HTTP.
 
+mod calm;
 mod chain;
 mod enclave;
 mod gas;
@@ -58,6 +59,7 @@ impl Node {
         clock: Arc<dyn Clock>,
         randomness: Arc<dyn Randomness>,
     ) -> Result<Self, CliError> {
+        calm::calm_prover();
         let packages = packages(config.models.as_deref())?;
         let metrics = Arc::new(ServiceMetrics::default());
         let remote = ChainEnd::remote(config, &clock, &metrics).await?;

@@ -1,32 +1,37 @@
-//! The whole way in one command, on a development chain of its own.
+//! The whole way in one command, on a development chain of its own: three models, each answer certified
+//! in its own way, one payment, one receipt.
 
+mod board;
 mod print;
 mod tamper;
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use assay_attest::KeyAttestation;
 use assay_chain::Address;
-use assay_client::{Bought, Buyer, BuyerConfig, InferenceOrder};
+use assay_client::{Bought, Buyer, BuyerConfig, ItemOrder, TensorOrder, TransactionOrder};
 use assay_engine::{ModelCard, Sample};
-use assay_primitives::{Account, Amount, Clock, InferenceRequest, Method, SystemRandomness};
-use assay_receipt::{SettlementBlock, SettlementRecord};
-use assay_service::CatalogueEntry;
+use assay_primitives::{
+    Account, Amount, Clock, InferenceOutput, ItemId, Method, ModelId, SystemRandomness,
+};
+use assay_receipt::{Bundle, SettlementBlock, SettlementRecord};
+use assay_service::{CatalogueEntry, Price};
 use assay_verify::{Expectation, Policy, Report, Verifier};
 use assay_x402::Preferences;
 use serde::Serialize;
+use serde_json::value::to_raw_value;
 
+use self::board::Board;
 use self::tamper::Tampered;
 use super::infer::client_error;
 use super::{system_clock, verify};
 use crate::args::DemoArgs;
 use crate::config::Config;
 use crate::error::CliError;
-use crate::files::OutFile;
+use crate::files::{self, OutFile, Readers};
 use crate::node::{Node, RunningEnclave, development_key};
 use crate::signals::Interrupts;
 use crate::{money, output};
@@ -35,40 +40,49 @@ use crate::{money, output};
 const PAYER: u8 = 2;
 /// The most the demo pays: 0.10.
 const CAP: Amount = Amount(100_000);
+/// The most bytes the root of a simulation may have.
+const MAX_ROOT: u64 = 64 << 10;
+/// The items, by their names and methods.
+const ITEMS: [(&str, Method); 3] =
+    [("in-enclave", Method::TEE), ("with-proof", Method::ZKML), ("signed", Method::SIGNED)];
+
+/// An item that is bought.
+struct Asked {
+    id: ItemId,
+    method: Method,
+    entry: Arc<CatalogueEntry>,
+    sample: Sample,
+    price: Price,
+}
 
 /// What the demo shows.
 struct Story {
-    card: ModelCard,
-    sample: Sample,
-    bought: Bought,
+    asked: Vec<Asked>,
+    bought: Bought<Vec<InferenceOutput>>,
+    /// How long each item took, where that was told.
+    latencies: Vec<Option<Duration>>,
     payer: Balance,
     seller: Balance,
     block: Option<SettlementBlock>,
     report: Report,
     verified_in: Duration,
-    tampered: Tampered,
-    enclave: InEnclave,
-    /// Not of a model without a program.
-    proven: Option<Proven>,
+    /// What is said of the bundle by who does not know the root of the simulated enclave.
+    without_root: Report,
+    /// What became of the bundle with a byte changed, in the answer of each item.
+    tampered: Vec<Tampered>,
+    /// The bundle of one item alone.
+    disclosed: Disclosed,
+    /// The root that the simulated enclave's evidence ends at.
+    root: Vec<u8>,
     took: Duration,
     gateway: String,
 }
 
-/// The same inference, certified by an enclave.
-struct InEnclave {
-    bought: Bought,
+/// One item, shown without the others.
+struct Disclosed {
+    item: ItemId,
+    bytes: usize,
     report: Report,
-    verified_in: Duration,
-    /// What is said of the bundle by who does not know the development root.
-    without_root: Report,
-    attestation: KeyAttestation,
-}
-
-/// The same inference, with a proof.
-struct Proven {
-    bought: Bought,
-    report: Report,
-    verified_in: Duration,
 }
 
 /// What an account holds of the development token, before and after.
@@ -77,6 +91,20 @@ struct Balance {
     account: Account,
     before: Amount,
     after: Amount,
+}
+
+impl Asked {
+    fn card(&self) -> &ModelCard {
+        self.entry.package().card()
+    }
+
+    fn price(&self) -> String {
+        money::shown(
+            self.price.amount,
+            self.price.asset.id.network(),
+            self.price.asset.id.reference(),
+        )
+    }
 }
 
 pub(crate) async fn run(args: DemoArgs) -> Result<ExitCode, CliError> {
@@ -96,14 +124,15 @@ pub(crate) async fn run(args: DemoArgs) -> Result<ExitCode, CliError> {
         () = interrupts.next() => return Err(CliError::Interrupted),
     };
     let told = tokio::select! {
-        told = output::patiently("Buying", Box::pin(tell(&args, &node, &clock))) => told,
+        told = Box::pin(tell(&args, &node, &clock)) => told,
         () = interrupts.next() => Err(CliError::Interrupted),
     };
     node.stop().await?;
     let mut story = told?;
     story.took = clock.monotonic().saturating_sub(started);
-    if let Some(out) = out {
+    if let (Some(out), Some(path)) = (out, &args.out) {
         out.write(&story.bought.file)?;
+        files::replace(&root_beside(path), &story.root, Readers::Everybody)?;
     }
     if args.json {
         print::json(&story)?;
@@ -115,7 +144,7 @@ pub(crate) async fn run(args: DemoArgs) -> Result<ExitCode, CliError> {
 
 /// The defaults, on free ports and in a folder that goes away: what is configured for a gateway of
 /// the user's own is none of the demo's business.
-fn configuration(args: &DemoArgs, folder: &std::path::Path) -> Result<Config, CliError> {
+fn configuration(args: &DemoArgs, folder: &Path) -> Result<Config, CliError> {
     let mut config = Config::defaults()?;
     config.data = folder.to_path_buf();
     config.models = args.models.clone().filter(|path| !path.as_os_str().is_empty());
@@ -125,11 +154,10 @@ fn configuration(args: &DemoArgs, folder: &std::path::Path) -> Result<Config, Cl
 }
 
 async fn tell(args: &DemoArgs, node: &Node, clock: &Arc<dyn Clock>) -> Result<Story, CliError> {
-    let entry = find(args, node)?;
-    let card = entry.package().card().clone();
-    let sample = sample(args, entry)?;
-    let request = InferenceRequest { inputs: vec![sample.input.clone()] };
-    let verifier = verify::verifier(policy(node, entry)?, &[])?;
+    let asked = asked(args, node)?;
+    let root = node.enclave().and_then(RunningEnclave::root).map(Path::to_path_buf);
+    let knowing = verify::verifier(policy(node, &asked)?, root.as_slice())?;
+    let unknowing = verify::verifier(policy(node, &asked)?, &[])?;
     let key = development_key(PAYER)?;
     let seller: Address = node.rail().pay_to.as_str().parse().map_err(CliError::failed)?;
     let holders = [key.address(), seller];
@@ -137,108 +165,162 @@ async fn tell(args: &DemoArgs, node: &Node, clock: &Arc<dyn Clock>) -> Result<St
     let (key, random) = (Arc::new(key), Arc::new(SystemRandomness));
     let buyer = Buyer::new(&node.url(), key, clock.clone(), random, BuyerConfig::default())
         .map_err(|error| client_error(error, &node.url()))?;
-    let preferences = Preferences::new().with_cap(money::development_asset()?.id, CAP);
-    let order = |method| {
-        let (model, request) = (card.name.clone(), request.clone());
-        InferenceOrder { model, method, request, preferences: preferences.clone() }
-    };
-    let buy = async |method, verifier: &Verifier| {
-        let bought = buyer.infer(order(method), verifier).await;
-        bought.map_err(|error| client_error(error, &node.url()))
-    };
-    let bought = buy(Method::SIGNED, &verifier).await?;
+
+    if !args.json {
+        print::beginning(&asked);
+    }
+    let board = Board::new(&asked, args.json);
+    let watch = |update: &_| board.update(update);
+    let order = order(&asked)?;
+    let bought = buyer.transact(order, &knowing, Some(&watch)).await;
+    let bought = bought.map_err(|error| client_error(error, &node.url()))?;
+    let latencies = board.finish(&bought.report);
     let after = balances(node, holders).await?;
 
-    let expectation = Expectation { input: Some(request.clone()), nonce: None };
-    let (report, verified_in) = verified(&bought, &verifier, &expectation, clock)?;
-    let tampered = tamper::tamper(&bought.bundle, &verifier, &expectation, clock.now())?;
-    let root = node.enclave().and_then(RunningEnclave::root).map(Path::to_path_buf);
-    let knowing = verify::verifier(policy(node, entry)?, root.as_slice())?;
-    let in_enclave = buy(Method::TEE, &knowing).await?;
-    let enclave = enclave(in_enclave, [&knowing, &verifier], &expectation, clock)?;
-    let proven = match entry.methods().contains(&&Method::ZKML) {
-        true => {
-            let bought = buy(Method::ZKML, &verifier).await?;
-            let (report, verified_in) = verified(&bought, &verifier, &expectation, clock)?;
-            Some(Proven { bought, report, verified_in })
-        }
-        false => None,
-    };
+    let (report, verified_in) = verified(&bought.file, &knowing, clock)?;
+    let (without_root, _) = verified(&bought.file, &unknowing, clock)?;
+    let tampered =
+        (0..asked.len()).map(|index| tamper::tamper(&bought.bundle, index, &knowing, clock.now()));
+    let tampered = tampered.collect::<Result<_, _>>()?;
+    let disclosed = disclosed(&asked, &bought.bundle, &unknowing, clock)?;
     let [payer, seller] = moved(holders, before, after)?;
     Ok(Story {
         payer,
         seller,
         block: block(&bought),
-        card,
-        sample,
-        bought,
+        asked,
+        latencies,
         report,
         verified_in,
+        without_root,
         tampered,
-        enclave,
-        proven,
+        disclosed,
+        root: root
+            .as_deref()
+            .map(|path| files::read(path, MAX_ROOT))
+            .transpose()?
+            .unwrap_or_default(),
         took: Duration::ZERO,
         gateway: node.url(),
+        bought,
     })
 }
 
-/// Verifies what an enclave certified, by who knows its development root and by who does not.
-fn enclave(
-    bought: Bought,
-    [knowing, unknowing]: [&Verifier; 2],
-    expectation: &Expectation,
-    clock: &Arc<dyn Clock>,
-) -> Result<InEnclave, CliError> {
-    let (report, verified_in) = verified(&bought, knowing, expectation, clock)?;
-    let (without_root, _) = verified(&bought, unknowing, expectation, clock)?;
-    let attestation = bought.bundle.evidence.first();
-    let attestation = attestation.ok_or_else(|| CliError::failed("there is no evidence"))?;
-    let attestation = KeyAttestation::from_bytes(&attestation.content).map_err(CliError::failed)?;
-    Ok(InEnclave { bought, report, verified_in, without_root, attestation })
-}
-
-/// Verifies what was bought, and says how long that took.
-fn verified(
-    bought: &Bought,
-    verifier: &Verifier,
-    expectation: &Expectation,
-    clock: &Arc<dyn Clock>,
-) -> Result<(Report, Duration), CliError> {
-    let start = clock.monotonic();
-    let report = verifier.verify(&bought.file, expectation, clock.now());
-    let took = clock.monotonic().saturating_sub(start);
-    Ok((report.map_err(CliError::failed)?, took))
-}
-
-fn find<'a>(args: &DemoArgs, node: &'a Node) -> Result<&'a Arc<CatalogueEntry>, CliError> {
+/// Chooses a model and an input for each item: a model of its own, as far as there are.
+fn asked(args: &DemoArgs, node: &Node) -> Result<Vec<Asked>, CliError> {
     let catalogue = &node.service().parts().catalogue;
-    catalogue.find(&args.model).ok_or_else(|| {
-        let names: Vec<&str> =
-            catalogue.iter().map(|entry| entry.package().card().name.as_str()).collect();
-        let message =
-            format!("there is no model `{}`; there are: {}", args.model, names.join(", "));
-        CliError::Input(message)
-    })
+    let wanted: Vec<&Arc<CatalogueEntry>> = match &args.model {
+        None => catalogue.iter().collect(),
+        Some(name) => match catalogue.find(name) {
+            Some(entry) => vec![entry],
+            None => {
+                let names: Vec<&str> =
+                    catalogue.iter().map(|entry| entry.package().card().name.as_str()).collect();
+                let message =
+                    format!("there is no model `{name}`; there are: {}", names.join(", "));
+                return Err(CliError::Input(message));
+            }
+        },
+    };
+    let asset = money::development_asset()?.id;
+    let mut asked: Vec<Asked> = Vec::new();
+    for (id, method) in ITEMS {
+        let is_new = |entry: &Arc<CatalogueEntry>| {
+            asked.iter().all(|one| one.entry.package().id() != entry.package().id())
+        };
+        let sells = |entry: &&&Arc<CatalogueEntry>| entry.methods().contains(&&method);
+        let unused = wanted.iter().filter(|entry| is_new(entry)).find(sells);
+        let Some(entry) = unused.or_else(|| wanted.iter().find(sells)) else { continue };
+        let mut prices = entry.prices().iter().filter(|price| price.method == method);
+        let price = prices.find(|price| price.asset.id == asset).cloned();
+        asked.push(Asked {
+            id: id.parse().map_err(CliError::failed)?,
+            sample: sample(args, entry)?,
+            price: price.ok_or_else(|| CliError::failed("no price in the development token"))?,
+            entry: Arc::clone(entry),
+            method,
+        });
+    }
+    Ok(asked)
 }
 
 fn sample(args: &DemoArgs, entry: &CatalogueEntry) -> Result<Sample, CliError> {
     let samples = entry.package().samples();
     samples.get(args.sample).cloned().ok_or_else(|| {
+        let name = &entry.package().card().name;
         let message = match samples.len().checked_sub(1) {
-            Some(last) => format!("`{}` has samples 0 to {last}, no {}", args.model, args.sample),
-            None => format!("`{}` has no samples", args.model),
+            Some(last) => format!("`{name}` has samples 0 to {last}, no {}", args.sample),
+            None => format!("`{name}` has no samples"),
         };
         CliError::Input(message)
     })
 }
 
+fn order(asked: &[Asked]) -> Result<TransactionOrder, CliError> {
+    let item = |one: &Asked| {
+        let input = &one.sample.input;
+        let tensor = TensorOrder {
+            name: input.name().to_owned(),
+            shape: input.shape().to_vec(),
+            datatype: input.data().datatype().to_string(),
+            data: to_raw_value(input.data()).map_err(CliError::failed)?,
+        };
+        let model = one.card().name.clone();
+        Ok(ItemOrder {
+            id: one.id.clone(),
+            model,
+            method: one.method.clone(),
+            inputs: vec![tensor],
+        })
+    };
+    let items = asked.iter().map(item).collect::<Result<_, CliError>>()?;
+    let preferences = Preferences::new().with_cap(money::development_asset()?.id, CAP);
+    Ok(TransactionOrder { items, preferences })
+}
+
+/// Verifies a bundle, and says how long that took.
+fn verified(
+    file: &[u8],
+    verifier: &Verifier,
+    clock: &Arc<dyn Clock>,
+) -> Result<(Report, Duration), CliError> {
+    let start = clock.monotonic();
+    let report = verifier.verify(file, &Expectation::default(), clock.now());
+    let took = clock.monotonic().saturating_sub(start);
+    Ok((report.map_err(CliError::failed)?, took))
+}
+
+/// Shows the last item alone, and verifies it.
+fn disclosed(
+    asked: &[Asked],
+    bundle: &Bundle,
+    verifier: &Verifier,
+    clock: &Arc<dyn Clock>,
+) -> Result<Disclosed, CliError> {
+    let last = asked.last().ok_or_else(|| CliError::failed("nothing was asked"))?;
+    let shown = bundle.clone().disclose(|item| item.details.id.as_ref() == Some(&last.id));
+    let file = shown.map_err(CliError::failed)?.to_bytes().map_err(CliError::failed)?;
+    let (report, _) = verified(&file, verifier, clock)?;
+    Ok(Disclosed { item: last.id.clone(), bytes: file.len(), report })
+}
+
 /// What a buyer would pin beforehand: nearly everything.
-fn policy(node: &Node, entry: &CatalogueEntry) -> Result<Policy, CliError> {
+fn policy(node: &Node, asked: &[Asked]) -> Result<Policy, CliError> {
     let certifiers = &node.service().parts().certifiers;
     let program = certifiers.find(&Method::ZKML);
-    let program = program.and_then(|certifier| certifier.model(entry.package()));
-    let models = [Some(entry.used().id()), program];
-    let models: Vec<String> = models.iter().flatten().map(ToString::to_string).collect();
+    let mut models = String::new();
+    let mut named: Vec<&str> = Vec::new();
+    for entry in asked.iter().map(|one| &one.entry) {
+        let name = entry.package().card().name.as_str();
+        if named.contains(&name) {
+            continue;
+        }
+        named.push(name);
+        let program = program.and_then(|certifier| certifier.model(entry.package()));
+        let ids = [Some(entry.used().id()), program].into_iter().flatten();
+        let ids: Vec<String> = ids.map(|id: ModelId| format!("\"{id}\"")).collect();
+        models.push_str(&format!("{name} = [{}]\n", ids.join(", ")));
+    }
     let text = format!(
         r#"
         operators = ["{operator}"]
@@ -251,17 +333,15 @@ fn policy(node: &Node, entry: &CatalogueEntry) -> Result<Policy, CliError> {
         times = ["settled"]
         payments = ["settled"]
         [models]
-        {name} = ["{models}"]
+        {models}
         "#,
         operator = node.service().parts().operator.id(),
         signed = Method::SIGNED,
         tee = Method::TEE,
+        zkml = Method::ZKML,
         network = node.rail().network(),
         pay_to = node.rail().pay_to,
         asset = money::development_asset()?.id,
-        name = entry.package().card().name,
-        zkml = Method::ZKML,
-        models = models.join("\", \""),
     );
     Policy::from_toml(&text).map_err(CliError::failed)
 }
@@ -287,8 +367,14 @@ fn moved(
     Ok([balance(payer, of_payer, to_payer)?, balance(seller, of_seller, to_seller)?])
 }
 
+/// Returns where the root of the simulation is kept, beside the bundle: without it nobody could verify
+/// the bundle when the simulation has ended.
+fn root_beside(bundle: &Path) -> PathBuf {
+    bundle.with_extension("root.pem")
+}
+
 /// Returns the block that the payment was settled in, by the settlement record that was verified.
-fn block(bought: &Bought) -> Option<SettlementBlock> {
+fn block<T>(bought: &Bought<T>) -> Option<SettlementBlock> {
     let record = bought.bundle.settlement_records.last()?;
     SettlementRecord::from_bytes(&record.payload).ok()?.predicate().block.clone()
 }
