@@ -8,8 +8,9 @@ use crate::error::CompileError;
 
 /// Most fields of a file.
 const MAX_FIELDS: usize = 1 << 20;
-/// Deepest nesting of the messages looked into: graphs in attributes of nodes, and so on.
-const MAX_DEPTH: u32 = 16;
+/// Deepest nesting of the messages and groups looked into: graphs in attributes of nodes, and so on. Who
+/// reads the file refuses what is deeper than 100.
+const MAX_DEPTH: u32 = 128;
 
 /// The messages that hold others.
 #[derive(Clone, Copy)]
@@ -57,23 +58,38 @@ fn count_fields(mut bytes: &[u8], message: Message, depth: u32, count: &mut usiz
     while !bytes.is_empty() && *count <= MAX_FIELDS {
         let (tag, rest) = varint(bytes)?;
         *count += 1;
-        bytes = match tag & 7 {
-            0 => varint(rest)?.1,
-            1 => rest.get(8..)?,
-            2 => {
-                let (length, rest) = varint(rest)?;
-                let (field, behind) = rest.split_at_checked(usize::try_from(length).ok()?)?;
-                if let Some(inner) = message.field(tag >> 3).filter(|_| depth < MAX_DEPTH) {
-                    // What is no message counts as far as it looks like one.
-                    let _ = count_fields(field, inner, depth + 1, count);
-                }
-                behind
-            }
-            5 => rest.get(4..)?,
-            _ => return None,
-        };
+        let behind = skip(tag, rest, depth)?;
+        if let Some(inner) = message.field(tag >> 3).filter(|_| tag & 7 == 2 && depth < MAX_DEPTH) {
+            let (_, field) = varint(rest)?;
+            let field = field.get(..field.len() - behind.len())?;
+            // What is no message counts as far as it looks like one.
+            let _ = count_fields(field, inner, depth + 1, count);
+        }
+        bytes = behind;
     }
     Some(())
+}
+
+/// Returns what stands behind the value of a field. Groups, of which no message has any, are stepped over
+/// by who reads the file: what stands behind one is read.
+fn skip(tag: u64, bytes: &[u8], depth: u32) -> Option<&[u8]> {
+    match tag & 7 {
+        0 => Some(varint(bytes)?.1),
+        1 => bytes.get(8..),
+        2 => {
+            let (length, rest) = varint(bytes)?;
+            rest.get(usize::try_from(length).ok()?..)
+        }
+        3 if depth < MAX_DEPTH => {
+            let (mut inner, mut rest) = varint(bytes)?;
+            while inner & 7 != 4 {
+                (inner, rest) = varint(skip(inner, rest, depth + 1)?)?;
+            }
+            (inner == tag + 1).then_some(rest)
+        }
+        5 => bytes.get(4..),
+        _ => None,
+    }
 }
 
 /// Reads a variable-length integer; bits above 64 are lost.
@@ -113,6 +129,29 @@ mod tests {
         // Also in a graph that is an attribute of a node of the graph.
         let names = field(5, &field(6, &field(1, &field(1, &[]).repeat(MAX_FIELDS))));
         assert!(check_fields(&field(7, &field(1, &names))).is_err());
+    }
+
+    /// Who reads the file steps over groups, which no message has: what stands behind one is read, too.
+    #[test]
+    fn a_group_hides_nothing() {
+        let nodes = field(7, &field(1, &[]).repeat(MAX_FIELDS));
+        let (begin, end) = ((15 << 3) | 3, (15 << 3) | 4);
+        let inside = [0x08, 1, 0x3b, 0x3c, 0x12, 2, 0xff, 0xff];
+        for group in [&[][..], &inside] {
+            let group = [&[begin], group, &[end][..]].concat();
+            assert_eq!(check_fields(&group), Ok(()));
+            assert!(check_fields(&[&group, nodes.as_slice()].concat()).is_err());
+        }
+    }
+
+    /// A graph in an attribute of a node of a graph, and so on, as deep as messages are read.
+    #[test]
+    fn fields_count_however_deep_they_are() {
+        let mut graph = field(1, &field(5, &[]).repeat(MAX_FIELDS));
+        for _ in 0..31 {
+            graph = field(1, &field(5, &field(6, &graph)));
+        }
+        assert!(check_fields(&field(7, &graph)).is_err());
     }
 
     #[test]
