@@ -126,6 +126,10 @@ impl FloatModel {
                 |name: &String| ValueInfoProto { name: name.clone(), ..Default::default() };
             graph.output = values.iter().map(output).collect();
             graph.value_info.clear();
+            // tract counts an empty name at the end as an input, which it is not.
+            for node in &mut graph.node {
+                while node.input.pop_if(|name| name.is_empty()).is_some() {}
+            }
         }
         let dims: Vec<usize> = input.dims.iter().map(|&dim| dim as usize).collect();
         let framework = framework();

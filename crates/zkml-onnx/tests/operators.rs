@@ -44,6 +44,20 @@ fn matmul_over_a_transposed_tensor() {
     net.close(&output);
 }
 
+/// An empty name stands for an input that is left out, also at the end.
+#[test]
+fn a_bias_that_is_left_out_by_an_empty_name() {
+    let mut net = Net::new(&[3, 6, 5]);
+    let (kernel, turned, weights) =
+        (net.random(&[4, 3, 3, 3]), net.random(&[4, 2, 2, 2]), net.random(&[40, 7]));
+    let conv = net.node("Conv", &["x", &kernel, ""], &[]);
+    let relu = net.node("Relu", &[&conv], &[]);
+    let wider = net.node("ConvTranspose", &[&relu, &turned, ""], &[]);
+    let flat = net.node("Flatten", &[&wider], &[]);
+    let output = net.node("Gemm", &[&flat, &weights, ""], &[]);
+    assert_eq!(net.close(&output), ["Relu", "ConvTranspose", "Gemm"]);
+}
+
 #[test]
 fn convolutions_of_every_shape() {
     let cases: [(&[u32], &[u32], Attributes); 8] = [
