@@ -53,6 +53,44 @@ fn check(cases: &[(Build, &str)]) {
     }
 }
 
+/// Each node doubles what it joins, or copies what another made: the file stays small.
+#[test]
+fn constants_do_not_grow_without_bound() {
+    let cases: [(Build, &str); 3] = [
+        (
+            |b| {
+                let mut shape = b.integers(&[1; 1024]);
+                for _ in 0..12 {
+                    shape = b.node("Concat", &[&shape, &shape], &[("axis", Attribute::Int(0))]);
+                }
+                b.node("Reshape", &["x", &shape], &[])
+            },
+            "(Concat): values of the tensor must be at most 1048576, got 2097152",
+        ),
+        (
+            |b| {
+                let length = b.integers(&[1 << 20]);
+                let mut shape = b.node("ConstantOfShape", &[&length], &[]);
+                for _ in 0..20 {
+                    shape = b.node("Identity", &[&shape], &[]);
+                }
+                b.node("Reshape", &["x", &shape], &[])
+            },
+            "(Identity): number of elements made of constants, with those before, must be at most \
+             16777224, got 17825792",
+        ),
+        (
+            |b| {
+                let shape = b.integers(&[1; 9]);
+                let filled = b.node("ConstantOfShape", &[&shape], &[]);
+                b.node("Add", &["x", &filled], &[])
+            },
+            "(ConstantOfShape): rank must be at most 8, got 9",
+        ),
+    ];
+    check(&cases);
+}
+
 #[test]
 fn nodes_are_refused_in_one_sentence() {
     let cases: [(Build, &str); 10] = [

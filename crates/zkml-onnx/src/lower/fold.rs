@@ -5,12 +5,38 @@ use std::rc::Rc;
 use super::layout::{axis_index, indices, reshape_sizes, squeezed, unsqueezed};
 use super::quantised::dequantized;
 use super::{Lowering, Value};
-use crate::constant::{Constant, Data, Integer, element_count};
+use crate::constant::{Constant, Data, Integer, MAX_RANK, element_count};
 use crate::error::Refusal;
 use crate::graph::Node;
 
-/// Most elements of a tensor that a node makes from its shape.
+/// Most elements of a tensor that a node makes from its shape, or by joining others.
 const MAX_FILLED: u64 = 1 << 20;
+/// Most elements that nodes make of constants: so many, and so many times those of the file, as each node
+/// makes a copy of what it reads.
+const MAX_FOLDED: u64 = 1 << 24;
+const MAX_COPIES: u64 = 8;
+
+/// How many elements of constants there are.
+#[derive(Debug, Default)]
+pub(super) struct Folded {
+    /// In the file.
+    given: u64,
+    /// Made of these.
+    made: u64,
+}
+
+impl Folded {
+    pub(super) const fn of_file(given: u64) -> Self {
+        Self { given, made: 0 }
+    }
+
+    fn add(&mut self, made: &Constant) -> Result<(), Refusal> {
+        self.made = self.made.saturating_add(made.len() as u64);
+        let limit = MAX_FOLDED.saturating_add(self.given.saturating_mul(MAX_COPIES));
+        let (what, got) = ("number of elements made of constants, with those before,", self.made);
+        if got <= limit { Ok(()) } else { Err(Refusal::TooLarge { what, limit, got }) }
+    }
+}
 
 const FOLDED: [&str; 16] = [
     "Add",
@@ -38,6 +64,7 @@ impl Lowering {
             "Constant" => {
                 let value = node.constant();
                 let value = value.ok_or_else(|| Refusal::unsupported("this kind of constant"))?;
+                self.folded.given = self.folded.given.saturating_add(value.len() as u64);
                 return Ok(Some(value.as_ref().clone()));
             }
             "Shape" => return self.shape_of(node).map(Some),
@@ -53,7 +80,9 @@ impl Lowering {
         for index in 0..node.inputs.len() {
             inputs.push(self.constant(node, index, "an operand")?);
         }
-        evaluate(node, &inputs).map(Some)
+        let made = evaluate(node, &inputs)?;
+        self.folded.add(&made)?;
+        Ok(Some(made))
     }
 
     fn shape_of(&self, node: &Node) -> Result<Constant, Refusal> {
@@ -199,6 +228,7 @@ fn concatenated(node: &Node, inputs: &Inputs) -> Result<Constant, Refusal> {
         if part.dims.len() != 1 {
             return Err(Refusal::mismatch("rank of a joined constant", 1, part.dims.len()));
         }
+        filled_at_most((values.len() + part.len()) as u64)?;
         values.extend_from_slice(part.as_integers("a joined constant")?);
     }
     Ok(vector(values))
@@ -283,18 +313,21 @@ fn transposed(node: &Node, value: &Constant) -> Result<Constant, Refusal> {
     Ok(Constant { dims, data })
 }
 
+fn filled_at_most(got: u64) -> Result<(), Refusal> {
+    let (what, limit) = ("values of the tensor", MAX_FILLED);
+    if got <= limit { Ok(()) } else { Err(Refusal::TooLarge { what, limit, got }) }
+}
+
 fn filled(node: &Node, shape: &Constant) -> Result<Constant, Refusal> {
     let dims = shape.as_integers("the shape")?.iter().map(|&dim| {
         u32::try_from(dim).map_err(|_| Refusal::mismatch("size in the shape", "0 or more", dim))
     });
     let dims: Vec<u32> = dims.collect::<Result<_, _>>()?;
     let count = element_count(&dims).unwrap_or(u64::MAX);
-    if count > MAX_FILLED || dims.len() > crate::constant::MAX_RANK {
-        return Err(Refusal::TooLarge {
-            what: "values of the tensor",
-            limit: MAX_FILLED,
-            got: count,
-        });
+    filled_at_most(count)?;
+    if dims.len() > MAX_RANK {
+        let (limit, got) = (MAX_RANK as u64, dims.len() as u64);
+        return Err(Refusal::TooLarge { what: "rank", limit, got });
     }
     let count = usize::try_from(count).unwrap_or(0);
     let data = match node.constant().map(|value| value.data.clone()) {

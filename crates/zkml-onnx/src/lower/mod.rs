@@ -21,6 +21,7 @@ use std::rc::Rc;
 
 use assay_zkml::program::{AxisMap, Interval, Pick, TensorShape};
 
+use self::fold::Folded;
 use self::pool::Reduction;
 use crate::constant::{Constant, check_finite};
 use crate::draft::{Clamp, Draft, DraftSite, DraftTensor, Label, Order, Scale, Step, Sum, SumTerm};
@@ -84,6 +85,7 @@ struct Lowering {
     /// For a maximum that nothing else reads, the tensor that only it was taken of.
     maxima: HashMap<usize, usize>,
     input: Option<Order>,
+    folded: Folded,
 }
 
 /// Returns the draft of the program of `graph`.
@@ -121,6 +123,7 @@ impl Lowering {
             input: None,
             sizes: HashMap::new(),
             uses,
+            folded: Folded::of_file(graph.constants.values().map(|c| c.len() as u64).sum()),
         };
         for (name, constant) in graph.constants.drain() {
             lowering.sizes.insert(name.clone(), constant.dims.clone());
