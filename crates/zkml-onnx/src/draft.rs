@@ -116,6 +116,16 @@ pub(crate) enum Step {
     },
 }
 
+impl Step {
+    /// Returns the number of weights and of values of the bias.
+    pub(crate) fn weights(&self) -> u64 {
+        match self {
+            Self::Requant { sum, .. } | Self::Output { sum } => sum.weights(),
+            Self::Max2 { .. } | Self::Copy { .. } => 0,
+        }
+    }
+}
+
 /// An operand of `Max2`.
 #[derive(Debug)]
 pub(crate) enum Read {
@@ -192,6 +202,15 @@ impl Kernel {
 }
 
 impl Sum {
+    /// Returns the number of weights and of values of the bias.
+    pub(crate) fn weights(&self) -> u64 {
+        let of = |term: &SumTerm| match term {
+            SumTerm::Conv(conv) => conv.kernel.weights.len(),
+            SumTerm::Local { .. } | SumTerm::Scaled { .. } | SumTerm::Pick { .. } => 0,
+        };
+        self.terms.iter().map(of).chain([self.bias.len()]).map(|count| count as u64).sum()
+    }
+
     pub(crate) fn local(tensor: usize, factor: f64) -> Self {
         Self { terms: vec![SumTerm::Local { tensor, factor }], bias: Vec::new() }
     }

@@ -11,6 +11,8 @@ pub(crate) const MAX_CELLS: u64 = 1 << 27;
 const MAX_ALL_CELLS: u64 = 1 << 28;
 /// Most tensors that stand one behind another in a value.
 const MAX_PARTS: u64 = 1 << 10;
+/// Most weights: N4 has `2^30` places.
+const MAX_WEIGHTS: u64 = 1 << 30;
 /// Most products for one input: a hundred times those of the largest image classifiers.
 const MAX_PRODUCTS: u64 = 1 << 40;
 
@@ -32,6 +34,12 @@ pub(crate) fn cells(sizes: &[u32]) -> Result<(), Refusal> {
 pub(crate) fn sites(got: usize) -> Result<(), Refusal> {
     let (what, limit) = ("number of sites, with those before,", MAX_SITES as u64);
     let got = got as u64;
+    if got <= limit { Ok(()) } else { Err(Refusal::TooLarge { what, limit, got }) }
+}
+
+/// Refuses more weights than a program has: nodes that share a kernel in the file have one each.
+pub(crate) fn weights(got: u64) -> Result<(), Refusal> {
+    let (what, limit) = ("number of weights, with those before,", MAX_WEIGHTS);
     if got <= limit { Ok(()) } else { Err(Refusal::TooLarge { what, limit, got }) }
 }
 

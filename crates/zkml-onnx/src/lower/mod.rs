@@ -86,6 +86,8 @@ struct Lowering {
     maxima: HashMap<usize, usize>,
     input: Option<Order>,
     folded: Folded,
+    /// Numbers in the sums of all sites, and in those that are still pending.
+    weights: u64,
 }
 
 /// Returns the draft of the program of `graph`.
@@ -124,6 +126,7 @@ impl Lowering {
             sizes: HashMap::new(),
             uses,
             folded: Folded::of_file(graph.constants.values().map(|c| c.len() as u64).sum()),
+            weights: 0,
         };
         for (name, constant) in graph.constants.drain() {
             lowering.sizes.insert(name.clone(), constant.dims.clone());
@@ -222,6 +225,8 @@ impl Lowering {
                         *activation = self.settle(*activation)?;
                     }
                 }
+                self.weights = self.weights.saturating_add(activation.weights());
+                limits::weights(self.weights)?;
                 Value::Activation(activation)
             }
             Value::Constant(constant) => {
@@ -246,6 +251,10 @@ impl Lowering {
         *left = left.saturating_sub(1);
         let value =
             if *left == 0 { self.values.remove(name) } else { self.values.get(name).cloned() };
+        if let Some(Value::Activation(taken)) = &value {
+            // A pending sum has one reader.
+            self.weights = self.weights.saturating_sub(taken.weights());
+        }
         value.map(Some).ok_or_else(missing)
     }
 
@@ -285,6 +294,7 @@ impl Lowering {
 
     /// Adds a site and its tensor.
     fn push(&mut self, label: Label, shape: TensorShape, scale: Scale, step: Step) -> usize {
+        self.weights = self.weights.saturating_add(step.weights());
         self.sites.push(DraftSite { label, step });
         self.tensors.push(DraftTensor { shape, scale });
         self.tensors.len() - 1
@@ -425,6 +435,14 @@ impl Pending {
 }
 
 impl Activation {
+    /// Returns the numbers in a sum that is pending.
+    fn weights(&self) -> u64 {
+        match &self.source {
+            Source::Pending(pending) => pending.sum.weights(),
+            _ => 0,
+        }
+    }
+
     fn pending(pending: Pending, shape: TensorShape, view: View) -> Self {
         Self { name: String::new(), source: Source::Pending(pending), shape, view }
     }
@@ -451,4 +469,33 @@ fn whole(tensor: usize) -> Pick {
 fn padded_axes([y, x]: [u32; 2]) -> [AxisMap; 3] {
     let axis = |pad| AxisMap::Taps { stride: 1, pad, taps: vec![0] };
     [axis(y), axis(x), AxisMap::SAME]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph;
+    use crate::synthetic::random_graph;
+
+    /// What is counted is what there is, after each node: no sum is counted twice or forgotten.
+    #[test]
+    fn the_weights_of_all_sums_are_counted() {
+        for seed in 0..60 {
+            let (_, mut graph) = graph::open(&random_graph(seed).bytes, None).unwrap();
+            let mut lowering = Lowering::new(&mut graph).unwrap();
+            let mut most = 0;
+            for node in &graph.nodes {
+                lowering.node(node).unwrap();
+                let pending = lowering.values.values().map(|value| match value {
+                    Value::Activation(activation) => activation.weights(),
+                    Value::Constant(_) => 0,
+                });
+                let of_sites = lowering.sites.iter().map(|site| site.step.weights());
+                let all = pending.chain(of_sites).sum::<u64>();
+                assert_eq!(lowering.weights, all, "{seed}: {}", node.name);
+                most = all;
+            }
+            assert!(most > 0, "{seed}");
+        }
+    }
 }
