@@ -149,7 +149,7 @@ mod tests {
     use super::*;
     use crate::field::{MODULUS, coefficients};
 
-    const LABELS: [Label; 10] = [
+    const LABELS: [Label; 11] = [
         Label::Proof,
         Label::LookupRoot,
         Label::LookupRound,
@@ -160,6 +160,7 @@ mod tests {
         Label::WeightRound,
         Label::WeightValue,
         Label::WeightRow,
+        Label::WeightSample,
     ];
 
     #[test]
