@@ -1,10 +1,14 @@
 //! Bounds of the rules for loading a key, met exactly and missed by one.
 
+use std::collections::BTreeMap;
+
 use assay_zkml::program::{
-    Form, Interval, Place, Program, Rule, Segment, Site, Table, TensorShape, Term, Window,
+    Axis, AxisMap, Form, Interval, Outside, Pick, Place, Program, Rule, Segment, Site, Table,
+    TensorShape, Term, Window,
 };
 
 use crate::network::{INT8, Net, conv, network};
+use crate::words::Words;
 
 /// One requantisation of the input by `shift` bits through a clamp of `bq`.
 fn requantised(shift: u32, bq: u32) -> Program {
@@ -198,4 +202,117 @@ fn tables_at_their_bounds_are_tables() {
     assert!(Table::Max2 { kmax: 1 << 17 }.check().is_err());
     assert!(Table::Function { bq: 0, values: vec![most + 1] }.check().is_err());
     assert!(Table::Function { bq: 0, values: vec![-most - 1] }.check().is_err());
+}
+
+/// A random map of an axis, and how many outputs it has.
+fn axis_map(words: &mut Words, extent: u32, is_channels: bool) -> (AxisMap, u32) {
+    let mut below = |bound: u32| words.below(bound as usize) as u32;
+    match below(if is_channels { 3 } else { 5 }) {
+        0 => {
+            let start = below(extent);
+            (AxisMap::FromInput { start }, 1 + below(extent - start))
+        }
+        1 => {
+            let start = below(3);
+            (AxisMap::IntoOutput { start }, extent + start + below(3))
+        }
+        2 => (AxisMap::SAME, extent),
+        _ => {
+            let taps = (0..9).filter(|_| below(3) == 0).collect();
+            (AxisMap::Taps { stride: 1 + below(4), pad: below(6), taps }, 1 + below(6))
+        }
+    }
+}
+
+/// A random pick of tensor 0, and the shape that it makes.
+fn picked(words: &mut Words, shape: TensorShape) -> (Pick, TensorShape) {
+    let orders = [
+        [Axis::Y, Axis::X, Axis::C],
+        [Axis::X, Axis::Y, Axis::C],
+        [Axis::C, Axis::X, Axis::Y],
+        [Axis::C, Axis::Y, Axis::X],
+    ];
+    let order = orders[words.below(4)];
+    let mut pick = Pick { order, ..Pick::whole(0, words.below(7) as i32 - 3) };
+    let [y, x, c] = [0, 1, 2].map(|axis| {
+        let (map, outputs) = axis_map(words, shape.extent(order[axis]), axis == 2);
+        pick.axes[axis] = map;
+        outputs
+    });
+    if pick.taps() == 1 && words.below(2) == 0 {
+        pick.outside = Outside::Lowest;
+    }
+    (pick, TensorShape::new(y, x, c))
+}
+
+/// The least and the most that output `o` of a sum of picks can be.
+fn ends(picks: &[Pick], shape: TensorShape, cells: Interval, o: [u32; 3]) -> [i64; 2] {
+    let (mut factors, mut fixed) = (BTreeMap::<[i64; 3], i64>::new(), 0);
+    for Pick { order, axes, outside, m, .. } in picks {
+        let [ys, xs, cs] = [0, 1, 2].map(|axis| axes[axis].indices(o[axis]).collect::<Vec<_>>());
+        let places = ys.iter().flat_map(|y| xs.iter().map(move |x| (y, x)));
+        for ((&y, &x), &c) in places.flat_map(|yx| cs.iter().map(move |c| (yx, c))) {
+            let mut at = [0; 3];
+            order.iter().zip([y, x, c]).for_each(|(axis, index)| at[axis.position()] = index);
+            let mut along = at.iter().zip(shape.extents());
+            if along.all(|(&index, extent)| (0..i64::from(extent)).contains(&index)) {
+                *factors.entry(at).or_default() += i64::from(*m);
+            } else if *outside == Outside::Lowest {
+                fixed += i64::from(*m) * i64::from(cells.lo);
+            }
+        }
+    }
+    let reach = |towards: fn(i64, i64) -> i64| {
+        let most =
+            |factor: &i64| towards(factor * i64::from(cells.lo), factor * i64::from(cells.hi));
+        fixed + factors.values().map(most).sum::<i64>()
+    };
+    [reach(i64::min), reach(i64::max)]
+}
+
+/// N1, and the intervals of copies: whatever a form of picks can be is inside what is checked.
+#[test]
+fn no_cell_leaves_the_bounds_of_its_picks() {
+    let mut words = Words::new(77);
+    let mut exact = 0;
+    for round in 0..4000 {
+        let [y, x, c] = [0; 3].map(|_| 1 + words.below(4) as u32);
+        let shape = TensorShape::new(y, x, c);
+        let cells = Interval::new(-(words.below(4) as i32), words.below(4) as i32);
+        let (first, output) = picked(&mut words, shape);
+        let more = [0; 3].map(|_| picked(&mut words, shape));
+        let alike = more.into_iter().filter(|(_, other)| *other == output).map(|(pick, _)| pick);
+        let picks: Vec<Pick> = [first].into_iter().chain(alike).collect();
+        let form = Form::new(picks.iter().cloned().map(Term::Pick).collect());
+        let net = |interval, site| {
+            let mut net = Net::new(0, shape, Vec::new());
+            net.program.tensors[0].interval = cells;
+            net.site(output, interval, site);
+            net
+        };
+        let Ok(program) = net(Interval::RAW, Site::Output { form: form.clone() }).program.check()
+        else {
+            continue;
+        };
+        let bounds = &program.weight_bounds(&[]).unwrap()[0].acc_max[0];
+        let (mut least, mut most) = (0, 0);
+        for (y, x) in (0..output.y).flat_map(|y| (0..output.x).map(move |x| (y, x))) {
+            for (c, &bound) in (0..output.c).zip(bounds) {
+                let [low, high] = ends(&picks, shape, cells, [y, x, c]);
+                assert!(low.unsigned_abs().max(high.unsigned_abs()) <= bound, "{round}: {picks:?}");
+                (least, most) = (low.min(least), high.max(most));
+            }
+        }
+        let copies = |least: i64, most: i64| {
+            let interval = Interval::new(least as i32, most as i32);
+            let mut net = net(interval, Site::Copy { form: form.clone() });
+            let local = Form::new(vec![Term::Local { tensor: 1, m: 1 }]);
+            net.site(output, Interval::RAW, Site::Output { form: local });
+            net.program.check().is_ok()
+        };
+        assert!(least == 0 || !copies(least + 1, most), "{round}: {picks:?}");
+        assert!(most == 0 || !copies(least, most - 1), "{round}: {picks:?}");
+        exact += usize::from(copies(least, most));
+    }
+    assert!(exact > 1000, "{exact}");
 }
