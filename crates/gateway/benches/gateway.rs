@@ -28,10 +28,10 @@ use assay_x402::{
 };
 use async_trait::async_trait;
 use criterion::{Criterion, criterion_group, criterion_main};
-use serde_json::Map;
+use serde_json::{Map, Value, json};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::harness::{Buyer, DIGITS, Setup, Shop, World, digit, now, packages, send};
+use crate::harness::{Buyer, DIGITS, Setup, Shop, TRANSACTIONS, World, digit, now, packages, send};
 
 /// Settles at once, on no chain: what is left is the gateway's own time.
 #[derive(Debug)]
@@ -71,9 +71,38 @@ impl Facilitator for Instant {
     }
 }
 
+/// What is bought, and where.
+struct Wanted {
+    path: &'static str,
+    body: String,
+}
+
+impl Wanted {
+    fn inference() -> Self {
+        Self { path: DIGITS, body: digit(0) }
+    }
+
+    /// A transaction of signed items.
+    fn transaction(items: usize) -> Self {
+        let input: Value = serde_json::from_str(&digit(0)).unwrap();
+        let item = |index: usize| {
+            let id = format!("item-{index}");
+            json!({ "id": id, "model": "digits", "method": "signed", "input": input })
+        };
+        let items: Vec<Value> = (0..items).map(item).collect();
+        Self { path: TRANSACTIONS, body: json!({ "items": items }).to_string() }
+    }
+}
+
 /// Measures purchases one after the other, with the payments signed beforehand. A sample is the
 /// median of its purchases: now and then one of them waits while SQLite moves its log.
-fn purchases(criterion: &mut Criterion, name: &str, durability: Durability, on_chain: bool) {
+fn purchases(
+    criterion: &mut Criterion,
+    name: &str,
+    durability: Durability,
+    on_chain: bool,
+    wanted: &Wanted,
+) {
     let runtime = runtime();
     let folder = tempfile::tempdir().unwrap();
     let (shop, buyer, _world) = runtime.block_on(async {
@@ -85,8 +114,8 @@ fn purchases(criterion: &mut Criterion, name: &str, durability: Durability, on_c
         let buyer = Buyer::of(&shop.url);
         (shop, buyer, world)
     });
-    let required = runtime.block_on(buyer.offers(DIGITS));
-    let body = digit(0);
+    let Wanted { path, body } = wanted;
+    let required = runtime.block_on(buyer.ask(path, body.clone())).required();
     let clock = assay_primitives::SystemClock::default();
     criterion.benchmark_group("purchase").bench_function(name, |bencher| {
         bencher.iter_custom(|count| {
@@ -100,7 +129,7 @@ fn purchases(criterion: &mut Criterion, name: &str, durability: Durability, on_c
                 let mut took = Vec::with_capacity(payments.len());
                 for payment in &payments {
                     let started = clock.monotonic();
-                    let answer = buyer.buy(DIGITS, &body, payment).await;
+                    let answer = buyer.buy(path, body, payment).await;
                     took.push(clock.monotonic() - started);
                     assert_eq!(answer.status, 200);
                 }
@@ -120,10 +149,22 @@ fn bench(criterion: &mut Criterion) {
     criterion.benchmark_group("purchase").bench_function("bare engine call", |bencher| {
         bencher.iter(|| model.run(black_box(&request)).unwrap());
     });
-    purchases(criterion, "without a chain, durability normal", Durability::Normal, false);
-    purchases(criterion, "without a chain, durability full", Durability::Full, false);
-    purchases(criterion, "with the development chain, durability normal", Durability::Normal, true);
-    purchases(criterion, "with the development chain, durability full", Durability::Full, true);
+    let (normal, full) = (Durability::Normal, Durability::Full);
+    let one = Wanted::inference();
+    purchases(criterion, "without a chain, durability normal", normal, false, &one);
+    purchases(criterion, "without a chain, durability full", full, false, &one);
+    purchases(criterion, "with the development chain, durability normal", normal, true, &one);
+    purchases(criterion, "with the development chain, durability full", full, true, &one);
+    // The same twenty inferences, in one transaction and bare: what is between them is the gateway's.
+    criterion.benchmark_group("transaction").bench_function("20 bare engine calls", |bencher| {
+        bencher.iter(|| {
+            for _ in 0..20 {
+                black_box(model.run(black_box(&request)).unwrap());
+            }
+        });
+    });
+    let twenty = Wanted::transaction(20);
+    purchases(criterion, "20 signed items without a chain", normal, false, &twenty);
     offers(criterion);
 }
 
