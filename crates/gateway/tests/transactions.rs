@@ -364,3 +364,57 @@ async fn the_next_process_carries_a_transaction_out() {
     assert_eq!(report.item_count, Some(4));
     market.charged(1, MIXED_PRICE).await;
 }
+
+/// What was quoted holds when the gateway is opened again at other prices; what was not quoted does not.
+#[tokio::test]
+async fn a_quote_is_honoured_at_other_prices() {
+    let market = Market::open().await;
+    let before = market.buyer.payment_for(&mixed()).await;
+    let unquoted = {
+        let mut payload = before.payload.clone();
+        payload.extensions = None;
+        crate::harness::header(&payload)
+    };
+    let altered = |field: &str, value: Value| {
+        let mut payload = before.payload.clone();
+        let extensions = payload.extensions.as_mut().unwrap();
+        extensions["verified-inference"]["info"]["quote"][field] = value;
+        crate::harness::header(&payload)
+    };
+    let wrong = [
+        unquoted,
+        altered("expiresAt", json!("2099-01-01T00:00:00.000Z")),
+        altered("id", json!("00".repeat(32))),
+        altered("prices", json!("11".repeat(32))),
+        altered("sha256", json!("22".repeat(32))),
+    ];
+    let market = market.reopened(|setup| setup.dearer = true).await;
+    let buyer = &market.buyer;
+    let buy = |transaction: &Value, payment: &str| {
+        buyer.buy(TRANSACTIONS, &transaction.to_string(), payment)
+    };
+    for payment in &wrong {
+        let refused = buy(&mixed(), payment).await;
+        assert_eq!(refused.status.as_u16(), 402, "{refused:?}");
+        assert_eq!(refused.required().accepts[0].amount.0, 10 * MIXED_PRICE);
+    }
+    // Nor for more, or for something else at the same price.
+    let more = transaction(&[
+        digits("first", "signed", 0),
+        digits("second", TOY, 1),
+        digits("third", "signed", 3),
+        digits("fourth", "signed", 2),
+    ]);
+    assert_eq!(buy(&more, &before.header).await.status.as_u16(), 402);
+    market.not_charged().await;
+    let answer = buy(&mixed(), &before.header).await;
+    let (id, token) = (answer.is_served().transaction(), answer.token());
+    let (bundle, _) = buyer.bundle(id, &token).await;
+    let prices = statements(&bundle).into_iter().map(|one| one.details.price.amount.0);
+    assert!(prices.eq([SIGNED_PRICE, TOY_PRICE, SIGNED_PRICE, SIGNED_PRICE]));
+    market.charged(1, MIXED_PRICE).await;
+    // Each payment is one purchase, whatever was quoted.
+    buy(&mixed(), &before.header).await.is(409, "payment_already_used");
+    buyer.transact(&mixed()).await.is_served();
+    market.charged(2, 11 * MIXED_PRICE).await;
+}

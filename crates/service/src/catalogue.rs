@@ -12,6 +12,7 @@ use crate::{Certifiers, Latency, Price, PriceList};
 #[derive(Debug)]
 pub struct Catalogue {
     entries: BTreeMap<String, Arc<CatalogueEntry>>,
+    prices: PriceList,
 }
 
 /// A model that is sold.
@@ -97,13 +98,19 @@ impl Catalogue {
                 return Err(CatalogueError::Method { model, method, reason });
             }
         }
-        Ok(Self { entries })
+        Ok(Self { entries, prices: prices.clone() })
     }
 
     /// Finds a model by name.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<&Arc<CatalogueEntry>> {
         self.entries.get(name)
+    }
+
+    /// Returns the prices.
+    #[must_use]
+    pub const fn prices(&self) -> &PriceList {
+        &self.prices
     }
 
     /// Iterates over the models by name.

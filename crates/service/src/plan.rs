@@ -11,7 +11,7 @@ use assay_primitives::{
 use assay_receipt::Reference;
 use thiserror::Error;
 
-use crate::{CatalogueEntry, Certifiers, Price};
+use crate::{CatalogueEntry, Certifiers, Price, PriceList};
 
 /// The most items of a transaction.
 pub const MAX_ITEMS: usize = 1_000;
@@ -47,6 +47,8 @@ pub struct NewReference {
 #[derive(Clone, Debug)]
 pub struct Plan {
     items: Vec<PlannedItem>,
+    /// At which prices, if not those in force.
+    prices: Option<Arc<PriceList>>,
 }
 
 #[derive(Clone, Debug)]
@@ -168,7 +170,7 @@ impl Plan {
     #[must_use]
     pub fn of_one(entry: Arc<CatalogueEntry>, request: InferenceRequest) -> Self {
         let item = PlannedItem { id: None, entry, method: None, request, references: Vec::new() };
-        Self { items: vec![item] }
+        Self { items: vec![item], prices: None }
     }
 
     /// Makes the plan of a transaction.
@@ -190,22 +192,29 @@ impl Plan {
             let next = PlannedItem::new(item, &planned, &known, certifiers)?;
             planned.push(next);
         }
-        Ok(Self { items: planned })
+        Ok(Self { items: planned, prices: None })
     }
 
     /// Returns what it costs in each asset in which every item has a price, in the operator's order.
     #[must_use]
     pub fn quotes(&self) -> Vec<Quote> {
         let Some(first) = self.items.first() else { return Vec::new() };
-        let prices = first.prices();
+        let prices = first.prices(self.prices.as_deref()).into_iter();
         prices.filter_map(|price| self.quote(price)).collect()
     }
 
     fn quote(&self, price: &Price) -> Option<Quote> {
-        let items = self.items.iter().map(|item| item.price_in(&price.asset.id));
+        let list = self.prices.as_deref();
+        let items = self.items.iter().map(|item| item.price_in(&price.asset.id, list));
         let items = items.collect::<Option<Vec<Amount>>>()?;
         let amount = items.iter().try_fold(Amount::ZERO, |sum, one| sum.checked_add(*one))?;
         Some(Quote { price: price.clone(), amount, items })
+    }
+
+    /// Returns the plan at other prices than those in force.
+    #[must_use]
+    pub(crate) fn at_prices(self, prices: PriceList) -> Self {
+        Self { prices: Some(Arc::new(prices)), ..self }
     }
 
     /// Returns how many items there are.
@@ -232,9 +241,10 @@ impl Plan {
     /// Fixes methods and prices: those of the asset, or, of a plan of one inference, the method and the
     /// amount of the accepted offer. Nothing if an item has no price.
     pub(crate) fn priced(self, asset: &AssetId, one: (&Method, Amount)) -> Option<Vec<Item>> {
+        let list = self.prices;
         let fix = |item: PlannedItem| {
             let price = match item.method {
-                Some(_) => item.price_in(asset)?,
+                Some(_) => item.price_in(asset, list.as_deref())?,
                 None => one.1,
             };
             let PlannedItem { id, entry, method, request, references } = item;
@@ -290,14 +300,19 @@ impl PlannedItem {
         Ok(Self { id: Some(id), entry, method: Some(method), request, references })
     }
 
-    fn prices(&self) -> impl Iterator<Item = &Price> {
+    /// Returns its prices, of a list or of those in force.
+    fn prices<'a>(&'a self, list: Option<&'a PriceList>) -> Vec<&'a Price> {
         let method = self.method.as_ref();
-        let by_method = move |price: &&Price| method.is_none_or(|method| price.method == *method);
-        self.entry.prices().iter().filter(by_method)
+        let by_method = |price: &&Price| method.is_none_or(|method| price.method == *method);
+        match list {
+            None => self.entry.prices().iter().filter(by_method).collect(),
+            Some(list) => list.of_model(&self.entry.used().name).filter(by_method).collect(),
+        }
     }
 
-    fn price_in(&self, asset: &AssetId) -> Option<Amount> {
-        self.prices().find(|price| price.asset.id == *asset).map(|price| price.amount)
+    fn price_in(&self, asset: &AssetId, list: Option<&PriceList>) -> Option<Amount> {
+        let prices = self.prices(list).into_iter();
+        prices.into_iter().find(|price| price.asset.id == *asset).map(|price| price.amount)
     }
 }
 

@@ -1,18 +1,19 @@
 use std::collections::BTreeMap;
 
+use assay_primitives::json::{self, StrictJsonError};
 use assay_primitives::{Amount, AmountError, AssetId, Method};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// The operator's prices (`prices.toml`): model by method by asset, exact decimals, in the order in
 /// which they are offered.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct PriceList {
     prices: Vec<Price>,
 }
 
 /// The price of a model by a method in an asset.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Price {
     /// The model's name.
@@ -26,7 +27,7 @@ pub struct Price {
 }
 
 /// What has to be known of an asset to be paid in it.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct AssetTerms {
     /// The asset.
@@ -158,6 +159,22 @@ impl PriceList {
         }
         self.prices.push(Price { model, method, amount, asset });
         Ok(())
+    }
+
+    /// Returns the list as it is kept for what was quoted by it: canonical JSON.
+    ///
+    /// # Errors
+    /// Never for a price list; the signature is that of the JSON writer.
+    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>, StrictJsonError> {
+        json::to_vec(self)
+    }
+
+    /// Reads a list that was kept.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, StrictJsonError> {
+        json::from_slice(bytes)
     }
 
     /// Returns the prices of a model, in order.

@@ -28,6 +28,7 @@ const SALT: &[u8] = b"assay storage";
 const CONTENTS: &[u8] = b"contents";
 const CHECK: &[u8] = b"check value";
 const BINDING: &[u8] = b"binding";
+const QUOTE: &[u8] = b"quote";
 
 /// The operator's key for contents at rest: 32 bytes, erased when dropped, never printed.
 pub struct StorageKey(Zeroizing<[u8; 32]>);
@@ -122,6 +123,16 @@ impl Sealer {
         let derived = self.root.expand(&[CHECK], HKDF_SHA256).map_err(not_derived)?;
         derived.fill(&mut value).map_err(not_derived)?;
         Ok(value)
+    }
+
+    /// Returns the HMAC of a text that this operator will know again.
+    pub(crate) fn authenticate(&self, text: &[u8]) -> Result<Digest, StoreError> {
+        let mut key = Zeroizing::new([0; 32]);
+        let derived = self.root.expand(&[QUOTE], HKDF_SHA256).map_err(not_derived)?;
+        derived.fill(key.as_mut_slice()).map_err(not_derived)?;
+        let tag = hmac::sign(&hmac::Key::new(HMAC_SHA256, key.as_slice()), text);
+        let tag = tag.as_ref().try_into().map_err(|_| StoreError::Damaged("a tag".to_owned()))?;
+        Ok(Digest(tag))
     }
 
     /// Seals a value for its place.

@@ -170,6 +170,25 @@ pub trait TransactionStore: Debug + Send + Sync {
     /// When the store fails.
     async fn outbox(&self, after: u64, limit: u32) -> Result<Vec<OutboxEntry>, StoreError>;
 
+    /// Keeps a price list by its digest: what was quoted by it holds in a later process, too.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn keep_prices(&self, digest: Digest, list: Vec<u8>) -> Result<(), StoreError>;
+
+    /// Returns a price list that was kept.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn prices(&self, digest: Digest) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Returns the HMAC-SHA256 of a text under a key of the operator's: the same for every process, and
+    /// nobody else can make it.
+    ///
+    /// # Errors
+    /// When no key can be derived.
+    fn authenticate(&self, text: &[u8]) -> Result<Digest, StoreError>;
+
     /// Returns how many transactions are in each state, for every state. It takes the same time
     /// however many there are.
     ///

@@ -33,6 +33,7 @@ macro_rules! contract_tests {
             jobs_are_claimed_by_one,
             a_claim_that_was_lost_changes_nothing,
             a_new_process_finds_what_was_left,
+            price_lists_are_kept,
         }
     };
     ($open:path: $($test:ident,)*) => {$(
@@ -672,4 +673,18 @@ pub(crate) async fn a_refund_is_recorded_once_and_stays_settled(store: &dyn Stor
     is_misuse(store.add_record(id(3), refund(4, "0xc")).await.map(drop), "settled", "committed");
     let nothing = store.add_record(id(9), refund(4, "0xc")).await.map(drop);
     is_misuse(nothing, "settled", "no such transaction");
+}
+
+/// Price lists are kept once each; a text has one MAC, under one key.
+pub(crate) async fn price_lists_are_kept<S: TransactionStore>(store: &S) {
+    let [one, other] = [b"one list", b"or other"].map(|list| (Digest::of(list), list.to_vec()));
+    assert_eq!(store.prices(one.0).await.unwrap(), None);
+    for (digest, list) in [&one, &other, &one] {
+        store.keep_prices(*digest, list.clone()).await.unwrap();
+    }
+    assert_eq!(store.prices(one.0).await.unwrap(), Some(one.1));
+    assert_eq!(store.prices(other.0).await.unwrap(), Some(other.1));
+    let mac = |text: &[u8]| store.authenticate(text).unwrap();
+    assert_eq!(mac(b"a"), mac(b"a"));
+    assert_ne!(mac(b"a"), mac(b"b"));
 }

@@ -172,15 +172,31 @@ async fn another_schema_is_refused() {
     drop(store);
     sql(folder.path(), "PRAGMA user_version = 7").await;
     let newer = open_in(folder.path()).await;
-    assert!(matches!(newer, Err(StoreError::Version { known: 4, got: 7 })), "{newer:?}");
+    assert!(matches!(newer, Err(StoreError::Version { known: 5, got: 7 })), "{newer:?}");
     sql(folder.path(), "PRAGMA user_version = 3").await;
     let older = open_in(folder.path()).await.unwrap_err().to_string();
-    let told = "store has schema version 3, this program knows 4: start with a new data folder";
+    let told = "store has schema version 3, this program knows 5: start with a new data folder";
     assert_eq!(older, told);
     // It was not touched, and goes on with the program that knows it.
-    sql(folder.path(), "PRAGMA user_version = 4").await;
+    sql(folder.path(), "PRAGMA user_version = 5").await;
     let store = open_in(folder.path()).await.unwrap();
     assert!(store.transaction(id(1)).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn the_schema_before_is_brought_up_to_date() {
+    let (store, folder) = open().await;
+    committed(&store, 1).await;
+    store.close().await;
+    drop(store);
+    // As version 4 had it.
+    sql(folder.path(), "DROP TABLE price_lists; PRAGMA user_version = 4").await;
+    for _ in 0..2 {
+        let store = open_in(folder.path()).await.unwrap();
+        assert!(store.transaction(id(1)).await.unwrap().is_some());
+        store.keep_prices(Digest::of(b"a list"), b"a list".to_vec()).await.unwrap();
+        store.close().await;
+    }
 }
 
 #[tokio::test]

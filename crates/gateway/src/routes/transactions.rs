@@ -57,6 +57,11 @@ pub(crate) async fn transact(
     let (nonce, access_token_hash) = (nonce(&headers)?, access_token_hash(&headers)?);
     let received = receive(&gateway, &headers, body).await?;
     let plan = transaction::read(&gateway.service, &received.bytes)?;
+    let plan = match &payment {
+        Some(payment) => gateway.service.as_quoted(plan, payment).await,
+        None => Ok(plan),
+    };
+    let plan = plan.map_err(|error| ApiError::internal(&error))?;
     let paywall = Paywall::of_transaction(&gateway, &plan, target)?;
     let Some(payment) = payment else { return paywall.challenge(None) };
     let binding = RequestBinding {

@@ -153,6 +153,18 @@ impl TransactionStore for Disk {
         self.inner.outbox(after, limit).await
     }
 
+    async fn keep_prices(&self, digest: Digest, list: Vec<u8>) -> Result<(), StoreError> {
+        self.inner.keep_prices(digest, list).await
+    }
+
+    async fn prices(&self, digest: Digest) -> Result<Option<Vec<u8>>, StoreError> {
+        self.inner.prices(digest).await
+    }
+
+    fn authenticate(&self, text: &[u8]) -> Result<Digest, StoreError> {
+        self.inner.authenticate(text)
+    }
+
     async fn count_by_state(&self) -> Result<Vec<(TransactionState, u64)>, StoreError> {
         self.inner.count_by_state().await
     }

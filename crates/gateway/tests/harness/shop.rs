@@ -65,6 +65,8 @@ pub(crate) struct Setup {
     /// Whether the toy method certifies in batches.
     pub(crate) toy_batches: bool,
     pub(crate) body_limit: usize,
+    /// Whether everything costs ten times as much.
+    pub(crate) dearer: bool,
     pub(crate) release: Release,
     pub(crate) retention: Duration,
     pub(crate) clients: ClientLimits,
@@ -90,7 +92,8 @@ impl Shop {
         let toy = ToyCertifier::new(setup.toy_slots, setup.toy_mood).in_batches(setup.toy_batches);
         let certifiers = Certifiers::standard(2).with(toy.clone());
         let catalogue =
-            Catalogue::new(packages().to_vec(), &prices(), &Preloaded, &certifiers).unwrap();
+            Catalogue::new(packages().to_vec(), &prices(setup.dearer), &Preloaded, &certifiers);
+        let catalogue = catalogue.unwrap();
         let keys = setup.keys.clone();
         let Keys { receipt, manifest, .. } = setup.keys;
         let store = Arc::new(open_store(folder, setup.durability).await);
@@ -170,6 +173,7 @@ impl Default for Setup {
             toy_mood: Mood::default(),
             toy_batches: false,
             body_limit: BODY_LIMIT,
+            dearer: false,
             release: Release::Settlement,
             retention: Duration::from_secs(86_400),
             clients: ClientLimits::default(),
@@ -287,13 +291,14 @@ impl Engine for Preloaded {
     }
 }
 
-fn prices() -> PriceList {
+fn prices(dearer: bool) -> PriceList {
     let mut prices = PriceList::default();
-    for (model, method, amount) in [
-        ("digits", Method::SIGNED.as_str(), "0.001"),
-        ("digits", TOY, "0.002"),
-        ("tumour", Method::SIGNED.as_str(), "0.001"),
+    for (model, method, amount, dear) in [
+        ("digits", Method::SIGNED.as_str(), "0.001", "0.01"),
+        ("digits", TOY, "0.002", "0.02"),
+        ("tumour", Method::SIGNED.as_str(), "0.001", "0.01"),
     ] {
+        let amount = if dearer { dear } else { amount };
         prices.add(model.to_owned(), method.parse().unwrap(), amount, asset_terms()).unwrap();
     }
     prices

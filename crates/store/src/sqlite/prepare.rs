@@ -10,12 +10,16 @@ use crate::StoreError;
 use crate::seal::Sealer;
 
 const SCHEMA: &str = include_str!("schema.sql");
+/// What version 5 has more than version 4.
+const PRICES: &str = include_str!("prices.sql");
 /// The version of the tables.
-pub(super) const VERSION: i64 = 4;
+pub(super) const VERSION: i64 = 5;
+/// The oldest version that is brought up to this one.
+const OLDEST: i64 = 4;
 /// How much of a check value names a key.
 const SHOWN: usize = 16;
 
-/// Makes the tables of a new file, refuses one with other tables than this program's, and checks that
+/// Makes the tables of a new file, brings one of the version before up to date, refuses one with other tables than this program's, and checks that
 /// its key is this one.
 pub(super) async fn prepare(
     pool: &SqlitePool,
@@ -27,11 +31,19 @@ pub(super) async fn prepare(
         sqlx::query("PRAGMA user_version").fetch_one(&mut *connection).await?.try_get(0)?;
     match got {
         VERSION => check_key(&mut connection, path, sealer).await,
+        OLDEST => {
+            check_key(&mut connection, path, sealer).await?;
+            let mut step = connection.begin().await?;
+            sqlx::raw_sql(PRICES).execute(&mut *step).await?;
+            sqlx::raw_sql("PRAGMA user_version = 5").execute(&mut *step).await?;
+            Ok(step.commit().await?)
+        }
         0 => {
             let mut step = connection.begin().await?;
             sqlx::raw_sql(SCHEMA).execute(&mut *step).await?;
+            sqlx::raw_sql(PRICES).execute(&mut *step).await?;
             take_key(&mut step, sealer).await?;
-            sqlx::raw_sql("PRAGMA user_version = 4").execute(&mut *step).await?;
+            sqlx::raw_sql("PRAGMA user_version = 5").execute(&mut *step).await?;
             Ok(step.commit().await?)
         }
         got => Err(StoreError::Version { known: VERSION, got }),

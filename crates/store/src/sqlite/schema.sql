@@ -1,4 +1,4 @@
--- Version 3.
+-- Version 5.
 
 CREATE TABLE transactions (
     id                TEXT PRIMARY KEY,

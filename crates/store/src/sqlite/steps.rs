@@ -242,6 +242,24 @@ impl TransactionStore for SqliteStore {
             .collect()
     }
 
+    async fn keep_prices(&self, digest: Digest, list: Vec<u8>) -> Result<(), StoreError> {
+        self.write((digest, list), |writer, step| Box::pin(keep_prices(writer, step.0, &step.1)))
+            .await
+    }
+
+    async fn prices(&self, digest: Digest) -> Result<Option<Vec<u8>>, StoreError> {
+        let mut reader = self.readers.acquire().await?;
+        let row = sqlx::query("SELECT list FROM price_lists WHERE digest = ?")
+            .bind(digest.as_bytes().as_slice())
+            .fetch_optional(&mut *reader)
+            .await?;
+        Ok(row.map(|row| row.try_get("list")).transpose()?)
+    }
+
+    fn authenticate(&self, text: &[u8]) -> Result<Digest, StoreError> {
+        self.sealer.authenticate(text)
+    }
+
     async fn count_by_state(&self) -> Result<Vec<(TransactionState, u64)>, StoreError> {
         let mut reader = self.readers.acquire().await?;
         sqlx::query("SELECT state, count FROM transaction_counts")
@@ -352,6 +370,19 @@ async fn reserve(
     }
     let taken = || StoreError::Damaged(format!("transaction id {} is taken", reservation.id));
     holder(writer, payment).await?.ok_or_else(taken).map(Some)
+}
+
+async fn keep_prices(
+    writer: &mut SqliteConnection,
+    digest: Digest,
+    list: &[u8],
+) -> Result<(), StoreError> {
+    sqlx::query("INSERT INTO price_lists (digest, list) VALUES (?, ?) ON CONFLICT DO NOTHING")
+        .bind(digest.as_bytes().as_slice())
+        .bind(list)
+        .execute(writer)
+        .await?;
+    Ok(())
 }
 
 async fn release(
