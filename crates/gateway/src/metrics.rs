@@ -100,9 +100,17 @@ impl Metrics {
             transactions.clone(),
         );
         let jobs_in_hand = Family::<MethodLabels, Gauge>::default();
-        registry.register("jobs_in_hand", "Jobs in hand, by method", jobs_in_hand.clone());
+        registry.register(
+            "jobs_in_hand",
+            "Jobs in hand, by method; `transaction` for those of several methods",
+            jobs_in_hand.clone(),
+        );
         let jobs_queued = Family::<MethodLabels, Gauge>::default();
-        registry.register("jobs_queued", "Jobs that wait, by method", jobs_queued.clone());
+        registry.register(
+            "jobs_queued",
+            "Jobs that wait, by method; `transaction` for those of several methods",
+            jobs_queued.clone(),
+        );
         let (over_quota, connections) = limits(&mut registry);
         Self {
             registry,

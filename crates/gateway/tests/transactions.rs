@@ -418,3 +418,19 @@ async fn a_quote_is_honoured_at_other_prices() {
     buyer.transact(&mixed()).await.is_served();
     market.charged(2, 11 * MIXED_PRICE).await;
 }
+
+/// What comes to nothing counts by its items: nobody has hundreds of inferences run for nothing.
+#[tokio::test]
+async fn items_that_come_to_nothing_are_counted() {
+    let market = Market::open_with(|setup| setup.toy_mood = Mood::Fail).await;
+    let buyer = &market.buyer;
+    let items: Vec<Value> = (0..16).map(|n| digits(&format!("item-{n}"), TOY, 0)).collect();
+    let many = transaction(&items);
+    for _ in 0..2 {
+        buyer.transact(&many).await.is(500, "inference_failed");
+    }
+    let refused = buyer.transact(&many).await;
+    refused.is(429, "too_many_payments");
+    assert!(refused.json()["error"].as_str().unwrap().starts_with("32 inferences of this payer"));
+    market.not_charged().await;
+}

@@ -9,7 +9,7 @@ use assay_store::Payment;
 use assay_x402::{PaymentRequirements, PaymentTerms};
 use thiserror::Error;
 
-/// The most purchases of a payer within a minute that come to nothing: cancelled, or the model did not
+/// The most inferences of a payer within a minute that come to nothing: cancelled, or a model did not
 /// run. What was released may be sent again, and costs its payer nothing.
 const UNFINISHED: u32 = 32;
 const MINUTE: Duration = Duration::from_secs(60);
@@ -48,8 +48,8 @@ pub enum AdmissionRefusal {
         /// The limit.
         limit: usize,
     },
-    /// Too many purchases of this payer came to nothing within a minute.
-    #[error("{limit} purchases of this payer came to nothing within a minute")]
+    /// Too many inferences of this payer came to nothing within a minute.
+    #[error("{limit} inferences of this payer came to nothing within a minute")]
     Unfinished {
         /// The limit.
         limit: u32,
@@ -122,7 +122,7 @@ struct State {
     outstanding: HashMap<TransactionId, (PayerKey, Amount)>,
     /// The sum of that by payer, and of what was given away for payments that failed.
     owed: HashMap<PayerKey, Amount>,
-    /// How many purchases of a payer came to nothing, and since when by the monotonic clock.
+    /// How many inferences of a payer came to nothing, and since when by the monotonic clock.
     unfinished: HashMap<PayerKey, (u32, Duration)>,
     transactions: HashSet<TransactionId>,
 }
@@ -142,6 +142,8 @@ pub(crate) struct Place {
     room: Room,
     payer: PayerKey,
     amount: Amount,
+    /// How many inferences it is.
+    items: usize,
 }
 
 /// A transaction that is being worked on until this is dropped.
@@ -172,7 +174,8 @@ impl Admission {
         let mut state = self.lock();
         state.purchases += 1;
         let room = Room { admission: self.clone() };
-        room.place(state, payer_key(&offer.network, &offer.asset, payer), offer.amount)
+        // How many an earlier process took on nobody counts against anybody.
+        room.place(state, payer_key(&offer.network, &offer.asset, payer), offer.amount, 1)
     }
 
     /// Counts a payment as outstanding, though no purchase is under way for it any more: its
@@ -217,8 +220,8 @@ impl Admission {
         self.lock().transactions.insert(id).then(|| InFlight { admission: self.clone(), id })
     }
 
-    /// Counts a purchase of a payer that came to nothing.
-    fn count_unfinished(&self, payer: &PayerKey, now: Duration) {
+    /// Counts inferences of a payer that came to nothing.
+    fn count_unfinished(&self, payer: &PayerKey, items: usize, now: Duration) {
         let mut state = self.lock();
         let is_over = |since: Duration| now.saturating_sub(since) >= MINUTE;
         if state.unfinished.len() >= MANY_PAYERS {
@@ -228,7 +231,7 @@ impl Admission {
         if is_over(*since) {
             (*count, *since) = (0, now);
         }
-        *count = count.saturating_add(1);
+        *count = count.saturating_add(u32::try_from(items).unwrap_or(u32::MAX));
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -243,6 +246,7 @@ impl Room {
         self,
         payment: &Payment,
         amount: Amount,
+        items: usize,
         now: Duration,
     ) -> Result<Place, AdmissionRefusal> {
         let admission = self.admission.clone();
@@ -264,14 +268,20 @@ impl Room {
         if let Some(limit) = exposure.filter(|limit| open > *limit) {
             return Err(AdmissionRefusal::Exposure { open, limit });
         }
-        Ok(self.place(state, payer, amount))
+        Ok(self.place(state, payer, amount, items))
     }
 
-    fn place(self, mut state: MutexGuard<'_, State>, payer: PayerKey, amount: Amount) -> Place {
+    fn place(
+        self,
+        mut state: MutexGuard<'_, State>,
+        payer: PayerKey,
+        amount: Amount,
+        items: usize,
+    ) -> Place {
         let (count, sum) = state.payers.entry(payer.clone()).or_default();
         *count += 1;
         *sum = Amount(sum.0.saturating_add(amount.0));
-        Place { room: self, payer, amount }
+        Place { room: self, payer, amount, items }
     }
 }
 
@@ -289,7 +299,7 @@ impl Place {
     /// Counts the purchase as one that came to nothing: its work was for nothing, and its payer may
     /// send the same payment again.
     pub(crate) fn count_unfinished(&self, now: Duration) {
-        self.room.admission.count_unfinished(&self.payer, now);
+        self.room.admission.count_unfinished(&self.payer, self.items, now);
     }
 }
 
@@ -342,7 +352,7 @@ mod tests {
         payment: &Payment,
         amount: u128,
     ) -> Result<Place, AdmissionRefusal> {
-        admission.enter()?.admit(payment, Amount(amount), Duration::ZERO)
+        admission.enter()?.admit(payment, Amount(amount), 1, Duration::ZERO)
     }
 
     #[test]
@@ -431,7 +441,7 @@ mod tests {
         let admission = Arc::new(Admission::default());
         let at = |seconds| Duration::from_secs(seconds);
         let enters = |payer: &str, now| {
-            let place = admission.enter().unwrap().admit(&payment(payer), Amount(1), at(now));
+            let place = admission.enter().unwrap().admit(&payment(payer), Amount(1), 1, at(now));
             place.inspect(|place| place.count_unfinished(at(now)))
         };
         for second in 0..u64::from(UNFINISHED) {

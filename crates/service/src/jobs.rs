@@ -18,10 +18,10 @@ use crate::{Certifiers, Purchase, PurchaseError};
 /// How long a claim lasts that is not prolonged.
 pub(crate) const LEASE: Duration = Duration::from_secs(30);
 
-/// The queue of what has several items. What has one waits in that of its method.
+/// The queue of what has items of several methods. What has one waits in that of its method.
 pub(crate) const TRANSACTIONS: &str = "transaction";
 
-/// How many transactions of several items are in hand at a time. How many of their items run is for the
+/// How many transactions of several methods are in hand at a time. How many of their items run is for the
 /// certifiers to say.
 const MAX_TRANSACTIONS: usize = 64;
 

@@ -16,6 +16,9 @@ use crate::{CatalogueEntry, Certifiers, Price, PriceList};
 /// The most items of a transaction.
 pub const MAX_ITEMS: usize = 1_000;
 
+/// The most references of an item: an item statement has to hold them.
+const MAX_REFERENCES: usize = 4_096;
+
 /// An item as its buyer asks for it.
 #[derive(Clone, Debug)]
 pub struct NewItem {
@@ -116,6 +119,14 @@ pub enum PlanError {
         /// Why, for the buyer.
         reason: String,
     },
+    /// More references than an item may have.
+    #[error("item `{item}`: {got} references, and an item has at most {MAX_REFERENCES}")]
+    References {
+        /// The item.
+        item: ItemId,
+        /// How many there are.
+        got: usize,
+    },
     /// A reference that does not hold by the models' cards.
     #[error("item `{item}`: {at}: {reason}")]
     Reference {
@@ -124,7 +135,7 @@ pub enum PlanError {
         /// Where in its request.
         at: InputPointer,
         /// What is wrong.
-        reason: ReferenceError,
+        reason: Box<ReferenceError>,
     },
 }
 
@@ -275,12 +286,17 @@ impl PlannedItem {
             let model = entry.package().card().name.clone();
             return Err(PlanError::NotSold { item: id, model, method, sold });
         };
+        if wanted.len() > MAX_REFERENCES {
+            return Err(PlanError::References { item: id, got: wanted.len() });
+        }
         let mut references = Vec::with_capacity(wanted.len());
         for reference in wanted {
             let at = reference.at;
             let found = find(&reference, &request, earlier, known);
-            let found =
-                found.map_err(|reason| PlanError::Reference { item: id.clone(), at, reason });
+            let found = found.map_err(|reason| {
+                let reason = Box::new(reason);
+                PlanError::Reference { item: id.clone(), at, reason }
+            });
             references.push(found?);
         }
         references.sort_unstable_by_key(|reference: &Reference| reference.at);
@@ -288,7 +304,7 @@ impl PlannedItem {
             if let [one, next] = pair
                 && one.at.overlaps(&next.at)
             {
-                let (at, reason) = (next.at, ReferenceError::Twice);
+                let (at, reason) = (next.at, Box::new(ReferenceError::Twice));
                 return Err(PlanError::Reference { item: id, at, reason });
             }
         }

@@ -5,6 +5,7 @@
 mod binding;
 mod catalogue;
 mod operator;
+mod plan;
 mod prices;
 mod tee;
 mod zkml;

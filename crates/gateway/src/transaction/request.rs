@@ -152,7 +152,9 @@ fn plan_error(error: &PlanError) -> ApiError {
         PlanError::NotSold { item, .. } => (ErrorCode::UnknownMethod, Some(item)),
         PlanError::NoCommonAsset => (ErrorCode::NotForSale, None),
         PlanError::Request { item, .. } => (ErrorCode::UncertifiableInput, Some(item)),
-        PlanError::Reference { item, .. } => (ErrorCode::InvalidReference, Some(item)),
+        PlanError::Reference { item, .. } | PlanError::References { item, .. } => {
+            (ErrorCode::InvalidReference, Some(item))
+        }
         error => return ApiError::internal(error),
     };
     let answer = ApiError::new(code, error.to_string());

@@ -140,7 +140,7 @@ impl Admitted {
                 return Err(error.into());
             }
         };
-        let place = room.admit(&key, offer.amount, started)?;
+        let place = room.admit(&key, offer.amount, items.len(), started)?;
         if let Some(balance) = payment.balance() {
             place.check_balance(balance)?;
         }
@@ -269,10 +269,11 @@ impl StoredItem {
     }
 }
 
-/// Returns where items wait for their turn: one alone in the queue of its method.
+/// Returns where items wait for their turn: those of one method in its queue.
 fn queue_of(items: &[Item]) -> String {
-    match items {
-        [item] => item.method.to_string(),
+    let mut methods = items.iter().map(|item| &item.method);
+    match methods.next() {
+        Some(first) if methods.all(|method| method == first) => first.to_string(),
         _ => TRANSACTIONS.to_owned(),
     }
 }
