@@ -9,13 +9,14 @@ use crate::network::{INT8, Net, conv};
 type Make = fn() -> Net;
 
 /// Every small network, by name.
-pub(crate) fn all() -> [(&'static str, Make); 5] {
+pub(crate) fn all() -> [(&'static str, Make); 6] {
     [
         ("residual", residual),
         ("no lookups", no_lookups),
         ("wider than the tree", wider_than_the_tree),
         ("one layer", one_layer),
         ("large input", large_input),
+        ("wide cells", wide_cells),
     ]
 }
 
@@ -97,5 +98,33 @@ pub(crate) fn large_input() -> Net {
     let t1 = net.site(window, INT8, Site::Copy { form: Form::new(vec![Term::Pick(pick)]) });
     let form = Form::new(vec![Term::Local { tensor: t1, m: 3 }]);
     net.site(window, Interval::RAW, Site::Output { form });
+    net
+}
+
+/// Cells of more than 8 bits: convolutions read them, a maximum is taken of them.
+pub(crate) fn wide_cells() -> Net {
+    let shape = TensorShape::new(2, 3, 2);
+    let (whole, positive) = (Interval::new(-3000, 4000), Interval::new(0, 1500));
+    let mut tables: Vec<_> = [6, 8].map(|bits| Table::Range { bits }).into();
+    let clamp = |Interval { lo, hi }| Table::Clamp { bq: 4095, lo, hi };
+    tables.extend([whole, positive].map(clamp));
+    tables.push(Table::Max2 { kmax: 1500 });
+    let mut net = Net::new(36, shape, tables);
+    let (first, second, last) = (net.segment(9, 2, 2), net.segment(1, 2, 2), net.segment(3, 2, 2));
+    let same = Window::new(3, 1, 1);
+    let form = Form::new(vec![Term::Conv(conv(0, first, same, same, 1))]);
+    let t1 = net.site(shape, whole, Site::Requant { form, shift: 6, table: 2 });
+    let form = Form::new(vec![Term::Conv(conv(t1, second, Window::UNIT, Window::UNIT, 1))]);
+    let t2 = net.site(shape, positive, Site::Requant { form, shift: 8, table: 3 });
+    let row = TensorShape::new(1, 3, 2);
+    let [a, b] = [0, 1].map(|start| {
+        let mut pick = Pick::whole(t2, 1);
+        pick.axes[0] = AxisMap::FromInput { start };
+        Form::new(vec![Term::Pick(pick)])
+    });
+    let t3 = net.site(row, positive, Site::Max2 { a, b });
+    let along = Window::new(3, 1, 1);
+    let form = Form::new(vec![Term::Conv(conv(t3, last, Window::UNIT, along, 1))]);
+    net.site(row, Interval::RAW, Site::Output { form });
     net
 }

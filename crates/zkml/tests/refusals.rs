@@ -98,7 +98,8 @@ fn tensors() {
         (|p| p.tensors[3].shape.x = (1 << 20) + 1, At(3), Rule::Extent),
         (|p| p.tensors[2].interval = Interval::new(1, 100), At(2), Rule::IntervalLow),
         (|p| p.tensors[2].interval = Interval::new(-9, -1), At(2), Rule::IntervalHigh),
-        (|p| p.tensors[0].interval = Interval::new(-256, 255), At(0), Rule::IntervalWidth),
+        (|p| p.tensors[0].interval = Interval::new(-32_769, 255), At(0), Rule::IntervalLow),
+        (|p| p.tensors[0].interval = Interval::new(0, 32_768), At(0), Rule::IntervalHigh),
         (|p| p.tensors[10].interval = INT8, At(10), Rule::RawInterval),
         (|p| p.tensors[10].interval.hi -= 1, At(10), Rule::RawInterval),
     ];

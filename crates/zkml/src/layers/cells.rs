@@ -6,7 +6,7 @@ use p3_maybe_rayon::prelude::*;
 use crate::field::{F, K, MODULUS};
 use crate::integers::{combine_rows, row_products};
 
-/// A column as the prover reads it. Cells of an honest run have 10 bits; a column with others is
+/// A column as the prover reads it. Cells of an honest run have 16 bits; a column with others is
 /// summed in the field, so that what it proves is still the column.
 #[derive(Clone, Debug)]
 pub(super) enum Cells<'a> {

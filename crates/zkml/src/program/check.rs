@@ -16,7 +16,7 @@ const MAX_TERMS: u64 = 1 << 15;
 /// N4: Conv, Pick and Bias terms of all forms.
 pub const MAX_REMOTE_TERMS: u64 = 1 << 14;
 /// N4: rows of all tables, padded.
-pub(crate) const MAX_TABLE_ROWS: u64 = 1 << 18;
+pub const MAX_TABLE_ROWS: u64 = 1 << 18;
 /// N4: taps of one kernel.
 pub const MAX_KERNEL_TAPS: u64 = 1 << 14;
 /// N4: one real extent, which also bounds strides, dilations and paddings.
@@ -24,7 +24,8 @@ pub const MAX_EXTENT: u32 = 1 << 20;
 
 const MAX_LIMB_BITS: u32 = 16;
 const MAX_SHIFT: u32 = 16;
-const MAX_WIDTH: i64 = 510;
+/// A cell is a 16-bit integer.
+const CELL: [i32; 2] = [i16::MIN as i32, i16::MAX as i32];
 
 /// A program that satisfies N3, N4 for a batch of one, and the rules of section 11 for loading a
 /// key.
@@ -121,9 +122,9 @@ impl Program {
                 place.equal(Rule::RawInterval, Interval::RAW.hi, hi)?;
                 continue;
             }
-            place.at_most(Rule::IntervalLow, 0, lo)?;
-            place.at_least(Rule::IntervalHigh, 0, hi)?;
-            place.at_most(Rule::IntervalWidth, MAX_WIDTH, i64::from(hi) - i64::from(lo))?;
+            let [least, most] = CELL;
+            place.within(Rule::IntervalLow, least, 0, lo)?;
+            place.within(Rule::IntervalHigh, 0, most, hi)?;
         }
         Ok(())
     }

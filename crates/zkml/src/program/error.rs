@@ -143,8 +143,6 @@ rules! {
     IntervalLow = "low end of an interval",
     /// Section 2.
     IntervalHigh = "high end of an interval",
-    /// Section 2.
-    IntervalWidth = "hi - lo",
     /// The output's interval is that of raw outputs.
     RawInterval = "end of the output's interval",
     /// Section 11.

@@ -27,8 +27,9 @@ use crate::tensor_code::Shape;
 pub use crate::weight_commitment::Mode;
 
 pub use self::bounds::SiteBounds;
-pub(crate) use self::check::MAX_TABLE_ROWS;
-pub use self::check::{CheckedProgram, MAX_EXTENT, MAX_KERNEL_TAPS, MAX_REMOTE_TERMS, MAX_SITES};
+pub use self::check::{
+    CheckedProgram, MAX_EXTENT, MAX_KERNEL_TAPS, MAX_REMOTE_TERMS, MAX_SITES, MAX_TABLE_ROWS,
+};
 pub use self::codec::DecodeError;
 pub(crate) use self::codec::{Encoded, Reader};
 pub use self::descriptor::{Descriptor, DescriptorError, MAX_DESCRIPTOR_BYTES, ModelId};
