@@ -10,12 +10,12 @@ use assay_zkml::tensor_code::Digest;
 use crate::draft::{self, Draft, Label, Scale};
 use crate::error::{CompileError, Refusal};
 use crate::float::{FloatModel, input_ranges};
-use crate::graph;
+use crate::graph::{self, Graph};
 use crate::limits;
 use crate::lower::lower;
-use crate::quantise::{quantise, scales};
+use crate::quantise::{Resolution, finest, quantise, refine, scales};
 use crate::report::{SiteSummary, Summary};
-use crate::trees::Ensemble;
+use crate::trees::{self, Ensemble};
 
 /// `TensorProto.DataType.FLOAT`.
 const FLOAT: i32 = 1;
@@ -44,7 +44,9 @@ pub struct Compiled {
 pub struct Options {
     /// The value that is the output, if not the graph's: the logits in front of a Softmax.
     pub output: Option<String>,
-    /// The largest stored value between sites, 1 to 255; 127 is an int8.
+    /// How finely values between sites are stored.
+    pub activations: Activations,
+    /// The largest stored value between sites with [`Activations::Int8`], 1 to 255; 127 is an int8.
     pub largest: u8,
     /// How the weights are committed to, hence how large and how fast to make its proofs are.
     pub mode: Mode,
@@ -52,8 +54,19 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { output: None, largest: 127, mode: Mode::Fast }
+        Self { output: None, activations: Activations::Int8, largest: 127, mode: Mode::Fast }
     }
+}
+
+/// How finely values between sites are stored.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Activations {
+    /// In 8 bits.
+    #[default]
+    Int8,
+    /// In up to 16 bits, as many as the lookup tables allow; the input in 12.
+    Int16,
 }
 
 /// Compiles the ONNX model `bytes`, calibrated on `samples`: inputs as the model takes them, row-major.
@@ -78,9 +91,15 @@ pub fn compile(
         return Err(CompileError::Sample { index: 0, refusal });
     }
     if let Some(ensemble) = Ensemble::of(&graph, options.output.is_some())? {
+        if options.activations == Activations::Int16 {
+            return Err(not_wide(&graph));
+        }
         return ensemble.compile(bytes, samples, options.mode);
     }
-    let draft = lower(graph)?;
+    let mut draft = lower(graph)?;
+    if options.activations == Activations::Int16 {
+        refine(&mut draft, &input.name)?;
+    }
     limits::check(&draft)?;
     let values = calibrated(&draft, &input.name, &output);
     let float = FloatModel::new(model, &input, &values)?;
@@ -90,7 +109,12 @@ pub fn compile(
     let channels = draft.tensors.first().map_or(1, |tensor| tensor.shape.c as usize);
     let (by_channel, range) = input_ranges(samples, &order.places(), channels);
     calibration.ranges.insert(input.name, range);
-    let quanta = scales(&draft, &calibration, &by_channel, options.largest);
+    let quanta = match options.activations {
+        Activations::Int8 => {
+            scales(&draft, &calibration, &by_channel, Resolution::narrow(options.largest))
+        }
+        Activations::Int16 => finest(&draft, &calibration, &by_channel)?,
+    };
     let Draft { tensors, sites, output, .. } = draft;
     let labels: Vec<Label> = sites.iter().map(|site| site.label.clone()).collect();
     let quantised = quantise(&tensors, sites, &quanta, options.mode)?;
@@ -151,6 +175,15 @@ impl Compiled {
             agreement.add(expected, &got, clamped);
         }
         Ok(agreement)
+    }
+}
+
+/// The decisions of trees are exact as they are.
+fn not_wide(graph: &Graph) -> CompileError {
+    let refusal = Refusal::unsupported("a tree ensemble with int16 activations");
+    match graph.nodes.iter().find(|node| trees::is_one(&node.operator)) {
+        Some(node) => node.refuse(refusal),
+        None => CompileError::Tensor { name: graph.output.clone(), refusal },
     }
 }
 

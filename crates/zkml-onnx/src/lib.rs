@@ -59,7 +59,7 @@ mod trees;
 mod view;
 mod wire;
 
-pub use self::compile::{Compiled, Options, compile};
+pub use self::compile::{Activations, Compiled, Options, compile};
 pub use self::error::{CompileError, Refusal};
 pub use self::graph::MAX_MODEL_BYTES;
 pub use self::reference::{Reference, input_values};

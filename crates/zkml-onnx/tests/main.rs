@@ -8,6 +8,7 @@
 
 mod files;
 mod graphs;
+mod int16;
 mod models;
 mod net;
 mod operators;

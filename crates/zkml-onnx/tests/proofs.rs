@@ -6,6 +6,7 @@ use assay_zkml::prover::ProvingModel;
 use assay_zkml::statement::{Claim, Instance, IoTree, Statement};
 use assay_zkml::verifier::verify_bytes;
 use assay_zkml_onnx::synthetic::Attribute;
+use assay_zkml_onnx::{Activations, Compiled, Options, compile};
 
 use crate::net::{Net, ints};
 
@@ -29,8 +30,37 @@ fn what_operators_become_is_proven() {
     let logits = net.node("MatMul", &[&flat, &weights], &[]);
     let output = net.node("Softmax", &[&logits], &[("axis", Attribute::Int(1))]);
     let compiled = net.compile(&output);
+    let input = net.numbers.uniform(net.inputs, 0.8);
+    proven(compiled, &input);
+}
 
-    let input = compiled.input.quantise(&net.numbers.uniform(net.inputs, 0.8)).unwrap().values;
+/// Convolutions, maxima, a shortcut and an average over cells of more than 8 bits.
+#[test]
+fn wide_cells_are_proven() {
+    let mut net = Net::new(&[2, 6, 6]);
+    let pads = [("pads", ints(&[1, 1, 1, 1]))];
+    let conv = net.conv("x", &[3, 2, 3, 3], &pads);
+    let first = net.node("Relu", &[&conv], &[]);
+    let second = net.conv(&first, &[3, 3, 3, 3], &pads);
+    let sum = net.node("Add", &[&second, &first], &[]);
+    let side = [("kernel_shape", ints(&[2, 2])), ("strides", ints(&[2, 2]))];
+    let pooled = net.node("MaxPool", &[&sum], &side);
+    let mean = net.node("GlobalAveragePool", &[&pooled], &[]);
+    let flat = net.node("Flatten", &[&mean], &[]);
+    let weights = net.random(&[3, 5]);
+    let output = net.node("MatMul", &[&flat, &weights], &[]);
+    let samples: Vec<_> = (0..16).map(|_| net.numbers.uniform(net.inputs, 1.0)).collect();
+    let mut options = Options::default();
+    options.activations = Activations::Int16;
+    let compiled = compile(&net.builder.finish(&output), &samples, &options).unwrap();
+    let tensors = &compiled.program.program().tensors;
+    assert!(tensors.iter().all(|tensor| tensor.interval.amax() > 510), "{tensors:?}");
+    proven(compiled, &samples[0]);
+}
+
+/// Proves the program on one input: the proof is accepted for its output, and for no other.
+fn proven(compiled: Compiled, input: &[f32]) {
+    let input = compiled.input.quantise(input).unwrap().values;
     let model = ProvingModel::register(compiled.program, compiled.weights).unwrap();
     let circuit = Circuit::new(model.descriptor(), 0).unwrap();
     let inputs = [input.clone()];

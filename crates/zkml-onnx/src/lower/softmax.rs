@@ -11,7 +11,7 @@ use crate::function::Function;
 use crate::graph::Node;
 use crate::view::C;
 
-/// The steps of a probability and of an exponential: as fine as an interval allows.
+/// The steps of a probability and of an exponential; `quantise::refine` has more for int16 activations.
 const STEPS: i32 = 510;
 /// `m` is the largest of values that were rounded, by up to half a step: what `x` is more than `m` by
 /// has room for steps of 0.8.

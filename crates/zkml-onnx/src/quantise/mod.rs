@@ -5,6 +5,7 @@ mod scales;
 mod shifts;
 mod sums;
 mod tables;
+mod wide;
 
 use assay_zkml::program::{
     AdviceProfile, Conv, Form, Interval, Mode, Pick, Program, SegmentSize, Site, Tensor, Term,
@@ -18,8 +19,9 @@ use crate::error::{CompileError, Refusal};
 use crate::limits::all_cells;
 
 pub(crate) use self::place::{Block, lay_out};
-pub(crate) use self::scales::{Quantum, scales};
+pub(crate) use self::scales::{Quantum, Resolution, scales};
 pub(crate) use self::sums::{HIGH_BITS, split_bias};
+pub(crate) use self::wide::{finest, refine};
 
 /// Most rows of one clamp: what a site can reach, in steps of its output, needs a row each. N4 has
 /// `2^18` for all tables, and the limbs take up to `2^16`.
@@ -101,11 +103,7 @@ impl Builder<'_> {
         match (step, fixed) {
             (Step::Requant { sum, function }, Fixed::Requant { shift, factor }) => {
                 let (form, acc_max) = self.form(index, sum, factor)?;
-                let bq = acc_max.div_ceil(1 << shift) + 1;
-                let rows = 2 * bq + 1;
-                let (what, limit) = ("number of rows of the lookup table", MAX_TABLE_ROWS);
-                let bq = u32::try_from(bq).ok().filter(|_| rows <= limit);
-                let bq = bq.ok_or(Refusal::TooLarge { what, limit, got: rows })?;
+                let bq = rows_for(acc_max, shift)?;
                 let step = f64::from(1_u32 << shift) / factor;
                 let scale = self.tensors.quanta.get(index + 1).map_or(1.0, |quantum| quantum.scale);
                 let values = function.map(|function| values(function, bq, [step, scale], interval));
@@ -177,6 +175,15 @@ impl Builder<'_> {
             terms.push(Term::Bias { segment: self.block(block), m });
         }
     }
+}
+
+/// Returns the `Bq` of a site's table (N2).
+fn rows_for(acc_max: u64, shift: u32) -> Result<u32, Refusal> {
+    let bq = acc_max.div_ceil(1 << shift) + 1;
+    let rows = 2 * bq + 1;
+    let (what, limit) = ("number of rows of the lookup table", MAX_TABLE_ROWS);
+    let bq = u32::try_from(bq).ok().filter(|_| rows <= limit);
+    bq.ok_or(Refusal::TooLarge { what, limit, got: rows })
 }
 
 fn read(read: Read) -> Form {

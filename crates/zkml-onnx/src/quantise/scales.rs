@@ -23,10 +23,32 @@ const HEADROOM: f64 = 1.2;
 /// The same for measurements, of which a few samples show less.
 const INPUT_HEADROOM: f64 = 2.0;
 /// A table is made smaller than `2^16` rows, if that takes no more than two bits of a tensor.
-const WANTED_BQ: f64 = 32_000.0;
+pub(super) const WANTED_BQ: f64 = 32_000.0;
 const COARSEST: f64 = 4.0;
-/// Steps of the input, which is an uint8 where it is never negative.
-const INPUT_STEPS: i32 = 255;
+
+/// How finely values are stored.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Resolution {
+    /// The largest stored value of a tensor between sites.
+    largest: i32,
+    /// Steps of the input.
+    input: i32,
+    /// How much coarser a tensor between sites may be for its table's sake.
+    coarsest: f64,
+}
+
+impl Resolution {
+    /// 8 bits: `largest` is that of a tensor between sites. The input is an uint8 where it is never
+    /// negative.
+    pub(crate) fn narrow(largest: u8) -> Self {
+        Self { largest: i32::from(largest.max(1)), input: 255, coarsest: COARSEST }
+    }
+
+    /// Up to 16 bits. The steps of the input are a multiple of those of 8 bits.
+    pub(super) const fn wide(largest: i32, input: i32) -> Self {
+        Self { largest, input: 255 * input, coarsest: 1.0 }
+    }
+}
 
 /// What decides on the steps of a tensor between sites, beside its range on the samples.
 #[derive(Clone, Copy, Debug)]
@@ -35,20 +57,23 @@ struct Steps {
     largest: i32,
     /// The largest real value that any input could give.
     worst: f64,
+    /// How much coarser it may be.
+    coarsest: f64,
 }
 
 /// Returns the scale of each tensor; the output's comes with its weights. `input` has the range of
-/// each channel of the input; `largest` is the largest stored value of a tensor between sites.
+/// each channel of the input.
 pub(crate) fn scales(
     draft: &Draft,
     calibration: &Calibration,
     input: &[Range],
-    largest: u8,
+    resolution: Resolution,
 ) -> Vec<Quantum> {
-    let largest = i32::from(largest.max(1));
+    let Resolution { largest, input: input_steps, coarsest } = resolution;
     let mut quanta: Vec<Quantum> = Vec::with_capacity(draft.tensors.len());
     for (index, tensor) in draft.tensors.iter().enumerate() {
-        let own = if index == 0 && has_channels(draft) { by_channel(input) } else { None };
+        let own =
+            if index == 0 && has_channels(draft) { by_channel(input, input_steps) } else { None };
         let tensors = Tensors { drafts: &draft.tensors, quanta: &quanta };
         let steps = index.checked_sub(1).and_then(|site| draft.sites.get(site)).map(|site| {
             let worst = match &site.step {
@@ -57,9 +82,9 @@ pub(crate) fn scales(
                 Step::Requant { function: Some(_), .. } => 0.0,
                 Step::Max2 { .. } | Step::Copy { .. } | Step::Output { .. } => 0.0,
             };
-            Steps { largest, worst }
+            Steps { largest, worst, coarsest }
         });
-        let shared = || quantum(tensor, steps, calibration, &quanta);
+        let shared = || quantum(tensor, steps.ok_or(input_steps), calibration, &quanta);
         let quantum = own.unwrap_or_else(shared);
         quanta.push(quantum);
     }
@@ -68,7 +93,7 @@ pub(crate) fn scales(
 
 fn quantum(
     tensor: &DraftTensor,
-    steps: Option<Steps>,
+    steps: Result<Steps, i32>,
     calibration: &Calibration,
     earlier: &[Quantum],
 ) -> Quantum {
@@ -87,8 +112,8 @@ fn quantum(
             let range = range.unwrap_or(Range { low: -1.0, high: 1.0 });
             let within = |end: f64| end.clamp(clamp.low, clamp.high);
             match steps {
-                None => asymmetric(range.low.min(0.0), range.high.max(0.0)),
-                Some(steps) => {
+                Err(input) => asymmetric(range.low.min(0.0), range.high.max(0.0), input),
+                Ok(steps) => {
                     let low = within(range.low.min(0.0) * HEADROOM);
                     let high = within(range.high.max(0.0) * HEADROOM);
                     symmetric(low, high, *clamp, steps)
@@ -117,7 +142,7 @@ const FAR_LESS: f64 = 1.0 / 16.0;
 ///
 /// `None` if most channels reach about as far as the farthest: they are of one unit, such as grey
 /// levels, and a scale of its own would only clamp a channel that the samples happen not to show.
-fn by_channel(ranges: &[Range]) -> Option<Quantum> {
+fn by_channel(ranges: &[Range], steps: i32) -> Option<Quantum> {
     let reach = |range: &Range| range.high.max(-range.low);
     let mut live: Vec<f64> = ranges.iter().map(reach).filter(|reach| *reach > 0.0).collect();
     live.sort_by(f64::total_cmp);
@@ -127,11 +152,11 @@ fn by_channel(ranges: &[Range]) -> Option<Quantum> {
         return None;
     }
     let negative = ranges.iter().any(|range| range.low < 0.0);
-    let interval = Interval::new(if negative { -INPUT_STEPS } else { 0 }, INPUT_STEPS);
+    let interval = Interval::new(if negative { -steps } else { 0 }, steps);
     let scale = |range: &Range| {
         // A channel that was always 0 is taken for one of the middle.
         let reach = if reach(range) > 0.0 { reach(range) } else { median };
-        usable(reach * INPUT_HEADROOM / f64::from(INPUT_STEPS))
+        usable(reach * INPUT_HEADROOM / f64::from(steps))
     };
     Some(Quantum { scale: 1.0, channels: ranges.iter().map(scale).collect(), interval })
 }
@@ -159,23 +184,28 @@ fn has_channels(draft: &Draft) -> bool {
     vector && free && draft.sites.iter().all(sums)
 }
 
-/// 8 bits over exactly the range, with 0 stored as 0. Where both ends lie halfway between two steps,
+/// `steps` over exactly the range, with 0 stored as 0. Where both ends lie halfway between two steps,
 /// one step more: no sample is out of range.
-fn asymmetric(low: f64, high: f64) -> Quantum {
-    let scale = usable((high - low) / f64::from(INPUT_STEPS));
-    let lo = rounded(low / scale, -INPUT_STEPS, 0);
-    let hi = rounded(high / scale, 0, INPUT_STEPS);
-    Quantum::new(scale, Interval::new(lo, hi.max(lo + INPUT_STEPS)))
+fn asymmetric(low: f64, high: f64, steps: i32) -> Quantum {
+    let scale = usable((high - low) / f64::from(steps));
+    let lo = rounded(low / scale, -steps, 0);
+    let hi = rounded(high / scale, 0, steps);
+    Quantum::new(scale, Interval::new(lo, hi.max(lo + steps)))
 }
 
 /// `-127..=127`, or `0..=127` behind a ReLU, if 127 is the largest.
 ///
 /// The table of a site has a row for each step that any input could reach. Where the samples show far
 /// less than that, up to two bits are given up for a table of `2^16` rows.
-fn symmetric(low: f64, high: f64, clamp: Clamp, Steps { largest, worst }: Steps) -> Quantum {
+fn symmetric(low: f64, high: f64, clamp: Clamp, steps: Steps) -> Quantum {
+    let Steps { largest, worst, coarsest } = steps;
     let most = if clamp.low >= 0.0 { high } else { high.max(-low) };
-    let fine = usable(most / f64::from(largest));
-    let scale = (worst / WANTED_BQ).clamp(fine, fine * COARSEST);
+    let fine = match most / f64::from(largest) {
+        fine if fine.is_normal() => fine,
+        // 0 on every sample: as far as with 8 bits.
+        _ => f64::from(largest.min(255)) / f64::from(largest),
+    };
+    let scale = (worst / WANTED_BQ).clamp(fine, fine * coarsest);
     let whole = Interval::new(-largest, largest);
     Quantum::new(scale, cut(whole, scale, clamp))
 }
@@ -218,38 +248,41 @@ mod tests {
 
     #[test]
     fn channels_of_different_units_have_their_own_scales() {
-        let quantum = by_channel(&ranges(&[(0.0, 2550.0), (0.0, 2.55), (0.0, 0.0)])).unwrap();
+        let ends = [(0.0, 2550.0), (0.0, 2.55), (0.0, 0.0)];
+        let quantum = by_channel(&ranges(&ends), 255).unwrap();
         assert_eq!(quantum.interval, Interval::new(0, 255));
         assert_eq!(quantum.channels.len(), 3);
         // One that was always 0 counts for neither, and is taken for one of the middle.
         assert!((quantum.channels[2] - 0.02).abs() < 1e-12);
-        let signed = by_channel(&ranges(&[(0.0, 255.0), (-2.55, 0.0), (0.0, 1.0)])).unwrap();
+        let ends = [(0.0, 255.0), (-2.55, 0.0), (0.0, 1.0)];
+        let signed = by_channel(&ranges(&ends), 255).unwrap();
         assert_eq!(signed.interval, Interval::new(-255, 255));
         assert!((signed.channels[1] - 0.02).abs() < 1e-12);
     }
 
     #[test]
     fn channels_of_one_unit_share_a_scale_though_some_are_dark() {
-        assert!(by_channel(&ranges(&[(0.0, 16.0), (0.0, 0.0), (0.0, 12.0), (0.0, 0.5)])).is_none());
-        assert!(by_channel(&ranges(&[(0.0, 0.0); 3])).is_none());
+        let grey = [(0.0, 16.0), (0.0, 0.0), (0.0, 12.0), (0.0, 0.5)];
+        assert!(by_channel(&ranges(&grey), 255).is_none());
+        assert!(by_channel(&ranges(&[(0.0, 0.0); 3]), 255).is_none());
     }
 
     #[test]
     fn an_input_has_8_bits_over_its_range() {
-        let grey = asymmetric(0.0, 16.0);
+        let grey = asymmetric(0.0, 16.0, 255);
         assert_eq!((grey.scale, grey.interval), (16.0 / 255.0, Interval::new(0, 255)));
-        let normalised = asymmetric(-1.0, 3.0);
+        let normalised = asymmetric(-1.0, 3.0, 255);
         assert_eq!(normalised.interval, Interval::new(-64, 191));
         // Half a step at both ends.
-        assert_eq!(asymmetric(-1.0, 1.0).interval, Interval::new(-128, 128));
-        let dead = asymmetric(0.0, 0.0);
+        assert_eq!(asymmetric(-1.0, 1.0, 255).interval, Interval::new(-128, 128));
+        let dead = asymmetric(0.0, 0.0, 255);
         assert_eq!(dead.scale, 1.0);
     }
 
     #[test]
     fn a_clamp_narrows_the_interval() {
         let clamp = |low, high| Clamp { low, high };
-        let steps = |worst| Steps { largest: 127, worst };
+        let steps = |worst| Steps { largest: 127, worst, coarsest: COARSEST };
         let relu = symmetric(-3.0, 12.7, clamp(0.0, f64::INFINITY), steps(0.0));
         assert_eq!(relu.interval, Interval::new(0, 127));
         assert!((relu.scale - 0.1).abs() < 1e-12);

@@ -11,6 +11,8 @@ use crate::error::{CompileError, Refusal};
 /// Most different shifts in a model: each has RANGE tables of its own (section 2.1).
 const MAX_DISTINCT: usize = 3;
 const MAX_SHIFT: u32 = 16;
+/// Bits of a cell of 8 bits, with its sign or its zero point.
+const NARROW_BITS: u32 = 9;
 /// The shift of sites without weights in a model without weights.
 const DEFAULT_SHIFT: u32 = 12;
 /// The finest unit of a raw output is `2^-30`, the coarsest `2^30`.
@@ -47,7 +49,8 @@ pub(super) fn plan(sites: &[DraftSite], tensors: Tensors<'_>) -> Result<Vec<Fixe
                     None => scale,
                 };
                 let weighted = reach.products > 0;
-                let wanted = if weighted { wanted_shift(reach.products) } else { MAX_SHIFT };
+                let wanted =
+                    if weighted { wanted_shift(reach.products, reach.cell) } else { MAX_SHIFT };
                 let most = largest_shift(&reach, scale, wanted);
                 let most = most.map_err(|refusal| site.refuse(refusal))?;
                 Open::Requant { reach, scale, weighted, most }
@@ -80,10 +83,12 @@ pub(super) fn plan(sites: &[DraftSite], tensors: Tensors<'_>) -> Result<Vec<Fixe
         .collect()
 }
 
-/// `clamp(ceil(log2(Nin) / 2) + 8, 8, 16)`.
-fn wanted_shift(products: u64) -> u32 {
+/// `clamp(ceil(log2(Nin) / 2) + 8, 8, 16)`, and a bit more for each that cells have above 9: what
+/// rounding its weights adds to a sum grows with them.
+fn wanted_shift(products: u64, cell: u32) -> u32 {
     let log = products.checked_next_power_of_two().map_or(64, u64::trailing_zeros);
-    (log.div_ceil(2) + 8).clamp(8, MAX_SHIFT)
+    let more = (u32::BITS - cell.leading_zeros()).saturating_sub(NARROW_BITS);
+    (log.div_ceil(2) + 8 + more).clamp(8, MAX_SHIFT)
 }
 
 fn factor(shift: u32, scale: f64) -> f64 {
@@ -166,8 +171,11 @@ mod tests {
 
     #[test]
     fn shifts_follow_the_number_of_products() {
-        let wanted = [1, 2, 4, 5, 400, 1024, 1 << 16, 1 << 20].map(wanted_shift);
-        assert_eq!(wanted, [8, 9, 9, 10, 13, 13, 16, 16]);
+        let wanted = [1, 2, 4, 5, 400, 1024, 1 << 16, 1 << 20];
+        let narrow = wanted.map(|products| wanted_shift(products, 510));
+        assert_eq!(narrow, [8, 9, 9, 10, 13, 13, 16, 16]);
+        let wide = wanted.map(|products| wanted_shift(products, 4080));
+        assert_eq!(wide, [11, 12, 12, 13, 16, 16, 16, 16]);
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub(super) struct Reach {
     rounding: Vec<f64>,
     /// Most products of convolutions for one output.
     pub(super) products: u64,
+    /// The largest stored value that a convolution reads.
+    pub(super) cell: u32,
 }
 
 /// The integers of a sum.
@@ -95,6 +97,7 @@ impl Tensors<'_> {
             largest: vec![0.0; channels as usize],
             rounding: vec![1.0; channels as usize],
             products: 0,
+            cell: 0,
         };
         for term in &sum.terms {
             match term {
@@ -137,6 +140,7 @@ impl Tensors<'_> {
                 *rounding += added;
             }
         }
+        reach.cell = row.iter().map(|(_, amax)| *amax).fold(reach.cell, u32::max);
         reach.products += u64::from(kernel.taps) * u64::from(kernel.channels);
     }
 
@@ -258,8 +262,8 @@ fn weight_of(value: f64) -> Result<i16, Refusal> {
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "a number of cells times their largest value: a small integer"
+    reason = "never negative: a number of cells times their largest value, or an accumulator"
 )]
-const fn unsigned(value: f64) -> u64 {
+pub(super) const fn unsigned(value: f64) -> u64 {
     value as u64
 }

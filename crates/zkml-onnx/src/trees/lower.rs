@@ -19,7 +19,7 @@ use crate::quantise::{Block, HIGH_BITS, lay_out, split_bias};
 const MAX_WEIGHTS: u64 = 1 << 27;
 /// Most nodes on the way to a leaf.
 const MAX_DEPTH: usize = 1 << 10;
-/// A leaf's value is `low + STEP high`: `STEP` is the widest interval that a tensor has.
+/// A leaf's value is `low + STEP high`. Programs of trees keep their bytes, so it stays what it is.
 const STEP: i64 = 510;
 /// Limbs of programs without any: no site shifts.
 const LIMB_BITS: u32 = 8;
