@@ -12,7 +12,8 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 pub(crate) use self::attest::{AttestCommand, AttestInspectArgs, AttestVerifyArgs};
 pub(crate) use self::enclave::{AttesterKind, EnclaveArgs};
 pub(crate) use self::zkml::{
-    CompileArgs, InspectArgs, ModeArg, ProveArgs, RunArgs, ZkmlCommand, ZkmlVerifyArgs,
+    ActivationsArg, CompileArgs, InspectArgs, ModeArg, ProveArgs, RunArgs, ZkmlCommand,
+    ZkmlVerifyArgs,
 };
 
 /// Where a global option stands in the help: after a command's own.
@@ -499,6 +500,10 @@ pub(crate) struct ModelsAddArgs {
     /// Take this value of the graph for the output, such as the one in front of a Softmax
     #[arg(long, value_name = "NAME")]
     pub(crate) logits: Option<String>,
+    /// How finely values between layers are stored: int16 is closer to the float model, and takes larger
+    /// tables
+    #[arg(long, value_enum, value_name = "TYPE", default_value_t)]
+    pub(crate) activations: ActivationsArg,
     /// Whether its proofs are to be fast to make, or small; the program's id fixes it
     #[arg(long, value_enum, value_name = "MODE", default_value_t)]
     pub(crate) mode: ModeArg,

@@ -119,6 +119,21 @@ fn a_model_is_compiled_run_proven_and_verified() {
     assert!(told.contains(&digest), "{told}");
 }
 
+/// The same model with finer activations: another model, closer to the float one, proven alike.
+#[test]
+fn int16_activations_are_closer_to_the_float_model() {
+    let (_, told) = Case::new();
+    let (case, told_wide) = Case::compiled(&["--activations", "int16"]);
+    assert_ne!(told["model_id"], told_wide["model_id"]);
+    assert_eq!(told["activations"], told_wide["activations"]);
+    let error = |told: &Value| told["agreement"]["greatest_error"].as_f64().unwrap();
+    assert!(error(&told_wide) < error(&told) / 7.0, "{told_wide}");
+    case.inputs(1);
+    case.prove(&[]).expect(0);
+    case.verify(&[]).expect(0);
+    case.verify_with_number("output.json", "/output_int/0/3", 1).expect_told(1, "output_data");
+}
+
 /// The same model in mode `small`: smaller proofs of another model id, and neither mode's proof is good
 /// for the other.
 #[test]

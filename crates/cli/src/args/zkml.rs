@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use assay_zkml::program::Mode;
+use assay_zkml_onnx::Activations;
 use clap::{Args as ClapArgs, Subcommand, ValueEnum, value_parser};
 
 const INPUT: &str = "\
@@ -64,6 +65,23 @@ impl From<ModeArg> for Mode {
     }
 }
 
+/// How finely a program stores the values between its layers.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(crate) enum ActivationsArg {
+    #[default]
+    Int8,
+    Int16,
+}
+
+impl From<ActivationsArg> for Activations {
+    fn from(activations: ActivationsArg) -> Self {
+        match activations {
+            ActivationsArg::Int8 => Self::Int8,
+            ActivationsArg::Int16 => Self::Int16,
+        }
+    }
+}
+
 #[derive(Debug, ClapArgs)]
 pub(crate) struct CompileArgs {
     /// The ONNX model: float, or quantised (QDQ, QLinear)
@@ -76,6 +94,10 @@ pub(crate) struct CompileArgs {
     /// The value to take for the output instead of the graph's: the logits in front of a Softmax
     #[arg(long, value_name = "NAME")]
     pub(crate) logits: Option<String>,
+    /// How finely values between layers are stored: int16 is closer to the float model, and takes larger
+    /// tables
+    #[arg(long, value_enum, value_name = "TYPE", default_value_t)]
+    pub(crate) activations: ActivationsArg,
     /// Whether its proofs are to be fast to make, or small; the model's id fixes it
     #[arg(long, value_enum, value_name = "MODE", default_value_t)]
     pub(crate) mode: ModeArg,

@@ -8,7 +8,7 @@ use assay_primitives::{ModelId, TensorData};
 use assay_service::Program;
 use assay_zkml::model::{Agreement, MAX_MODEL_BYTES, ModelFile};
 use assay_zkml::program::Mode;
-use assay_zkml_onnx::{Options, compile};
+use assay_zkml_onnx::{Activations, Options, compile};
 use tracing::{info, warn};
 
 use crate::error::CliError;
@@ -31,6 +31,8 @@ pub(crate) struct Calibration {
     pub(crate) inputs: Option<Vec<Vec<f32>>>,
     /// The value that is the output, if not the graph's.
     pub(crate) output: Option<String>,
+    /// How finely values between layers are stored.
+    pub(crate) activations: Activations,
     /// How its weights are committed to.
     pub(crate) mode: Mode,
 }
@@ -136,10 +138,11 @@ struct Compiled {
 }
 
 fn compiled(package: &ModelPackage, calibration: Calibration) -> Result<Compiled, CliError> {
-    let Calibration { inputs, output, mode } = calibration;
+    let Calibration { inputs, output, activations, mode } = calibration;
     let inputs = inputs.unwrap_or_else(|| samples(package));
     let mut options = Options::default();
     options.output = output;
+    options.activations = activations;
     options.mode = mode;
     let compiled = compile(package.artifact(), &inputs, &options)
         .map_err(|error| in_model(package, &error))?;

@@ -22,6 +22,7 @@ pub(super) async fn run(args: &ModelsAddArgs) -> Result<ExitCode, CliError> {
     let calibration = Calibration {
         inputs: args.calibrate.as_deref().map(|path| read_inputs(path, MAX_SAMPLES)).transpose()?,
         output: args.logits.clone(),
+        activations: args.activations.into(),
         mode: args.mode.into(),
     };
     let started = SystemClock::default();

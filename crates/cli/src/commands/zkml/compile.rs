@@ -42,6 +42,7 @@ pub(super) fn run(args: &CompileArgs) -> Result<ExitCode, CliError> {
     };
     let mut options = Options::default();
     options.output = args.logits.clone();
+    options.activations = args.activations.into();
     options.mode = args.mode.into();
     let compiled = compile(&bytes, &samples, &options).map_err(refused)?;
     drop(bytes);
