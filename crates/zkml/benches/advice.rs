@@ -43,9 +43,11 @@ impl Case {
         Self { schedule: schedule.unwrap(), columns, batches }
     }
 
-    fn commit(&self) -> (CommittedAdvice, Vec<Vec<K>>, Transcript) {
+    fn commit(&self) -> (CommittedAdvice<&Vec<F>>, Vec<Vec<K>>, Transcript) {
         let mut transcript = Transcript::new();
-        let committed = advice::commit(&self.schedule, &self.columns, &mut transcript).unwrap();
+        let committed =
+            advice::commit(&self.schedule, self.columns.iter().collect(), &mut transcript);
+        let committed = committed.unwrap();
         let points = self.points(&mut transcript);
         (committed, points, transcript)
     }
@@ -73,9 +75,10 @@ fn bench(criterion: &mut Criterion) {
         });
         group.bench_function(BenchmarkId::new("open", log_cells), |bencher| {
             let committed = || case.commit();
-            let open = |(committed, points, mut transcript): (CommittedAdvice, Vec<Vec<K>>, _)| {
-                committed.open(&points, &mut transcript).unwrap()
-            };
+            let open =
+                |(committed, points, mut transcript): (CommittedAdvice<_>, Vec<Vec<K>>, _)| {
+                    committed.open(&points, &mut transcript).unwrap()
+                };
             bencher.iter_batched(committed, open, BatchSize::LargeInput);
         });
         let (committed, points, mut transcript) = case.commit();

@@ -92,7 +92,7 @@ impl Packed {
 
     /// Returns the sum of all lanes.
     pub(crate) fn sum(&self) -> K {
-        self.unpack().into_iter().sum()
+        K::new(self.0.map(|words| F::new(reduce(u64::from(words.into_iter().fold(0, sum))))))
     }
 
     #[inline(always)]
@@ -185,6 +185,109 @@ impl Packed {
             *out = zip(a, b, &operation);
         }
         out
+    }
+}
+
+/// An element of `K` that many packs of `F` are multiplied by.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Weight([u32; DEGREE]);
+
+impl Weight {
+    pub(crate) fn new(value: K) -> Self {
+        let mut words = [0; DEGREE];
+        for (word, coefficient) in words.iter_mut().zip(coefficients(&value)) {
+            *word = coefficient.to_unique_u32();
+        }
+        Self(words)
+    }
+}
+
+/// Returns `sum_i weights_i row_i`, where row `i` begins at `i width` in `cells`: its [`LANES`] cells
+/// from `first` on are for the first pack of `out`, those behind for the next.
+///
+/// `width` is not 0; rows end where `cells` do, and cells that are not there count as 0.
+pub(crate) fn combine_rows(
+    weights: &[Weight],
+    (cells, width): (&[F], usize),
+    first: usize,
+    out: &mut [Packed],
+) {
+    pulp::Arch::new().dispatch(CombineRows { weights, cells, width, first, out });
+}
+
+struct CombineRows<'a> {
+    weights: &'a [Weight],
+    cells: &'a [F],
+    width: usize,
+    first: usize,
+    out: &'a mut [Packed],
+}
+
+impl CombineRows<'_> {
+    /// `N` packs, whose first cell in each row is `first`.
+    #[inline(always)]
+    fn packs<const N: usize>(&self, first: usize) -> [Packed; N] {
+        let mut sums = [[[0; LANES]; DEGREE]; N];
+        let mut rows = self.cells.chunks(self.width);
+        for weights in self.weights.chunks(2) {
+            for (weight, row) in weights.iter().zip(&mut rows) {
+                let cells = row.get(first..).unwrap_or_default().as_chunks::<LANES>().0;
+                let Some(cells) = cells.first_chunk::<N>() else { continue };
+                for (sums, cells) in sums.iter_mut().zip(cells) {
+                    let cells = PackedBase::new(cells);
+                    for (sums, word) in sums.iter_mut().zip(weight.0) {
+                        *sums = add_product(*sums, [word; LANES], cells.0);
+                    }
+                }
+            }
+            // Below `p 2^32` again: two more products have room.
+            for sums in sums.as_flattened_mut() {
+                *sums = sums.map(take_off);
+            }
+        }
+        sums.map(|sums| Packed(sums.map(|sums| sums.map(reduce))))
+    }
+}
+
+impl pulp::WithSimd for CombineRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(mut self, _: S) {
+        let mut first = self.first;
+        let out = std::mem::take(&mut self.out);
+        // Two packs are one line of the cache.
+        let (pairs, rest) = out.as_chunks_mut::<2>();
+        for pair in pairs {
+            *pair = self.packs(first);
+            first += 2 * LANES;
+        }
+        for pack in rest {
+            [*pack] = self.packs(first);
+            first += LANES;
+        }
+    }
+}
+
+/// Adds `factor` times each pack to those of `out`.
+pub(crate) fn add_scaled(out: &mut [Packed], packs: &[Packed], factor: K) {
+    pulp::Arch::new().dispatch(AddScaled { out, packs, factor: Packed::splat(factor) });
+}
+
+struct AddScaled<'a> {
+    out: &'a mut [Packed],
+    packs: &'a [Packed],
+    factor: Packed,
+}
+
+impl pulp::WithSimd for AddScaled<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        for (out, &pack) in self.out.iter_mut().zip(self.packs) {
+            *out = out.add(pack.mul(self.factor));
+        }
     }
 }
 
@@ -369,6 +472,29 @@ mod tests {
                 for (lane, &f) in base.iter().enumerate() {
                     assert_eq!(differences.unpack()[lane], K::from(f - base[0]));
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn rows_are_combined() {
+        let values = values();
+        for (rows, width) in [(1, 8), (2, 16), (5, 24), (64, 40), (7, 8)] {
+            let cells: Vec<F> = (0..rows * width)
+                .map(|i| coefficients(&values[i % values.len()])[i % DEGREE])
+                .collect();
+            let weights: Vec<K> =
+                (0..rows).map(|i| values[(i * 11 + values.len() - 1) % values.len()]).collect();
+            let words: Vec<Weight> = weights.iter().copied().map(Weight::new).collect();
+            for first in (0..width).step_by(LANES) {
+                let mut out = vec![Packed::splat(K::ONE); (width - first) / LANES];
+                combine_rows(&words, (&cells, width), first, &mut out);
+                let got: Vec<K> = out.iter().flat_map(Packed::unpack).collect();
+                let wanted = (first..width).map(|cell| -> K {
+                    let row = weights.iter().zip(cells.chunks(width));
+                    row.map(|(&weight, row)| weight * row[cell]).sum()
+                });
+                assert_eq!(got, wanted.collect::<Vec<_>>(), "{rows} of {width} from {first}");
             }
         }
     }

@@ -15,7 +15,7 @@ use crate::chain::Started;
 use crate::circuit::Circuit;
 use crate::columns::ClaimedValues;
 use crate::execute::Execution;
-use crate::field::K;
+use crate::field::{F, K};
 use crate::layers::{self, LayerEnds, LayerError, LayerStatement};
 use crate::lookups::{self, LookupProof, ProveError as LookupError};
 use crate::multilinear::{ArityError, evaluate_column, same_length, suffix};
@@ -328,14 +328,14 @@ fn begin(watch: Watch<'_>, stage: Stage) -> Result<(), ProveError> {
 }
 
 /// Step 1.
-fn commit(
+fn commit<'a>(
     circuit: &Circuit,
-    witness: &Witness,
+    witness: &'a Witness,
     transcript: &mut Transcript,
-) -> Result<Option<CommittedAdvice>, ProveError> {
+) -> Result<Option<CommittedAdvice<&'a [F]>>, ProveError> {
     let Some(schedule) = circuit.schedule() else { return Ok(None) };
     let columns = witness.committed(circuit.columns());
-    Ok(Some(advice::commit(schedule, &columns, transcript)?))
+    Ok(Some(advice::commit(schedule, columns, transcript)?))
 }
 
 /// Steps 2 and 3.
@@ -404,11 +404,7 @@ fn sent_ends(
 
 /// In a batch, the value of each instance's slice of `column` at the last coordinates of `point`
 /// but the `lb` of the batch; empty without batch.
-fn instance_values(
-    circuit: &Circuit,
-    column: &[crate::field::F],
-    point: &[K],
-) -> Result<Vec<K>, ArityError> {
+fn instance_values(circuit: &Circuit, column: &[F], point: &[K]) -> Result<Vec<K>, ArityError> {
     let lb = circuit.sizes().lb;
     if lb == 0 {
         return Ok(Vec::new());
@@ -425,7 +421,7 @@ fn instance_values(
 /// Step 10.
 fn open(
     circuit: &Circuit,
-    advice: Option<CommittedAdvice>,
+    advice: Option<CommittedAdvice<&[F]>>,
     points: [&[K]; 3],
     transcript: &mut Transcript,
 ) -> Result<Option<AdviceProof>, ProveError> {

@@ -34,7 +34,8 @@ impl Case {
             .map(|&arity| (0..1 << arity).map(|_| F::from_u64(words.next())).collect())
             .collect();
         let mut transcript = start();
-        let committed = advice::commit(&schedule, &columns, &mut transcript).expect("fits");
+        let committed =
+            advice::commit(&schedule, columns.iter().collect(), &mut transcript).expect("fits");
         let points = points(arities, &batches, &mut transcript);
         let value = |point: &[K], column: &usize| evaluate(&columns[*column], point).expect("fits");
         let values: Vec<Vec<K>> = batches
@@ -162,7 +163,7 @@ fn prover_and_verifier_leave_the_transcript_in_one_state() {
     let (schedule, batches) = scheduled(&arities);
     let columns: Vec<Vec<F>> = arities.iter().map(|&n| vec![F::from_u32(n); 1 << n]).collect();
     let mut prover = start();
-    let committed = advice::commit(&schedule, &columns, &mut prover).expect("fits");
+    let committed = advice::commit(&schedule, columns.iter().collect(), &mut prover).expect("fits");
     let root = committed.root();
     let at = points(&arities, &batches, &mut prover);
     let proof = committed.open(&at, &mut prover).expect("fits");
@@ -426,7 +427,7 @@ fn points_and_values_of_other_lengths_are_refused() {
         let columns = vec![vec![F::ONE; 64]];
         let schedule = Schedule::new(AdviceProfile::default(), vec![6], vec![vec![0]]);
         let schedule = schedule.expect("valid");
-        let committed = advice::commit(&schedule, &columns, &mut start()).expect("fits");
+        let committed = advice::commit(&schedule, columns, &mut start()).expect("fits");
         let opened = committed.open(&points, &mut start());
         assert!(matches!(opened, Err(AdviceError::Length { .. })), "{opened:?}");
     }
@@ -457,7 +458,7 @@ fn columns_that_do_not_fit_are_refused() {
     let (schedule, _) = scheduled(&[6, 7]);
     let columns = |sizes: &[usize]| sizes.iter().map(|&n| vec![F::ONE; n]).collect::<Vec<_>>();
     for sizes in [&[64][..], &[64, 127], &[128, 64], &[64, 128, 64], &[]] {
-        let result = advice::commit(&schedule, &columns(sizes), &mut start());
+        let result = advice::commit(&schedule, columns(sizes), &mut start());
         assert!(matches!(result, Err(AdviceError::Length { .. })), "{sizes:?}");
     }
 }

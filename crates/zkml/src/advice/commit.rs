@@ -1,29 +1,25 @@
-//! The prover: commits to the columns (step 1) and opens them (step 10).
+//! The prover's commitment to the columns (step 1).
 
 use std::fmt;
 
-use p3_commit::MultilinearPcs;
-use p3_matrix::dense::RowMajorMatrix;
-use p3_multilinear_util::point::Point;
-use p3_sumcheck::PrescribedPointPcs;
-use p3_sumcheck::layout::{Layout as _, Table};
-
-use super::convert::from_p3;
 use super::error::{AdviceError, length};
+use super::open::open;
 use super::proof::AdviceProof;
-use super::schedule::{Class, Schedule};
-use super::scheme::{Layout, ProverData};
-use super::verify::check_points;
+use super::schedule::Schedule;
+use super::tree::CodeTree;
+use super::verify::{check_points, observe_root};
 use crate::field::{F, K};
 use crate::tensor_code::Digest;
 use crate::transcript::Transcript;
 
-/// Columns that the transcript has absorbed the root of, ready to be opened: a copy for each opening.
+/// Columns that the transcript has absorbed the root of, ready to be opened.
+///
+/// It holds their code, and the columns as they were given: borrowed, if they were.
 #[derive(Clone)]
-pub struct CommittedAdvice {
+pub struct CommittedAdvice<C> {
     schedule: Schedule,
-    root: Digest,
-    data: ProverData,
+    columns: Vec<C>,
+    tree: CodeTree,
 }
 
 /// Commits to `columns`, in the order of the schedule, and absorbs the root (step 1).
@@ -31,30 +27,32 @@ pub struct CommittedAdvice {
 /// # Errors
 ///
 /// Returns [`AdviceError::Length`] unless there is one column of `2^arity` cells for each arity.
-pub fn commit(
+pub fn commit<C: AsRef<[F]>>(
     schedule: &Schedule,
-    columns: &[impl AsRef<[F]>],
+    columns: Vec<C>,
     transcript: &mut Transcript,
-) -> Result<CommittedAdvice, AdviceError> {
+) -> Result<CommittedAdvice<C>, AdviceError> {
     length("advice columns of proof", 0, schedule.columns(), columns.len())?;
     for (index, (column, &arity)) in columns.iter().zip(schedule.arities()).enumerate() {
         length("cells of advice column", index, 1 << arity, column.as_ref().len())?;
     }
-    let tables = schedule.classes().iter().map(|class| table(class, columns)).collect();
-    let folding = schedule.shape().initial_rounds;
-    let witness = Layout::new_witness(tables, folding);
-    let (cap, data) = schedule.pcs().commit(witness, transcript.challenger())?;
-    let root = cap.roots().first().copied().unwrap_or_default();
-    Ok(CommittedAdvice { schedule: schedule.clone(), root: Digest::from(root), data })
+    let (stack, cells) = (schedule.stack(), slices(&columns));
+    let write = |message: &mut [F]| stack.write_message(&cells, message);
+    let rate = schedule.log_inverse_rate();
+    let tree = CodeTree::of_cells(stack.log_cells(), stack.folds(), rate, write);
+    observe_root(&tree.root(), transcript);
+    Ok(CommittedAdvice { schedule: schedule.clone(), columns, tree })
 }
 
-impl CommittedAdvice {
+impl<C> CommittedAdvice<C> {
     /// Returns the root, as absorbed.
     #[must_use]
     pub const fn root(&self) -> Digest {
-        self.root
+        self.tree.root()
     }
+}
 
+impl<C: AsRef<[F]>> CommittedAdvice<C> {
     /// Opens every batch at its point (step 10).
     ///
     /// The values that it proves are those of the columns' extensions; the caller has absorbed
@@ -62,34 +60,27 @@ impl CommittedAdvice {
     ///
     /// # Errors
     ///
-    /// Returns [`AdviceError::Length`] unless there is one point of the right arity for each batch.
+    /// Returns [`AdviceError::Length`] if there is not one point of the right arity for each batch.
     pub fn open(
-        self,
+        &self,
         points: &[Vec<K>],
         transcript: &mut Transcript,
     ) -> Result<AdviceProof, AdviceError> {
         check_points(&self.schedule, points)?;
-        let points: Vec<Point<K>> =
-            self.schedule.in_class_order(points).cloned().map(Point::new).collect();
-        let (pcs, protocol) = (self.schedule.pcs(), self.schedule.protocol());
-        let proof = pcs.open_at(self.data, protocol, &points, transcript.challenger())?;
-        Ok(from_p3(proof.whir))
+        let columns = slices(&self.columns);
+        open(&self.schedule, &columns, &self.tree, points, transcript.challenger())
     }
 }
 
-impl fmt::Debug for CommittedAdvice {
+impl<C> fmt::Debug for CommittedAdvice<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CommittedAdvice")
             .field("schedule", &self.schedule)
-            .field("root", &self.root)
+            .field("root", &self.tree.root())
             .finish_non_exhaustive()
     }
 }
 
-/// Copies the columns of one class into one list, one after the other.
-fn table(class: &Class, columns: &[impl AsRef<[F]>]) -> Table<F> {
-    let mut values = Vec::with_capacity(class.columns.len() << class.arity);
-    let columns = class.columns.iter().filter_map(|&column| columns.get(column));
-    columns.for_each(|column| values.extend_from_slice(column.as_ref()));
-    Table::new(RowMajorMatrix::new(values, 1 << class.arity))
+fn slices<C: AsRef<[F]>>(columns: &[C]) -> Vec<&[F]> {
+    columns.iter().map(AsRef::as_ref).collect()
 }

@@ -1,4 +1,4 @@
-//! Between the protocol's form of a proof and p3's.
+//! From the protocol's form of a proof to p3's.
 //!
 //! p3's form has witnesses of proof-of-work, which are 0 and nowhere else, and the opened values.
 
@@ -10,7 +10,6 @@ use p3_whir::{QueryOpenings, SharedProofOpening};
 use super::proof::{AdviceProof, Openings, RoundProof, Rows};
 use super::scheme::{P3Openings, P3Paths, P3Proof, P3Round, P3Whir, to_commitment};
 use crate::field::{F, K};
-use crate::tensor_code::Digest;
 
 /// Returns p3's form of `proof` with the opened values `evals`, in p3's order of batches.
 ///
@@ -26,18 +25,6 @@ pub(super) fn to_p3(proof: &AdviceProof, evals: Vec<OpeningEvals<K>>) -> P3Proof
         final_sumcheck: Some(to_sumcheck(&proof.final_rounds)),
     };
     P3Proof { whir, evals }
-}
-
-/// Returns the protocol's form of what p3 proved. A part that p3 left out is empty.
-pub(super) fn from_p3(whir: P3Whir) -> AdviceProof {
-    AdviceProof {
-        initial_answers: whir.initial_ood_answers,
-        initial_rounds: whir.initial_sumcheck.polynomial_evaluations,
-        rounds: whir.rounds.into_iter().map(from_round).collect(),
-        final_polynomial: whir.final_poly.map(Poly::into_evals).unwrap_or_default(),
-        final_openings: from_openings(whir.final_openings),
-        final_rounds: whir.final_sumcheck.map(|s| s.polynomial_evaluations).unwrap_or_default(),
-    }
 }
 
 fn to_sumcheck(rounds: &[[K; 2]]) -> SumcheckData<F, K> {
@@ -65,21 +52,40 @@ fn to_openings(openings: &Openings) -> P3Openings {
     }
 }
 
-fn from_round(round: P3Round) -> RoundProof {
-    let root = round.commitment.and_then(|cap| cap.roots().first().copied());
-    RoundProof {
-        root: Digest::from(root.unwrap_or_default()),
-        answers: round.ood_answers,
-        openings: from_openings(round.openings),
-        rounds: round.sumcheck.polynomial_evaluations,
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn from_openings(openings: P3Openings) -> Openings {
-    let (rows, proof) = match openings {
-        QueryOpenings::Base(opening) => (Rows::Base(opening.rows), opening.proof),
-        QueryOpenings::Extension(opening) => (Rows::Extension(opening.rows), opening.proof),
-    };
-    let siblings = proof.sibling_hashes.into_iter().map(Digest::from).collect();
-    Openings { rows, siblings }
+    impl AdviceProof {
+        /// Returns the protocol's form of what p3 proved. A part that p3 left out is empty.
+        pub(in crate::advice) fn of_p3(whir: P3Whir) -> Self {
+            let last = whir.final_sumcheck.map(|sumcheck| sumcheck.polynomial_evaluations);
+            Self {
+                initial_answers: whir.initial_ood_answers,
+                initial_rounds: whir.initial_sumcheck.polynomial_evaluations,
+                rounds: whir.rounds.into_iter().map(of_round).collect(),
+                final_polynomial: whir.final_poly.map(Poly::into_evals).unwrap_or_default(),
+                final_openings: of_openings(whir.final_openings),
+                final_rounds: last.unwrap_or_default(),
+            }
+        }
+    }
+
+    fn of_round(round: P3Round) -> RoundProof {
+        let root = round.commitment.and_then(|cap| cap.roots().first().copied());
+        RoundProof {
+            root: root.unwrap().into(),
+            answers: round.ood_answers,
+            openings: of_openings(round.openings),
+            rounds: round.sumcheck.polynomial_evaluations,
+        }
+    }
+
+    fn of_openings(openings: P3Openings) -> Openings {
+        let (rows, proof) = match openings {
+            QueryOpenings::Base(opening) => (Rows::Base(opening.rows), opening.proof),
+            QueryOpenings::Extension(opening) => (Rows::Extension(opening.rows), opening.proof),
+        };
+        Openings { rows, siblings: proof.sibling_hashes.into_iter().map(Into::into).collect() }
+    }
 }

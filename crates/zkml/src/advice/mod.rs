@@ -13,9 +13,11 @@
 //! | `code` | the Reed-Solomon code that WHIR commits with |
 //! | `shape` | the lengths of all parts of a proof |
 //! | `proof` | the messages and their one encoding |
-//! | `convert` | to p3's form and back |
-//! | `commit` | the prover |
-//! | `verify` | the verifier, which uses nothing of `commit` |
+//! | `commit` | the prover's commitment |
+//! | `open`, `claims`, `rounds`, `queries` | its opening: the steps, what is claimed, its sumchecks, what queries weigh |
+//! | `stack`, `tree` | the columns in the vector that is committed to, and the codes with their trees |
+//! | `convert` | to p3's form |
+//! | `verify` | the verifier, which uses nothing of the prover |
 //!
 //! ```
 //! use assay_zkml::advice::{self, AdviceProfile, AdviceProof, Schedule};
@@ -30,7 +32,7 @@
 //!     Schedule::new(AdviceProfile::default(), vec![6, 7, 6], vec![vec![0, 2], vec![1]])?;
 //!
 //! let mut transcript = Transcript::new();
-//! let committed = advice::commit(&schedule, &columns, &mut transcript)?;
+//! let committed = advice::commit(&schedule, columns.iter().collect(), &mut transcript)?;
 //! let root = committed.root();
 //! let points = [transcript.sample_point(6), transcript.sample_point(7)];
 //! let small = [evaluate(&columns[0], &points[0])?, evaluate(&columns[2], &points[0])?];
@@ -46,16 +48,22 @@
 //! # }
 //! ```
 
+mod claims;
 mod code;
 mod commit;
 mod convert;
 mod error;
+mod open;
 mod price;
 mod profile;
 mod proof;
+mod queries;
+mod rounds;
 mod schedule;
 mod scheme;
 mod shape;
+mod stack;
+mod tree;
 mod verify;
 
 pub use self::commit::{CommittedAdvice, commit};

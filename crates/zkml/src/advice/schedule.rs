@@ -13,6 +13,7 @@ use super::price::terms;
 use super::profile::{AdviceProfile, of_weights};
 use super::scheme::{Config, Pcs};
 use super::shape::ProofShape;
+use super::stack::Stack;
 use crate::soundness::Term;
 use crate::tensor_code::column_tree;
 
@@ -32,6 +33,7 @@ struct Inner {
     classes: Vec<Class>,
     protocol: OpeningProtocol,
     pcs: Pcs,
+    stack: Stack,
     shape: ProofShape,
     security_bits: f64,
     log2_list_size: f64,
@@ -101,6 +103,7 @@ impl Schedule {
         let log_inverse_rate = parameters.starting_log_inv_rate;
         let config = Config::new(log_cells, parameters)?;
         let shape = ProofShape::new(&config);
+        let stack = Stack::new(&classes, &protocol, shape.initial_rounds);
         let terms = terms(&config, batches.iter().map(|batch| batch.columns.len()).sum());
         let pcs = Pcs::new(config, SubgroupCode, column_tree());
         let security = pcs.prescribed_security(&protocol).ok_or(ScheduleError::Unpriced)?;
@@ -116,6 +119,7 @@ impl Schedule {
             classes,
             protocol,
             pcs,
+            stack,
             shape,
             security_bits,
             log2_list_size,
@@ -173,6 +177,10 @@ impl Schedule {
 
     pub(super) fn pcs(&self) -> &Pcs {
         &self.inner.pcs
+    }
+
+    pub(super) fn stack(&self) -> &Stack {
+        &self.inner.stack
     }
 
     pub(super) fn protocol(&self) -> &OpeningProtocol {

@@ -1,6 +1,5 @@
 //! p3-whir over the protocol's fields, trees and transcript.
 
-use p3_commit::MultilinearPcs;
 use p3_merkle_tree::PrunedMerklePaths;
 use p3_sumcheck::layout::PrefixProver;
 use p3_symmetric::MerkleCap;
@@ -24,9 +23,6 @@ pub(super) type P3Round = WhirRoundProof<F, K, ColumnTree>;
 pub(super) type P3Openings = QueryOpenings<F, K, P3Paths>;
 pub(super) type P3Paths = PrunedMerklePaths<u8, 32>;
 pub(super) type Commitment = MerkleCap<F, [u8; 32]>;
-
-/// What the prover keeps between commitment and opening.
-pub(super) type ProverData = <Pcs as MultilinearPcs<K, Challenger>>::ProverData;
 
 /// Returns p3's form of a root: a cap of one digest.
 pub(super) fn to_commitment(root: &Digest) -> Commitment {

@@ -17,7 +17,7 @@ use crate::field::{F, K};
 use crate::tensor_code::Digest;
 use crate::transcript::Transcript;
 
-/// Absorbs the root as the prover's commitment does (step 1).
+/// Absorbs the root (step 1).
 pub fn observe_root(root: &Digest, transcript: &mut Transcript) {
     observe_commitment::<F, _, _>(transcript.challenger(), to_commitment(root));
 }

@@ -10,7 +10,7 @@ mod closed;
 use p3_field::{Algebra, PrimeCharacteristicRing};
 use thiserror::Error;
 
-pub(crate) use self::base::evaluate_column;
+pub(crate) use self::base::{ColumnPoint, eq_packs, evaluate_column};
 pub use self::closed::{lt, mask, shift, shift3};
 use crate::field::K;
 

@@ -4,7 +4,7 @@ use p3_field::PrimeCharacteristicRing;
 use p3_maybe_rayon::prelude::*;
 
 use crate::field::K;
-use crate::packed::{LANES, Packed};
+use crate::packed::{LANES, Packed, add_scaled};
 use crate::product::{Factor, mul};
 
 /// `sum_i x_i a_i` with both vectors in full, of the same power of two.
@@ -63,6 +63,75 @@ impl Pair {
                     message.map(|packed| packed.sum())
                 });
                 parts.reduce(|| [K::ZERO; 2], add)
+            }
+        }
+    }
+
+    /// Returns `g(0)` of the first variable and the coefficient of its square.
+    pub(crate) fn leading_message(&self) -> [K; 2] {
+        match self {
+            Self::Short { x, a } => {
+                let (x, a) = (halves(x), halves(a));
+                let pairs = x.0.iter().zip(x.1).zip(a.0.iter().zip(a.1));
+                pairs.fold([K::ZERO; 2], |message, ((&x_low, &x_high), (&a_low, &a_high))| {
+                    add(message, [mul(x_low, a_low), mul(x_high - x_low, a_high - a_low)])
+                })
+            }
+            Self::Long { x, a } => {
+                let (x, a) = (halves(x), halves(a));
+                let x = x.0.par_chunks(BLOCK).zip(x.1.par_chunks(BLOCK));
+                let a = a.0.par_chunks(BLOCK).zip(a.1.par_chunks(BLOCK));
+                let arch = pulp::Arch::new();
+                let parts = x.zip(a).map(|(x, a)| {
+                    let message = arch.dispatch(LeadingMessage { x: x.into(), a: a.into() });
+                    message.map(|packed| packed.sum())
+                });
+                parts.reduce(|| [K::ZERO; 2], add)
+            }
+        }
+    }
+
+    /// Adds `factor` times `packs` to the second vector.
+    pub(crate) fn add_to_second(&mut self, packs: &[Packed], factor: K) {
+        match self {
+            Self::Short { a, .. } => {
+                let values = packs.iter().flat_map(Packed::unpack);
+                a.iter_mut().zip(values).for_each(|(a, value)| *a += mul(factor, value));
+            }
+            Self::Long { a, .. } => {
+                let blocks = a.par_chunks_mut(BLOCK).zip(packs.par_chunks(BLOCK));
+                blocks.for_each(|(a, packs)| add_scaled(a, packs, factor));
+            }
+        }
+    }
+
+    /// Returns the first vector.
+    pub(crate) fn to_first(&self) -> Vec<K> {
+        match self {
+            Self::Short { x, .. } => x.clone(),
+            Self::Long { x, .. } => {
+                let mut values = vec![K::ZERO; x.len() * LANES];
+                let blocks = values.par_chunks_mut(BLOCK * LANES).zip(x.par_chunks(BLOCK));
+                blocks.for_each(|(out, packs)| {
+                    let (out, _) = out.as_chunks_mut::<LANES>();
+                    out.iter_mut().zip(packs).for_each(|(out, pack)| *out = pack.unpack());
+                });
+                values
+            }
+        }
+    }
+
+    /// Returns the inner product of the first vector with `weights`.
+    pub(crate) fn first_times(&self, weights: &[Packed]) -> K {
+        match self {
+            Self::Short { x, .. } => {
+                let weights = weights.iter().flat_map(Packed::unpack);
+                x.iter().zip(weights).map(|(&x, weight)| mul(x, weight)).sum()
+            }
+            Self::Long { x, .. } => {
+                let arch = pulp::Arch::new();
+                let parts = x.par_chunks(BLOCK).zip(weights.par_chunks(BLOCK));
+                parts.map(|(x, a)| arch.dispatch(Sum { x, a }).sum()).sum()
             }
         }
     }
@@ -165,6 +234,28 @@ impl pulp::WithSimd for Message<'_> {
     }
 }
 
+/// The same halves for `g(0)` and the coefficient of the square.
+struct LeadingMessage<'a> {
+    x: [&'a [Packed]; 2],
+    a: [&'a [Packed]; 2],
+}
+
+impl pulp::WithSimd for LeadingMessage<'_> {
+    type Output = [Packed; 2];
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) -> [Packed; 2] {
+        let ([x_low, x_high], [a_low, a_high]) = (self.x, self.a);
+        let (mut at_0, mut leading) = (Packed::default(), Packed::default());
+        let pairs = x_low.iter().zip(x_high).zip(a_low.iter().zip(a_high));
+        for ((&x_low, &x_high), (&a_low, &a_high)) in pairs {
+            at_0 = at_0.add(x_low.mul(a_low));
+            leading = leading.add(x_high.sub(x_low).mul(a_high.sub(a_low)));
+        }
+        [at_0, leading]
+    }
+}
+
 struct Bind<'a> {
     low: &'a mut [Packed],
     high: &'a [Packed],
@@ -207,6 +298,15 @@ mod tests {
                 };
                 assert_eq!(pair.message(), [g(K::ZERO), g(K::TWO)], "round {round} of {n}");
                 assert_eq!(pair.sum(), g(K::ZERO) + g(K::ONE));
+                let leading = (g(K::TWO) - g(K::ONE).double() + g(K::ZERO)).halve();
+                assert_eq!(pair.leading_message(), [g(K::ZERO), leading]);
+                let product = pair.first_times(&Packed::pack(&bound_a));
+                assert_eq!(product, pair.sum());
+                assert_eq!(pair.to_first(), bound_x);
+                let (mut added, factor) = (pair.clone(), rng.sample_k());
+                added.add_to_second(&Packed::pack(&bound_x), factor);
+                let squares: K = bound_x.iter().map(|&x| x * x).sum();
+                assert_eq!(added.sum(), pair.sum() + factor * squares);
                 let challenge = rng.sample_k();
                 pair.bind(challenge);
                 bind_short(&mut bound_x, challenge);

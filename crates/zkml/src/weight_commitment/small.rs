@@ -18,12 +18,12 @@ use crate::transcript::{Label, Transcript};
 
 /// Weights with WHIR's code and tree over them.
 ///
-/// Resident: 2 bytes for each weight, 8 for each of the `2^n_w` places, and the code, 8 to 64 bytes
-/// for each place. An opening works on a copy.
+/// Resident: 2 bytes for each weight, 4 for each of the `2^n_w` places, and the code, 8 to 64 bytes
+/// for each place.
 pub struct SmallWeights {
     shape: Shape,
     weights: Vec<i16>,
-    committed: CommittedAdvice,
+    committed: CommittedAdvice<Vec<F>>,
     point: Point,
     sample: K,
 }
@@ -42,7 +42,7 @@ impl SmallWeights {
         column.resize(1 << shape.log_weights(), F::ZERO);
         // The key binds the root: the transcript of a proof starts with the model's id.
         let unused = &mut Transcript::new();
-        let committed = advice::commit(&schedule, &[column], unused).map_err(|_| size)?;
+        let committed = advice::commit(&schedule, vec![column], unused).map_err(|_| size)?;
         let point = sample_point(&shape, &committed.root());
         let (sample, _) = tensor_code::combine(&shape, &weights, &point).map_err(|_| size)?;
         Ok(Self { shape, weights, committed, point, sample })
@@ -92,7 +92,7 @@ impl SmallWeights {
         value: K,
     ) -> Result<AdviceProof, AdviceError> {
         transcript.absorb_k(Label::WeightValue, &[value]);
-        self.committed.clone().open(&[point.whole(), self.point.whole()], transcript)
+        self.committed.open(&[point.whole(), self.point.whole()], transcript)
     }
 }
 

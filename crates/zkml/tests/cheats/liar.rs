@@ -54,8 +54,7 @@ pub(crate) fn prove(
     let liar = Liar { stage, witness, lies };
     let claim_arity = stage.circuit.sizes().claim_arity as usize;
     let schedule = stage.circuit.schedule().unwrap();
-    let commit =
-        |transcript: &mut Transcript| advice::commit(schedule, &liar.columns(), transcript);
+    let commit = |transcript: &mut Transcript| advice::commit(schedule, liar.columns(), transcript);
     let (state, advice) = Started::new(statement).commit(commit).unwrap();
     let (state, tree) = state.look_up(|transcript| liar.look_up(transcript), claim_arity).unwrap();
     let values = liar.values(state.rho());
