@@ -4,10 +4,16 @@
 //! multiplies one element after the other. Here every coefficient is a list of eight words in
 //! Montgomery form, all loops are over such lists, and whoever calls from inside
 //! [`pulp::WithSimd`] gets them as the widest vectors that the processor has. The words are those
-//! of the library, so taking them out costs nothing.
+//! of the library, so taking them out costs nothing. Sums over many packs are in AVX2's own
+//! operations where the processor has them.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 
 use p3_field::{PrimeCharacteristicRing, PrimeField32};
 
+#[cfg(target_arch = "x86_64")]
+use self::avx2::Avx2;
 use crate::field::{DEGREE, F, K, MODULUS, coefficients};
 
 /// Elements in one [`Packed`].
@@ -202,71 +208,48 @@ impl Weight {
     }
 }
 
-/// Returns `sum_i weights_i row_i`, where row `i` begins at `i width` in `cells`: its [`LANES`] cells
-/// from `first` on are for the first pack of `out`, those behind for the next.
+/// Returns `sum_i weights_i row_i` for rows of `width` cells, one behind the other: a pack for each
+/// [`LANES`] of them.
 ///
-/// `width` is not 0; rows end where `cells` do, and cells that are not there count as 0.
-pub(crate) fn combine_rows(
-    weights: &[Weight],
-    (cells, width): (&[F], usize),
-    first: usize,
-    out: &mut [Packed],
-) {
-    pulp::Arch::new().dispatch(CombineRows { weights, cells, width, first, out });
+/// `width` is a multiple of [`LANES`], and not 0.
+pub(crate) fn combine_rows(weights: &[Weight], (cells, width): (&[F], usize), out: &mut [Packed]) {
+    let (cells, _) = cells.as_chunks::<LANES>();
+    pulp::Arch::new().dispatch(CombineRows { weights, cells, width: width / LANES, out });
 }
 
 struct CombineRows<'a> {
     weights: &'a [Weight],
-    cells: &'a [F],
+    cells: &'a [[F; LANES]],
     width: usize,
-    first: usize,
     out: &'a mut [Packed],
-}
-
-impl CombineRows<'_> {
-    /// `N` packs, whose first cell in each row is `first`.
-    #[inline(always)]
-    fn packs<const N: usize>(&self, first: usize) -> [Packed; N] {
-        let mut sums = [[[0; LANES]; DEGREE]; N];
-        let mut rows = self.cells.chunks(self.width);
-        for weights in self.weights.chunks(2) {
-            for (weight, row) in weights.iter().zip(&mut rows) {
-                let cells = row.get(first..).unwrap_or_default().as_chunks::<LANES>().0;
-                let Some(cells) = cells.first_chunk::<N>() else { continue };
-                for (sums, cells) in sums.iter_mut().zip(cells) {
-                    let cells = PackedBase::new(cells);
-                    for (sums, word) in sums.iter_mut().zip(weight.0) {
-                        *sums = add_product(*sums, [word; LANES], cells.0);
-                    }
-                }
-            }
-            // Below `p 2^32` again: two more products have room.
-            for sums in sums.as_flattened_mut() {
-                *sums = sums.map(take_off);
-            }
-        }
-        sums.map(|sums| Packed(sums.map(|sums| sums.map(reduce))))
-    }
 }
 
 impl pulp::WithSimd for CombineRows<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: pulp::Simd>(mut self, _: S) {
-        let mut first = self.first;
-        let out = std::mem::take(&mut self.out);
-        // Two packs are one line of the cache.
-        let (pairs, rest) = out.as_chunks_mut::<2>();
-        for pair in pairs {
-            *pair = self.packs(first);
-            first += 2 * LANES;
-        }
-        for pack in rest {
-            [*pack] = self.packs(first);
-            first += LANES;
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        for (index, out) in self.out.iter_mut().enumerate() {
+            let cells = self.cells.iter().skip(index).step_by(self.width);
+            let terms = self.weights.iter().zip(cells.map(|cells| PackedBase::new(cells).0));
+            #[cfg(target_arch = "x86_64")]
+            if let Some(simd) = Avx2::detect() {
+                *out = Packed(simd.combine(terms));
+                continue;
+            }
+            *out = combine_in_loops(terms);
         }
     }
+}
+
+fn combine_in_loops<'a>(terms: impl Iterator<Item = (&'a Weight, Words)>) -> Packed {
+    let mut sums = [[0; LANES]; DEGREE];
+    for (weight, cells) in terms {
+        for (sums, &word) in sums.iter_mut().zip(&weight.0) {
+            *sums = add_product(*sums, [word; LANES], cells).map(take_off);
+        }
+    }
+    Packed(sums.map(|sums| sums.map(reduce)))
 }
 
 /// Adds `factor` times each pack to those of `out`.
@@ -306,21 +289,24 @@ impl pulp::WithSimd for InnerProduct<'_> {
 
     #[inline(always)]
     fn with_simd<S: pulp::Simd>(self, _: S) -> Packed {
-        let mut sums = [[0; LANES]; DEGREE];
-        for (weights, cells) in self.weights.chunks(2).zip(self.cells.chunks(2)) {
-            for (weight, cells) in weights.iter().zip(cells) {
-                let cells = PackedBase::new(cells);
-                for (sums, words) in sums.iter_mut().zip(weight.0) {
-                    *sums = add_product(*sums, words, cells.0);
-                }
-            }
-            // Below `p 2^32` again: two more products have room.
-            for sums in &mut sums {
-                *sums = sums.map(take_off);
-            }
+        let cells = self.cells.iter().map(|cells| PackedBase::new(cells).0);
+        let terms = self.weights.iter().map(|weight| weight.0).zip(cells);
+        #[cfg(target_arch = "x86_64")]
+        if let Some(simd) = Avx2::detect() {
+            return Packed(simd.inner_product(terms));
         }
-        Packed(sums.map(|sums| sums.map(reduce)))
+        inner_product_in_loops(terms)
     }
+}
+
+fn inner_product_in_loops(terms: impl Iterator<Item = ([Words; DEGREE], Words)>) -> Packed {
+    let mut sums = [[0; LANES]; DEGREE];
+    for (weight, cells) in terms {
+        for (sums, words) in sums.iter_mut().zip(weight) {
+            *sums = add_product(*sums, words, cells).map(take_off);
+        }
+    }
+    Packed(sums.map(|sums| sums.map(reduce)))
 }
 
 #[inline(always)]
@@ -486,17 +472,38 @@ mod tests {
             let weights: Vec<K> =
                 (0..rows).map(|i| values[(i * 11 + values.len() - 1) % values.len()]).collect();
             let words: Vec<Weight> = weights.iter().copied().map(Weight::new).collect();
-            for first in (0..width).step_by(LANES) {
-                let mut out = vec![Packed::splat(K::ONE); (width - first) / LANES];
-                combine_rows(&words, (&cells, width), first, &mut out);
-                let got: Vec<K> = out.iter().flat_map(Packed::unpack).collect();
-                let wanted = (first..width).map(|cell| -> K {
-                    let row = weights.iter().zip(cells.chunks(width));
-                    row.map(|(&weight, row)| weight * row[cell]).sum()
-                });
-                assert_eq!(got, wanted.collect::<Vec<_>>(), "{rows} of {width} from {first}");
-            }
+            let mut out = vec![Packed::splat(K::ONE); width / LANES];
+            combine_rows(&words, (&cells, width), &mut out);
+            let got: Vec<K> = out.iter().flat_map(Packed::unpack).collect();
+            let wanted = (0..width).map(|cell| -> K {
+                let row = weights.iter().zip(cells.chunks(width));
+                row.map(|(&weight, row)| weight * row[cell]).sum()
+            });
+            assert_eq!(got, wanted.collect::<Vec<_>>(), "{rows} of {width}");
         }
+    }
+
+    /// On a processor without AVX2 both are the same.
+    #[test]
+    fn loops_have_the_sums_of_vectors() {
+        let values = values();
+        let packs = Packed::pack(&values);
+        let cells: Vec<[F; LANES]> = packs.iter().map(|pack| pack.unpack().map(first)).collect();
+        let terms = || packs.iter().map(|pack| pack.0).zip(cells.iter());
+        let in_loops = inner_product_in_loops(
+            terms().map(|(weight, cells)| (weight, PackedBase::new(cells).0)),
+        );
+        assert_eq!(inner_product(&packs, &cells), in_loops.sum());
+        let weights: Vec<Weight> = values.iter().copied().map(Weight::new).collect();
+        let flat: Vec<F> = values.iter().flat_map(|value| [first(*value); LANES]).collect();
+        let rows = flat.as_chunks::<LANES>().0.iter().map(|cells| PackedBase::new(cells).0);
+        let mut out = [Packed::default()];
+        combine_rows(&weights, (&flat, LANES), &mut out);
+        assert_eq!(out[0].unpack(), combine_in_loops(weights.iter().zip(rows)).unpack());
+    }
+
+    fn first(value: K) -> F {
+        coefficients(&value)[0]
     }
 
     #[test]

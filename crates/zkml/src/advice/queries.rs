@@ -31,7 +31,7 @@ pub(super) fn power_packs(places: &[F], weights: &[K], variables: usize) -> Vec<
         for out in out.chunks_mut(row / LANES) {
             let words: Vec<Weight> = scaled.iter().copied().map(Weight::new).collect();
             for (out, cells) in out.chunks_mut(width / LANES).zip(&tiles) {
-                combine_rows(&words, (cells, width), 0, out);
+                combine_rows(&words, (cells, width), out);
             }
             scaled.iter_mut().zip(&steps).for_each(|(scaled, &step)| *scaled *= step);
         }

@@ -171,11 +171,22 @@ fn fold_few(cells: &[F], weights: &[K], rows: usize) -> Vec<K> {
 
 fn fold_many(cells: &[F], weights: &[Weight], rows: usize) -> Vec<K> {
     let mut folded = vec![K::ZERO; rows];
-    folded.par_chunks_mut(FOLDED).enumerate().for_each(|(index, folded)| {
-        let mut packs = vec![Packed::default(); folded.len() / LANES];
-        combine_rows(weights, (cells, rows), index * FOLDED, &mut packs);
-        let (out, _) = folded.as_chunks_mut::<LANES>();
-        out.iter_mut().zip(&packs).for_each(|(out, pack)| *out = pack.unpack());
+    let width = rows.min(TILE);
+    folded.par_chunks_mut(FOLDED).enumerate().for_each(|(task, folded)| {
+        let mut tile = vec![F::ZERO; width * weights.len()];
+        for (index, folded) in folded.chunks_mut(width).enumerate() {
+            // The cells of a row stand so far apart that they share few sets of the caches.
+            let first = task * FOLDED + index * width;
+            for (tile, cells) in tile.chunks_exact_mut(width).zip(cells.chunks(rows)) {
+                if let Some(cells) = cells.get(first..first + width) {
+                    tile.copy_from_slice(cells);
+                }
+            }
+            let mut packs = vec![Packed::default(); width / LANES];
+            combine_rows(weights, (&tile, width), &mut packs);
+            let (out, _) = folded.as_chunks_mut::<LANES>();
+            out.iter_mut().zip(&packs).for_each(|(out, pack)| *out = pack.unpack());
+        }
     });
     folded
 }
