@@ -481,6 +481,20 @@ fn items_of_a_batch_are_proven_as_one() {
     let report = verify(&sale.verifier(), &lied.bundle());
     let verdicts: Vec<&str> = report.items.iter().map(|item| item.verdict.as_str()).collect();
     assert_eq!(verdicts, ["verified", "refused", "verified"]);
+    // What ran once is no two inferences: the second item that claims it is refused.
+    let mut twice = transaction.clone();
+    let (first, second) = (twice.items[0].clone(), &mut twice.items[1]);
+    second.details.evidence = first.details.evidence.clone();
+    (second.request, second.output) = (first.request.clone(), first.output.clone());
+    twice.evidence.retain(|blob| blob.content != claims[1].encode());
+    let report = verify(&sale.verifier(), &twice.bundle());
+    let verdicts: Vec<&str> = report.items.iter().map(|item| item.verdict.as_str()).collect();
+    assert_eq!(verdicts, ["verified", "refused", "verified"]);
+    let refusal = report.items[1].verdict.refusal().unwrap();
+    assert_eq!(
+        (refusal.expected.as_str(), refusal.got.as_str()),
+        ("an instance for each item", "instance 0 again")
+    );
     // A claim of one item does not stand for another.
     for item in &mut transaction.items {
         item.details.evidence.clear();

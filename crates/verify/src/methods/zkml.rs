@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use assay_primitives::{Digest, InferenceOutput, InferenceRequest, Method, Tensor, TensorData};
@@ -44,9 +44,35 @@ struct OwnParts {
 }
 
 impl Zkml {
-    /// Checks items that have one verifying file and one proof.
-    fn check(&self, contexts: &[&MethodContext<'_>]) -> Result<Vec<Certification>, Refusal> {
-        let Some(context) = contexts.first() else { return Ok(Vec::new()) };
+    /// Checks items that have one verifying file and one proof. What is wrong with an item of its own is told
+    /// of it; a proof that does not show all of the others shows none of them.
+    fn check(&self, contexts: &[&MethodContext<'_>]) -> Vec<Result<Certification, Refusal>> {
+        let opened = contexts.first().map(|context| self.open(context));
+        let (program, proof) = match opened {
+            None => return Vec::new(),
+            Some(Err(refusal)) => return contexts.iter().map(|_| Err(refusal.clone())).collect(),
+            Some(Ok(opened)) => opened,
+        };
+        let own = contexts.iter().map(|context| program.own_parts(context));
+        let own: Vec<Result<OwnParts, Refusal>> = each_once(own.collect());
+        let held: Vec<&OwnParts> = own.iter().filter_map(|own| own.as_ref().ok()).collect();
+        let verified = match held.is_empty() {
+            true => None,
+            false => Some(program.verify(&held, &proof, &mut |_| ())),
+        };
+        let certified = |own: Result<OwnParts, Refusal>| {
+            own?;
+            match &verified {
+                Some(Ok(verified)) => Ok(certification(verified)),
+                Some(Err(refusal)) => Err(refusal.clone()),
+                None => Err(refusal("an item", "none")),
+            }
+        };
+        own.into_iter().map(certified).collect()
+    }
+
+    /// Reads what items of one proof share.
+    fn open(&self, context: &MethodContext<'_>) -> Result<(Arc<Program>, ProofFile), Refusal> {
         let [verifying, proof, _] = evidence(context)?;
         let id = Digest::of(verifying.content);
         let proof = ProofFile::decode(proof.content).map_err(|error| refusal("a proof", error))?;
@@ -58,16 +84,7 @@ impl Zkml {
         if expected != got {
             return Err(refusal(format!("a proof of {expected}"), got));
         }
-        let own = contexts.iter().map(|context| program.own_parts(id, context));
-        let own = own.collect::<Result<Vec<OwnParts>, Refusal>>()?;
-        let verified = program.verify(&own, &proof, &mut |_| ())?;
-        let bits = verified.security_bits();
-        let note = format!("proof: {bits:.1} bits of security, proven; it is not zero-knowledge");
-        let certification = Certification {
-            notes: vec![note],
-            ..Certification::by("mathematics and a hash function")
-        };
-        Ok(vec![certification; contexts.len()])
+        Ok((program, proof))
     }
 
     /// Returns a program that is ready, which takes a while the first time.
@@ -94,12 +111,11 @@ impl MethodVerifier for Zkml {
     }
 
     fn verify(&self, context: &MethodContext<'_>) -> Result<Certification, Refusal> {
-        let checked = self.check(&[context])?;
-        checked.into_iter().next().ok_or_else(|| refusal("an item", "none"))
+        let checked = self.check(&[context]).into_iter().next();
+        checked.unwrap_or_else(|| Err(refusal("an item", "none")))
     }
 
-    /// A proof of several items is checked once, unless it is not one of all that name it: then each of
-    /// them is told what is wrong with itself.
+    /// A proof of several items is checked once.
     fn verify_together(
         &self,
         contexts: &[&MethodContext<'_>],
@@ -109,20 +125,32 @@ impl MethodVerifier for Zkml {
             let shared = context.evidence.iter().take(2).map(|one| one.reference.sha256);
             batches.entry(shared.collect()).or_default().push(place);
         }
-        let mut checked: Vec<Option<Certification>> = vec![None; contexts.len()];
-        for places in batches.values().filter(|places| places.len() > 1) {
-            let batch: Vec<_> =
-                places.iter().filter_map(|place| contexts.get(*place).copied()).collect();
-            for (place, certification) in places.iter().zip(self.check(&batch).unwrap_or_default())
-            {
-                if let Some(checked) = checked.get_mut(*place) {
-                    *checked = Some(certification);
-                }
-            }
+        let mut checked: BTreeMap<usize, Result<Certification, Refusal>> = BTreeMap::new();
+        for places in batches.into_values() {
+            let batch = places.iter().filter_map(|place| contexts.get(*place).copied());
+            let batch: Vec<&MethodContext<'_>> = batch.collect();
+            checked.extend(places.into_iter().zip(self.check(&batch)));
         }
-        let checked = checked.into_iter().zip(contexts);
-        checked.map(|(checked, context)| checked.map_or_else(|| self.verify(context), Ok)).collect()
+        checked.into_values().collect()
     }
+}
+
+/// Refuses items that claim an instance which another claims: what ran once is no two inferences.
+fn each_once(mut own: Vec<Result<OwnParts, Refusal>>) -> Vec<Result<OwnParts, Refusal>> {
+    let mut claimed = BTreeSet::new();
+    for own in &mut own {
+        let Some(index) = own.as_ref().ok().map(|own| own.claim.index()) else { continue };
+        if !claimed.insert(index) {
+            *own = Err(refusal("an instance for each item", format!("instance {index} again")));
+        }
+    }
+    own
+}
+
+fn certification(verified: &VerifiedProof) -> Certification {
+    let bits = verified.security_bits();
+    let note = format!("proof: {bits:.1} bits of security, proven; it is not zero-knowledge");
+    Certification { notes: vec![note], ..Certification::by("mathematics and a hash function") }
 }
 
 impl Program {
@@ -139,8 +167,9 @@ impl Program {
     }
 
     /// Reads what an item has of its own, and checks that its answer is what is claimed.
-    fn own_parts(&self, id: Digest, context: &MethodContext<'_>) -> Result<OwnParts, Refusal> {
+    fn own_parts(&self, context: &MethodContext<'_>) -> Result<OwnParts, Refusal> {
         let [_, _, claim] = evidence(context)?;
+        let id = self.id;
         let named = context.item.details.model.program;
         if named.is_none_or(|named| named.0 != id) {
             let got = named.map_or_else(|| "none".to_owned(), |named| named.to_string());
@@ -160,7 +189,7 @@ impl Program {
     /// proof as they are checked. All items are instances of the batch that the first is one of.
     fn verify(
         &self,
-        items: &[OwnParts],
+        items: &[&OwnParts],
         proof: &ProofFile,
         watch: Watch<'_>,
     ) -> Result<VerifiedProof, Refusal> {
@@ -186,7 +215,7 @@ impl Program {
         watch: Watch<'_>,
     ) -> Result<VerifiedProof, Refusal> {
         let input = self.input(request)?;
-        self.verify(&[OwnParts { claim, commitment, input }], proof, watch)
+        self.verify(&[&OwnParts { claim, commitment, input }], proof, watch)
     }
 
     /// Returns the integers of what was asked.

@@ -44,6 +44,12 @@ impl ClaimFile {
         &self.output
     }
 
+    /// Returns which instance of the batch it is about.
+    #[must_use]
+    pub const fn index(&self) -> u32 {
+        self.index
+    }
+
     /// Returns the claim about an input under a context.
     #[must_use]
     pub fn claim<'a>(&'a self, context: Hash, input: &'a [i32]) -> Claim<'a> {
