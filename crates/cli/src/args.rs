@@ -71,8 +71,9 @@ Exit codes:
 
 const DISCLOSE_HELP: &str = "\
 What it writes verifies by itself. It has the request, the output, the salts and the evidence of the items
-that are shown; of the others it says how many there are. A proof of several items is not zero-knowledge:
-who has it may learn something of all of them, and it is said where one is handed over.";
+that are shown; of the others it says how many there are, unless it is said otherwise: an input that was
+built of another item's output holds that output, and a proof of several items is not zero-knowledge, so
+who has it may learn something of all of them.";
 
 const FETCH_CODES: &str = "\
 Exit codes:

@@ -97,6 +97,8 @@ fn a_mixed_transaction_is_bought_verified_and_shown_in_part() {
         let shown = place.arg(&format!("{item}.assay"));
         let ran = place.run(&["disclose", &out, "--item", item, "--out", &shown]).expect(0);
         assert_eq!(ran.stderr.contains("not zero-knowledge: other"), item == "one", "{ran:?}");
+        let holds = "hold outputs of these items, too: grade, vault";
+        assert_eq!(ran.stderr.contains(holds), item == "helper", "{ran:?}");
         let verify = ["verify", &shown, "--development-root", ROOT, "--json"];
         let report = place.run(&verify).expect(3).json();
         assert_eq!(report["items"].as_array().unwrap().len(), 1);
@@ -160,6 +162,35 @@ fn what_is_changed_in_one_item_is_told() {
 
 fn output_of(bundle: &Value, index: usize) -> &str {
     bundle["items"][index]["output"].as_str().unwrap()
+}
+
+/// A value that the program cannot take is another item's output: it is not told, nor is it charged for.
+#[test]
+fn an_output_is_not_told_by_an_error() {
+    let place = Place::new();
+    let shop = Gateway::start(&place, &[]);
+    let data = (0..30).map(|index| match index {
+        19 => r#"{ "$from" = "hidden", pointer = "/outputs/0/data/4" }"#.to_owned(),
+        _ => "0.01".to_owned(),
+    });
+    let data = data.collect::<Vec<_>>().join(", ");
+    let file = place.file(
+        "leak.toml",
+        format!(
+            r#"
+            items = [
+                {{ id = "hidden", model = "digits", sample = 0 }},
+                {{ id = "probe", model = "tumour", method = "zkml", input_data = [[{data}]] }},
+            ]
+            "#
+        ),
+    );
+    let buy = ["buy", &file, "--gateway", &shop.url, "--development-account", "2"];
+    let ran = place.run(&buy).expect_told(1, "an item did not run or was not certified");
+    for told in ["probe", "outside", "input value"] {
+        assert!(!ran.stderr.contains(told), "{ran:?}");
+    }
+    assert_eq!(shop.count("settled"), 0);
 }
 
 #[test]

@@ -86,7 +86,8 @@ impl Bundle {
 
     /// Returns the bundle that shows only the items for which `keep` says so, with their evidence.
     ///
-    /// It verifies as this one does, and says nothing of the other items but how many there are.
+    /// It verifies as this one does, and has nothing of the other items but how many there are: what of the
+    /// shown ones speaks of others, an input built of an output or a proof of several, still does.
     ///
     /// # Errors
     /// When an item's bytes are not an item statement.

@@ -5,11 +5,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use assay_client::{Bought, Buyer, BuyerConfig, ItemOrder, TensorOrder, TransactionOrder};
-use assay_primitives::{
-    InferenceOutput, ItemId, Method, ModelId, SystemRandomness, Tensor, printable,
-};
-use assay_receipt::{ItemStatement, Price};
-use assay_verify::{ItemReport, Report};
+use assay_engine::ModelPackage;
+use assay_primitives::{InferenceOutput, ItemId, Method, SystemRandomness, Tensor, printable};
+use assay_receipt::{ItemDetails, ItemStatement, Price};
+use assay_verify::Report;
 use assay_x402::SettleResponse;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -27,6 +26,8 @@ use crate::output::{self, Style};
 
 /// The most bytes a transaction's file, or a file of an input, may have.
 const MAX_FILE: u64 = 64 << 20;
+/// The most characters of a cell of the table.
+const MAX_CELL: usize = 160;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -200,12 +201,14 @@ struct ItemAnswer<'a> {
 fn print(args: &BuyArgs, bought: &Bought<Vec<InferenceOutput>>) -> Result<(), CliError> {
     let Bought { offer, output, report, settlement, .. } = bought;
     if args.json {
-        let items = report.items.iter().zip(output).map(|(item, output)| ItemAnswer {
+        let labels = Labels::new(bought)?;
+        let items = report.items.iter().zip(output).zip(&labels.details);
+        let items = items.map(|((item, output), details)| ItemAnswer {
             id: item.id.as_ref(),
             model: &item.model.name,
             method: &item.method,
             outputs: &output.outputs,
-            label: infer::label_of(package_of(item, bought), output),
+            label: labels.of(details, output),
         });
         return output::json(&Answer {
             items: items.collect(),
@@ -231,21 +234,25 @@ fn print(args: &BuyArgs, bought: &Bought<Vec<InferenceOutput>>) -> Result<(), Cl
 fn table(bought: &Bought<Vec<InferenceOutput>>, style: Style) -> Result<(), CliError> {
     let head = ["item", "model", "method", "price", "evidence", "verdict", "answer"];
     let mut rows = vec![head.map(str::to_owned)];
-    for (item, output) in bought.report.items.iter().zip(&bought.output) {
-        let price = statement(item, bought).map(|one| shown_price(&one.details.price));
-        let answer = match infer::label_of(package_of(item, bought), output) {
-            Some(label) => printable(&label, 64),
+    let labels = Labels::new(bought)?;
+    for ((item, output), details) in
+        bought.report.items.iter().zip(&bought.output).zip(&labels.details)
+    {
+        let answer = match labels.of(details, output) {
+            Some(label) => label,
             None => output.outputs.first().map(infer::shown).transpose()?.unwrap_or_default(),
         };
-        rows.push([
+        let row = [
             item.id.as_ref().map_or_else(|| item.index.to_string(), ToString::to_string),
             item.model.name.clone(),
             item.method.to_string(),
-            price.unwrap_or_default(),
+            shown_price(&details.price),
             format!("{} B", item.evidence_bytes),
             item.verdict.as_str().to_owned(),
             answer,
-        ]);
+        ];
+        // Names and answers are the gateway's words.
+        rows.push(row.map(|cell| printable(&cell, MAX_CELL)));
     }
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
@@ -265,14 +272,25 @@ fn shown_price(price: &Price) -> String {
     money::shown(price.amount, price.asset.network(), price.asset.reference())
 }
 
-fn statement(item: &ItemReport, bought: &Bought<Vec<InferenceOutput>>) -> Option<ItemStatement> {
-    let statements = bought.bundle.items.iter();
-    let mut statements =
-        statements.filter_map(|one| ItemStatement::from_bytes(&one.statement).ok());
-    statements.find(|statement| statement.details.index == item.index)
+/// What items' outputs say in a word, where this program carries their models.
+struct Labels {
+    packages: Vec<ModelPackage>,
+    /// Of each item, as its statement has it.
+    details: Vec<ItemDetails>,
 }
 
-/// Returns the package that an item's model is of: its labels are those of its program, too.
-fn package_of(item: &ItemReport, bought: &Bought<Vec<InferenceOutput>>) -> ModelId {
-    statement(item, bought).map_or(item.model.id, |one| one.details.model.package)
+impl Labels {
+    fn new(bought: &Bought<Vec<InferenceOutput>>) -> Result<Self, CliError> {
+        let statements = bought.bundle.items.iter();
+        let statements = statements.map(|item| ItemStatement::from_bytes(&item.statement));
+        let details = statements.map(|one| one.map(|statement| statement.details));
+        let details = details.collect::<Result<_, _>>().map_err(CliError::failed)?;
+        Ok(Self { packages: packages(None)?, details })
+    }
+
+    /// A program has the labels of the model that it was compiled from.
+    fn of(&self, details: &ItemDetails, output: &InferenceOutput) -> Option<String> {
+        let package = self.packages.iter().find(|package| package.id() == details.model.package)?;
+        package.card().top_label(output).map(str::to_owned)
+    }
 }

@@ -31,7 +31,7 @@ pub(crate) fn run(args: &DiscloseArgs) -> Result<ExitCode, CliError> {
     }
     let is_shown =
         |statement: &ItemStatement| args.item.iter().any(|item| is_called(statement, item));
-    let told = told_of_others(&statements, is_shown);
+    let (told, sources) = (told_of_others(&statements, is_shown), sources(&statements, is_shown));
     let shown = bundle.disclose(is_shown).map_err(|error| wrong(error.to_string()))?;
     let bytes = shown.to_bytes().map_err(|error| wrong(error.to_string()))?;
     files::write_new(&args.out, &bytes, Readers::Owner)?;
@@ -41,12 +41,17 @@ pub(crate) fn run(args: &DiscloseArgs) -> Result<ExitCode, CliError> {
             "bytes": bytes.len(),
             "items": shown.items.len(),
             "proofsOfOthers": told,
+            "outputsOfOthers": sources,
         }))?;
         return Ok(ExitCode::SUCCESS);
     }
     let count = format!("{} of {} items", shown.items.len(), statements.len());
     output::field("shown", count);
     output::field("bundle", format_args!("{} ({} bytes)", args.out.display(), bytes.len()));
+    if !sources.is_empty() {
+        let others = sources.join(", ");
+        output::note(format_args!("Inputs in it hold outputs of these items, too: {others}."));
+    }
     if !told.is_empty() {
         let others = told.join(", ");
         output::note(format_args!(
@@ -65,6 +70,15 @@ fn is_called(statement: &ItemStatement, text: &str) -> bool {
 fn name(statement: &ItemStatement) -> String {
     let details = &statement.details;
     details.id.as_ref().map_or_else(|| details.index.to_string(), ToString::to_string)
+}
+
+/// Returns the items that are not shown, and whose outputs are in inputs that are.
+fn sources(statements: &[ItemStatement], is_shown: impl Fn(&ItemStatement) -> bool) -> Vec<String> {
+    let shown = statements.iter().filter(|one| is_shown(one));
+    let used: HashSet<u32> =
+        shown.flat_map(|one| &one.details.references).map(|reference| reference.item).collect();
+    let hidden = statements.iter().filter(|one| !is_shown(one));
+    hidden.filter(|one| used.contains(&one.details.index)).map(name).collect()
 }
 
 /// Returns the items that are not shown, and that evidence of their own is handed over of: what several

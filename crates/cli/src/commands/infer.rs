@@ -8,8 +8,7 @@ use assay_client::{
     Undelivered,
 };
 use assay_primitives::{
-    Account, Amount, AssetId, InferenceOutput, Method, ModelId, Network, SystemRandomness, Tensor,
-    printable,
+    Account, Amount, AssetId, InferenceOutput, Method, Network, SystemRandomness, Tensor, printable,
 };
 use assay_verify::Report;
 use assay_x402::{Preferences, SettleResponse};
@@ -129,13 +128,9 @@ pub(super) fn answer(
 /// Returns what the output says in a word, where this program carries the model that the receipt
 /// names by its digest. The gateway's own word for it would be a word that nothing certifies.
 pub(super) fn label(report: &Report, output: &InferenceOutput) -> Option<String> {
-    label_of(report.items.first()?.model.id, output)
-}
-
-/// Returns what the output of a model says in a word, if this program carries it.
-pub(super) fn label_of(model: ModelId, output: &InferenceOutput) -> Option<String> {
+    let id = report.items.first()?.model.id;
     let packages = packages(None).ok()?;
-    let package = packages.iter().find(|package| package.id() == model)?;
+    let package = packages.iter().find(|package| package.id() == id)?;
     package.card().top_label(output).map(str::to_owned)
 }
 

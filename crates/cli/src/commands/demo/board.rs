@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use assay_client::ItemUpdate;
-use assay_primitives::ItemId;
+use assay_primitives::{ItemId, printable};
 use assay_verify::Report;
 
 use super::{Asked, print};
@@ -58,7 +58,8 @@ impl Board {
     pub(super) fn update(&self, update: &ItemUpdate) {
         let mut lines = self.lines();
         let Some(line) = lines.iter_mut().find(|line| line.id == update.id) else { return };
-        line.state = update.stage.clone().unwrap_or_else(|| update.state.clone());
+        let state = update.stage.as_ref().unwrap_or(&update.state);
+        line.state = printable(state, 10);
         if let Some(latency) = update.latency_us {
             line.latency = Some(Duration::from_micros(latency));
         }
