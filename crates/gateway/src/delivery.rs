@@ -32,6 +32,10 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// How often a stream of events says that it is still there.
 const ALIVE: Duration = Duration::from_secs(10);
 
+/// From how many items on their states are told together, and how often.
+const MANY_ITEMS: usize = 32;
+const NOW_AND_THEN: Duration = Duration::from_millis(500);
+
 /// How a client wants to learn of its result.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Wanted {
@@ -256,8 +260,16 @@ fn states(progress: watch::Receiver<Progress>) -> impl Stream<Item = Progress> {
         if is_over {
             return None;
         }
-        if !is_first && progress.changed().await.is_err() {
-            return None;
+        if !is_first {
+            // Each state of many items is a copy of all of them: who reads has them now and then.
+            if progress.borrow().items().len() > MANY_ITEMS {
+                let ends = progress.wait_for(|state| matches!(state, Progress::Ended(_)));
+                let _ = tokio::time::timeout(NOW_AND_THEN, ends).await;
+                progress.mark_changed();
+            }
+            if progress.changed().await.is_err() {
+                return None;
+            }
         }
         let state = progress.borrow_and_update().clone();
         let is_over = matches!(state, Progress::Ended(_));

@@ -3,7 +3,8 @@
 
 use assay_primitives::{AccessToken, Method, TransactionId};
 use assay_service::{
-    AdmissionRefusal, CatalogueEntry, CertifierError, Plan, PlanError, PurchaseError, Taken,
+    AdmissionRefusal, CatalogueEntry, CertifierError, Plan, PlanError, PurchaseError, Quote,
+    Quoted, Taken,
 };
 use assay_store::TransactionState;
 use assay_x402::{
@@ -34,13 +35,14 @@ pub(crate) struct Refusal<'a> {
 pub(crate) struct Paywall<'a> {
     gateway: &'a Gateway,
     target: &'a str,
-    /// What is sold, for people.
-    description: String,
+    subject: Subject<'a>,
     offers: Vec<PaymentRequirements>,
-    /// What the 402 says of it beside the offers.
-    extension: (String, Value),
-    /// What the body of the 402 has more than its header.
-    quote: Option<Value>,
+}
+
+/// What is sold.
+enum Subject<'a> {
+    Model(&'a CatalogueEntry),
+    Transaction(Plan, Vec<Quote>),
 }
 
 impl<'a> Paywall<'a> {
@@ -53,9 +55,7 @@ impl<'a> Paywall<'a> {
     ) -> Result<Self, ApiError> {
         let offers = gateway.service.offers(entry, method);
         if !offers.is_empty() {
-            let description = entry.package().card().title.clone();
-            let extension = gateway.service.offered_extension(entry);
-            return Ok(Self { gateway, target, description, offers, extension, quote: None });
+            return Ok(Self { gateway, target, subject: Subject::Model(entry), offers });
         }
         let name = &entry.package().card().name;
         Err(match method {
@@ -83,16 +83,9 @@ impl<'a> Paywall<'a> {
             let message = PlanError::NoCommonAsset.to_string();
             return Err(ApiError::new(ErrorCode::NotForSale, message));
         }
-        let quoted = gateway.service.quote(plan, &quotes);
-        let quoted = quoted.map_err(|error| ApiError::internal(&error))?;
-        Ok(Self {
-            gateway,
-            target,
-            description: format!("{} inferences, certified under one receipt", plan.len()),
-            offers: quotes.iter().map(|quote| gateway.service.offer_for(quote)).collect(),
-            extension: quoted.extension,
-            quote: Some(quoted.body),
-        })
+        let offers = quotes.iter().map(|quote| gateway.service.offer_for(quote)).collect();
+        let subject = Subject::Transaction(plan.clone(), quotes);
+        Ok(Self { gateway, target, subject, offers })
     }
 
     pub(crate) fn offers(&self) -> &[PaymentRequirements] {
@@ -103,12 +96,14 @@ impl<'a> Paywall<'a> {
     /// the words of an error.
     pub(crate) fn challenge(&self, refusal: Option<Refusal<'_>>) -> Result<Response, ApiError> {
         let reason = refusal.map(|refusal| refusal.reason.as_str());
-        let challenge = self.build(reason).map_err(|error| ApiError::internal(&error))?;
+        let (extension, quote) = self.told().map_err(|error| ApiError::internal(&error))?;
+        let challenge = self.build(reason, extension);
+        let challenge = challenge.map_err(|error| ApiError::internal(&error))?;
         let header = challenge.header().map_err(|error| ApiError::internal(&error))?;
         let header = HeaderValue::from_str(&header).map_err(|error| ApiError::internal(&error))?;
         let mut body = body(&challenge, refusal).map_err(|error| ApiError::internal(&error))?;
-        if let (Some(quote), Some(fields)) = (&self.quote, body.as_object_mut()) {
-            fields.insert("quote".to_owned(), quote.clone());
+        if let (Some(quote), Some(fields)) = (quote, body.as_object_mut()) {
+            fields.insert("quote".to_owned(), quote);
         }
         let mut response = (StatusCode::PAYMENT_REQUIRED, Json(body)).into_response();
         response.headers_mut().insert(HeaderName::from_static(PAYMENT_REQUIRED), header);
@@ -117,13 +112,32 @@ impl<'a> Paywall<'a> {
         Ok(response)
     }
 
-    fn build(&self, reason: Option<&str>) -> Result<Challenge, ChallengeError> {
+    /// Returns the extension of the 402, and of a transaction the quote that its body has.
+    fn told(&self) -> Result<((String, Value), Option<Value>), PurchaseError> {
+        match &self.subject {
+            Subject::Model(entry) => Ok((self.gateway.service.offered_extension(entry), None)),
+            Subject::Transaction(plan, quotes) => {
+                let Quoted { extension, body, .. } = self.gateway.service.quote(plan, quotes)?;
+                Ok((extension, Some(body)))
+            }
+        }
+    }
+
+    fn build(
+        &self,
+        reason: Option<&str>,
+        (key, declaration): (String, Value),
+    ) -> Result<Challenge, ChallengeError> {
         let mut resource =
             ResourceInfo::new(format!("{}{}", self.gateway.config.public_url, self.target));
-        resource.description = Some(self.description.clone());
+        resource.description = Some(match &self.subject {
+            Subject::Model(entry) => entry.package().card().title.clone(),
+            Subject::Transaction(plan, _) => {
+                format!("{} inferences, certified under one receipt", plan.len())
+            }
+        });
         resource.mime_type = Some("application/json".to_owned());
         resource.service_name = Some("Assay".to_owned());
-        let (key, declaration) = self.extension.clone();
         let challenge =
             Challenge::new(resource, self.offers.clone())?.with_extension(key, declaration)?;
         match reason {
@@ -195,6 +209,10 @@ pub(crate) fn outcome_error(error: &PurchaseError, access_token: Option<&AccessT
             tracing::warn!(%error, "An inference could not be certified.");
             let message = "what certifies by this method is not to be had now; nothing was charged, try later";
             ApiError::new(ErrorCode::CertificationUnavailable, message).retry_after(5)
+        }
+        PurchaseError::Hidden => {
+            let message = "an item did not run or was not certified; nothing was charged";
+            ApiError::new(ErrorCode::InferenceFailed, message)
         }
         PurchaseError::Certifier(error) => {
             tracing::warn!(%error, "An inference failed.");

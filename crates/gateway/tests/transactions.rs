@@ -241,6 +241,8 @@ async fn one_item_that_fails_ends_all() {
         let answer = buyer.buy(TRANSACTIONS, &mixed().to_string(), &payment).await;
         answer.is(500, "inference_failed");
         assert!(!String::from_utf8_lossy(&answer.body).contains("outputs"));
+        // An input is built of outputs that nobody has paid for: which item failed might tell them.
+        assert!(answer.json()["item"].is_null(), "{answer:?}");
     }
     market.shop.toy.set(Mood::OtherEvidence);
     buyer.buy(TRANSACTIONS, &mixed().to_string(), &payment).await.is(500, "internal");
@@ -432,5 +434,38 @@ async fn items_that_come_to_nothing_are_counted() {
     let refused = buyer.transact(&many).await;
     refused.is(429, "too_many_payments");
     assert!(refused.json()["error"].as_str().unwrap().starts_with("32 inferences of this payer"));
+    market.not_charged().await;
+}
+
+/// Items whose inputs are built of outputs are not told of before these are paid for.
+#[tokio::test]
+async fn events_say_nothing_of_inputs_that_are_built_of_outputs() {
+    let market = Market::open().await;
+    let payment = market.buyer.payment_for(&mixed()).await.header;
+    let request = market.buyer.paid(TRANSACTIONS, &mixed().to_string(), &payment);
+    let answer = send(request.header("accept", "text/event-stream")).await;
+    let text = String::from_utf8(answer.body.clone()).unwrap();
+    let (before, _) = text.split_once("event: result").unwrap();
+    for line in before.lines().filter(|line| line.contains("\"third\"")) {
+        assert!(!line.contains("\"id\":\"third\",\"state\":\"running"), "{line}");
+        assert!(!line.contains("\"id\":\"third\",\"state\":\"certified"), "{line}");
+    }
+}
+
+/// Nothing runs on when it is too late to commit it, and it counts against who had it run.
+#[tokio::test]
+async fn what_cannot_be_committed_in_time_ends_then() {
+    let gate = Arc::new(Semaphore::new(0));
+    let market = Market::open_with(|setup| {
+        setup.toy_mood = Mood::Wait(gate.clone());
+        setup.max_timeout_seconds = 14;
+    })
+    .await;
+    let toys: Vec<Value> = (0..32).map(|n| digits(&format!("item-{n}"), TOY, 0)).collect();
+    let late = market.buyer.transact(&transaction(&toys)).await;
+    late.is(409, "given_up");
+    assert!(late.json()["error"].as_str().unwrap().contains("had to be committed by"));
+    let again = market.buyer.transact(&transaction(&[digits("a", "signed", 0)])).await;
+    again.is(429, "too_many_payments");
     market.not_charged().await;
 }

@@ -279,7 +279,7 @@ impl ServiceMetrics {
             let labels = LimitLabels { limit: refusal.limit() };
             self.admission_refusals.get_or_create(&labels).inc();
         }
-        if let Some(reason) = reason_of(error) {
+        if let Some(reason) = reason_of(error.cause()) {
             self.refusals.get_or_create(&ReasonLabels { reason }).inc();
         }
     }
@@ -350,7 +350,7 @@ const fn own_reason(error: &PurchaseError) -> Option<&'static str> {
         PurchaseError::Taken(_) => "already_used",
         PurchaseError::Request { .. } => "uncertifiable_input",
         PurchaseError::NoCertifier(_) => "no_certifier",
-        PurchaseError::Certifier(_) => "inference_failed",
+        PurchaseError::Certifier(_) | PurchaseError::Hidden => "inference_failed",
         PurchaseError::NotSettled(_) => "settlement_failed",
         PurchaseError::Cancelled => "cancelled",
         PurchaseError::Late { .. } => "late",

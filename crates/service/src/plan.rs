@@ -16,7 +16,7 @@ use crate::{CatalogueEntry, Certifiers, Price, PriceList};
 /// The most items of a transaction.
 pub const MAX_ITEMS: usize = 1_000;
 
-/// The most references of an item: an item statement has to hold them.
+/// The most references of a transaction: the statement of one item has to hold them.
 const MAX_REFERENCES: usize = 4_096;
 
 /// An item as its buyer asks for it.
@@ -119,14 +119,9 @@ pub enum PlanError {
         /// Why, for the buyer.
         reason: String,
     },
-    /// More references than an item may have.
-    #[error("item `{item}`: {got} references, and an item has at most {MAX_REFERENCES}")]
-    References {
-        /// The item.
-        item: ItemId,
-        /// How many there are.
-        got: usize,
-    },
+    /// More references than a transaction may have.
+    #[error("{0} references, and a transaction has at most {MAX_REFERENCES}")]
+    References(usize),
     /// A reference that does not hold by the models' cards.
     #[error("item `{item}`: {at}: {reason}")]
     Reference {
@@ -191,6 +186,10 @@ impl Plan {
     pub fn new(items: Vec<NewItem>, certifiers: &Certifiers) -> Result<Self, PlanError> {
         if items.is_empty() || items.len() > MAX_ITEMS {
             return Err(PlanError::Count(items.len()));
+        }
+        let references = items.iter().map(|item| item.references.len()).sum();
+        if references > MAX_REFERENCES {
+            return Err(PlanError::References(references));
         }
         let mut known: HashMap<ItemId, u32> = HashMap::new();
         for (index, item) in (0..).zip(&items) {
@@ -286,9 +285,6 @@ impl PlannedItem {
             let model = entry.package().card().name.clone();
             return Err(PlanError::NotSold { item: id, model, method, sold });
         };
-        if wanted.len() > MAX_REFERENCES {
-            return Err(PlanError::References { item: id, got: wanted.len() });
-        }
         let mut references = Vec::with_capacity(wanted.len());
         for reference in wanted {
             let at = reference.at;

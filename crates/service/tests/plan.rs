@@ -49,7 +49,7 @@ fn a_plan_is_bounded() {
     let error = two(65).unwrap_err();
     assert!(matches!(error, PlanError::Reference { .. }), "one element twice: {error}");
     let error = two(4_097).unwrap_err();
-    assert!(matches!(error, PlanError::References { got: 4_097, .. }), "{error}");
+    assert!(matches!(error, PlanError::References(4_097)), "{error}");
 }
 
 /// The offers are for the assets in which every item has a price, each at the sum.

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use assay_engine::TensorSpec;
 use assay_primitives::{
     Datatype, DraftError, InferenceRequest, InputPointer, ItemId, ItemIdError, Method, TensorDraft,
-    stands_for_all,
+    printable, stands_for_all,
 };
 use assay_service::{CatalogueEntry, MAX_ITEMS, NewItem, NewReference, Plan, PlanError, Service};
 use serde::Deserialize;
@@ -79,7 +79,7 @@ impl WireItem {
         })?;
         let in_item = |error: ApiError| error.in_item(&id);
         let unknown = |code, what: &str, text: &str| {
-            let shown: String = text.chars().take(64).collect();
+            let shown = printable(text, 64);
             in_item(ApiError::new(code, format!("there is no {what} `{shown}`")))
         };
         let entry = service.parts().catalogue.find(&self.model).cloned();
@@ -126,7 +126,7 @@ impl WireTensor {
             let count = self.shape.iter().try_fold(1_u64, |count, dim| count.checked_mul(*dim));
             let left = count.filter(|_| is_known).and_then(|count| room.checked_sub(count));
             *room = left.ok_or_else(|| {
-                let name: String = self.name.chars().take(64).collect();
+                let name = printable(&self.name, 64);
                 let message = format!(
                     "input `{name}`: a reference in the place of all its data fills the card's shape, and \
                      all of them at most {MAX_FILLED} elements"
@@ -152,9 +152,8 @@ fn plan_error(error: &PlanError) -> ApiError {
         PlanError::NotSold { item, .. } => (ErrorCode::UnknownMethod, Some(item)),
         PlanError::NoCommonAsset => (ErrorCode::NotForSale, None),
         PlanError::Request { item, .. } => (ErrorCode::UncertifiableInput, Some(item)),
-        PlanError::Reference { item, .. } | PlanError::References { item, .. } => {
-            (ErrorCode::InvalidReference, Some(item))
-        }
+        PlanError::Reference { item, .. } => (ErrorCode::InvalidReference, Some(item)),
+        PlanError::References(_) => (ErrorCode::InvalidReference, None),
         error => return ApiError::internal(error),
     };
     let answer = ApiError::new(code, error.to_string());

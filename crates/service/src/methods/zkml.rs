@@ -41,6 +41,8 @@ pub struct Zkml {
     parallel: usize,
     memory: u64,
     permits: Arc<Semaphore>,
+    /// Of programs that run without a proof, while others wait for their outputs.
+    running: Arc<Semaphore>,
     randomness: Arc<dyn Randomness>,
 }
 
@@ -306,6 +308,7 @@ impl Zkml {
             parallel,
             memory,
             permits: Arc::new(Semaphore::new(parallel)),
+            running: Arc::new(Semaphore::new(parallel)),
             randomness,
         }
     }
@@ -361,8 +364,14 @@ impl Certifier for Zkml {
 impl Batching for Zkml {
     async fn run(&self, inference: &Inference) -> Result<InferenceOutput, CertifierError> {
         let program = self.program(inference.entry.package()).map_err(failed)?.clone();
+        let permit = self.running.clone().acquire_owned().await;
+        let permit = permit.map_err(|_| CertifierError::Interrupted)?;
         let inference = inference.clone();
-        let run = spawn_blocking(move || program.run(&inference));
+        let run = spawn_blocking(move || {
+            let output = program.run(&inference);
+            drop(permit);
+            output
+        });
         run.await.map_err(|_| CertifierError::Interrupted)?
     }
 

@@ -76,6 +76,10 @@ pub enum PurchaseError {
         /// What became of it.
         error: Box<Self>,
     },
+    /// An item failed of a transaction in which inputs are built of outputs. Nothing was charged, and
+    /// nothing is told of outputs that are not paid for.
+    #[error("an item did not run or was not certified")]
+    Hidden,
     /// The model that was ordered is not sold here any more. Nothing was charged.
     #[error("model `{0}` is not sold here any more")]
     ModelGone(String),
@@ -106,13 +110,15 @@ impl PurchaseError {
         }
     }
 
-    /// Says whether a purchase that was taken on came to nothing by its payer's doing: by its input, or
-    /// as its payment was good no longer.
+    /// Says whether a purchase that was taken on came to nothing by its payer's doing: by its input, as
+    /// there was too much of it, or as its payment was good no longer.
     pub(super) fn is_of_payer(&self) -> bool {
         matches!(
             self.cause(),
             Self::Certifier(CertifierError::Engine(_) | CertifierError::Method { .. })
+                | Self::Hidden
                 | Self::Request { .. }
+                | Self::Late { .. }
                 | Self::NotSettled(_)
                 | Self::Facilitator(FacilitatorError::Refused { .. })
         )

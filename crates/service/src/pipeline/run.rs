@@ -56,9 +56,25 @@ pub(super) async fn run(service: &Service, work: &Work) -> Result<Vec<Ran>, Purc
     let items = (0..work.items.len()).map(|index| run.item(index));
     let batches = run.batches()?;
     let batches = batches.into_values().map(|members| run.batch(members));
-    try_join(try_join_all(items), try_join_all(batches)).await?;
+    let joined = try_join(try_join_all(items), try_join_all(batches)).await;
+    joined.map_err(|error| of_hidden(work, error))?;
     let ran = run.cells.into_iter().map(|cell| cell.ran.into_inner());
     ran.collect::<Option<_>>().ok_or(PurchaseError::Interrupted)
+}
+
+/// Says of a failure only that there was one, where inputs were built of outputs: nobody has paid for these,
+/// and why or where an item failed may tell them.
+fn of_hidden(work: &Work, error: PurchaseError) -> PurchaseError {
+    let is_of_item = matches!(
+        error.cause(),
+        PurchaseError::Request { .. }
+            | PurchaseError::Certifier(CertifierError::Engine(_) | CertifierError::Method { .. })
+    );
+    if !is_of_item || work.items.iter().all(|item| item.references.is_empty()) {
+        return error;
+    }
+    tracing::warn!(%error, "An item of a transaction with references failed.");
+    PurchaseError::Hidden
 }
 
 impl Run<'_> {
@@ -127,6 +143,7 @@ impl Run<'_> {
 
     async fn batch(&self, members: Vec<usize>) -> Result<(), PurchaseError> {
         let Some(first) = members.first() else { return Ok(()) };
+        let is_alone = members.len() == 1;
         let (first, _) = self.at(*first)?;
         let Some(batching) = self.certifier(&first.method)?.batching() else { return Ok(()) };
         let mut inferences = Vec::with_capacity(members.len());
@@ -136,7 +153,11 @@ impl Run<'_> {
         }
         let asked = inferences.iter().map(|(inference, _)| inference.clone()).collect();
         let certified = batching.certify_all(asked).await;
-        let certified = certified.map_err(|error| first.failed(error.into()))?;
+        let certified = certified.map_err(|error| match is_alone {
+            true => first.failed(error.into()),
+            // Nobody knows which of them it was.
+            false => error.into(),
+        })?;
         for ((member, (inference, began)), certified) in
             members.into_iter().zip(&inferences).zip(certified)
         {
@@ -162,7 +183,9 @@ impl Run<'_> {
         }
         let took = self.service.parts().clock.monotonic().saturating_sub(began);
         if let Some(latency) = item.entry.latency(&item.method) {
-            latency.record(took);
+            // What it shared with others of its method it took its part of.
+            let alike = self.work.items.iter().filter(|other| other.method == item.method).count();
+            latency.record(took / u32::try_from(alike.max(1)).unwrap_or(u32::MAX));
         }
         let [_, salt] = &inference.salts;
         let bytes = certified.output.to_bytes();
@@ -200,11 +223,18 @@ impl Run<'_> {
         let secret = &self.work.secret;
         let salts = [secret.request_salt(place), secret.output_salt(place)];
         let (jobs, id) = (Arc::clone(&self.service.jobs), self.work.lease.id);
-        let stages = Stages::to(move |stage| jobs.note(id, index, ItemState::Running(Some(stage))));
+        let tell = move |stage| jobs.note(id, index, ItemState::Running(Some(stage)));
+        let is_hidden = !item.references.is_empty();
+        let stages = if is_hidden { Stages::default() } else { Stages::to(tell) };
         Ok(Inference { entry: item.entry.clone(), request, salts, stages })
     }
 
+    /// Says how far an item is, unless its input is built of outputs: they are not paid for yet.
     fn note(&self, index: usize, state: ItemState) {
+        let is_hidden = self.at(index).is_ok_and(|(item, _)| !item.references.is_empty());
+        if is_hidden {
+            return;
+        }
         self.service.jobs.note(self.work.lease.id, index, state);
     }
 }

@@ -1,5 +1,6 @@
 //! Until the items run: admit, reserve, and what is taken up of a queued job.
 
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
@@ -324,8 +325,16 @@ fn deadline(
 ) -> Result<Timestamp, AdmissionRefusal> {
     let margin = Duration::from_secs(MIN_REMAINING_SECONDS);
     let deadline = payment.terms().valid_before.minus(margin);
-    let lately = items.iter().filter_map(|item| item.entry.latency(&item.method)?.lately());
-    let expected = service.jobs.expected(&queue_of(items), lately.max());
+    let lately = |item: &Item| item.entry.latency(&item.method)?.lately();
+    let longest = items.iter().filter_map(lately).max();
+    let waiting = service.jobs.expected(&queue_of(items), longest);
+    // What comes after the first of a method, one after the other: how many run at a time nobody promises.
+    let mut methods: BTreeMap<&Method, Duration> = BTreeMap::new();
+    for item in items {
+        *methods.entry(&item.method).or_default() += lately(item).unwrap_or_default();
+    }
+    let work = methods.into_values().max().unwrap_or_default();
+    let expected = waiting.saturating_add(work.saturating_sub(longest.unwrap_or_default()));
     let left = deadline.since(now);
     if expected > left {
         return Err(AdmissionRefusal::Late { expected, left });

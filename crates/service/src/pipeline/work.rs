@@ -132,9 +132,14 @@ impl Service {
     ) -> Result<Purchase, PurchaseError> {
         let id = work.lease.id;
         self.jobs.begin(id, &work.items);
+        let (deadline, now) = (work.deadline, self.parts().clock.now());
         let certified = tokio::select! {
             // Who cancelled has released it.
             () = in_hand.cancel.cancelled() => return Err(PurchaseError::Cancelled),
+            // It could not be committed any more.
+            () = tokio::time::sleep(deadline.since(now)) => {
+                Err(PurchaseError::Late { deadline, now: self.parts().clock.now() })
+            }
             certified = work.run(self) => certified,
         };
         let committed = match certified {
