@@ -11,7 +11,7 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import solc from "solc";
 
-const CONTRACTS = ["DevToken", "DevMulticall"];
+const CONTRACTS = ["DevToken", "DevMulticall", "DevPermit2", "DevUptoPermit2Proxy"];
 
 const SETTINGS = {
   evmVersion: "cancun",
@@ -24,10 +24,11 @@ const OUTPUTS = ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"];
 const here = new URL("./", import.meta.url);
 const require = createRequire(import.meta.url);
 
-/** Reads an imported source: a package path such as `@openzeppelin/contracts/...`. */
+/** Reads an imported source: one of `src/`, or a package path such as `@openzeppelin/contracts/...`. */
 function findImport(path) {
   try {
-    return { contents: readFileSync(require.resolve(path), "utf8") };
+    const file = path.startsWith("src/") ? new URL(path, here) : require.resolve(path);
+    return { contents: readFileSync(file, "utf8") };
   } catch (error) {
     return { error: `${path}: ${error.message}` };
   }
