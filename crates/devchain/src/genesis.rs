@@ -17,12 +17,34 @@ use crate::evm::{Checks, Database, block_environment, run};
 /// The address of the development token, a dollar with six decimals that anyone may mint.
 pub const DEV_TOKEN: Address = address!("0x5Fe8d7270F11F9eA5af4d68f6Ba63Cc478996ee6");
 
+/// Where Permit2 is, here and on other chains (<https://github.com/Uniswap/permit2>).
+pub const PERMIT2: Address = address!("0x000000000022D473030F116dDEE9F6B43aC78BA3");
+
+/// Where the spender of x402's scheme `upto` is, here and on other chains.
+pub const UPTO_PROXY: Address = address!("0x4020A4f3b7b90ccA423B9fabCc0CE57C6C240002");
+
+/// What stands on a chain from its start. A chain goes on with what it started with.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Edition {
+    /// The token and Multicall3.
+    First,
+    /// Permit2 and the proxy of the scheme `upto` as well.
+    Permits,
+}
+
+impl Edition {
+    /// What a new chain starts with.
+    pub(crate) const NEWEST: Self = Self::Permits;
+    /// What older chains started with.
+    pub(crate) const OLDER: [Self; 1] = [Self::First];
+}
+
 /// Why the genesis state cannot be built. All of it is a fault of the build, not of the machine.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum GenesisError {
-    /// The token's compiled artifact cannot be read.
-    #[error("the token's artifact cannot be read: {0}")]
+    /// A contract's compiled artifact cannot be read.
+    #[error("a contract's artifact cannot be read: {0}")]
     Artifact(#[from] serde_json::Error),
     /// A step of the setup did not succeed.
     #[error("{step} failed: {reason}")]
@@ -40,17 +62,19 @@ pub enum GenesisError {
     },
 }
 
-/// Builds the genesis state and its block.
-pub(crate) fn build() -> Result<(Database, Block), GenesisError> {
+/// Builds the genesis state of an edition and its block.
+pub(crate) fn build(edition: Edition) -> Result<(Database, Block), GenesisError> {
     let mut database = Database::default();
     for account in dev_accounts() {
         let info = AccountInfo::from_balance(ETHER_EACH);
         database.insert_account_info(account.address, info);
     }
     deploy_token(&mut database)?;
-    let artifact: DeployedArtifact = serde_json::from_str(MULTICALL_ARTIFACT)?;
-    let code = Bytecode::new_raw(artifact.deployed_bytecode);
-    database.insert_account_info(MULTICALL3, AccountInfo::default().with_code(code));
+    place(&mut database, MULTICALL3, MULTICALL_ARTIFACT)?;
+    if edition == Edition::Permits {
+        place(&mut database, PERMIT2, PERMIT2_ARTIFACT)?;
+        place(&mut database, UPTO_PROXY, UPTO_PROXY_ARTIFACT)?;
+    }
     for account in dev_accounts() {
         let mint = mintCall { to: account.address, value: TOKENS_EACH };
         let input = mint.abi_encode().into();
@@ -58,6 +82,18 @@ pub(crate) fn build() -> Result<(Database, Block), GenesisError> {
     }
     let block = Block::genesis(digest(&database));
     Ok((database, block))
+}
+
+/// Puts a contract's code at an address without running its constructor.
+fn place(
+    database: &mut Database,
+    address: Address,
+    artifact: &'static str,
+) -> Result<(), GenesisError> {
+    let artifact: DeployedArtifact = serde_json::from_str(artifact)?;
+    let code = Bytecode::new_raw(artifact.deployed_bytecode);
+    database.insert_account_info(address, AccountInfo::default().with_code(code));
+    Ok(())
 }
 
 /// Runs the token's constructor, which stores its own address and the chain id for EIP-712.
@@ -136,6 +172,11 @@ const TOKEN_ARTIFACT: &str = include_str!("../../../contracts/artifacts/DevToken
 
 const MULTICALL_ARTIFACT: &str = include_str!("../../../contracts/artifacts/DevMulticall.json");
 
+const PERMIT2_ARTIFACT: &str = include_str!("../../../contracts/artifacts/DevPermit2.json");
+
+const UPTO_PROXY_ARTIFACT: &str =
+    include_str!("../../../contracts/artifacts/DevUptoPermit2Proxy.json");
+
 /// Where Multicall3 is on other chains (<https://www.multicall3.com>).
 const MULTICALL3: Address = address!("0xcA11bde05977b3631167028862bE2a173976CA11");
 
@@ -151,9 +192,12 @@ const DEPLOYER: Address = address!("0xaea407160Ae8c27721B74f453E4b6bD0f06ACA9e")
 
 #[cfg(test)]
 mod tests {
-    use alloy_primitives::keccak256;
+    use alloy_primitives::{b256, keccak256};
 
     use super::*;
+
+    /// The hash of the first edition's genesis block, as it is in old folders.
+    const FIRST: B256 = b256!("963afe4b432bf057259a1d02c8ba9db3bd11848137c9757f7d8045dc03a390bb");
 
     #[test]
     fn the_constants_are_what_they_say() {
@@ -162,10 +206,12 @@ mod tests {
     }
 
     #[test]
-    fn every_chain_has_the_same_genesis_until_the_token_or_the_accounts_change() {
-        let (_, block) = build().unwrap();
-        let (_, again) = build().unwrap();
-        assert_eq!(block.head(), again.head());
-        assert_eq!(block.head().number, 0);
+    fn every_chain_has_the_genesis_of_its_edition() {
+        let hash = |edition| build(edition).unwrap().1.head().hash;
+        // Folders that older versions of this program made begin with the first.
+        assert_eq!(hash(Edition::First), FIRST);
+        assert_eq!(hash(Edition::NEWEST), hash(Edition::NEWEST));
+        assert_ne!(hash(Edition::NEWEST), FIRST);
+        assert_eq!(build(Edition::NEWEST).unwrap().1.head().number, 0);
     }
 }

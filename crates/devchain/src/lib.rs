@@ -5,6 +5,12 @@
 //! other EVM chain. It holds nothing of value: its keys ([`dev_accounts`]) are public, and anyone
 //! may mint its token ([`DEV_TOKEN`]).
 //!
+//! # Contracts
+//!
+//! The token, and at the addresses that they have on other chains: Multicall3, Permit2's signed
+//! transfers ([`PERMIT2`]) and the spender of x402's scheme `upto` ([`UPTO_PROXY`]). A chain that an
+//! older version of this program started goes on without what that version did not place.
+//!
 //! # Methods
 //!
 //! `eth_accounts` (none), `eth_blockNumber`, `eth_call`, `eth_chainId`, `eth_estimateGas`,
@@ -56,6 +62,6 @@ pub use block::Head;
 pub use chain::DevChain;
 pub use config::{BASE_FEE, CHAIN_ID, Config};
 pub use error::{CallError, OpenError, SubmitError};
-pub use genesis::{DEV_TOKEN, GenesisError};
+pub use genesis::{DEV_TOKEN, GenesisError, PERMIT2, UPTO_PROXY};
 pub use journal::JournalError;
 pub use server::{RunningServer, ServeError, serve};

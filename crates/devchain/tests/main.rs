@@ -12,6 +12,7 @@ mod errors;
 mod evm;
 mod logs;
 mod mining;
+mod permits;
 mod protocol;
 mod restart;
 mod support;

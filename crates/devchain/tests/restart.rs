@@ -3,8 +3,10 @@
 use std::fs::{self, OpenOptions};
 use std::path::Path;
 
+use alloy::network::TransactionBuilder;
 use alloy::primitives::{Address, U256};
-use assay_devchain::{Config, DevChain, Head, JournalError, OpenError, dev_accounts};
+use alloy::rpc::types::TransactionRequest;
+use assay_devchain::{Config, DevChain, Head, JournalError, OpenError, PERMIT2, dev_accounts};
 use tempfile::TempDir;
 
 use crate::support::{START, TestClock, address, sign, transfer};
@@ -71,6 +73,26 @@ async fn damage_before_the_last_block_is_an_error() {
         "{error}"
     );
     assert_eq!(fs::read(&path).unwrap(), bytes);
+}
+
+/// The file holds two transfers of devUSD, made when chains started without Permit2.
+#[tokio::test]
+async fn a_chain_goes_on_with_what_it_started_with() {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("blocks"), include_bytes!("first-edition.blocks")).unwrap();
+    let chain = open(folder.path(), false).unwrap();
+    let head = chain.head();
+    let last = "688d420bfa77cfa22f0fdef39157139afda2ce17b7494f9febcac1c94f3c5e51";
+    assert_eq!((head.number, head.hash), (2, last.parse().unwrap()));
+    let permit2 = || TransactionRequest::default().with_to(PERMIT2);
+    assert!(chain.call(&permit2()).unwrap().is_empty(), "there is code");
+    chain.submit(&sign(0, transfer(2)).await).unwrap();
+    let head = chain.head();
+    drop(chain);
+    assert_eq!(open(folder.path(), false).unwrap().head(), head);
+
+    let new = DevChain::open(Config::in_memory(), TestClock::new()).unwrap();
+    assert!(new.call(&permit2()).is_err(), "there is no code");
 }
 
 #[tokio::test]

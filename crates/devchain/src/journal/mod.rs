@@ -48,7 +48,7 @@ pub enum JournalError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The file belongs to a chain with another genesis block, as of another version of the token.
+    /// The file belongs to a chain with another genesis block, one that this program cannot build.
     #[error("{}: its genesis block is {found}, this program's is {expected}", path.display())]
     Genesis {
         /// The block file.
@@ -137,6 +137,21 @@ const VERSION: u32 = 1;
 const HEADER_LENGTH: usize = MAGIC.len() + 4 + 32;
 
 impl Journal {
+    /// Returns the hash of the genesis block that the file in `folder` begins with; `None` where there
+    /// is no such file, or what it begins with is something else.
+    pub(crate) fn recorded_genesis(folder: &Path) -> Result<Option<B256>, JournalError> {
+        let path = folder.join("blocks");
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(JournalError::Io { path, source }),
+        };
+        let mut header = Vec::with_capacity(HEADER_LENGTH);
+        file.take(HEADER_LENGTH as u64).read_to_end(&mut header).map_err(at(&path))?;
+        let start = [MAGIC.as_slice(), &VERSION.to_be_bytes()].concat();
+        Ok(header.strip_prefix(start.as_slice()).and_then(|hash| B256::try_from(hash).ok()))
+    }
+
     /// Opens the block file in `folder`, or makes one, and hands every record to `replay` in order.
     pub(crate) fn open(
         folder: &Path,
