@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -59,6 +60,16 @@ pub struct Block {
     pub time: Timestamp,
     /// The base fee in wei per gas; `None` on chains without EIP-1559.
     pub base_fee: Option<u128>,
+}
+
+/// What a search through logs found.
+#[derive(Debug)]
+pub(crate) enum Search<T> {
+    Found(T),
+    /// All blocks were looked at.
+    Nothing,
+    /// There are more blocks than one search looks at.
+    GaveUp,
 }
 
 #[derive(Debug)]
@@ -213,6 +224,27 @@ impl Chain {
         self.view(token, &Token::authorizationStateCall { authorizer, nonce }).await
     }
 
+    /// Returns how much of a holder's tokens a spender may move.
+    ///
+    /// # Errors
+    /// As [`Chain::call`], and when the contract's answer is no number.
+    pub async fn allowance(
+        &self,
+        token: Address,
+        owner: Address,
+        spender: Address,
+    ) -> Result<U256, ChainError> {
+        self.view(token, &Token::allowanceCall { owner, spender }).await
+    }
+
+    /// Returns the nonce that a holder's next EIP-2612 permit of a token has.
+    ///
+    /// # Errors
+    /// As [`Chain::call`], and when the contract's answer is no number.
+    pub async fn permit_nonce(&self, token: Address, owner: Address) -> Result<U256, ChainError> {
+        self.view(token, &Token::noncesCall { owner }).await
+    }
+
     /// Returns a token's `name()`.
     ///
     /// # Errors
@@ -349,15 +381,28 @@ impl Chain {
             Token::AuthorizationCanceled::SIGNATURE_HASH,
         ];
         let topics = json!([events, authorizer.into_word(), nonce]);
-        let (mut from, mut range) = (since_block, self.shared.log_range);
+        let found = self.search(token, &topics, since_block..=latest, fate_of).await?;
+        Ok(found.found().unwrap_or(AuthorizationFate::Untraced))
+    }
+
+    /// Looks through a contract's logs, block by block, for the first of which `tell` says something.
+    pub(crate) async fn search<T>(
+        &self,
+        address: Address,
+        topics: &Value,
+        blocks: RangeInclusive<u64>,
+        mut tell: impl FnMut(&RpcLog) -> Option<T> + Send,
+    ) -> Result<Search<T>, ChainError> {
+        let (mut from, latest) = blocks.into_inner();
+        let mut range = self.shared.log_range;
         for _ in 0..MAX_LOG_REQUESTS {
             if from > latest {
-                break;
+                return Ok(Search::Nothing);
             }
             let to = from.saturating_add(range - 1).min(latest);
-            match self.logs(token, &topics, from, to).await {
-                Ok(logs) => match logs.iter().find_map(fate_of) {
-                    Some(fate) => return Ok(fate),
+            match self.logs(address, topics, from, to).await {
+                Ok(logs) => match logs.iter().filter(|log| !log.removed).find_map(&mut tell) {
+                    Some(found) => return Ok(Search::Found(found)),
                     None => from = to + 1,
                 },
                 // Nodes differ in how many blocks they search at once.
@@ -365,7 +410,7 @@ impl Chain {
                 Err(error) => return Err(error),
             }
         }
-        Ok(AuthorizationFate::Untraced)
+        Ok(if from > latest { Search::Nothing } else { Search::GaveUp })
     }
 
     /// Sends a stored transaction. Sending it again is harmless.
@@ -457,7 +502,11 @@ impl Chain {
         &self.shared.rpc
     }
 
-    async fn view<C: SolCall>(&self, to: Address, call: &C) -> Result<C::Return, ChainError> {
+    pub(crate) async fn view<C: SolCall>(
+        &self,
+        to: Address,
+        call: &C,
+    ) -> Result<C::Return, ChainError> {
         let answer = self.call(Address::ZERO, to, &call.abi_encode()).await?;
         C::abi_decode_returns(&answer).map_err(|_| ChainError::NotAsCalled {
             to,
@@ -494,10 +543,16 @@ impl From<RpcBlock> for Block {
     }
 }
 
-fn fate_of(log: &RpcLog) -> Option<AuthorizationFate> {
-    if log.removed {
-        return None;
+impl<T> Search<T> {
+    fn found(self) -> Option<T> {
+        match self {
+            Self::Found(found) => Some(found),
+            Self::Nothing | Self::GaveUp => None,
+        }
     }
+}
+
+fn fate_of(log: &RpcLog) -> Option<AuthorizationFate> {
     let (transaction, block) = (log.transaction_hash?, log.block_number?.to());
     let event = *log.topics.first()?;
     if event == Token::AuthorizationUsed::SIGNATURE_HASH {

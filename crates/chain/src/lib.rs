@@ -1,4 +1,4 @@
-//! Access to an EVM chain for a seller that is paid in EIP-3009 tokens: what a payment needs to be
+//! Access to an EVM chain for a seller that is paid in EIP-3009 tokens, or through Permit2: what a payment needs to be
 //! looked at, sent, and found again, and nothing else.
 //!
 //! - [`Chain`] reads: code, balances, authorisation states, blocks, receipts, logs, simulations. It
@@ -7,7 +7,8 @@
 //! - [`OutgoingQueue`] writes: calls of contracts become transactions of a [`SettlementSigner`]'s
 //!   account, are kept in a [`TransactionJournal`] before they are broadcast, and are carried on until
 //!   they are in the chain, over restarts, stuck fees and reorganisations.
-//! - [`Chain::authorization_fate`] says what became of an EIP-3009 authorisation, whoever used it.
+//! - [`Chain::authorization_fate`] says what became of an EIP-3009 authorisation, whoever used it, and
+//!   [`Chain::permit_fate`] of a permit that x402's scheme `upto` settles.
 //!
 //! ```no_run
 //! # async fn f(
@@ -40,6 +41,7 @@ mod multicall;
 mod nonces;
 mod outgoing;
 mod pace;
+mod permit;
 mod receipt;
 mod rpc;
 mod signer;
@@ -58,6 +60,9 @@ pub use nonces::SpentNonce;
 pub use outgoing::{
     Call, CallOutcome, JournalError, MULTICALL3, MemoryJournal, OutgoingConfig, OutgoingError,
     OutgoingQueue, OutgoingStatus, OutgoingTransaction, TransactionJournal,
+};
+pub use permit::{
+    PERMIT2, PermitFate, PermittedTransfer, UPTO_PROXY, is_nonce_used, nonce_bitmap_call,
 };
 pub use receipt::{Log, MinedTransaction, Receipt, TransactionOutcome};
 pub use rpc::RpcObserver;

@@ -15,6 +15,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use url::Url;
 
+use crate::bindings::PermitErrors::PermitErrorsErrors;
 use crate::bindings::TokenErrors::TokenErrorsErrors;
 use crate::{ChainError, http_client};
 
@@ -263,6 +264,9 @@ fn revert_reason(data: &[u8]) -> Option<String> {
     if let Ok(error) = TokenErrorsErrors::abi_decode(data) {
         let name = format!("{error:?}");
         return Some(name);
+    }
+    if let Ok(error) = PermitErrorsErrors::abi_decode(data) {
+        return Some(format!("{error:?}"));
     }
     match decode_revert_reason(data) {
         Some(reason) => Some(reason),
