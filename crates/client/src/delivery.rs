@@ -147,7 +147,7 @@ impl Sold<'_> {
         }
         let got = &receipt.predicate().authorization;
         let accepted = &self.payment.payload.accepted;
-        let signed = &self.payment.authorization;
+        let signed = &self.payment.signed;
         let same = |field, expected: String, got: String| {
             if expected.eq_ignore_ascii_case(&got) {
                 Ok(())
@@ -155,9 +155,9 @@ impl Sold<'_> {
                 Err(DeliveryError::OtherOrder { field, expected, got })
             }
         };
-        same("nonce", signed.nonce.to_string(), got.nonce.clone())?;
-        same("payer", signed.from.to_string(), got.payer.to_string())?;
-        same("payTo", signed.to.to_string(), got.pay_to.to_string())?;
+        same("nonce", signed.nonce().to_string(), got.nonce.clone())?;
+        same("payer", signed.payer().to_string(), got.payer.to_string())?;
+        same("payTo", signed.pay_to().to_string(), got.pay_to.to_string())?;
         same("amount", accepted.amount.to_string(), got.amount.to_string())?;
         same("network", accepted.network.to_string(), got.network.to_string())?;
         same("asset", accepted.asset.to_string(), got.asset.to_string())?;

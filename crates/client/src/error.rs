@@ -1,6 +1,6 @@
 use assay_primitives::{AccessToken, RandomnessError, Timestamp, TransactionId};
 use assay_verify::{Refusal, Unusable};
-use assay_x402::{Authorization, ChooseError, HeaderError, PayError, Payment, SettleResponse};
+use assay_x402::{ChooseError, HeaderError, PayError, Payment, SettleResponse};
 use thiserror::Error;
 
 use crate::wire::described;
@@ -113,10 +113,9 @@ pub struct SignedPayment {
 
 impl SignedPayment {
     pub(crate) fn new(payment: &Payment, access_token: &AccessToken) -> Self {
-        let Authorization { nonce, valid_before, .. } = &payment.authorization;
         Self {
-            nonce: nonce.to_string(),
-            valid_before: Timestamp::from_seconds(valid_before.saturating_to()),
+            nonce: payment.signed.nonce().to_string(),
+            valid_before: payment.signed.valid_before(),
             access_token: access_token.reveal(),
         }
     }

@@ -42,7 +42,7 @@ fn settled(intent: &SettlementIntent) -> Settled {
     let hash = B256::repeat_byte(7);
     Settled {
         network: terms.network.clone(),
-        transaction: hash,
+        transaction: Some(hash),
         block: Some(SettledBlock { number: 1, hash, time: now() }),
         amount: terms.amount,
         asset: terms.asset.clone(),

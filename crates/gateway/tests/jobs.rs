@@ -307,7 +307,7 @@ async fn what_is_erased_is_told_at_its_location() {
     while market.shop.count(TransactionState::Committed).await < 1 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    cancel(&market.world.dev, crate::harness::BUYER, payment.authorization.nonce);
+    cancel(&market.world.dev, crate::harness::BUYER, payment.signed.nonce());
     market.world.mend_line();
     while market.shop.count(TransactionState::Failed).await < 1 {
         tokio::time::sleep(Duration::from_millis(10)).await;

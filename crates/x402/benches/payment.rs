@@ -61,7 +61,7 @@ fn payments(criterion: &mut Criterion) {
     let payment = sign();
     let checked = check_exact(&payment.payload, &offer, now).expect("a good payment");
     let (token, hash) = (checked.token(), checked.hash());
-    let authorization = payment.authorization;
+    let authorization = *payment.signed.authorization().expect("of the scheme exact");
 
     criterion.bench_function("check_exact", |bencher| {
         bencher.iter(|| check_exact(black_box(&payment.payload), &offer, now));

@@ -62,6 +62,10 @@ pub(crate) fn payment(offer: &PaymentRequirements) -> Payment {
     pay(&required, chosen, &Map::new(), &payer(), NOW, &Fixed(7)).unwrap()
 }
 
+pub(crate) fn authorization() -> Authorization {
+    *payment(&offer()).signed.authorization().unwrap()
+}
+
 /// Signs an authorisation as it is and wraps it in a payment of the offer.
 pub(crate) fn signed(offer: &PaymentRequirements, authorization: Authorization) -> PaymentPayload {
     let hash = authorization_hash(

@@ -82,8 +82,52 @@ error_reasons! {
     NetworkMismatch = "invalid_exact_evm_network_mismatch",
     /// The authorisation is used or cancelled.
     NonceAlreadyUsed = "invalid_exact_evm_nonce_already_used",
+    /// The token's own permit is for another token.
+    Eip2612AssetMismatch = "eip2612_asset_mismatch",
+    /// The token's own permit has expired, or is about to.
+    Eip2612DeadlineExpired = "eip2612_deadline_expired",
+    /// The token's own permit is somebody else's.
+    Eip2612FromMismatch = "eip2612_from_mismatch",
+    /// The token's own permit is not for Permit2.
+    Eip2612SpenderNotPermit2 = "eip2612_spender_not_permit2",
+    /// The token's own permit cannot be read.
+    InvalidEip2612Extension = "invalid_eip2612_extension_format",
+    /// The permit's signature is not the payer's.
+    InvalidPermit2Signature = "invalid_permit2_signature",
+    /// The permit is not for x402's proxy.
+    InvalidPermit2Spender = "invalid_permit2_spender",
+    /// The scheme is not `upto`.
+    InvalidUptoScheme = "invalid_upto_evm_scheme",
+    /// The token's own permit is for another amount.
+    Permit2612AmountMismatch = "permit2_2612_amount_mismatch",
     /// An allowance for Permit2 is required first.
     Permit2AllowanceRequired = "permit2_allowance_required",
+    /// The permit is for another amount than the offer's most.
+    Permit2AmountMismatch = "permit2_amount_mismatch",
+    /// The permit has expired, or is about to.
+    Permit2DeadlineExpired = "permit2_deadline_expired",
+    /// The payer's balance is too low for the permit.
+    Permit2InsufficientBalance = "permit2_insufficient_balance",
+    /// Permit2 was asked for more than is permitted.
+    Permit2InvalidAmount = "permit2_invalid_amount",
+    /// The permit pays nobody.
+    Permit2InvalidDestination = "permit2_invalid_destination",
+    /// The permit's nonce is used or given up.
+    Permit2InvalidNonce = "permit2_invalid_nonce",
+    /// The permit is nobody's.
+    Permit2InvalidOwner = "permit2_invalid_owner",
+    /// The permit is not valid yet.
+    Permit2NotYetValid = "permit2_not_yet_valid",
+    /// The permit was not valid yet when it was settled.
+    Permit2PaymentTooEarly = "permit2_payment_too_early",
+    /// There is no such proxy on the chain.
+    Permit2ProxyNotDeployed = "permit2_proxy_not_deployed",
+    /// The permit pays somebody else.
+    Permit2RecipientMismatch = "invalid_permit2_recipient_mismatch",
+    /// The permit's settlement would revert.
+    Permit2SimulationFailed = "permit2_simulation_failed",
+    /// The permit is for another token.
+    Permit2TokenMismatch = "permit2_token_mismatch",
     /// The authorisation pays somebody else.
     RecipientMismatch = "invalid_exact_evm_recipient_mismatch",
     /// The transaction is sent and its outcome not known yet. Not a failure.
@@ -110,6 +154,18 @@ error_reasons! {
     UnsupportedPayloadType = "unsupported_payload_type",
     /// The scheme is not settled here.
     UnsupportedScheme = "unsupported_scheme",
+    /// The proxy was asked for more than is permitted.
+    UptoAmountExceedsPermitted = "upto_amount_exceeds_permitted",
+    /// The permit is for somebody else to settle.
+    UptoFacilitatorMismatch = "upto_facilitator_mismatch",
+    /// The networks differ.
+    UptoNetworkMismatch = "invalid_upto_evm_network_mismatch",
+    /// More is to be settled than is permitted.
+    UptoSettlementExceedsAmount = "invalid_upto_evm_payload_settlement_exceeds_amount",
+    /// The transaction was reverted, or could not be sent.
+    UptoTransactionFailed = "invalid_upto_evm_transaction_failed",
+    /// The proxy was not called by the permit's facilitator.
+    UptoUnauthorizedFacilitator = "upto_unauthorized_facilitator",
     /// The authorisation is not valid yet.
     ValidAfter = "invalid_exact_evm_payload_authorization_valid_after",
     /// The authorisation has expired, or is about to.

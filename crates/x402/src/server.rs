@@ -51,6 +51,8 @@ pub enum ChallengeError {
 /// In what an accepted offer differs from one's own.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct OfferDifference {
+    /// The scheme of one's own.
+    scheme: String,
     field: &'static str,
     expected: String,
     got: String,
@@ -153,12 +155,13 @@ pub fn match_offer<'a>(
         }
     }
     let first = closest.and_then(|differences| differences.into_iter().next());
-    let OfferDifference { field, expected, got } = first.unwrap_or(OfferDifference {
+    let OfferDifference { scheme, field, expected, got } = first.unwrap_or(OfferDifference {
+        scheme: String::new(),
         field: "accepts",
         expected: "an offer".to_owned(),
         got: "none".to_owned(),
     });
-    Err(PaymentRefusal::NoSuchOffer { count: offers.len(), field, expected, got })
+    Err(PaymentRefusal::NoSuchOffer { count: offers.len(), scheme, field, expected, got })
 }
 
 /// Checks that a payment echoes the extensions that were declared: a buyer may add, and neither
@@ -185,8 +188,8 @@ pub(crate) fn offer_difference(
 
 impl OfferDifference {
     pub(crate) fn into_refusal(self) -> PaymentRefusal {
-        let Self { field, expected, got } = self;
-        PaymentRefusal::Offer { field, expected, got }
+        let Self { scheme, field, expected, got } = self;
+        PaymentRefusal::Offer { scheme, field, expected, got }
     }
 }
 
@@ -210,9 +213,10 @@ fn differences(own: &PaymentRequirements, got: &PaymentRequirements) -> Vec<Offe
     let differing = fields.into_iter().filter(|(_, is_equal, ..)| !is_equal);
     let shown = |value: &dyn Display| shown(&value.to_string());
     differing
-        .map(|(field, _, own, got)| OfferDifference {
+        .map(|(field, _, expected, got)| OfferDifference {
+            scheme: own.scheme.clone(),
             field,
-            expected: shown(own),
+            expected: shown(expected),
             got: shown(got),
         })
         .collect()

@@ -12,4 +12,5 @@ mod remote;
 mod router;
 mod settle;
 mod support;
+mod upto;
 mod wallet;

@@ -77,11 +77,11 @@ async fn a_third_partys_transaction_pays_too() {
     let checked = world.checked();
     let verified = facilitator.verify(&checked).await.unwrap();
     let intent = verified.intent();
-    let front_run = world.send_to_token(STRANGER, &transfer_call(checked.authorization()));
+    let front_run = world.send_to_token(STRANGER, &transfer_call(checked.authorization().unwrap()));
 
     let settled = facilitator.settle(&intent).await.unwrap();
-    assert_eq!(settled.transaction, front_run);
-    assert_eq!(facilitator.reconcile(&intent).await.unwrap().transaction, front_run);
+    assert_eq!(settled.transaction, Some(front_run));
+    assert_eq!(facilitator.reconcile(&intent).await.unwrap().transaction, Some(front_run));
 }
 
 /// The same before anything of one's own was sent.
@@ -93,10 +93,10 @@ async fn reconciling_finds_a_third_partys_transaction() {
     let error = facilitator.reconcile(&intent).await.unwrap_err();
     assert!(matches!(error, SettleError::Pending { .. }), "{error}");
     let payment = world.checked();
-    let mut authorization = *payment.authorization();
+    let mut authorization = *payment.authorization().unwrap();
     authorization.nonce = intent.terms.nonce;
     let front_run = world.send_to_token(STRANGER, &transfer_call(&authorization));
-    assert_eq!(facilitator.reconcile(&intent).await.unwrap().transaction, front_run);
+    assert_eq!(facilitator.reconcile(&intent).await.unwrap().transaction, Some(front_run));
 }
 
 #[tokio::test]
@@ -118,7 +118,7 @@ async fn another_use_of_the_nonce_is_not_paid() {
     let checked = world.checked();
     let verified = facilitator.verify(&checked).await.unwrap();
     let intent = verified.intent();
-    let diverted = Authorization { to: address(BUYER), ..*checked.authorization() };
+    let diverted = Authorization { to: address(BUYER), ..*checked.authorization().unwrap() };
     world.send_to_token(STRANGER, &transfer_call(&diverted));
     let error = facilitator.settle(&intent).await.unwrap_err();
     assert_eq!(failed(error), (ErrorReason::NonceAlreadyUsed, false));
@@ -136,11 +136,11 @@ async fn one_transfer_does_not_pay_twice() {
         let verified = facilitator.verify(checked).await.unwrap();
         intents.push(verified.intent());
     }
-    let diverted = Authorization { to: address(BUYER), ..*second.authorization() };
-    let calls = [transfer_call(first.authorization()), transfer_call(&diverted)];
+    let diverted = Authorization { to: address(BUYER), ..*second.authorization().unwrap() };
+    let calls = [transfer_call(first.authorization().unwrap()), transfer_call(&diverted)];
     let both = world.send(STRANGER, TxKind::Create, batch(&calls.map(|call| call.abi_encode())));
 
-    assert_eq!(facilitator.settle(&intents[0]).await.unwrap().transaction, both);
+    assert_eq!(facilitator.settle(&intents[0]).await.unwrap().transaction, Some(both));
     let error = facilitator.settle(&intents[1]).await.unwrap_err();
     assert_eq!(failed(error), (ErrorReason::NonceAlreadyUsed, false));
 }
@@ -287,10 +287,10 @@ async fn stored_intents_survive_a_restart() {
     after.resume().await.unwrap();
     assert_eq!(after.outgoing().unwrap().status().in_flight, 1);
     world.dev.resume().unwrap();
-    assert_eq!(after.settle(&first).await.unwrap().transaction, sent);
+    assert_eq!(after.settle(&first).await.unwrap().transaction, Some(sent));
     let third = world.intent(&after).await;
     for intent in [&second, &third] {
-        assert_ne!(after.settle(intent).await.unwrap().transaction, sent);
+        assert_ne!(after.settle(intent).await.unwrap().transaction, Some(sent));
     }
     assert_eq!(world.dev.nonce(address(OPERATOR)), 3);
 }
@@ -476,14 +476,14 @@ async fn a_third_partys_transaction_waits_for_its_confirmations() {
     let facilitator = world.facilitator_with(|config| config.confirmations = 3);
     let checked = world.checked();
     let intent = facilitator.verify(&checked).await.unwrap().intent();
-    let front_run = world.send_to_token(STRANGER, &transfer_call(checked.authorization()));
+    let front_run = world.send_to_token(STRANGER, &transfer_call(checked.authorization().unwrap()));
     let error = facilitator.settle(&intent).await.unwrap_err();
     let told =
         matches!(error, SettleError::Pending { transaction: Some(sent), .. } if sent == front_run);
     assert!(told, "{error}");
     world.dev.mine().unwrap();
     world.dev.mine().unwrap();
-    assert_eq!(facilitator.settle(&intent).await.unwrap().transaction, front_run);
+    assert_eq!(facilitator.settle(&intent).await.unwrap().transaction, Some(front_run));
 }
 
 /// The rest of the world's keys may be anything; a nonce of one payer is not another's.

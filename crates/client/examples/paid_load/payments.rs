@@ -65,7 +65,7 @@ pub(crate) fn sign(
         let sent_at = begun.plus(SIGNING).plus(plan.due(number));
         let payment = pay(asked, chosen, &Map::new(), payer, sent_at, &SystemRandomness)?;
         let header = HeaderValue::try_from(payment.header)?;
-        Ok(Signed { header, payer: payer.address(), nonce: payment.authorization.nonce })
+        Ok(Signed { header, payer: payer.address(), nonce: payment.signed.nonce() })
     });
     signed.collect()
 }

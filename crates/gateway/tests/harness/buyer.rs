@@ -218,7 +218,7 @@ pub(crate) fn forge_under(
     };
     let chosen = ChosenOffer { index: 0, offer };
     let payment = pay(&required, chosen, &Map::new(), signer, now(), &SystemRandomness).unwrap();
-    let mut authorization = payment.authorization;
+    let mut authorization = *payment.signed.authorization().unwrap();
     edit(&mut authorization);
     let token = offer.asset.as_str().parse().unwrap();
     let chain_id = offer.network.evm_chain_id().unwrap();

@@ -79,7 +79,7 @@ impl Facilitator for Rail {
         match &self.twist {
             Twist::SettledByWord => Ok(Settled {
                 network: terms.network.clone(),
-                transaction: B256::repeat_byte(7),
+                transaction: Some(B256::repeat_byte(7)),
                 block: None,
                 amount: terms.amount,
                 asset: terms.asset.clone(),

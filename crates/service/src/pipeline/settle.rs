@@ -169,7 +169,7 @@ impl Settlement<'_> {
     ) -> Result<(Settled, SettlementBlock), SettleError> {
         let settled = outcome?;
         let terms = &self.receipt.predicate().authorization;
-        let transaction = Some(settled.transaction);
+        let transaction = settled.transaction;
         if settled.amount != terms.amount
             || settled.network != terms.network
             || !settled.asset.is_same(&terms.asset)
@@ -198,7 +198,7 @@ impl Settlement<'_> {
         let record = SettlementPredicate {
             status: SettlementStatus::Settled,
             amount: settled.amount,
-            transaction: Some(settled.transaction.to_string()),
+            transaction: settled.transaction.map(|hash| hash.to_string()),
             block: Some(block),
             ..self.blank_record(service)
         };

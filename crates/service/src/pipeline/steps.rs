@@ -11,8 +11,8 @@ use assay_primitives::{
 use assay_receipt::{Reference, TransactionSecret};
 use assay_store::{Holder, Job, Lease, Payment, Reservation, ReserveOutcome};
 use assay_x402::{
-    Authorization, CheckedPayment, ExactPayload, MIN_REMAINING_SECONDS, PaymentPayload,
-    PaymentRefusal, PaymentRequirements, VerifiedPayment, check_exact, match_offer,
+    CheckedPayment, MIN_REMAINING_SECONDS, PaymentPayload, PaymentRefusal, PaymentRequirements,
+    ReservationKey, VerifiedPayment, check_exact, match_offer,
 };
 use futures_util::FutureExt as _;
 use serde::{Deserialize, Serialize};
@@ -359,21 +359,19 @@ fn payment_key(
     offer: &PaymentRequirements,
     checked: &Result<CheckedPayment, PaymentRefusal>,
 ) -> Result<Payment, PurchaseError> {
-    let authorization = match checked {
-        Ok(checked) => *checked.authorization(),
-        Err(PaymentRefusal::Expired { .. }) => {
-            ExactPayload::from_json(&payment.payload)?.authorization
-        }
+    let key = match checked {
+        Ok(checked) => checked.reservation_key(),
+        Err(refusal) if refusal.is_expired() => ReservationKey::of(payment, offer)?,
         Err(refusal) => return Err(refusal.clone().into()),
     };
-    let Authorization { from, nonce, .. } = authorization;
+    let ReservationKey { network, contract, payer, nonce } = key;
     let account = |text: String| {
         text.parse().map_err(|error| PurchaseError::Receipt(format!("payment: {error}")))
     };
     Ok(Payment {
-        network: offer.network.clone(),
-        asset: account(offer.asset.as_str().to_ascii_lowercase())?,
-        payer: account(format!("{from:#x}"))?,
+        network,
+        asset: account(format!("{contract:#x}"))?,
+        payer: account(format!("{payer:#x}"))?,
         nonce: format!("{nonce:#x}"),
     })
 }

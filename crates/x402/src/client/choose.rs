@@ -4,9 +4,11 @@ use std::sync::Arc;
 use assay_primitives::{Amount, AssetId, Network};
 use thiserror::Error;
 
-use crate::exact::{address, uses_eip3009};
+use crate::evm::address;
+use crate::exact::uses_eip3009;
+use crate::upto::Recipient;
 use crate::wire::shown;
-use crate::{EXACT, PaymentRequired, PaymentRequirements};
+use crate::{EXACT, PaymentRequired, PaymentRequirements, UPTO};
 
 /// The most offers looked at.
 const MAX_OFFERS: usize = 64;
@@ -17,6 +19,7 @@ pub struct Preferences {
     networks: Option<Vec<Network>>,
     caps: Vec<(AssetId, Amount)>,
     max_timeout_seconds: u64,
+    upto: bool,
     filter: Arc<dyn Fn(&PaymentRequirements) -> bool + Send + Sync>,
 }
 
@@ -92,6 +95,7 @@ impl Preferences {
             networks: None,
             caps: Vec::new(),
             max_timeout_seconds: 3_600,
+            upto: false,
             filter: Arc::new(|_| true),
         }
     }
@@ -118,6 +122,15 @@ impl Preferences {
         self
     }
 
+    /// Pays offers of the scheme `upto` as well: what is charged is known in the end, and the cap holds
+    /// against the most that can be. Permit2 needs an allowance of the token
+    /// ([`pay_upto`](crate::pay_upto)).
+    #[must_use]
+    pub const fn with_upto(mut self) -> Self {
+        self.upto = true;
+        self
+    }
+
     /// Takes only offers that the filter accepts, such as those with one's method in `extra`.
     #[must_use]
     pub fn with_filter(
@@ -137,8 +150,8 @@ impl Preferences {
 
 /// Chooses the first offer that can be paid under the preferences: the seller's order counts.
 ///
-/// Only offers of the scheme `exact` by EIP-3009 with the payment flow `authorization` are paid: a
-/// flow that is not known may charge at another time.
+/// Only offers of the scheme `exact` by EIP-3009, and where the preferences say so of `upto` by Permit2,
+/// with the payment flow `authorization` are paid: a flow that is not known may charge at another time.
 ///
 /// # Errors
 /// When there is none; the error says why for each.
@@ -160,20 +173,24 @@ fn refusal(offer: &PaymentRequirements, preferences: &Preferences) -> Option<Off
     if !(preferences.filter)(offer) {
         return Some(OfferRefusal::Filtered);
     }
-    unpayable(offer).or_else(|| unwanted(offer, preferences))
+    unpayable(offer, preferences.upto).or_else(|| unwanted(offer, preferences))
 }
 
 /// What the scheme cannot pay, or this client does not know.
-fn unpayable(offer: &PaymentRequirements) -> Option<OfferRefusal> {
+fn unpayable(offer: &PaymentRequirements, upto: bool) -> Option<OfferRefusal> {
     let field = |field, got: &str| Some(OfferRefusal::Field { field, got: shown(got) });
     let extra = |key: &str| offer.extra.as_ref().and_then(|extra| extra.get(key));
-    if offer.scheme != EXACT {
+    let is_upto = upto && offer.scheme == UPTO;
+    if offer.scheme != EXACT && !is_upto {
         return field("scheme", &offer.scheme);
     }
     match extra("paymentFlow") {
         None => {}
         Some(flow) if flow == "authorization" => {}
         Some(flow) => return field("extra.paymentFlow", &flow.to_string()),
+    }
+    if is_upto {
+        return Recipient::of(offer).err().and_then(|(name, got)| field(name, &got));
     }
     if !uses_eip3009(offer) {
         let method = extra("assetTransferMethod").map(ToString::to_string).unwrap_or_default();
@@ -227,6 +244,7 @@ impl fmt::Debug for Preferences {
             .field("networks", &self.networks)
             .field("caps", &self.caps)
             .field("max_timeout_seconds", &self.max_timeout_seconds)
+            .field("upto", &self.upto)
             .finish_non_exhaustive()
     }
 }

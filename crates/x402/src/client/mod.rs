@@ -6,4 +6,4 @@ mod pay;
 
 pub use choose::{ChooseError, ChosenOffer, OfferRefusal, Preferences, choose_offer};
 pub use extensions::{ExtensionConflict, merge_extensions};
-pub use pay::{PayError, Payment, pay};
+pub use pay::{PayError, Payment, pay, pay_upto};

@@ -6,13 +6,13 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::ErrorReason;
-use crate::fixture::{NOW, SELLER, account, offer, payer, payment, signed, with_signature};
-use crate::{PaymentPayload, PaymentRequirements};
-
-fn authorization() -> Authorization {
-    payment(&offer()).authorization
-}
+use crate::fixture::{
+    NOW, SELLER, account, authorization, offer, payer, payment, signed, with_signature,
+};
+use crate::{
+    ErrorReason, MIN_REMAINING_SECONDS, Note, PaymentPayload, PaymentRefusal, PaymentRequirements,
+    SignatureCheck, check_exact,
+};
 
 fn refusal(payload: &PaymentPayload) -> PaymentRefusal {
     check_exact(payload, &offer(), NOW).unwrap_err()

@@ -16,8 +16,8 @@ use super::{
 };
 use crate::wire::shown;
 use crate::{
-    CheckedPayment, ErrorReason, PaymentTerms, SettleResponse, SupportedResponse, VerifyRequest,
-    VerifyResponse, X402_VERSION,
+    CheckedPayment, ErrorReason, SettleResponse, SupportedResponse, VerifyRequest, VerifyResponse,
+    X402_VERSION,
 };
 
 /// More than any answer of a facilitator.
@@ -154,10 +154,11 @@ impl HttpFacilitator {
     /// Believes a facilitator that says it settled, as far as there is no chain to ask.
     fn by_word(
         &self,
-        terms: &PaymentTerms,
+        intent: &SettlementIntent,
         response: &SettleResponse,
         transaction: Option<B256>,
     ) -> Result<Settled, SettleError> {
+        let (terms, expected) = (&intent.terms, intent.amount());
         let pending = |detail| Err(SettleError::Pending { transaction, detail });
         let Some(hash) = transaction else {
             let got = shown(&response.transaction);
@@ -171,11 +172,11 @@ impl HttpFacilitator {
             ));
         }
         let amount = response.amount.as_deref().filter(|amount| !amount.is_empty());
-        if amount.is_some_and(|amount| amount != terms.amount.to_string()) {
+        if amount.is_some_and(|amount| amount != expected.to_string()) {
             let got = shown(amount.unwrap_or_default());
-            return pending(format!("amount settled: expected {}, got {got}", terms.amount));
+            return pending(format!("amount settled: expected {expected}, got {got}"));
         }
-        Ok(Settled::new(terms, hash, None))
+        Ok(Settled::new(intent, Some(hash), None))
     }
 
     /// Looks at the chain after the facilitator answered, giving one's own node time to catch up.
@@ -201,9 +202,7 @@ impl HttpFacilitator {
     }
 
     fn examiner<'a>(&self, chain: &'a Chain, intent: &'a SettlementIntent) -> Examiner<'a> {
-        let confirmations = self.config.confirmations;
-        let since_block = intent.since_block.unwrap_or(0);
-        Examiner { chain, confirmations, terms: &intent.terms, since_block, own: None }
+        Examiner { chain, confirmations: self.config.confirmations, intent, own: None }
     }
 
     /// Weighs a facilitator's refusal: what the chain shows counts more.
@@ -295,6 +294,9 @@ impl Facilitator for HttpFacilitator {
     }
 
     async fn settle(&self, intent: &SettlementIntent) -> Result<Settled, SettleError> {
+        if intent.is_nothing() {
+            return Ok(Settled::new(intent, None, None));
+        }
         let response = match self.post_settle(intent).await {
             Ok(response) => response,
             Err(Exchange { may_have_acted: false, detail, .. }) => {
@@ -311,11 +313,14 @@ impl Facilitator for HttpFacilitator {
         match (&self.chain, response.success) {
             (_, false) => self.refused(intent, &response, transaction).await,
             (Some(chain), true) => self.by_chain(chain, intent, transaction).await,
-            (None, true) => self.by_word(&intent.terms, &response, transaction),
+            (None, true) => self.by_word(intent, &response, transaction),
         }
     }
 
     async fn reconcile(&self, intent: &SettlementIntent) -> Result<Settled, SettleError> {
+        if intent.is_nothing() {
+            return Ok(Settled::new(intent, None, None));
+        }
         let Some(chain) = &self.chain else {
             let detail = "there is no chain to ask: configure an RPC URL".to_owned();
             return Err(SettleError::Pending { transaction: None, detail });
@@ -335,27 +340,47 @@ const fn means_unsent(reason: &ErrorReason) -> bool {
     matches!(
         reason,
         ErrorReason::AssetNotDeployed
+            | ErrorReason::Eip2612AssetMismatch
+            | ErrorReason::Eip2612DeadlineExpired
+            | ErrorReason::Eip2612FromMismatch
+            | ErrorReason::Eip2612SpenderNotPermit2
             | ErrorReason::Eip3009NotSupported
             | ErrorReason::FactoryNotAllowed
             | ErrorReason::FailedToParseSignature
             | ErrorReason::InsufficientBalance
             | ErrorReason::InsufficientFunds
             | ErrorReason::InvalidAuthorizationValue
+            | ErrorReason::InvalidEip2612Extension
             | ErrorReason::InvalidExactScheme
             | ErrorReason::InvalidNetwork
             | ErrorReason::InvalidPayload
             | ErrorReason::InvalidPaymentRequirements
+            | ErrorReason::InvalidPermit2Signature
+            | ErrorReason::InvalidPermit2Spender
             | ErrorReason::InvalidScheme
             | ErrorReason::InvalidSignature
+            | ErrorReason::InvalidUptoScheme
             | ErrorReason::InvalidX402Version
             | ErrorReason::MissingEip712Domain
             | ErrorReason::NetworkMismatch
+            | ErrorReason::Permit2AllowanceRequired
+            | ErrorReason::Permit2AmountMismatch
+            | ErrorReason::Permit2DeadlineExpired
+            | ErrorReason::Permit2InsufficientBalance
+            | ErrorReason::Permit2NotYetValid
+            | ErrorReason::Permit2ProxyNotDeployed
+            | ErrorReason::Permit2RecipientMismatch
+            | ErrorReason::Permit2SimulationFailed
+            | ErrorReason::Permit2TokenMismatch
             | ErrorReason::RecipientMismatch
             | ErrorReason::TokenNameMismatch
             | ErrorReason::TokenVersionMismatch
             | ErrorReason::UndeployedSmartWallet
             | ErrorReason::UnsupportedPayloadType
             | ErrorReason::UnsupportedScheme
+            | ErrorReason::UptoFacilitatorMismatch
+            | ErrorReason::UptoNetworkMismatch
+            | ErrorReason::UptoSettlementExceedsAmount
             | ErrorReason::ValidAfter
             | ErrorReason::ValidBefore
             | ErrorReason::ValueMismatch

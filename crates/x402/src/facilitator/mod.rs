@@ -21,11 +21,12 @@ pub use local::{LocalConfig, LocalFacilitator};
 pub use router::{RouterConfig, facilitator_router};
 pub use settlement::{SettleError, Settled, SettledBlock, SettlementIntent, VerifiedPayment};
 
-use crate::{CheckedPayment, ErrorReason, PaymentRefusal, SupportedResponse};
+use crate::{CheckedPayment, ErrorReason, PaymentRefusal, SupportedResponse, UptoRefusal};
 
 /// Verifies and settles payments: from one's own key, or through a remote service.
 ///
-/// The order that loses no money: verify, work, store the [intent](VerifiedPayment::intent),
+/// The order that loses no money: verify, work, store the intent
+/// ([`VerifiedPayment::intent`], of a lower amount [`VerifiedPayment::intent_of`]),
 /// [`settle`](Self::settle). An intent may be settled and reconciled any number of times: the
 /// authorisation's nonce lets the money move once.
 #[async_trait]
@@ -166,6 +167,12 @@ impl FacilitatorError {
 impl From<PaymentRefusal> for FacilitatorError {
     fn from(refusal: PaymentRefusal) -> Self {
         Self::Refused { reason: refusal.reason(), detail: refusal.to_string() }
+    }
+}
+
+impl From<UptoRefusal> for FacilitatorError {
+    fn from(refusal: UptoRefusal) -> Self {
+        PaymentRefusal::from(refusal).into()
     }
 }
 

@@ -82,7 +82,7 @@ impl PendingSettlements {
 /// second form of the same signature leads past it.
 fn key(payment: &CheckedPayment) -> Digest {
     let network = payment.terms().network.as_str().as_bytes();
-    let payer = payment.authorization().from;
+    let payer = payment.signed().payer();
     Digest::of_parts(&[payment.hash().as_slice(), payer.as_slice(), network])
 }
 
@@ -90,11 +90,11 @@ fn key(payment: &CheckedPayment) -> Digest {
 mod tests {
     use super::*;
     use crate::check_exact;
-    use crate::fixture::{NOW, offer, payment, signed};
+    use crate::fixture::{NOW, authorization, offer, signed};
     use crate::{Authorization, ExactPayload};
 
     fn checked(nonce: u8) -> CheckedPayment {
-        let good = payment(&offer()).authorization;
+        let good = authorization();
         let authorization = Authorization { nonce: [nonce; 32].into(), ..good };
         check_exact(&signed(&offer(), authorization), &offer(), NOW).unwrap()
     }

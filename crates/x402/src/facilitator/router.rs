@@ -1,7 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use assay_primitives::{Clock, Digest};
+use assay_primitives::{Amount, Clock, Digest, Timestamp};
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -12,11 +12,11 @@ use tokio_util::task::TaskTracker;
 
 use super::pending::{PendingSettlements, Progress};
 use super::{Facilitator, FacilitatorError, SettleError, SettlementIntent};
-use crate::exact::check_untimed;
+use crate::payment::check_untimed;
 use crate::wire::shown;
 use crate::{
-    CheckedPayment, ErrorReason, SettleRequest, SettleResponse, VerifyRequest, VerifyResponse,
-    X402_VERSION, check_exact,
+    CheckedPayment, ErrorReason, PaymentRefusal, PaymentRequirements, SettleRequest,
+    SettleResponse, UPTO, VerifyRequest, VerifyResponse, X402_VERSION, check_payment,
 };
 
 /// Who may use a facilitator, and how much they may send. It prints without the token.
@@ -100,7 +100,7 @@ async fn verify(State(service): State<Arc<Service>>, body: Bytes) -> Response {
         }
     };
     let (payload, offer) = (&request.payment_payload, &request.payment_requirements);
-    let checked = match check_exact(payload, offer, service.clock.now()) {
+    let checked = match check_payment(payload, offer, service.clock.now()) {
         Ok(checked) => checked,
         Err(refusal) => {
             return invalid(StatusCode::OK, None, refusal.reason(), &refusal.to_string());
@@ -126,11 +126,7 @@ async fn settle(State(service): State<Arc<Service>>, headers: HeaderMap, body: B
         }
     };
     let network = request.payment_requirements.network.to_string();
-    let checked = match check_untimed(
-        &request.payment_payload,
-        &request.payment_requirements,
-        service.clock.now(),
-    ) {
+    let (checked, amount) = match to_settle(&request, service.clock.now()) {
         Ok(checked) => checked,
         Err(refusal) => {
             return Json(unsettled(network, refusal.reason(), &refusal.to_string()))
@@ -140,7 +136,7 @@ async fn settle(State(service): State<Arc<Service>>, headers: HeaderMap, body: B
     let payer = Some(checked.terms().payer.to_string());
     let task = service.tasks.spawn({
         let service = Arc::clone(&service);
-        async move { service.settle(&checked).await }
+        async move { service.settle(&checked, amount).await }
     });
     let outcome = task.await.unwrap_or_else(|error| {
         Err(FacilitatorError::Operator { detail: format!("the settlement broke off: {error}") })
@@ -166,8 +162,12 @@ impl Service {
         token.is_some_and(|token| Digest::of(token) == expected)
     }
 
-    /// Settles a payment once, whoever asks and however often.
-    async fn settle(&self, checked: &CheckedPayment) -> Result<SettleResponse, FacilitatorError> {
+    /// Settles a payment once, whoever asks and however often, for the amount that is asked for first.
+    async fn settle(
+        &self,
+        checked: &CheckedPayment,
+        amount: Amount,
+    ) -> Result<SettleResponse, FacilitatorError> {
         loop {
             let Some(progress) = self.pending.progress(checked, self.clock.now()) else {
                 let detail = "too many settlements are remembered: try again later".to_owned();
@@ -178,7 +178,7 @@ impl Service {
                 Progress::Done(response) => return Ok(response.clone()),
                 Progress::Forgotten => continue,
                 Progress::Sent(intent) => intent.clone(),
-                Progress::New => match self.prepare(checked).await {
+                Progress::New => match self.prepare(checked, amount).await {
                     Ok(intent) => intent,
                     Err(error) => {
                         self.pending.forget(checked, &mut progress);
@@ -195,9 +195,10 @@ impl Service {
     async fn prepare(
         &self,
         checked: &CheckedPayment,
+        amount: Amount,
     ) -> Result<SettlementIntent, FacilitatorError> {
         checked.check_time(self.clock.now())?;
-        Ok(self.facilitator.verify(checked).await?.intent())
+        Ok(self.facilitator.verify(checked).await?.intent_of(amount)?)
     }
 
     async fn carry_out(
@@ -221,6 +222,20 @@ impl Service {
             }
         }
     }
+}
+
+/// Checks a payment that is to be settled, but for its time, and returns the amount. Under `upto` the
+/// offer that is sent has what is charged, and the one that was accepted the most.
+fn to_settle(
+    request: &SettleRequest,
+    now: Timestamp,
+) -> Result<(CheckedPayment, Amount), PaymentRefusal> {
+    let (payload, offer) = (&request.payment_payload, &request.payment_requirements);
+    let most = if offer.scheme == UPTO { payload.accepted.amount } else { offer.amount };
+    let offered = PaymentRequirements { amount: most, ..offer.clone() };
+    let checked = check_untimed(payload, &offered, now)?;
+    checked.check_amount(offer.amount)?;
+    Ok((checked, offer.amount))
 }
 
 fn read<T: serde::de::DeserializeOwned + Versioned>(body: &[u8]) -> Result<T, String> {

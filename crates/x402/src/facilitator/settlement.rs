@@ -5,8 +5,8 @@ use thiserror::Error;
 
 use crate::wire::shown;
 use crate::{
-    CheckedPayment, ErrorReason, PaymentTerms, SettleRequest, SettleResponse, SignatureCheck,
-    X402_VERSION,
+    CheckedPayment, EXACT, ErrorReason, PaymentRefusal, PaymentRequirements, PaymentTerms,
+    SettleRequest, SettleResponse, SignatureCheck, UPTO, X402_VERSION,
 };
 
 /// A payment that the chain, or a remote facilitator, says would be carried out now.
@@ -28,18 +28,19 @@ pub struct SettlementIntent {
     pub since_block: Option<u64>,
     /// Whether the signature is for a contract wallet to judge.
     pub by_wallet: bool,
-    /// What a facilitator is asked.
+    /// What a facilitator is asked: the offer in it has the amount to settle.
     pub request: Box<SettleRequest>,
 }
 
-/// Money that moved: the token's log shows the transfer the payer authorised.
+/// Money that moved: the token's log shows the transfer the payer authorised. Or, under `upto`, none
+/// that had to: of nothing charged nothing is on the chain.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Settled {
     /// The network.
     pub network: Network,
-    /// The transaction that moved it, one's own or another's.
-    pub transaction: B256,
+    /// The transaction that moved it, one's own or another's; `None` when nothing was to be moved.
+    pub transaction: Option<B256>,
     /// The block that holds the transaction; `None` by a remote facilitator's word alone.
     pub block: Option<SettledBlock>,
     /// The amount that moved.
@@ -108,7 +109,7 @@ impl VerifiedPayment {
         Self { payment, since_block, balance: None }
     }
 
-    /// Adds the payer's balance.
+    /// Adds what the payer has, as far as it can be moved.
     #[must_use]
     pub fn with_balance(self, balance: Amount) -> Self {
         Self { balance: Some(balance), ..self }
@@ -126,20 +127,37 @@ impl VerifiedPayment {
         self.payment.terms()
     }
 
-    /// Returns the payer's balance of the token when it was verified, where it was looked at. It has
-    /// to cover all of the payer's payments under way, not this one alone.
+    /// Returns how much of the token could be taken from the payer when it was verified, where it was
+    /// looked at: the balance, under `upto` at most the allowance of Permit2. It has to cover all of
+    /// the payer's payments under way, not this one alone.
     #[must_use]
     pub const fn balance(&self) -> Option<Amount> {
         self.balance
     }
 
-    /// Returns what is to be stored before the payment is settled.
+    /// Returns what is to be stored before the whole amount is settled: the price, under `upto` the
+    /// most.
     #[must_use]
     pub fn intent(&self) -> SettlementIntent {
+        self.intent_for(self.payment.offer().clone())
+    }
+
+    /// Returns what is to be stored before an amount is settled: under `upto` what was used, at most
+    /// what is permitted; 0 settles without a transaction.
+    ///
+    /// # Errors
+    /// As [`CheckedPayment::check_amount`].
+    pub fn intent_of(&self, actual: Amount) -> Result<SettlementIntent, PaymentRefusal> {
+        self.payment.check_amount(actual)?;
+        let offer = PaymentRequirements { amount: actual, ..self.payment.offer().clone() };
+        Ok(self.intent_for(offer))
+    }
+
+    fn intent_for(&self, payment_requirements: PaymentRequirements) -> SettlementIntent {
         let request = SettleRequest {
             x402_version: X402_VERSION,
             payment_payload: self.payment.payload().clone(),
-            payment_requirements: self.payment.offer().clone(),
+            payment_requirements,
         };
         SettlementIntent {
             terms: self.terms().clone(),
@@ -151,24 +169,46 @@ impl VerifiedPayment {
 }
 
 impl SettlementIntent {
-    /// Returns what tells the authorisation from every other.
+    /// Returns what tells the authorisation from every other, whatever amount is settled of it.
     #[must_use]
     pub fn id(&self) -> Digest {
-        let PaymentTerms { network, asset, payer, pay_to, amount, nonce, .. } = &self.terms;
-        let amount = amount.0.to_be_bytes();
-        Digest::of_parts(&[
+        let PaymentTerms { scheme, network, asset, payer, pay_to, amount, nonce, .. } = &self.terms;
+        let (amount, asset) = (amount.0.to_be_bytes(), asset.as_str().to_ascii_lowercase());
+        let [payer, pay_to] = [payer, pay_to].map(|account| account.as_str().to_ascii_lowercase());
+        let mut parts = vec![
             network.as_str().as_bytes(),
-            asset.as_str().to_ascii_lowercase().as_bytes(),
-            payer.as_str().to_ascii_lowercase().as_bytes(),
-            pay_to.as_str().to_ascii_lowercase().as_bytes(),
+            asset.as_bytes(),
+            payer.as_bytes(),
+            pay_to.as_bytes(),
             &amount,
             nonce.as_slice(),
-        ])
+        ];
+        // Other schemes have nonces of their own. Journals hold the ids of `exact` as they are.
+        if scheme != EXACT {
+            parts.push(scheme.as_bytes());
+        }
+        Digest::of_parts(&parts)
+    }
+
+    /// Returns the amount to settle: under `upto` at most the authorised one.
+    #[must_use]
+    pub fn amount(&self) -> Amount {
+        self.request.payment_requirements.amount
+    }
+
+    /// Says that nothing is to be moved. An authorisation of `exact` over nothing is carried out.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.terms.scheme == UPTO && self.amount() == Amount::ZERO
     }
 }
 
 impl Settled {
-    pub(super) fn new(terms: &PaymentTerms, transaction: B256, block: Option<Block>) -> Self {
+    pub(super) fn new(
+        intent: &SettlementIntent,
+        transaction: Option<B256>,
+        block: Option<Block>,
+    ) -> Self {
+        let terms = &intent.terms;
         Self {
             network: terms.network.clone(),
             transaction,
@@ -177,7 +217,7 @@ impl Settled {
                 hash: block.hash,
                 time: block.time,
             }),
-            amount: terms.amount,
+            amount: intent.amount(),
             asset: terms.asset.clone(),
             payer: terms.payer.clone(),
             pay_to: terms.pay_to.clone(),
@@ -190,7 +230,7 @@ impl Settled {
         SettleResponse {
             success: true,
             payer: Some(self.payer.to_string()),
-            transaction: self.transaction.to_string(),
+            transaction: self.transaction.map(|hash| hash.to_string()).unwrap_or_default(),
             network: self.network.to_string(),
             amount: Some(self.amount.to_string()),
             ..SettleResponse::default()

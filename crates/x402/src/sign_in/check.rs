@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::{EIP191, SignIn, VERSION};
 use crate::SignatureCheck;
-use crate::exact::{ERC6492_SUFFIX, HALF_ORDER, split_signature};
+use crate::evm::{ERC6492_SUFFIX, HALF_ORDER, split_signature};
 use crate::wire::shown;
 
 /// How old a sign-in may be.

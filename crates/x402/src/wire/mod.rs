@@ -18,3 +18,6 @@ pub const X402_VERSION: u64 = 2;
 
 /// The scheme that pays exactly the offered amount.
 pub const EXACT: &str = "exact";
+
+/// The scheme that pays at most the offered amount.
+pub const UPTO: &str = "upto";

@@ -1,5 +1,7 @@
 //! Verifying against a chain and settling with a key of one's own.
 
+mod exact;
+mod upto;
 mod verify;
 
 use std::pin::pin;
@@ -12,13 +14,17 @@ use assay_chain::{
 };
 use async_trait::async_trait;
 
-use self::verify::transfer_call;
-use super::examine::{Examiner, revert_meaning};
+use self::exact::transfer_call;
+use super::examine::Examiner;
 use super::{
     Facilitator, FacilitatorError, SettleError, Settled, SettlementIntent, VerifiedPayment,
 };
-use crate::exact::address;
-use crate::{CheckedPayment, EXACT, ExactPayload, SupportedKind, SupportedResponse, X402_VERSION};
+use crate::evm::address;
+use crate::upto::FACILITATOR_ADDRESS;
+use crate::{
+    CheckedPayment, EIP2612_GAS_SPONSORING, EXACT, ExactPayload, Signed, SupportedKind,
+    SupportedResponse, UPTO, X402_VERSION,
+};
 
 /// How often a call is tried that fails among others, or loses its account nonce.
 const ATTEMPTS: usize = 3;
@@ -77,6 +83,9 @@ impl LocalConfig {
 impl LocalFacilitator {
     /// Makes a facilitator that sends with this signer, to the signer's chain, keeping its
     /// transactions in a journal.
+    ///
+    /// Permits of the scheme `upto` name the signer, and nobody else can settle them: a key has to be
+    /// kept until the last permit that names it has ended.
     #[must_use]
     pub fn new(
         signer: SettlementSigner,
@@ -98,24 +107,25 @@ impl LocalFacilitator {
 
     fn examiner<'a>(&'a self, intent: &'a SettlementIntent) -> Examiner<'a> {
         let (chain, confirmations) = (&self.chain, self.config.confirmations);
-        let since_block = intent.since_block.unwrap_or(0);
         let own = self.queue.transaction_of(B256::from(intent.id().0));
-        Examiner { chain, confirmations, terms: &intent.terms, since_block, own }
+        Examiner { chain, confirmations, intent, own }
     }
 
     /// Makes the call that carries an intent out.
-    fn call(&self, intent: &SettlementIntent) -> Result<Call, SettleError> {
+    async fn call(&self, intent: &SettlementIntent) -> Result<Call, SettleError> {
         let (expected, got) = (self.chain.network(), &intent.terms.network);
         if expected != got {
             let detail = format!("network of the intent: expected {expected}, got {got}");
             return Err(SettleError::Unreachable { detail });
         }
-        let stored = |detail: String| SettleError::Pending { transaction: None, detail };
+        if intent.terms.scheme == UPTO {
+            return self.upto_call(intent).await;
+        }
         let exact = ExactPayload::from_json(&intent.request.payment_payload.payload)
-            .map_err(|error| stored(format!("the stored payment: {error}")))?;
+            .map_err(|error| unreadable(&error))?;
         let asset = &intent.terms.asset;
         let to = address(asset.as_str())
-            .ok_or_else(|| stored(format!("the stored intent's asset is no address: {asset}")))?;
+            .ok_or_else(|| unreadable(&format_args!("its asset is no address: {asset}")))?;
         let (id, alone) = (B256::from(intent.id().0), intent.by_wallet);
         Ok(Call { id, to, data: transfer_call(&exact, intent.by_wallet), alone })
     }
@@ -169,18 +179,18 @@ impl LocalFacilitator {
             }))) => Some(match examiner.examine().await {
                 // What is used may be in a block that is not deep enough, or await its log.
                 Err(SettleError::Pending { .. }) if examiner.is_unused().await => {
-                    Err(SettleError::Failed {
-                        reason: revert_meaning(&reason),
-                        detail: format!("would revert: {reason}"),
-                        transaction: None,
-                        open_until: Some(intent.terms.valid_before),
-                    })
+                    Err(examiner.would_revert(&reason).await)
                 }
                 outcome => outcome,
             }),
             Err(error) => Some(Err(SettleError::Unreachable { detail: error.to_string() })),
         }
     }
+}
+
+/// What is stored is not what was stored.
+fn unreadable(fault: &dyn std::fmt::Display) -> SettleError {
+    SettleError::Pending { transaction: None, detail: format!("the stored payment: {fault}") }
 }
 
 /// Leaves out that the authorisation is still unused.
@@ -194,24 +204,38 @@ fn known(outcome: Result<Settled, SettleError>) -> Option<Result<Settled, Settle
 #[async_trait]
 impl Facilitator for LocalFacilitator {
     async fn supported(&self) -> Result<SupportedResponse, FacilitatorError> {
-        let kind = SupportedKind {
+        let signer = self.signer().to_checksum(None);
+        let kind = |scheme: &str| SupportedKind {
             x402_version: X402_VERSION,
-            scheme: EXACT.to_owned(),
+            scheme: scheme.to_owned(),
             network: self.chain.network().to_string(),
             extra: None,
         };
-        let signers = [("eip155:*".to_owned(), vec![self.signer().to_checksum(None)])].into();
-        Ok(SupportedResponse { kinds: vec![kind], extensions: Vec::new(), signers })
+        let (mut kinds, mut extensions) = (vec![kind(EXACT)], Vec::new());
+        if self.has_upto().await? {
+            let address = (FACILITATOR_ADDRESS.to_owned(), signer.clone().into());
+            let extra = Some([address].into_iter().collect());
+            kinds.push(SupportedKind { extra, ..kind(UPTO) });
+            extensions.push(EIP2612_GAS_SPONSORING.to_owned());
+        }
+        let signers = [("eip155:*".to_owned(), vec![signer])].into();
+        Ok(SupportedResponse { kinds, extensions, signers })
     }
 
     async fn verify(&self, payment: &CheckedPayment) -> Result<VerifiedPayment, FacilitatorError> {
         self.check_allowed(payment)?;
-        let (since_block, balance) = self.check_chain(payment).await?;
+        let (since_block, balance) = match payment.signed() {
+            Signed::Exact(exact) => self.check_exact(payment, exact).await?,
+            Signed::Upto(upto) => self.check_upto(payment, upto).await?,
+        };
         Ok(VerifiedPayment::assertion(payment.clone(), Some(since_block)).with_balance(balance))
     }
 
     async fn settle(&self, intent: &SettlementIntent) -> Result<Settled, SettleError> {
-        let mut call = self.call(intent)?;
+        if intent.is_nothing() {
+            return Ok(Settled::new(intent, None, None));
+        }
+        let mut call = self.call(intent).await?;
         for _ in 0..ATTEMPTS {
             let outcome = match self.carry_out(call.clone(), intent).await {
                 Ok(outcome) => outcome,
@@ -227,6 +251,9 @@ impl Facilitator for LocalFacilitator {
     }
 
     async fn reconcile(&self, intent: &SettlementIntent) -> Result<Settled, SettleError> {
+        if intent.is_nothing() {
+            return Ok(Settled::new(intent, None, None));
+        }
         self.examiner(intent).examine().await
     }
 

@@ -1,7 +1,8 @@
 use alloy_primitives::{Address, U256};
 use thiserror::Error;
 
-use crate::ErrorReason;
+use crate::evm::SignatureFault;
+use crate::{ErrorReason, UPTO, UptoRefusal};
 
 /// Why a payment is refused without asking the chain.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
@@ -16,6 +17,8 @@ pub enum PaymentRefusal {
     /// A field of the accepted offer is not that of one's own.
     #[error("accepted {field}: expected {expected}, got {got}")]
     Offer {
+        /// The scheme of one's own offer.
+        scheme: String,
         /// The field, as on the wire.
         field: &'static str,
         /// One's own value.
@@ -30,6 +33,8 @@ pub enum PaymentRefusal {
     NoSuchOffer {
         /// How many offers there are.
         count: usize,
+        /// The scheme of the closest.
+        scheme: String,
         /// The field in which the closest differs.
         field: &'static str,
         /// That offer's value.
@@ -37,8 +42,8 @@ pub enum PaymentRefusal {
         /// The value that came back.
         got: String,
     },
-    /// One's own offer cannot be paid by this scheme.
-    #[error("offer cannot be paid by exact on EVM: {field} is {got}")]
+    /// One's own offer cannot be paid by its scheme on EVM chains.
+    #[error("offer cannot be paid: {field} is {got}")]
     Unpayable {
         /// The field, as on the wire.
         field: &'static str,
@@ -52,8 +57,10 @@ pub enum PaymentRefusal {
         field: &'static str,
     },
     /// The payload is of another kind.
-    #[error("payload: expected signature and authorization, got fields {got}")]
+    #[error("payload: expected {expected}, got fields {got}")]
     PayloadType {
+        /// The fields of the offer's scheme.
+        expected: &'static str,
         /// The fields found.
         got: String,
     },
@@ -118,6 +125,9 @@ pub enum PaymentRefusal {
         /// Who should have signed.
         payer: Address,
     },
+    /// A permit of the scheme `upto`.
+    #[error(transparent)]
+    Upto(#[from] UptoRefusal),
 }
 
 impl PaymentRefusal {
@@ -126,7 +136,9 @@ impl PaymentRefusal {
     pub fn reason(&self) -> ErrorReason {
         match self {
             Self::Version { .. } => ErrorReason::InvalidX402Version,
-            Self::Offer { field, .. } | Self::NoSuchOffer { field, .. } => offer_reason(field),
+            Self::Offer { scheme, field, .. } | Self::NoSuchOffer { scheme, field, .. } => {
+                offer_reason(scheme, field)
+            }
             Self::Unpayable { field: "scheme", .. } => ErrorReason::UnsupportedScheme,
             Self::Unpayable { field: "network", .. } => ErrorReason::InvalidNetwork,
             Self::Unpayable { .. } => ErrorReason::InvalidPaymentRequirements,
@@ -141,6 +153,22 @@ impl PaymentRefusal {
             Self::SignatureForm { .. } | Self::SignatureEmpty { .. } => {
                 ErrorReason::InvalidSignature
             }
+            Self::Upto(refusal) => refusal.reason(),
+        }
+    }
+
+    /// Says whether nothing but the time is wrong: the payment has expired, or is about to. It may have
+    /// been settled in time.
+    #[must_use]
+    pub const fn is_expired(&self) -> bool {
+        matches!(self, Self::Expired { .. } | Self::Upto(UptoRefusal::Expired { .. }))
+    }
+
+    pub(crate) fn of_signature(payer: Address, fault: SignatureFault) -> Self {
+        match fault {
+            SignatureFault::Empty => Self::SignatureEmpty { payer },
+            SignatureFault::Deployment { factory } => Self::Deployment { factory },
+            SignatureFault::Form { detail } => Self::SignatureForm { detail },
         }
     }
 
@@ -151,12 +179,16 @@ impl PaymentRefusal {
     }
 }
 
-fn offer_reason(field: &str) -> ErrorReason {
-    match field {
-        "scheme" => ErrorReason::InvalidExactScheme,
-        "network" => ErrorReason::NetworkMismatch,
-        "payTo" => ErrorReason::RecipientMismatch,
-        "amount" => ErrorReason::ValueMismatch,
+fn offer_reason(scheme: &str, field: &str) -> ErrorReason {
+    match (scheme, field) {
+        (UPTO, "scheme") => ErrorReason::InvalidUptoScheme,
+        (UPTO, "network") => ErrorReason::UptoNetworkMismatch,
+        (UPTO, "payTo") => ErrorReason::Permit2RecipientMismatch,
+        (UPTO, "amount") => ErrorReason::Permit2AmountMismatch,
+        (_, "scheme") => ErrorReason::InvalidExactScheme,
+        (_, "network") => ErrorReason::NetworkMismatch,
+        (_, "payTo") => ErrorReason::RecipientMismatch,
+        (_, "amount") => ErrorReason::ValueMismatch,
         _ => ErrorReason::InvalidPaymentRequirements,
     }
 }
