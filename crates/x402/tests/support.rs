@@ -109,7 +109,7 @@ pub(crate) struct World {
 
 #[derive(Debug)]
 struct Line {
-    node: String,
+    node: Mutex<String>,
     http: reqwest::Client,
     faults: Mutex<HashMap<&'static str, Fault>>,
     seen: Mutex<Vec<String>>,
@@ -131,7 +131,8 @@ impl World {
         assay_chain::install_tls_provider();
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let (faults, seen) = (Mutex::default(), Mutex::default());
-        let line = Arc::new(Line { node: server.url.clone(), http, faults, seen });
+        let node = Mutex::new(server.url.clone());
+        let line = Arc::new(Line { node, http, faults, seen });
         let tasks = TaskTracker::new();
         let router = Router::new().route("/", post(forward)).with_state(Arc::clone(&line));
         let proxy = (shutdown.child_token(), TaskTracker::new());
@@ -154,6 +155,15 @@ impl World {
     /// Serves a router on loopback until the world ends, and returns its URL.
     pub(crate) async fn serve(&self, router: Router) -> String {
         serve_router(router, &self.tasks, &self.shutdown).await
+    }
+
+    /// Another branch takes the chain's place, which has none of its transactions.
+    pub(crate) async fn reorganise(&mut self) {
+        self.dev = DevChain::open(Config::in_memory(), self.clock.clone()).unwrap();
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+        let server = serve(self.dev.clone(), loopback, self.shutdown.clone()).await.unwrap();
+        *self.line.node.lock().unwrap() = server.url.clone();
+        self.dev.mine().unwrap();
     }
 
     pub(crate) fn break_line(&self, method: &'static str, fault: Fault) {
@@ -387,7 +397,8 @@ async fn forward(State(line): State<Arc<Line>>, body: Body) -> Response {
         }
         Some(Fault::DropAnswer) | None => {}
     }
-    let sent = line.http.post(&line.node).header("content-type", "application/json").body(body);
+    let node = line.node.lock().unwrap().clone();
+    let sent = line.http.post(&node).header("content-type", "application/json").body(body);
     let answer = sent.send().await.unwrap().bytes().await.unwrap();
     match fault {
         None => ([("content-type", "application/json")], answer).into_response(),

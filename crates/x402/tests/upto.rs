@@ -1,6 +1,7 @@
 //! The scheme `upto`: settled for what was used, at most what is permitted.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use alloy_primitives::{Address, TxKind, U256};
 use alloy_sol_types::SolCall;
@@ -9,11 +10,11 @@ use assay_chain::{PERMIT2, UPTO_PROXY, transfers_of};
 use assay_devchain::DEV_TOKEN;
 use assay_primitives::Amount;
 use assay_x402::{
-    ChosenOffer, EIP2612_GAS_SPONSORING, ErrorReason, Facilitator, FacilitatorError,
-    LocalFacilitator, PayError, PaymentPayload, PaymentRequired, PaymentRequirements,
-    Permit2Standing, RouterConfig, SettleError, SettleRequest, SettleResponse, Settled,
-    SettlementIntent, SupportedResponse, UptoPayload, VerifyResponse, X402_VERSION, check_upto,
-    eip2612_gas_sponsoring, facilitator_router, pay, pay_upto, permit_hash,
+    ChosenOffer, EIP2612_GAS_SPONSORING, ErrorReason, Facilitator, FacilitatorError, HttpConfig,
+    HttpFacilitator, LocalFacilitator, PayError, PaymentPayload, PaymentRequired,
+    PaymentRequirements, Permit2Standing, RouterConfig, SettleError, SettleRequest, SettleResponse,
+    Settled, SettlementIntent, SupportedResponse, UptoPayload, VerifyResponse, X402_VERSION,
+    check_upto, eip2612_gas_sponsoring, facilitator_router, pay, pay_upto, permit_hash,
 };
 use serde_json::{Map, Value, json};
 
@@ -39,6 +40,11 @@ async fn world() -> World {
     let world = World::start().await;
     approve(&world, U256::MAX);
     world
+}
+
+/// A facilitator that waits as long as a busy machine takes.
+fn patient(world: &World) -> LocalFacilitator {
+    world.facilitator_with(|config| config.timeout = Duration::from_secs(20))
 }
 
 fn approve(world: &World, value: U256) {
@@ -100,7 +106,7 @@ fn invalidate(world: &World, intent: &SettlementIntent) {
 #[tokio::test]
 async fn what_was_used_is_charged_once() {
     let world = world().await;
-    let facilitator = world.facilitator();
+    let facilitator = patient(&world);
     for amount in [USED, PRICE] {
         let intent = intent(&world, &facilitator, amount).await;
         assert_eq!((intent.terms.amount.0, intent.amount().0), (PRICE, amount));
@@ -125,7 +131,7 @@ async fn what_was_used_is_charged_once() {
 #[tokio::test]
 async fn more_than_is_permitted_is_not_settled() {
     let world = world().await;
-    let facilitator = world.facilitator();
+    let facilitator = patient(&world);
     let checked = check_upto(&payment(&world), &upto_offer(), world.now()).unwrap();
     let verified = facilitator.verify(&checked).await.unwrap();
     let refusal = verified.intent_of(Amount(PRICE + 1)).unwrap_err();
@@ -142,7 +148,7 @@ async fn more_than_is_permitted_is_not_settled() {
 #[tokio::test]
 async fn nothing_used_is_settled_without_a_transaction() {
     let world = world().await;
-    let facilitator = world.facilitator();
+    let facilitator = patient(&world);
     let head = world.dev.head();
     let intent = intent(&world, &facilitator, 0).await;
     for settled in [facilitator.settle(&intent).await, facilitator.reconcile(&intent).await] {
@@ -158,7 +164,7 @@ async fn nothing_used_is_settled_without_a_transaction() {
 #[tokio::test]
 async fn verification_names_what_stands_in_the_way() {
     let world = World::start().await;
-    let facilitator = world.facilitator();
+    let facilitator = patient(&world);
     let checked = check_upto(&payment(&world), &upto_offer(), world.now()).unwrap();
     let verify = || facilitator.verify(&checked);
     let error = verify().await.unwrap_err();
@@ -196,7 +202,7 @@ async fn verification_names_what_stands_in_the_way() {
 #[tokio::test]
 async fn a_used_permit_is_not_verified_again() {
     let world = world().await;
-    let facilitator = world.facilitator();
+    let facilitator = patient(&world);
     let payload = payment(&world);
     let checked = check_upto(&payload, &upto_offer(), world.now()).unwrap();
     let intent = intent_of(&world, &facilitator, &payload, USED).await;
@@ -209,7 +215,7 @@ async fn a_used_permit_is_not_verified_again() {
 #[tokio::test]
 async fn what_is_gone_by_the_time_of_settlement_is_named() {
     let world = world().await;
-    let facilitator = world.facilitator();
+    let facilitator = patient(&world);
     let lowered = intent(&world, &facilitator, USED).await;
     approve(&world, U256::from(USED - 1));
     let error = facilitator.settle(&lowered).await.unwrap_err();
@@ -230,7 +236,7 @@ async fn what_is_gone_by_the_time_of_settlement_is_named() {
 #[tokio::test]
 async fn a_permit_that_was_given_up_is_not_settled() {
     let world = world().await;
-    let facilitator = world.facilitator();
+    let facilitator = patient(&world);
     let intent = intent(&world, &facilitator, USED).await;
     invalidate(&world, &intent);
     let error = facilitator.settle(&intent).await.unwrap_err();
@@ -243,7 +249,7 @@ async fn a_permit_that_was_given_up_is_not_settled() {
 #[tokio::test]
 async fn a_nonce_that_another_permit_took_is_not_paid() {
     let world = world().await;
-    let facilitator = world.facilitator();
+    let facilitator = patient(&world);
     let other = intent(&world, &facilitator, USED).await;
     let payload = payment(&world);
     let intent = intent_of(&world, &facilitator, &payload, USED).await;
@@ -304,7 +310,7 @@ async fn an_unknown_outcome_is_reconciled() {
 #[tokio::test]
 async fn a_block_of_another_branch_settles_nothing() {
     let world = world().await;
-    let facilitator = world.facilitator();
+    let facilitator = patient(&world);
     let intent = intent(&world, &facilitator, USED).await;
     let settled = facilitator.settle(&intent).await.unwrap();
     let replaced = json!({
@@ -318,6 +324,50 @@ async fn a_block_of_another_branch_settles_nothing() {
     assert!(error.to_string().contains("0 of 1 confirmations"), "{error}");
     world.mend_line();
     assert_eq!(facilitator.reconcile(&intent).await.unwrap(), settled);
+}
+
+/// The branch that holds a settlement is gone: it is carried out again, by the same transaction.
+#[tokio::test]
+async fn what_a_reorganisation_drops_is_settled_again() {
+    let mut world = world().await;
+    let facilitator = patient(&world);
+    let intent = intent(&world, &facilitator, USED).await;
+    let first = facilitator.settle(&intent).await.unwrap();
+    world.reorganise().await;
+    approve(&world, U256::MAX);
+    let error = facilitator.reconcile(&intent).await.unwrap_err();
+    assert!(matches!(error, SettleError::Pending { .. }), "{error}");
+    let before = world.tokens_of(address(SELLER)).await;
+    let again = facilitator.settle(&intent).await.unwrap();
+    assert_eq!(again.transaction, first.transaction);
+    assert_ne!(again.block, first.block);
+    let expected = (address(BUYER), address(SELLER), USED);
+    assert_eq!(charged(&world, &again).await, [expected]);
+    assert_eq!(world.tokens_of(address(SELLER)).await, before + U256::from(USED));
+}
+
+/// Through a facilitator of others, with a chain to look at and without one.
+#[tokio::test]
+async fn a_remote_facilitator_settles_less() {
+    let world = world().await;
+    let (clock, tasks) = (world.clock.clone(), world.tasks.clone());
+    let local = Arc::new(patient(&world));
+    let router = facilitator_router(local, clock, tasks, RouterConfig::default());
+    let url = world.serve(router).await;
+    for chain in [Some(world.chain.clone()), None] {
+        let config = HttpConfig::new(url.parse().unwrap());
+        let remote = HttpFacilitator::new(config, chain.clone()).unwrap();
+        let before = world.tokens_of(address(SELLER)).await;
+        for (amount, moves) in [(USED, true), (0, false)] {
+            let checked = check_upto(&payment(&world), &upto_offer(), world.now()).unwrap();
+            let verified = remote.verify(&checked).await.unwrap();
+            let intent = stored(&verified.intent_of(Amount(amount)).unwrap());
+            let settled = remote.settle(&intent).await.unwrap();
+            assert_eq!((settled.amount.0, settled.transaction.is_some()), (amount, moves));
+            assert_eq!(settled.block.is_some(), moves && chain.is_some());
+        }
+        assert_eq!(world.tokens_of(address(SELLER)).await, before + U256::from(USED));
+    }
 }
 
 /// The key that permits name is the one that settles them.
@@ -358,7 +408,7 @@ async fn pay_sponsored(
 #[tokio::test]
 async fn the_tokens_own_permit_is_handed_in() {
     let world = World::start().await;
-    let facilitator = world.facilitator();
+    let facilitator = patient(&world);
     let undeclared = pay_sponsored(&world, &required(&upto_offer())).await.unwrap_err();
     assert!(matches!(undeclared, PayError::Allowance { .. }), "{undeclared}");
 
@@ -371,19 +421,19 @@ async fn the_tokens_own_permit_is_handed_in() {
     let left = world.chain.allowance(DEV_TOKEN, address(BUYER), PERMIT2).await.unwrap();
     assert_eq!(left, U256::from(PRICE - USED));
 
-    // With an allowance none goes along; and one that somebody else handed in before does no harm.
+    // With an allowance none goes along.
     approve(&world, U256::MAX);
     let payload = pay_sponsored(&world, &sponsored()).await.unwrap();
     let info = &payload.extensions.as_ref().unwrap()[EIP2612_GAS_SPONSORING]["info"];
     assert_eq!(info.get("signature"), None);
     let with_allowance = intent_of(&world, &facilitator, &payload, USED).await;
-    assert!(facilitator.settle(&with_allowance).await.is_ok());
+    assert_eq!(facilitator.settle(&with_allowance).await.unwrap().amount.0, USED);
 }
 
 #[tokio::test]
 async fn a_tokens_own_permit_that_is_bad_gives_no_allowance() {
     let world = World::start().await;
-    let facilitator = world.facilitator();
+    let facilitator = patient(&world);
     let mut payload = pay_sponsored(&world, &sponsored()).await.unwrap();
     let extensions = payload.extensions.as_mut().unwrap();
     let info = extensions[EIP2612_GAS_SPONSORING]["info"].as_object_mut().unwrap();
@@ -396,7 +446,7 @@ async fn a_tokens_own_permit_that_is_bad_gives_no_allowance() {
 #[tokio::test]
 async fn a_facilitator_is_served_to_others() {
     let world = world().await;
-    let facilitator = Arc::new(world.facilitator());
+    let facilitator = Arc::new(patient(&world));
     let (clock, tasks) = (world.clock.clone(), world.tasks.clone());
     let url =
         world.serve(facilitator_router(facilitator, clock, tasks, RouterConfig::default())).await;
