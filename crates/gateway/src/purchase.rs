@@ -1,7 +1,8 @@
 //! A request that pays: what it is bound to, and how its client learns of the result.
 
-use assay_primitives::AccessToken;
-use assay_service::Order;
+use assay_primitives::{AccessToken, Digest};
+use assay_service::{Order, Plan, RequestBinding};
+use assay_x402::PaymentPayload;
 use axum::http::Uri;
 use axum::response::Response;
 
@@ -15,8 +16,20 @@ pub(crate) const TAKE_PAYMENTS: [&str; 3] =
 /// The longest path and query, in bytes.
 const MAX_TARGET: usize = 512;
 
+/// What a request that pays says beside what it buys.
+pub(crate) struct Paid<'a> {
+    /// Path and query.
+    pub(crate) target: &'a str,
+    pub(crate) payment: PaymentPayload,
+    pub(crate) nonce: Option<String>,
+    pub(crate) access_token_hash: Option<Digest>,
+    /// The digest of its body.
+    pub(crate) body: Digest,
+    pub(crate) wanted: Wanted,
+}
+
 /// Makes the secret of a location, for who wants one.
-pub(crate) fn location(gateway: &Gateway, wanted: Wanted) -> Result<Option<AccessToken>, ApiError> {
+fn location(gateway: &Gateway, wanted: Wanted) -> Result<Option<AccessToken>, ApiError> {
     if wanted == Wanted::Answer {
         return Ok(None);
     }
@@ -24,23 +37,34 @@ pub(crate) fn location(gateway: &Gateway, wanted: Wanted) -> Result<Option<Acces
     secret.map(Some).map_err(|error| ApiError::internal(&error))
 }
 
-/// Carries an order out, and answers as its client wants to learn of the result.
+/// Buys what is planned, and answers as the client wants to learn of the result.
 pub(crate) async fn buy(
     gateway: &Gateway,
     paywall: &Paywall<'_>,
-    order: Order,
-    form: &Form,
-    wanted: Wanted,
+    plan: Plan,
+    form: Form,
+    paid: Paid<'_>,
 ) -> Result<Response, ApiError> {
     let (service, clock) = (&gateway.service, &gateway.service.parts().clock);
-    let (location, begun) = (order.location.clone(), clock.monotonic());
+    let Paid { target, payment, nonce, access_token_hash, body, wanted } = paid;
+    let (location, begun) = (location(gateway, wanted)?, clock.monotonic());
+    let order = Order {
+        plan,
+        offers: paywall.offers().to_vec(),
+        payment,
+        binding: RequestBinding { method: "POST".to_owned(), target: target.to_owned(), body },
+        nonce,
+        access_token_hash,
+        location: location.clone(),
+        echo: serde_json::to_vec(&form).map_err(|error| ApiError::internal(&error))?,
+    };
     let started = match service.start(order).await {
         Ok(started) => started,
         Err(error) => return Ok(paywall.refuse(&error)),
     };
     let (transaction, progress) = (started.transaction, started.progress.clone());
     let patience = match (wanted, &location) {
-        (Wanted::Events, _) => return Ok(events(started, form.clone(), location.as_ref())),
+        (Wanted::Events, _) => return Ok(events(started, form, location.as_ref())),
         (Wanted::Location(patience), Some(location)) => Some((patience, location)),
         _ => None,
     };
@@ -66,7 +90,7 @@ pub(crate) async fn buy(
                     gateway.metrics.purchase(&item.model.name, item.method.as_str(), took);
                 }
             }
-            delivery::outcome(outcome, form, token)
+            delivery::outcome(outcome, &form, token)
         }
     }
 }

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use assay_engine::{Engine, EngineError, LoadedModel, ModelPackage};
-use assay_primitives::Method;
+use assay_primitives::{Digest, Method};
 use assay_receipt::{EngineUsed, ModelUsed};
 use thiserror::Error;
 
@@ -12,7 +12,9 @@ use crate::{Certifiers, Latency, Price, PriceList};
 #[derive(Debug)]
 pub struct Catalogue {
     entries: BTreeMap<String, Arc<CatalogueEntry>>,
-    prices: PriceList,
+    /// The price list as it is kept for what is quoted by it.
+    prices: Vec<u8>,
+    prices_digest: Digest,
 }
 
 /// A model that is sold.
@@ -60,6 +62,9 @@ pub enum CatalogueError {
         /// Why not.
         reason: String,
     },
+    /// A price list that cannot be written.
+    #[error("prices: {0}")]
+    Prices(String),
     /// The engine cannot run a model.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -98,7 +103,10 @@ impl Catalogue {
                 return Err(CatalogueError::Method { model, method, reason });
             }
         }
-        Ok(Self { entries, prices: prices.clone() })
+        let prices =
+            prices.to_bytes().map_err(|error| CatalogueError::Prices(error.to_string()))?;
+        let prices_digest = Digest::of(&prices);
+        Ok(Self { entries, prices, prices_digest })
     }
 
     /// Finds a model by name.
@@ -107,10 +115,9 @@ impl Catalogue {
         self.entries.get(name)
     }
 
-    /// Returns the prices.
-    #[must_use]
-    pub const fn prices(&self) -> &PriceList {
-        &self.prices
+    /// Returns the price list as it is kept, and its digest.
+    pub(crate) fn prices(&self) -> (&[u8], Digest) {
+        (&self.prices, self.prices_digest)
     }
 
     /// Iterates over the models by name.

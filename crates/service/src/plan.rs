@@ -48,19 +48,36 @@ pub struct NewReference {
 /// Inferences that are bought together. Ids are different, every item refers to earlier ones only, and
 /// what is referred to is there by the models' cards.
 #[derive(Clone, Debug)]
-pub struct Plan {
-    items: Vec<PlannedItem>,
+pub struct Plan(pub(crate) Planned);
+
+/// What is planned.
+#[derive(Clone, Debug)]
+pub(crate) enum Planned {
+    /// One inference, by the method of the offer that its payment accepts.
+    One {
+        /// The model.
+        entry: Arc<CatalogueEntry>,
+        /// What it is asked.
+        request: Arc<InferenceRequest>,
+    },
+    /// A transaction.
+    Several(Several),
+}
+
+/// The items of a transaction.
+#[derive(Clone, Debug)]
+pub(crate) struct Several {
+    items: Arc<Vec<PlannedItem>>,
     /// At which prices, if not those in force.
     prices: Option<Arc<PriceList>>,
 }
 
 #[derive(Clone, Debug)]
 struct PlannedItem {
-    id: Option<ItemId>,
+    id: ItemId,
     entry: Arc<CatalogueEntry>,
-    /// None where the accepted offer says it.
-    method: Option<Method>,
-    request: InferenceRequest,
+    method: Method,
+    request: Arc<InferenceRequest>,
     references: Vec<Reference>,
 }
 
@@ -71,7 +88,7 @@ pub(crate) struct Item {
     pub(crate) entry: Arc<CatalogueEntry>,
     pub(crate) method: Method,
     pub(crate) price: Amount,
-    pub(crate) request: InferenceRequest,
+    pub(crate) request: Arc<InferenceRequest>,
     pub(crate) references: Vec<Reference>,
 }
 
@@ -175,8 +192,7 @@ impl Plan {
     /// Makes the plan of one inference, by the method of the offer that its payment accepts.
     #[must_use]
     pub fn of_one(entry: Arc<CatalogueEntry>, request: InferenceRequest) -> Self {
-        let item = PlannedItem { id: None, entry, method: None, request, references: Vec::new() };
-        Self { items: vec![item], prices: None }
+        Self(Planned::One { entry, request: Arc::new(request) })
     }
 
     /// Makes the plan of a transaction.
@@ -202,12 +218,56 @@ impl Plan {
             let next = PlannedItem::new(item, &planned, &known, certifiers)?;
             planned.push(next);
         }
-        Ok(Self { items: planned, prices: None })
+        Ok(Self(Planned::Several(Several { items: Arc::new(planned), prices: None })))
     }
 
-    /// Returns what it costs in each asset in which every item has a price, in the operator's order.
+    /// Returns what a transaction costs in each asset in which every item has a price, in the operator's
+    /// order; of one inference nothing, as its offers have their prices.
     #[must_use]
     pub fn quotes(&self) -> Vec<Quote> {
+        self.several().map(Several::quotes).unwrap_or_default()
+    }
+
+    /// Returns the plan at other prices than those in force.
+    #[must_use]
+    pub(crate) fn at_prices(self, prices: PriceList) -> Self {
+        match self.0 {
+            Planned::Several(several) => {
+                Self(Planned::Several(Several { prices: Some(Arc::new(prices)), ..several }))
+            }
+            one @ Planned::One { .. } => Self(one),
+        }
+    }
+
+    /// Returns how many items there are.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "there is one at least")]
+    pub fn len(&self) -> usize {
+        self.several().map_or(1, |several| several.items.len())
+    }
+
+    /// Returns the ids, models and methods of a transaction's items, in their order.
+    pub fn named(&self) -> impl Iterator<Item = (&ItemId, &CatalogueEntry, &Method)> {
+        let items = self.several().into_iter().flat_map(|several| several.items.iter());
+        items.map(|item| (&item.id, item.entry.as_ref(), &item.method))
+    }
+
+    /// Returns the methods of a transaction's items, each once.
+    #[must_use]
+    pub fn methods(&self) -> BTreeSet<&Method> {
+        self.named().map(|(_, _, method)| method).collect()
+    }
+
+    const fn several(&self) -> Option<&Several> {
+        match &self.0 {
+            Planned::Several(several) => Some(several),
+            Planned::One { .. } => None,
+        }
+    }
+}
+
+impl Several {
+    fn quotes(&self) -> Vec<Quote> {
         let Some(first) = self.items.first() else { return Vec::new() };
         let prices = first.prices(self.prices.as_deref()).into_iter();
         prices.filter_map(|price| self.quote(price)).collect()
@@ -221,52 +281,22 @@ impl Plan {
         Some(Quote { price: price.clone(), amount, items })
     }
 
-    /// Returns the plan at other prices than those in force.
-    #[must_use]
-    pub(crate) fn at_prices(self, prices: PriceList) -> Self {
-        Self { prices: Some(Arc::new(prices)), ..self }
-    }
-
-    /// Returns how many items there are.
-    #[must_use]
-    #[expect(clippy::len_without_is_empty, reason = "there is one at least")]
-    pub const fn len(&self) -> usize {
-        self.items.len()
-    }
-
-    /// Returns the ids, models and methods of the items, in their order; of a plan of one inference
-    /// nothing.
-    pub fn named(&self) -> impl Iterator<Item = (&ItemId, &CatalogueEntry, &Method)> {
-        self.items.iter().filter_map(|item| {
-            Some((item.id.as_ref()?, item.entry.as_ref(), item.method.as_ref()?))
-        })
-    }
-
-    /// Returns the methods of the items, each once.
-    #[must_use]
-    pub fn methods(&self) -> BTreeSet<&Method> {
-        self.items.iter().filter_map(|item| item.method.as_ref()).collect()
-    }
-
-    /// Fixes methods and prices: those of the asset, or, of a plan of one inference, the method and the
-    /// amount of the accepted offer. Nothing if an item has no price.
-    pub(crate) fn priced(self, asset: &AssetId, one: (&Method, Amount)) -> Option<Vec<Item>> {
-        let list = self.prices;
-        let fix = |item: PlannedItem| {
-            let price = match item.method {
-                Some(_) => item.price_in(asset, list.as_deref())?,
-                None => one.1,
-            };
-            let PlannedItem { id, entry, method, request, references } = item;
-            let method = method.unwrap_or_else(|| one.0.clone());
-            Some(Item { id, entry, method, price, request, references })
+    /// Fixes the prices: those in the asset. Nothing if an item has none.
+    pub(crate) fn priced(&self, asset: &AssetId) -> Option<Vec<Item>> {
+        let list = self.prices.as_deref();
+        let fix = |item: &PlannedItem| {
+            let price = item.price_in(asset, list)?;
+            let PlannedItem { id, entry, method, request, references } = item.clone();
+            Some(Item { id: Some(id), entry, method, price, request, references })
         };
-        self.items.into_iter().map(fix).collect()
+        self.items.iter().map(fix).collect()
     }
+}
 
-    /// Says whether it is of one inference whose method the accepted offer says.
-    pub(crate) fn is_of_one(&self) -> bool {
-        matches!(self.items.as_slice(), [PlannedItem { method: None, .. }])
+impl Item {
+    /// Says whether its input is built of other items' outputs.
+    pub(crate) const fn refers(&self) -> bool {
+        !self.references.is_empty()
     }
 }
 
@@ -309,13 +339,12 @@ impl PlannedItem {
             let checked = certifier.check(entry.package(), &request);
             checked.map_err(|reason| PlanError::Request { item: id.clone(), reason })?;
         }
-        Ok(Self { id: Some(id), entry, method: Some(method), request, references })
+        Ok(Self { id, entry, method, request: Arc::new(request), references })
     }
 
     /// Returns its prices, of a list or of those in force.
     fn prices<'a>(&'a self, list: Option<&'a PriceList>) -> Vec<&'a Price> {
-        let method = self.method.as_ref();
-        let by_method = |price: &&Price| method.is_none_or(|method| price.method == *method);
+        let by_method = |price: &&Price| price.method == self.method;
         match list {
             None => self.entry.prices().iter().filter(by_method).collect(),
             Some(list) => list.of_model(&self.entry.used().name).filter(by_method).collect(),

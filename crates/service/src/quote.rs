@@ -43,7 +43,7 @@ impl Service {
     pub fn quote(&self, plan: &Plan, quotes: &[Quote]) -> Result<Quoted, PurchaseError> {
         let expires_at = self.parts().clock.now().plus(QUOTE_LASTS);
         let (body, sha256) = self.body(plan, quotes, expires_at)?;
-        let prices = self.prices_digest()?;
+        let (_, prices) = self.parts().catalogue.prices();
         let id = self.parts().store.authenticate(&text(sha256, prices, expires_at))?;
         let quote = json!({
             "id": id,
@@ -76,7 +76,7 @@ impl Service {
         };
         let Named { id, sha256, prices, expires_at } = named;
         let store = &self.parts().store;
-        if prices == self.prices_digest()?
+        if prices == self.parts().catalogue.prices().1
             || self.parts().clock.now() > expires_at
             || store.authenticate(&text(sha256, prices, expires_at))? != id
         {
@@ -88,11 +88,6 @@ impl Service {
         let quoted = plan.clone().at_prices(list);
         let (_, got) = self.body(&quoted, &quoted.quotes(), expires_at)?;
         Ok(if got == sha256 { quoted } else { plan })
-    }
-
-    fn prices_digest(&self) -> Result<Digest, PurchaseError> {
-        let prices = self.parts().catalogue.prices().to_bytes();
-        prices.map(|prices| Digest::of(&prices)).map_err(|e| PurchaseError::Receipt(e.to_string()))
     }
 
     /// Returns a quote and its digest.

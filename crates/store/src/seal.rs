@@ -127,10 +127,8 @@ impl Sealer {
 
     /// Returns the HMAC of a text that this operator will know again.
     pub(crate) fn authenticate(&self, text: &[u8]) -> Result<Digest, StoreError> {
-        let mut key = Zeroizing::new([0; 32]);
-        let derived = self.root.expand(&[QUOTE], HKDF_SHA256).map_err(not_derived)?;
-        derived.fill(key.as_mut_slice()).map_err(not_derived)?;
-        let tag = hmac::sign(&hmac::Key::new(HMAC_SHA256, key.as_slice()), text);
+        let key = self.root.expand(&[QUOTE], HMAC_SHA256).map_err(not_derived)?.into();
+        let tag = hmac::sign(&key, text);
         let tag = tag.as_ref().try_into().map_err(|_| StoreError::Damaged("a tag".to_owned()))?;
         Ok(Digest(tag))
     }

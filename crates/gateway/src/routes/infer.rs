@@ -1,5 +1,5 @@
 use assay_primitives::Digest;
-use assay_service::{Order, Plan, RequestBinding};
+use assay_service::Plan;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
@@ -13,7 +13,7 @@ use crate::headers::{access_token_hash, nonce};
 use crate::oip::{self, Infer};
 use crate::path::ModelPath;
 use crate::paywall::{self, Paywall};
-use crate::purchase::{buy, location, target};
+use crate::purchase::{Paid, buy, target};
 use crate::{ApiError, ErrorCode, Gateway};
 
 /// How an inference is asked for.
@@ -81,25 +81,11 @@ pub(crate) async fn infer(
         return paywall.challenge(None);
     };
     let Infer { request, header } = oip::read(entry.package().card(), &headers, &received.bytes)?;
-    let binding = RequestBinding {
-        method: "POST".to_owned(),
-        target: target.to_owned(),
-        body: Digest::of(&received.bytes),
-    };
+    let (body, wanted) = (Digest::of(&received.bytes), Wanted::of(&headers));
     drop(received);
-    let wanted = Wanted::of(&headers);
-    let form = Form::Inference(header);
-    let order = Order {
-        plan: Plan::of_one(entry.clone(), request),
-        offers: paywall.offers().to_vec(),
-        payment,
-        binding,
-        nonce,
-        access_token_hash,
-        location: location(&gateway, wanted)?,
-        echo: serde_json::to_vec(&form).map_err(|error| ApiError::internal(&error))?,
-    };
-    buy(&gateway, &paywall, order, &form, wanted).await
+    let paid = Paid { target, payment, nonce, access_token_hash, body, wanted };
+    buy(&gateway, &paywall, Plan::of_one(entry.clone(), request), Form::Inference(header), paid)
+        .await
 }
 
 /// Runs a model's version, for a payment: as the route without a version.

@@ -1,5 +1,4 @@
 use assay_primitives::Digest;
-use assay_service::{Order, RequestBinding};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
@@ -9,7 +8,7 @@ use crate::body::receive;
 use crate::delivery::{Form, TransactionTag, Wanted};
 use crate::headers::{access_token_hash, nonce};
 use crate::paywall::{self, Paywall};
-use crate::purchase::{buy, location, target};
+use crate::purchase::{Paid, buy, target};
 use crate::transaction;
 use crate::{ApiError, Gateway};
 
@@ -64,23 +63,8 @@ pub(crate) async fn transact(
     let plan = plan.map_err(|error| ApiError::internal(&error))?;
     let paywall = Paywall::of_transaction(&gateway, &plan, target)?;
     let Some(payment) = payment else { return paywall.challenge(None) };
-    let binding = RequestBinding {
-        method: "POST".to_owned(),
-        target: target.to_owned(),
-        body: Digest::of(&received.bytes),
-    };
+    let (body, wanted) = (Digest::of(&received.bytes), Wanted::of(&headers));
     drop(received);
-    let wanted = Wanted::of(&headers);
-    let form = Form::Transaction(TransactionTag::Transaction);
-    let order = Order {
-        plan,
-        offers: paywall.offers().to_vec(),
-        payment,
-        binding,
-        nonce,
-        access_token_hash,
-        location: location(&gateway, wanted)?,
-        echo: serde_json::to_vec(&form).map_err(|error| ApiError::internal(&error))?,
-    };
-    buy(&gateway, &paywall, order, &form, wanted).await
+    let paid = Paid { target, payment, nonce, access_token_hash, body, wanted };
+    buy(&gateway, &paywall, plan, Form::Transaction(TransactionTag::Transaction), paid).await
 }

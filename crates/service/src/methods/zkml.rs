@@ -55,7 +55,7 @@ pub struct Program {
     /// Of one inference.
     circuit: Arc<Circuit>,
     /// Of batches, by `lb`.
-    batches: Mutex<BTreeMap<u32, Arc<Circuit>>>,
+    batches: Mutex<BTreeMap<u32, Option<Arc<Circuit>>>>,
     output: TensorSpec,
     verifying: CertifiedEvidence,
 }
@@ -189,26 +189,22 @@ impl Program {
     /// Returns the circuits for so many inferences: of one batch, or of several where one proof of all
     /// might take more than so many bytes of memory, or there can be none of so many.
     fn batch(&self, inferences: usize, memory: u64) -> Arc<Circuit> {
-        let mut best = Arc::clone(&self.circuit);
-        for lb in 1..=batch_bits(inferences) {
-            let Some(circuit) = self.of_batch(lb) else { break };
-            if circuit.prover_memory() > memory {
-                break;
-            }
-            best = circuit;
-        }
-        best
+        let larger = (1..=batch_bits(inferences)).rev();
+        let largest = larger.filter_map(|lb| self.of_batch(lb, memory)).next();
+        largest.unwrap_or_else(|| Arc::clone(&self.circuit))
     }
 
-    /// Returns the circuit of batches of `2^lb`, if there can be one.
-    fn of_batch(&self, lb: u32) -> Option<Arc<Circuit>> {
+    /// Returns the circuit of batches of `2^lb`, if there can be one and a proof takes no more than so many
+    /// bytes of memory.
+    fn of_batch(&self, lb: u32, memory: u64) -> Option<Arc<Circuit>> {
         let known = || self.batches.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(circuit) = known().get(&lb) {
-            return Some(Arc::clone(circuit));
+            return circuit.clone();
         }
-        let circuit = Arc::new(Circuit::new(self.model.descriptor(), lb).ok()?);
-        known().insert(lb, Arc::clone(&circuit));
-        Some(circuit)
+        let circuit = Circuit::new(self.model.descriptor(), lb).ok();
+        let circuit = circuit.filter(|circuit| circuit.prover_memory() <= memory).map(Arc::new);
+        known().insert(lb, circuit.clone());
+        circuit
     }
 
     /// Proves inferences in as few batches as there may be.

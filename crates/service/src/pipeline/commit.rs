@@ -171,7 +171,7 @@ fn sign(
 
 fn new_item(item: &Item, ran: &Ran, asset: &AssetId) -> Result<NewItem, PurchaseError> {
     let failed = |error: StrictJsonError| PurchaseError::Receipt(error.to_string());
-    let Ran { request, certified } = ran;
+    let Ran { request, certified, output } = ran;
     let mut depends_on: Vec<u32> = item.references.iter().map(|one| one.item).collect();
     depends_on.sort_unstable();
     depends_on.dedup();
@@ -189,8 +189,7 @@ fn new_item(item: &Item, ran: &Ran, asset: &AssetId) -> Result<NewItem, Purchase
         outcome: Outcome::Ok,
     };
     let request = request.to_bytes().map_err(failed)?;
-    let output = Some(certified.output.to_bytes().map_err(failed)?);
-    Ok(NewItem { details, request, output })
+    Ok(NewItem { details, request, output: Some(output.clone()) })
 }
 
 /// Reads the receipt back as a verifier will, so that nothing is settled that would not verify.

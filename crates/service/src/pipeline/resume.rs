@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use assay_primitives::{Digest, TransactionId};
+use assay_primitives::TransactionId;
 use assay_store::{Requeued, StoreError, TransactionRow, TransactionState};
 use assay_x402::{SettleError, SettlementIntent};
 use futures_util::stream::{self, StreamExt as _};
@@ -48,9 +48,8 @@ impl Service {
     pub async fn resume(&self) -> Result<(), PurchaseError> {
         let queues = self.jobs.queues().map(str::to_owned).collect();
         let Requeued { queued, released } = self.parts().store.requeue(queues).await?;
-        let prices = self.parts().catalogue.prices().to_bytes();
-        let prices = prices.map_err(|error| PurchaseError::Receipt(error.to_string()))?;
-        self.parts().store.keep_prices(Digest::of(&prices), prices).await?;
+        let (prices, digest) = self.parts().catalogue.prices();
+        self.parts().store.keep_prices(digest, prices.to_vec()).await?;
         self.count_open().await?;
         for queue in queued {
             self.jobs.queue(&queue);

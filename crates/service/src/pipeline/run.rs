@@ -25,6 +25,8 @@ use crate::{Certified, Certifier, CertifierError, Inference, Service, Stages};
 pub(super) struct Ran {
     pub(super) request: Arc<InferenceRequest>,
     pub(super) certified: Certified,
+    /// The output's bytes.
+    pub(super) output: Vec<u8>,
 }
 
 /// What is known of an item while the transaction runs.
@@ -70,7 +72,7 @@ fn of_hidden(work: &Work, error: PurchaseError) -> PurchaseError {
         PurchaseError::Request { .. }
             | PurchaseError::Certifier(CertifierError::Engine(_) | CertifierError::Method { .. })
     );
-    if !is_of_item || work.items.iter().all(|item| item.references.is_empty()) {
+    if !is_of_item || !work.items.iter().any(Item::refers) {
         return error;
     }
     tracing::warn!(%error, "An item of a transaction with references failed.");
@@ -104,11 +106,9 @@ impl Run<'_> {
         let (item, cell) = self.at(index)?;
         let certifier = self.certifier(&item.method)?;
         let request = self.request(item).await?;
-        let began = match item.references.is_empty() {
-            true => self.work.started,
-            false => self.service.parts().clock.monotonic(),
-        };
-        if !item.references.is_empty() {
+        let mut began = self.work.started;
+        if item.refers() {
+            began = self.service.parts().clock.monotonic();
             let checked = certifier.check(item.entry.package(), &request);
             checked.map_err(|reason| {
                 let method = item.method.clone();
@@ -187,19 +187,25 @@ impl Run<'_> {
             let alike = self.work.items.iter().filter(|other| other.method == item.method).count();
             latency.record(took / u32::try_from(alike.max(1)).unwrap_or(u32::MAX));
         }
-        let [_, salt] = &inference.salts;
-        let bytes = certified.output.to_bytes();
-        let bytes = bytes.map_err(|error| PurchaseError::Receipt(error.to_string()))?;
-        let output_commitment = commit_output(salt, &bytes);
-        self.note(index, ItemState::Certified { took, output_commitment });
+        let output = output.to_bytes();
+        let output = output.map_err(|error| PurchaseError::Receipt(error.to_string()))?;
+        if item.id.is_some() {
+            let [_, salt] = &inference.salts;
+            let output_commitment = commit_output(salt, &output);
+            self.note(index, ItemState::Certified { took, output_commitment });
+        }
         failpoint!("service.item.after");
-        let _ = cell.ran.set(Ran { request: Arc::clone(&inference.request), certified });
+        let request = Arc::clone(&inference.request);
+        let _ = cell.ran.set(Ran { request, certified, output });
         Ok(())
     }
 
     /// Waits for what an item's input refers to, and fills it in.
     async fn request(&self, item: &Item) -> Result<Arc<InferenceRequest>, PurchaseError> {
-        let mut request = item.request.clone();
+        if !item.refers() {
+            return Ok(Arc::clone(&item.request));
+        }
+        let mut request = item.request.as_ref().clone();
         for reference in &item.references {
             let (_, source) = self.at(reference.item as usize)?;
             let data = reference.pointer.read(source.output.wait().await);
@@ -224,18 +230,15 @@ impl Run<'_> {
         let salts = [secret.request_salt(place), secret.output_salt(place)];
         let (jobs, id) = (Arc::clone(&self.service.jobs), self.work.lease.id);
         let tell = move |stage| jobs.note(id, index, ItemState::Running(Some(stage)));
-        let is_hidden = !item.references.is_empty();
-        let stages = if is_hidden { Stages::default() } else { Stages::to(tell) };
+        let stages = if item.refers() { Stages::default() } else { Stages::to(tell) };
         Ok(Inference { entry: item.entry.clone(), request, salts, stages })
     }
 
     /// Says how far an item is, unless its input is built of outputs: they are not paid for yet.
     fn note(&self, index: usize, state: ItemState) {
-        let is_hidden = self.at(index).is_ok_and(|(item, _)| !item.references.is_empty());
-        if is_hidden {
-            return;
+        if self.at(index).is_ok_and(|(item, _)| !item.refers()) {
+            self.service.jobs.note(self.work.lease.id, index, state);
         }
-        self.service.jobs.note(self.work.lease.id, index, state);
     }
 }
 

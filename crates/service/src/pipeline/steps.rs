@@ -1,7 +1,9 @@
 //! Until the items run: admit, reserve, and what is taken up of a queued job.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use assay_primitives::{
@@ -24,7 +26,7 @@ use super::error::{PurchaseError, Taken, written};
 use super::run::{Ran, run};
 use crate::admission::Place;
 use crate::jobs::{LEASE, TRANSACTIONS};
-use crate::plan::Item;
+use crate::plan::{Item, Planned};
 use crate::{AdmissionRefusal, Certifier, CertifierError, Plan, Service, trace};
 
 /// How often a job is tried.
@@ -54,20 +56,20 @@ struct Accepted {
 
 /// What is stored of an order, to run it after a restart.
 #[derive(Deserialize, Serialize)]
-struct StoredOrder {
+struct StoredOrder<'a> {
     nonce: Option<String>,
-    items: Vec<StoredItem>,
+    items: Vec<StoredItem<'a>>,
 }
 
 #[derive(Deserialize, Serialize)]
-struct StoredItem {
+struct StoredItem<'a> {
     id: Option<ItemId>,
     model: String,
     package: ModelId,
     method: Method,
     price: Amount,
-    request: InferenceRequest,
-    references: Vec<Reference>,
+    request: Cow<'a, InferenceRequest>,
+    references: Cow<'a, [Reference]>,
 }
 
 /// An order whose payment is this transaction's and no other's.
@@ -112,8 +114,8 @@ impl Admitted {
     pub(super) async fn admit(service: &Service, order: Order) -> Result<Self, PurchaseError> {
         let parts = service.parts();
         let (now, started) = (parts.clock.now(), parts.clock.monotonic());
-        let Order { plan, offers, payment, binding, .. } = order;
-        let Order { nonce, access_token_hash, location, echo, .. } = order;
+        let Order { plan, offers, payment, binding, nonce, access_token_hash, location, echo } =
+            order;
         let order = Accepted { payment, nonce, access_token_hash, location, echo };
         let offer = match_offer(&offers, &order.payment)?;
         let items = items(service, plan, offer)?;
@@ -166,7 +168,11 @@ impl Admitted {
                 (Some(token), hash)
             }
         };
-        let stored = StoredOrder { nonce, items: self.items.iter().map(StoredItem::of).collect() };
+        let (request, nonce) = {
+            let items = self.items.iter().map(StoredItem::of).collect();
+            let stored = StoredOrder { nonce, items };
+            (written(&stored)?, stored.nonce)
+        };
         let queue = queue_of(&self.items);
         let slot = service.jobs.slot(&queue);
         let reservation = Reservation {
@@ -177,7 +183,7 @@ impl Admitted {
             access_token_hash,
             secret: *secret.as_bytes(),
             queue: queue.clone(),
-            request: written(&stored)?,
+            request,
             echo,
             location: location.map(|location| location.hash()),
             is_resumable,
@@ -196,7 +202,7 @@ impl Admitted {
             let work = Work {
                 lease: Lease { id, number: 1 },
                 items: self.items,
-                nonce: stored.nonce,
+                nonce,
                 payment: self.payment,
                 secret,
                 deadline: self.deadline,
@@ -221,7 +227,7 @@ impl Work {
             return Err(PurchaseError::Late { deadline: job.deadline, now });
         }
         let damaged = |error: String| PurchaseError::Receipt(format!("stored order: {error}"));
-        let stored: StoredOrder =
+        let stored: StoredOrder<'_> =
             serde_json::from_slice(&job.request).map_err(|error| damaged(error.to_string()))?;
         let payment = stored_payment(&job.payload)?;
         let items = stored.items.into_iter().map(|item| item.open(service));
@@ -248,16 +254,16 @@ impl Work {
     }
 }
 
-impl StoredItem {
-    fn of(item: &Item) -> Self {
+impl<'a> StoredItem<'a> {
+    fn of(item: &'a Item) -> Self {
         Self {
             id: item.id.clone(),
             model: item.entry.package().card().name.clone(),
             package: item.entry.used().id(),
             method: item.method.clone(),
             price: item.price,
-            request: item.request.clone(),
-            references: item.references.clone(),
+            request: Cow::Borrowed(item.request.as_ref()),
+            references: Cow::Borrowed(&item.references),
         }
     }
 
@@ -266,6 +272,7 @@ impl StoredItem {
         let entry = service.parts().catalogue.find(&model);
         let entry = entry.filter(|entry| entry.used().id() == package);
         let entry = entry.cloned().ok_or(PurchaseError::ModelGone(model))?;
+        let (request, references) = (Arc::new(request.into_owned()), references.into_owned());
         Ok(Item { id, entry, method, price, request, references })
     }
 }
@@ -279,35 +286,33 @@ fn queue_of(items: &[Item]) -> String {
     }
 }
 
-/// Fixes the items of a plan by the accepted offer, and checks what is asked of them before the payment is
-/// looked at.
+/// Fixes the items of a plan by the accepted offer. What is asked of a transaction was checked when it was
+/// planned; of one inference only the offer says by which method it is certified.
 fn items(
     service: &Service,
     plan: Plan,
     offer: &PaymentRequirements,
 ) -> Result<Vec<Item>, PurchaseError> {
-    let method = match plan.is_of_one() {
-        true => offered_certifier(service, offer)?.method(),
-        // Each item has its own.
-        false => Method::SIGNED,
-    };
     let asset = AssetId::erc20(offer.network.clone(), offer.asset.clone());
-    let no_price = || PurchaseError::Receipt(format!("no price in {asset} for every item"));
-    let items = plan.priced(&asset, (&method, offer.amount)).ok_or_else(no_price)?;
-    let sum = items.iter().try_fold(Amount::ZERO, |sum, item| sum.checked_add(item.price));
-    if sum != Some(offer.amount) {
-        return Err(no_price());
+    let (entry, request) = match plan.0 {
+        Planned::One { entry, request } => (entry, request),
+        Planned::Several(several) => {
+            let items = several.priced(&asset).filter(|items| sum(items) == Some(offer.amount));
+            return items.ok_or_else(|| {
+                PurchaseError::Receipt(format!("no price in {asset} for every item"))
+            });
+        }
+    };
+    let certifier = offered_certifier(service, offer)?;
+    let (method, price) = (certifier.method(), offer.amount);
+    match certifier.check(entry.package(), &request) {
+        Ok(()) => Ok(vec![Item { id: None, entry, method, price, request, references: vec![] }]),
+        Err(reason) => Err(PurchaseError::Request { method, reason }),
     }
-    for item in items.iter().filter(|item| item.references.is_empty()) {
-        let certifier = service.parts().certifiers.find(&item.method);
-        let certifier =
-            certifier.ok_or_else(|| PurchaseError::NoCertifier(item.method.to_string()))?;
-        let checked = certifier.check(item.entry.package(), &item.request);
-        checked.map_err(|reason| {
-            item.failed(PurchaseError::Request { method: item.method.clone(), reason })
-        })?;
-    }
-    Ok(items)
+}
+
+fn sum(items: &[Item]) -> Option<Amount> {
+    items.iter().try_fold(Amount::ZERO, |sum, item| sum.checked_add(item.price))
 }
 
 /// Reads the payment of a job back.
