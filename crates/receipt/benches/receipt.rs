@@ -16,6 +16,7 @@ fn certify(sample: &SampleTransaction) {
         operator: sample.operator.id(),
         nonce: sample.nonce.clone(),
         ledger: None,
+        outcome_policy: sample.outcome_policy,
         authorization: sample.authorization.clone(),
         items: sample.items.clone(),
     };

@@ -5,8 +5,8 @@ use assay_primitives::{Digest, OperatorId, Timestamp, TransactionId};
 use crate::merkle;
 use crate::{
     Authorization, BundleItem, Envelope, ItemDetails, ItemError, ItemSalts, ItemStatement,
-    LedgerPromise, Receipt, ReceiptPredicate, Salt, SigningKey, StatementError, TransactionSecret,
-    commit_output, commit_request,
+    LedgerPromise, OutcomePolicy, Receipt, ReceiptPredicate, Salt, SigningKey, StatementError,
+    TransactionSecret, commit_output, commit_request,
 };
 
 /// A transaction to be certified.
@@ -20,6 +20,8 @@ pub struct NewTransaction {
     pub nonce: Option<String>,
     /// The ledger it is promised to.
     pub ledger: Option<LedgerPromise>,
+    /// What becomes of the whole if an item fails.
+    pub outcome_policy: OutcomePolicy,
     /// The payment authorised for it.
     pub authorization: Authorization,
     /// What ran, in order of index.
@@ -97,6 +99,7 @@ pub fn issue(
         issued_at: now,
         nonce: transaction.nonce,
         ledger: transaction.ledger,
+        outcome_policy: transaction.outcome_policy,
         authorization: transaction.authorization,
     };
     let receipt = Receipt::new(root, predicate).sign(key)?;

@@ -177,7 +177,7 @@ pub struct EngineUsed {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Usage {
-    /// Model runs.
+    /// Model runs that are charged: of an item that failed none, unless its buyer ended it.
     pub inferences: u32,
 }
 
@@ -228,6 +228,20 @@ pub enum Outcome {
     },
     /// It has an output.
     Ok,
+}
+
+/// Why an item failed that its buyer cancelled.
+pub const CANCELLED: &str = "cancelled";
+
+/// Why an item failed that ran out of a time which its buyer had set below the published floor.
+pub const TIMEOUT_BELOW_FLOOR: &str = "timeout_below_floor";
+
+impl Outcome {
+    /// Says whether its buyer ended it: only then what failed is charged.
+    #[must_use]
+    pub fn is_by_buyer(&self) -> bool {
+        matches!(self, Self::Failed { reason } if reason == CANCELLED || reason == TIMEOUT_BELOW_FLOOR)
+    }
 }
 
 impl ItemStatement {

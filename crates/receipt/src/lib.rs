@@ -35,8 +35,8 @@ pub use enclave::{
 };
 pub use issue::{IssueError, IssuedItem, IssuedTransaction, NewItem, NewTransaction, issue};
 pub use item::{
-    EngineUsed, EvidenceReference, EvidenceScope, ItemDetails, ItemError, ItemStatement, ModelUsed,
-    Outcome, Price, Reference, Usage,
+    CANCELLED, EngineUsed, EvidenceReference, EvidenceScope, ItemDetails, ItemError, ItemStatement,
+    ModelUsed, Outcome, Price, Reference, TIMEOUT_BELOW_FLOOR, Usage,
 };
 pub use keys::{
     KeyError, PublicKey, SignatureError, SigningKey, signature_from_raw, signature_to_raw,
@@ -47,6 +47,7 @@ pub use manifest::{
 };
 pub use settlement::{SettlementBlock, SettlementPredicate, SettlementRecord, SettlementStatus};
 pub use statement::{
-    Authorization, IN_TOTO_PAYLOAD_TYPE, LedgerPromise, Predicate, RECEIPT_PREDICATE_TYPE,
-    ROOT_OFFSET, Receipt, ReceiptPredicate, SETTLEMENT_PREDICATE_TYPE, Statement, StatementError,
+    Authorization, IN_TOTO_PAYLOAD_TYPE, LedgerPromise, OutcomePolicy, Predicate,
+    RECEIPT_PREDICATE_TYPE, ROOT_OFFSET, Receipt, ReceiptPredicate, SETTLEMENT_PREDICATE_TYPE,
+    Statement, StatementError,
 };

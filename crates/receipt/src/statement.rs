@@ -213,8 +213,40 @@ pub struct ReceiptPredicate {
     pub nonce: Option<String>,
     /// Where and by when it is to be found in the ledger.
     pub ledger: Option<LedgerPromise>,
+    /// What becomes of the whole if an item fails; `all` where it is not named.
+    #[serde(default, skip_serializing_if = "OutcomePolicy::is_all")]
+    pub outcome_policy: OutcomePolicy,
     /// The payment that was authorised for it.
     pub authorization: Authorization,
+}
+
+/// What becomes of a transaction one of whose items fails, as its buyer chose.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OutcomePolicy {
+    /// Nothing is charged and nothing is released.
+    #[default]
+    All,
+    /// What failed is not charged, the rest is charged and released. What the buyer himself ended is
+    /// charged.
+    Each,
+}
+
+impl OutcomePolicy {
+    /// Returns its name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Each => "each",
+        }
+    }
+
+    /// Says whether it is `all`.
+    #[must_use]
+    pub const fn is_all(&self) -> bool {
+        matches!(self, Self::All)
+    }
 }
 
 /// The ledger that a receipt is promised to be in.
@@ -241,7 +273,7 @@ pub struct Authorization {
     pub payer: Account,
     /// Who is paid.
     pub pay_to: Account,
-    /// What is to be settled, in atomic units.
+    /// What is to be settled, in atomic units: under `upto` the most.
     pub amount: Amount,
     /// The authorisation's nonce, as the scheme spells it.
     pub nonce: String,
@@ -272,6 +304,7 @@ mod tests {
             issued_at: Timestamp::from_seconds(1),
             nonce: None,
             ledger: None,
+            outcome_policy: OutcomePolicy::All,
             authorization,
         }
     }

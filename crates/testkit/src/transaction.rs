@@ -7,8 +7,8 @@ use assay_primitives::{
 use assay_receipt::{
     Authorization, BUNDLE_MEDIA_TYPE, Bundle, EngineUsed, Envelope, EvidenceBlob,
     EvidenceReference, EvidenceScope, ItemDetails, ModelUsed, NewItem, NewTransaction, Outcome,
-    Price, Receipt, ReceiptPredicate, SettlementBlock, SettlementPredicate, SettlementRecord,
-    SettlementStatus, TransactionSecret, Usage, issue,
+    OutcomePolicy, Price, Receipt, ReceiptPredicate, SettlementBlock, SettlementPredicate,
+    SettlementRecord, SettlementStatus, TransactionSecret, Usage, issue,
 };
 
 use crate::SampleOperator;
@@ -38,6 +38,8 @@ pub struct SampleTransaction {
     pub id: TransactionId,
     /// The client's nonce.
     pub nonce: Option<String>,
+    /// What becomes of the whole if an item fails.
+    pub outcome_policy: OutcomePolicy,
     /// The payment.
     pub authorization: Authorization,
     /// What ran.
@@ -68,6 +70,7 @@ pub fn sample_transaction(chain_id: u64) -> SampleTransaction {
         operator: SampleOperator::new(1),
         id: "01a1fd70-f1c0-7000-8000-000000000001".parse().expect("a UUID version 7"),
         nonce: Some("fresh-1".to_owned()),
+        outcome_policy: OutcomePolicy::All,
         authorization,
         items: Vec::new(),
         evidence: Vec::new(),
@@ -147,6 +150,7 @@ impl SampleTransaction {
             operator: self.operator.id(),
             nonce: self.nonce.clone(),
             ledger: None,
+            outcome_policy: self.outcome_policy,
             authorization: self.authorization.clone(),
             items: self.items.clone(),
         };

@@ -5,7 +5,9 @@ use assay_primitives::json::StrictJsonError;
 use assay_primitives::{Timestamp, printable};
 use assay_receipt::{BUNDLE_MEDIA_TYPE, Bundle, Envelope, KeyManifest, Receipt};
 
-use crate::items::{OpenedItem, check_prices, check_references, open_evidence, open_items};
+use crate::items::{
+    OpenedItem, check_prices, check_references, check_settled, open_evidence, open_items,
+};
 use crate::known::KnownManifests;
 use crate::methods::Certification;
 use crate::payment::open_payment;
@@ -158,9 +160,10 @@ impl Verifier {
         items: &[OpenedItem<'_>],
         now: Timestamp,
     ) -> Result<PaymentReport, Refusal> {
-        check_prices(receipt, items)?;
+        let charged = check_prices(receipt, items)?;
         let digest = bundle.receipt.digest();
         let payment = open_payment(&bundle.settlement_records, manifest, receipt, digest, now)?;
+        check_settled(charged, payment.settled)?;
         report.time_basis = Some(payment.time_basis());
         report.payment = Some(payment.clone());
         report.notes = self.notes(receipt, &payment, items.len());

@@ -6,11 +6,13 @@ use std::fmt::Display;
 
 use assay_primitives::{Amount, Digest, InferenceOutput, InferenceRequest, TensorData};
 use assay_receipt::{
-    Bundle, BundleItem, EvidenceBlob, EvidenceReference, ItemStatement, Outcome, Receipt, Reference,
+    Authorization, Bundle, BundleItem, EvidenceBlob, EvidenceReference, ItemDetails, ItemStatement,
+    Outcome, OutcomePolicy, Price, Receipt, ReceiptPredicate, Reference,
 };
 
 use crate::methods::ItemEvidence;
 use crate::parts::open_item_from;
+use crate::settlement::EXACT;
 use crate::{Check, Refusal, Verified};
 
 /// A disclosed item that holds under the receipt.
@@ -73,8 +75,9 @@ impl OpenedItem<'_> {
         items: &[Self],
         outputs: &mut HashMap<u32, InferenceOutput>,
     ) -> Result<(), Refusal> {
-        let references = &self.statement.details.references;
-        if references.is_empty() {
+        let ItemDetails { references, outcome, .. } = &self.statement.details;
+        // What failed may never have had its input.
+        if references.is_empty() || *outcome != Outcome::Ok {
             return Ok(());
         }
         let request = InferenceRequest::from_bytes(&self.disclosed.request).map_err(|error| {
@@ -173,30 +176,85 @@ fn evidence_refusal(reference: &EvidenceReference, got: String) -> Refusal {
     Refusal::new(Check::ItemEvidence, expected, got)
 }
 
-/// Checks that every price is in the asset of the payment, and that the prices of what did not fail
-/// are what was authorised; of a transaction that is not wholly disclosed, that they are not more.
-pub(crate) fn check_prices(receipt: &Receipt, items: &[OpenedItem<'_>]) -> Result<(), Refusal> {
-    let terms = &receipt.predicate().authorization;
-    let mut total = Some(Amount::ZERO);
+/// What the disclosed items come to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Charged {
+    /// The sum of what is charged.
+    pub(crate) amount: Amount,
+    /// Whether these are all of the transaction's items.
+    pub(crate) is_complete: bool,
+}
+
+/// Checks that every price is in the asset of the payment, and that the prices add up to what was
+/// authorised; of a transaction that is not wholly disclosed, that they are not more. Returns what is
+/// charged.
+///
+/// Under `all` that is the prices of what did not fail. Under `each` all prices were authorised, and what is
+/// charged is what has usage: all that did not fail, and of the rest at most what its buyer ended.
+pub(crate) fn check_prices(
+    receipt: &Receipt,
+    items: &[OpenedItem<'_>],
+) -> Result<Charged, Refusal> {
+    let ReceiptPredicate { authorization: terms, outcome_policy, .. } = receipt.predicate();
+    let is_each = *outcome_policy == OutcomePolicy::Each;
+    if is_each && terms.scheme == EXACT {
+        let expected = "the outcome policy `all`, as the scheme is `exact`";
+        return Err(Refusal::new(Check::ReceiptPrice, expected, outcome_policy.as_str()));
+    }
+    let (mut authorized, mut charged) = (Some(Amount::ZERO), Some(Amount::ZERO));
     for item in items {
         let details = &item.statement.details;
-        if !details.price.asset.is_token(&terms.network, &terms.asset) {
-            let expected = format!("a price in {} on {}", terms.asset, terms.network);
-            let refusal = Refusal::new(Check::ReceiptPrice, expected, &details.price.asset);
-            return Err(refusal.in_item(details.index));
-        }
-        if details.outcome == Outcome::Ok {
-            total = total.and_then(|total| total.checked_add(details.price.amount));
-        }
+        let price = check_price(details, terms, is_each);
+        let (price, is_charged) = price.map_err(|refusal| refusal.in_item(details.index))?;
+        let add = |sum: Option<Amount>| sum.and_then(|sum| sum.checked_add(price));
+        authorized = if is_each || is_charged { add(authorized) } else { authorized };
+        charged = if is_charged { add(charged) } else { charged };
     }
-    let complete = items.len() == receipt.predicate().item_count as usize;
-    match total {
-        Some(total) if total == terms.amount || (!complete && total < terms.amount) => Ok(()),
-        total => {
-            let got = total.map_or_else(|| "more than 2^128 - 1".to_owned(), |t| t.to_string());
-            let at_most = if complete { "" } else { "at most " };
+    let is_complete = items.len() == receipt.predicate().item_count as usize;
+    match authorized.zip(charged) {
+        Some((total, amount))
+            if total == terms.amount || (!is_complete && total < terms.amount) =>
+        {
+            Ok(Charged { amount, is_complete })
+        }
+        sums => {
+            let got = sums
+                .map_or_else(|| "more than 2^128 - 1".to_owned(), |(total, _)| total.to_string());
+            let at_most = if is_complete { "" } else { "at most " };
             let expected = format!("prices of {at_most}{}", terms.amount);
             Err(Refusal::new(Check::ReceiptPrice, expected, got))
         }
     }
+}
+
+/// Checks an item's price, and returns it with whether it is charged.
+fn check_price(
+    details: &ItemDetails,
+    terms: &Authorization,
+    is_each: bool,
+) -> Result<(Amount, bool), Refusal> {
+    let Price { amount, asset } = &details.price;
+    if !asset.is_token(&terms.network, &terms.asset) {
+        let expected = format!("a price in {} on {}", terms.asset, terms.network);
+        return Err(Refusal::new(Check::ReceiptPrice, expected, asset));
+    }
+    let (is_ok, has_usage) = (details.outcome == Outcome::Ok, details.usage.inferences > 0);
+    if !is_each {
+        return Ok((*amount, is_ok));
+    }
+    if is_ok == has_usage || has_usage && details.outcome.is_by_buyer() {
+        return Ok((*amount, has_usage));
+    }
+    let expected = if is_ok { "usage of what did not fail" } else { "no usage of what failed" };
+    Err(Refusal::new(Check::ReceiptPrice, expected, details.usage.inferences))
+}
+
+/// Checks that no more was settled than is charged, where all items are there to tell.
+pub(crate) fn check_settled(charged: Charged, settled: Amount) -> Result<(), Refusal> {
+    let Charged { amount, is_complete } = charged;
+    if !is_complete || settled <= amount {
+        return Ok(());
+    }
+    let expected = format!("a settlement of at most {amount}, which is charged");
+    Err(Refusal::new(Check::SettlementTerms, expected, settled))
 }

@@ -10,7 +10,7 @@ use crate::parts::{CLOCK_TOLERANCE, SETTLEMENT_SIGNER};
 use crate::{Check, Refusal, Verified};
 
 /// The one x402 scheme in which what is settled is exactly what was authorised.
-const EXACT: &str = "exact";
+pub(crate) const EXACT: &str = "exact";
 
 /// Checks a settlement record: signed by a receipt key of the manifest's, about this receipt, and
 /// moving the money as that authorises. `receipt_digest` is the digest of the envelope that `receipt`

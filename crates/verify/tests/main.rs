@@ -9,6 +9,7 @@
 )]
 
 mod docs;
+mod each;
 mod forgery;
 mod golden;
 mod guessing;
