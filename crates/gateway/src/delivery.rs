@@ -5,9 +5,9 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::time::Duration;
 
-use assay_primitives::{AccessToken, TransactionId};
+use assay_primitives::{AccessToken, InferenceOutput, TransactionId};
 use assay_service::{
-    ItemProgress, ItemState, Progress, Purchase, PurchaseError, PurchasedItem, Started,
+    ItemOutcome, ItemProgress, ItemState, Progress, Purchase, PurchaseError, PurchasedItem, Started,
 };
 use axum::http::header::{CACHE_CONTROL, LOCATION, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -20,7 +20,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
 use crate::headers::{ACCESS_TOKEN, TRANSACTION, members, parameter, split};
-use crate::oip::{self, InferenceHeader};
+use crate::oip::{self, InferenceHeader, OutputTensor};
 use crate::paywall::{outcome_error, settlement_header};
 use crate::{ApiError, ErrorCode, transaction};
 
@@ -125,8 +125,11 @@ impl Form {
     }
 }
 
-fn only(purchase: &Purchase) -> Result<&PurchasedItem, ApiError> {
-    purchase.items.first().ok_or_else(|| ApiError::new(ErrorCode::Internal, "no item was bought"))
+fn only(purchase: &Purchase) -> Result<(&PurchasedItem, &InferenceOutput), ApiError> {
+    match purchase.items.first() {
+        Some(item @ PurchasedItem { outcome: ItemOutcome::Ok(output), .. }) => Ok((item, output)),
+        _ => Err(ApiError::new(ErrorCode::Internal, "no item was bought")),
+    }
 }
 
 /// Answers with what became of a purchase.
@@ -241,17 +244,35 @@ fn progress_of(state: &Progress, told: &mut Vec<ItemProgress>) -> Value {
 /// Says how far an item of a transaction is: nothing of its contents, which the commitment hides.
 fn item_event(item: &ItemProgress) -> Option<Value> {
     let id = item.id.as_ref()?;
-    Some(match item.state {
+    Some(match &item.state {
         ItemState::Waiting => json!({ "id": id, "state": "waiting" }),
         ItemState::Running(None) => json!({ "id": id, "state": "running" }),
         ItemState::Running(Some(stage)) => json!({ "id": id, "state": "running", "stage": stage }),
-        ItemState::Certified { took, output_commitment } => json!({
+        ItemState::Certified { took, output_commitment, output } => {
+            let mut event = json!({
+                "id": id,
+                "state": "certified",
+                "latencyUs": u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+                "outputCommitment": output_commitment,
+            });
+            if let (Some(output), Some(fields)) = (output, event.as_object_mut()) {
+                fields.insert("outputs".to_owned(), outputs(output));
+            }
+            event
+        }
+        ItemState::Failed(failure) => json!({
             "id": id,
-            "state": "certified",
-            "latencyUs": u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-            "outputCommitment": output_commitment,
+            "state": "failed",
+            "reason": failure.as_str(),
+            "charged": failure.is_charged(),
         }),
     })
+}
+
+/// Returns what an item gave, where that is released before the payment is settled.
+fn outputs(output: &InferenceOutput) -> Value {
+    let outputs: Vec<OutputTensor<'_>> = output.outputs.iter().map(OutputTensor::json).collect();
+    serde_json::to_value(outputs).unwrap_or_default()
 }
 
 /// Gives each state of a purchase, its end last.

@@ -80,6 +80,8 @@ error_codes! {
     DuplicateItem = "duplicate_item", BAD_REQUEST;
     /// A reference to an output that is not there, comes later, or is of another type.
     InvalidReference = "invalid_reference", BAD_REQUEST;
+    /// A timeout below the floor, where what it ends would cost nothing.
+    InvalidTimeout = "invalid_timeout", BAD_REQUEST;
     /// There is no such model.
     UnknownModel = "unknown_model", NOT_FOUND;
     /// The model is not sold by this method.

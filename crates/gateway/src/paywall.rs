@@ -9,7 +9,7 @@ use assay_service::{
 use assay_store::TransactionState;
 use assay_x402::{
     Challenge, ChallengeError, ErrorReason, FacilitatorError, PAYMENT_REQUIRED, PAYMENT_RESPONSE,
-    PAYMENT_SIGNATURE, PaymentPayload, PaymentRequirements, ResourceInfo, SettleResponse,
+    PAYMENT_SIGNATURE, PaymentPayload, PaymentRequirements, ResourceInfo, SettleResponse, UPTO,
     decode_payment_signature, encode_payment_response,
 };
 use axum::Json;
@@ -83,7 +83,12 @@ impl<'a> Paywall<'a> {
             let message = PlanError::NoCommonAsset.to_string();
             return Err(ApiError::new(ErrorCode::NotForSale, message));
         }
-        let offers = quotes.iter().map(|quote| gateway.service.offer_for(quote)).collect();
+        let offers = gateway.service.offers_for(plan, &quotes);
+        if offers.is_empty() {
+            let message =
+                "the outcome policy `each` is paid by the scheme `upto`, which is not settled here";
+            return Err(ApiError::new(ErrorCode::NotForSale, message));
+        }
         let subject = Subject::Transaction(plan.clone(), quotes);
         Ok(Self { gateway, target, subject, offers })
     }
@@ -138,8 +143,13 @@ impl<'a> Paywall<'a> {
         });
         resource.mime_type = Some("application/json".to_owned());
         resource.service_name = Some("Assay".to_owned());
-        let challenge =
+        let mut challenge =
             Challenge::new(resource, self.offers.clone())?.with_extension(key, declaration)?;
+        let is_upto = self.offers.iter().any(|offer| offer.scheme == UPTO);
+        if let Some((key, declaration)) = self.gateway.service.gas_sponsoring().filter(|_| is_upto)
+        {
+            challenge = challenge.with_extension(key, declaration)?;
+        }
         match reason {
             None => challenge.because("PAYMENT-SIGNATURE header is required"),
             Some(reason) => challenge.because(reason),
@@ -222,6 +232,9 @@ pub(crate) fn outcome_error(error: &PurchaseError, access_token: Option<&AccessT
         PurchaseError::Item { item, error } => outcome_error(error, access_token).in_item(item),
         PurchaseError::Request { .. } => {
             ApiError::new(ErrorCode::UncertifiableInput, error.to_string())
+        }
+        PurchaseError::TimedOut { .. } => {
+            ApiError::new(ErrorCode::GivenUp, format!("{error}; nothing was charged"))
         }
         PurchaseError::NoCertifier(method) => {
             let message = format!("method `{method}` is not certified here");

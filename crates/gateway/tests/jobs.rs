@@ -22,7 +22,7 @@ async fn order(buyer: &Buyer, payment: &str) -> Answer {
     send(buyer.paid(DIGITS, &digit(0), payment).header("prefer", "respond-async")).await
 }
 
-fn location(accepted: &Answer) -> String {
+pub(crate) fn location(accepted: &Answer) -> String {
     assert_eq!(accepted.status.as_u16(), 202, "{accepted:?}");
     assert_eq!(accepted.header("preference-applied"), Some("respond-async"));
     assert!(accepted.header("retry-after").is_some());
@@ -107,7 +107,7 @@ async fn events_tell_how_far_it_is() {
     assert_eq!(send(again).await.status.as_u16(), 402);
 }
 
-fn events(answer: &Answer) -> Vec<(String, Value)> {
+pub(crate) fn events(answer: &Answer) -> Vec<(String, Value)> {
     let text = String::from_utf8(answer.body.clone()).unwrap();
     let event = |block: &str| {
         let field = |name: &str| {

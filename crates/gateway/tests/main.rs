@@ -13,6 +13,7 @@ mod buying;
 mod contents;
 mod discovery;
 mod disk;
+mod each;
 mod harness;
 mod http;
 mod http2;

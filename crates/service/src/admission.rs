@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use assay_primitives::{Account, Amount, Network, TransactionId};
-use assay_store::Payment;
 use assay_x402::{PaymentRequirements, PaymentTerms};
 use thiserror::Error;
 
@@ -180,12 +179,12 @@ impl Admission {
 
     /// Counts a payment as outstanding, though no purchase is under way for it any more: its
     /// settlement is not known.
-    pub(crate) fn hold(&self, id: TransactionId, payment: &PaymentTerms) {
+    pub(crate) fn hold(&self, id: TransactionId, payment: &PaymentTerms, amount: Amount) {
         let mut state = self.lock();
         let payer = payer_key(&payment.network, &payment.asset, &payment.payer);
-        if state.outstanding.insert(id, (payer.clone(), payment.amount)).is_none() {
+        if state.outstanding.insert(id, (payer.clone(), amount)).is_none() {
             let sum = state.owed.entry(payer).or_default();
-            *sum = Amount(sum.0.saturating_add(payment.amount.0));
+            *sum = Amount(sum.0.saturating_add(amount.0));
         }
     }
 
@@ -200,13 +199,18 @@ impl Admission {
         }
     }
 
-    /// Counts a transaction's payment as owed for as long as this process runs: its contents were
+    /// Counts what a transaction was to pay as owed for as long as this process runs: its contents were
     /// released, and it never will be settled.
-    pub(crate) fn write_off(&self, id: TransactionId, payment: &PaymentTerms) {
-        if self.limits.exposure.is_some() {
-            self.hold(id, payment);
+    pub(crate) fn write_off(&self, id: TransactionId, payment: &PaymentTerms, amount: Amount) {
+        if self.limits_exposure() {
+            self.hold(id, payment, amount);
             self.lock().outstanding.remove(&id);
         }
+    }
+
+    /// Says whether there is a limit on what a payer may owe.
+    pub(crate) const fn limits_exposure(&self) -> bool {
+        self.limits.exposure.is_some()
     }
 
     /// Returns how many purchases are under way.
@@ -244,14 +248,14 @@ impl Room {
     /// Otherwise anybody could use up what another may have.
     pub(crate) fn admit(
         self,
-        payment: &Payment,
-        amount: Amount,
+        payment: &PaymentTerms,
         items: usize,
         now: Duration,
     ) -> Result<Place, AdmissionRefusal> {
         let admission = self.admission.clone();
         let Limits { per_payer, exposure, .. } = admission.limits;
-        let payer = payer_key(&payment.network, &payment.asset, &payment.payer);
+        let (payer, amount) =
+            (payer_key(&payment.network, &payment.asset, &payment.payer), payment.amount);
         let state = admission.lock();
         let (count, sum) = state.payers.get(&payer).copied().unwrap_or_default();
         if count >= per_payer {
@@ -338,21 +342,17 @@ fn payer_key(network: &Network, asset: &Account, payer: &Account) -> PayerKey {
 mod tests {
     use super::*;
 
-    fn payment(payer: &str) -> Payment {
-        Payment {
-            network: "eip155:31337".parse().unwrap(),
-            asset: "0x01".parse().unwrap(),
-            payer: payer.parse().unwrap(),
-            nonce: "0x02".to_owned(),
-        }
+    fn payment(payer: &str) -> PaymentTerms {
+        terms(payer, 0)
     }
 
     fn admit(
         admission: &Arc<Admission>,
-        payment: &Payment,
+        payment: &PaymentTerms,
         amount: u128,
     ) -> Result<Place, AdmissionRefusal> {
-        admission.enter()?.admit(payment, Amount(amount), 1, Duration::ZERO)
+        let payment = PaymentTerms { amount: Amount(amount), ..payment.clone() };
+        admission.enter()?.admit(&payment, 1, Duration::ZERO)
     }
 
     #[test]
@@ -409,8 +409,8 @@ mod tests {
         let refused =
             |open| Some(AdmissionRefusal::Exposure { open: Amount(open), limit: Amount(100) });
         // What an earlier run left counts, once, and however the payer is spelt.
-        admission.hold(id(1), &terms("0x0A", 60));
-        admission.hold(id(1), &terms("0x0a", 60));
+        admission.hold(id(1), &terms("0x0A", 60), Amount(60));
+        admission.hold(id(1), &terms("0x0a", 60), Amount(60));
         let one = payment("0x0a");
         let place = admit(&admission, &one, 40).unwrap();
         assert_eq!(admit(&admission, &one, 1).err(), refused(101));
@@ -425,10 +425,10 @@ mod tests {
         drop(admit(&admission, &one, 100).unwrap());
         assert_eq!(admit(&admission, &one, u128::MAX).err(), refused(u128::MAX));
         // What was given away for nothing is owed for good, once.
-        admission.hold(id(3), &terms("0x0a", 30));
-        admission.write_off(id(3), &terms("0x0a", 30));
+        admission.hold(id(3), &terms("0x0a", 30), Amount(30));
+        admission.write_off(id(3), &terms("0x0a", 30), Amount(30));
         admission.let_go(id(3));
-        admission.write_off(id(4), &terms("0x0a", 20));
+        admission.write_off(id(4), &terms("0x0a", 20), Amount(20));
         assert_eq!(admit(&admission, &one, 51).err(), refused(101));
         drop(admit(&admission, &one, 50).unwrap());
         let state = admission.lock();
@@ -441,7 +441,7 @@ mod tests {
         let admission = Arc::new(Admission::default());
         let at = |seconds| Duration::from_secs(seconds);
         let enters = |payer: &str, now| {
-            let place = admission.enter().unwrap().admit(&payment(payer), Amount(1), 1, at(now));
+            let place = admission.enter().unwrap().admit(&terms(payer, 1), 1, at(now));
             place.inspect(|place| place.count_unfinished(at(now)))
         };
         for second in 0..u64::from(UNFINISHED) {

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use assay_primitives::{AccessToken, Digest, ItemId, TransactionId};
+use assay_primitives::{AccessToken, Digest, InferenceOutput, ItemId, TransactionId};
+use assay_receipt::{CANCELLED, TIMEOUT_BELOW_FLOOR};
 use assay_store::Lease;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -39,7 +40,7 @@ pub enum Progress {
 }
 
 /// How far an item is.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ItemProgress {
     /// Its name within the transaction, if it has one.
     pub id: Option<ItemId>,
@@ -48,7 +49,7 @@ pub struct ItemProgress {
 }
 
 /// How far an item is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum ItemState {
     /// For the outputs that its input refers to.
     Waiting,
@@ -60,7 +61,59 @@ pub enum ItemState {
         took: Duration,
         /// The commitment to its output, as in the receipt to come.
         output_commitment: Digest,
+        /// What it gave, where that is released before the payment is settled.
+        output: Option<Arc<InferenceOutput>>,
     },
+    /// It failed, and the others go on.
+    Failed(ItemFailure),
+}
+
+/// Why an item failed of a transaction whose others go on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ItemFailure {
+    /// Its buyer cancelled the transaction.
+    Cancelled {
+        /// Whether its input was there by then.
+        has_begun: bool,
+    },
+    /// The model did not run, or was not certified.
+    Inference,
+    /// Its input, built of outputs, cannot be certified by its method.
+    Request,
+    /// An item failed that it refers to.
+    Source,
+    /// It ran longer than its buyer's timeout.
+    TimedOut {
+        /// Whether that is less than the seller asks for.
+        is_below_floor: bool,
+    },
+    /// What certifies by its method was not to be had.
+    Unavailable,
+}
+
+impl ItemFailure {
+    /// Returns the code in the receipt.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cancelled { .. } => CANCELLED,
+            Self::Inference => "inference_failed",
+            Self::Request => "uncertifiable_input",
+            Self::Source => "source_failed",
+            Self::TimedOut { is_below_floor: true } => TIMEOUT_BELOW_FLOOR,
+            Self::TimedOut { is_below_floor: false } => "timeout",
+            Self::Unavailable => "certification_unavailable",
+        }
+    }
+
+    /// Says whether the item is charged all the same, as its buyer ended it.
+    #[must_use]
+    pub const fn is_charged(self) -> bool {
+        matches!(
+            self,
+            Self::Cancelled { has_begun: true } | Self::TimedOut { is_below_floor: true }
+        )
+    }
 }
 
 /// A purchase that is under way.
@@ -109,6 +162,8 @@ struct Pool {
 struct Entry {
     progress: watch::Sender<Progress>,
     cancel: CancellationToken,
+    /// Whether what has begun is charged when it is cancelled.
+    charges: bool,
     lease: Option<Lease>,
     place: Option<Place>,
 }
@@ -279,7 +334,7 @@ impl Jobs {
         let progress = if lease.is_some() { running } else { Progress::Queued };
         let (progress, receiver) = watch::channel(progress);
         let cancel = CancellationToken::new();
-        let entry = Entry { progress, cancel, lease, place: Some(place) };
+        let entry = Entry { progress, cancel, charges: false, lease, place: Some(place) };
         self.entries().insert(id, entry);
         receiver
     }
@@ -290,6 +345,7 @@ impl Jobs {
         let entry = entries.entry(lease.id).or_insert_with(|| Entry {
             progress: watch::Sender::new(Progress::Queued),
             cancel: CancellationToken::new(),
+            charges: false,
             lease: None,
             place: None,
         });
@@ -299,10 +355,12 @@ impl Jobs {
         InHand { jobs: Arc::clone(self), id: lease.id, cancel, is_ended: false }
     }
 
-    /// Says which items a job has that runs.
-    pub(crate) fn begin(&self, id: TransactionId, items: &[Item]) {
+    /// Says which items a job has that runs, and whether what of them has begun is charged if it is
+    /// cancelled.
+    pub(crate) fn begin(&self, id: TransactionId, items: &[Item], charges: bool) {
         let waiting = |item: &Item| ItemProgress { id: item.id.clone(), state: ItemState::Waiting };
-        if let Some(entry) = self.entries().get(&id) {
+        if let Some(entry) = self.entries().get_mut(&id) {
+            entry.charges = charges;
             entry.progress.send_if_modified(|progress| match progress {
                 Progress::Running(of) => {
                     *of = items.iter().map(waiting).collect();
@@ -318,7 +376,11 @@ impl Jobs {
         if let Some(entry) = self.entries().get(&id) {
             entry.progress.send_if_modified(|progress| match progress {
                 Progress::Running(items) => match items.get_mut(index) {
-                    Some(item) => std::mem::replace(&mut item.state, state) != state,
+                    Some(item) if item.state != state => {
+                        item.state = state;
+                        true
+                    }
+                    Some(_) => false,
                     None => false,
                 },
                 _ => false,
@@ -340,6 +402,17 @@ impl Jobs {
         if let Some(place) = self.entries().get(&id).and_then(|entry| entry.place.as_ref()) {
             place.count_unfinished(now);
         }
+    }
+
+    /// Cancels a job that has begun and whose buyer pays for what it ends; says whether it is one. It goes on
+    /// to its settlement.
+    pub(crate) fn cut_short(&self, id: TransactionId) -> bool {
+        let entries = self.entries();
+        let entry = entries.get(&id).filter(|entry| entry.charges && entry.lease.is_some());
+        if let Some(entry) = entry {
+            entry.cancel.cancel();
+        }
+        entry.is_some()
     }
 
     /// Ends a job that was cancelled, whoever works on it.

@@ -35,7 +35,7 @@ pub use access::Access;
 pub use admission::{AdmissionRefusal, Limits};
 pub use catalogue::{Catalogue, CatalogueEntry, CatalogueError};
 pub use extension::{VERIFIED_INFERENCE, settled_extension};
-pub use jobs::{ItemProgress, ItemState, Load, Progress, Started};
+pub use jobs::{ItemFailure, ItemProgress, ItemState, Load, Progress, Started};
 pub use latency::{Latency, LatencySummary};
 pub use methods::{
     Batching, Certified, CertifiedEvidence, Certifier, CertifierError, Certifiers, Inference,
@@ -45,9 +45,12 @@ pub use metrics::ServiceMetrics;
 pub use operator::{Operator, OperatorError};
 pub use outgoing::StoredJournal;
 pub use pipeline::{
-    Order, Outcome, Pass, Purchase, PurchaseError, PurchasedItem, RequestBinding, Taken,
+    Cancelled, ItemOutcome, Order, Outcome, Pass, Purchase, PurchaseError, PurchasedItem,
+    RequestBinding, Taken,
 };
-pub use plan::{MAX_ITEMS, NewItem, NewReference, Plan, PlanError, Quote, ReferenceError};
+pub use plan::{
+    MAX_ITEMS, NamedItem, NewItem, NewReference, Plan, PlanError, Quote, ReferenceError,
+};
 pub use prices::{AssetTerms, Price, PriceError, PriceList};
 pub use quote::Quoted;
 pub use receipts::{PublicReceipt, ReceiptError, ReleasedBundle};

@@ -3,12 +3,14 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use assay_engine::TensorSpec;
 use assay_primitives::{
     Amount, AssetId, InferenceRequest, InputPointer, ItemId, Method, OutputPointer,
 };
-use assay_receipt::Reference;
+use assay_receipt::{OutcomePolicy, Reference};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{CatalogueEntry, Certifiers, Price, PriceList};
@@ -32,6 +34,8 @@ pub struct NewItem {
     pub request: InferenceRequest,
     /// What of it is earlier items' output.
     pub references: Vec<NewReference>,
+    /// For how long it may run, from when its input is there; as long as it takes where it is `None`.
+    pub timeout: Option<Duration>,
 }
 
 /// A part of an item's input that is an earlier item's output.
@@ -68,6 +72,7 @@ pub(crate) enum Planned {
 #[derive(Clone, Debug)]
 pub(crate) struct Several {
     items: Arc<Vec<PlannedItem>>,
+    outcome_policy: OutcomePolicy,
     /// At which prices, if not those in force.
     prices: Option<Arc<PriceList>>,
 }
@@ -79,6 +84,9 @@ struct PlannedItem {
     method: Method,
     request: Arc<InferenceRequest>,
     references: Vec<Reference>,
+    timeout: Option<Duration>,
+    /// The method's own.
+    timeout_floor: Duration,
 }
 
 /// An item whose method and price are fixed.
@@ -90,6 +98,28 @@ pub(crate) struct Item {
     pub(crate) price: Amount,
     pub(crate) request: Arc<InferenceRequest>,
     pub(crate) references: Vec<Reference>,
+    pub(crate) timeout: Option<Timeout>,
+}
+
+/// For how long an item may run.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) struct Timeout {
+    pub(crate) after: Duration,
+    /// Whether that is less than the seller asks for.
+    pub(crate) is_below_floor: bool,
+}
+
+/// An item of a transaction as it is quoted.
+#[derive(Clone, Copy, Debug)]
+pub struct NamedItem<'a> {
+    /// Its name within the transaction.
+    pub id: &'a ItemId,
+    /// The model.
+    pub entry: &'a CatalogueEntry,
+    /// How it is to be certified.
+    pub method: &'a Method,
+    /// How long its buyer has to give it: what he ends earlier is charged.
+    pub timeout_floor: Duration,
 }
 
 /// What a transaction costs in one asset.
@@ -135,6 +165,18 @@ pub enum PlanError {
         item: ItemId,
         /// Why, for the buyer.
         reason: String,
+    },
+    /// A timeout that would end for nothing, under `all`, what the seller had no time for.
+    #[error(
+        "item `{item}`: timeout: expected {floor:?} or more under the outcome policy `all`, got {got:?}"
+    )]
+    Timeout {
+        /// The item.
+        item: ItemId,
+        /// The least.
+        floor: Duration,
+        /// The timeout.
+        got: Duration,
     },
     /// More references than a transaction may have.
     #[error("{0} references, and a transaction has at most {MAX_REFERENCES}")]
@@ -199,7 +241,11 @@ impl Plan {
     ///
     /// # Errors
     /// Names the first item that cannot be bought, and why.
-    pub fn new(items: Vec<NewItem>, certifiers: &Certifiers) -> Result<Self, PlanError> {
+    pub fn new(
+        items: Vec<NewItem>,
+        outcome_policy: OutcomePolicy,
+        certifiers: &Certifiers,
+    ) -> Result<Self, PlanError> {
         if items.is_empty() || items.len() > MAX_ITEMS {
             return Err(PlanError::Count(items.len()));
         }
@@ -218,7 +264,9 @@ impl Plan {
             let next = PlannedItem::new(item, &planned, &known, certifiers)?;
             planned.push(next);
         }
-        Ok(Self(Planned::Several(Several { items: Arc::new(planned), prices: None })))
+        let several = Several { items: Arc::new(planned), outcome_policy, prices: None };
+        several.check_timeouts()?;
+        Ok(Self(Planned::Several(several)))
     }
 
     /// Returns what a transaction costs in each asset in which every item has a price, in the operator's
@@ -229,13 +277,23 @@ impl Plan {
     }
 
     /// Returns the plan at other prices than those in force.
-    #[must_use]
-    pub(crate) fn at_prices(self, prices: PriceList) -> Self {
+    pub(crate) fn at_prices(self, prices: PriceList) -> Result<Self, PlanError> {
         match self.0 {
             Planned::Several(several) => {
-                Self(Planned::Several(Several { prices: Some(Arc::new(prices)), ..several }))
+                let several = Several { prices: Some(Arc::new(prices)), ..several };
+                several.check_timeouts()?;
+                Ok(Self(Planned::Several(several)))
             }
-            one @ Planned::One { .. } => Self(one),
+            one @ Planned::One { .. } => Ok(Self(one)),
+        }
+    }
+
+    /// Returns what becomes of the whole if an item fails.
+    #[must_use]
+    pub const fn outcome_policy(&self) -> OutcomePolicy {
+        match &self.0 {
+            Planned::Several(several) => several.outcome_policy,
+            Planned::One { .. } => OutcomePolicy::All,
         }
     }
 
@@ -246,16 +304,17 @@ impl Plan {
         self.several().map_or(1, |several| several.items.len())
     }
 
-    /// Returns the ids, models and methods of a transaction's items, in their order.
-    pub fn named(&self) -> impl Iterator<Item = (&ItemId, &CatalogueEntry, &Method)> {
-        let items = self.several().into_iter().flat_map(|several| several.items.iter());
-        items.map(|item| (&item.id, item.entry.as_ref(), &item.method))
+    /// Returns a transaction's items, in their order.
+    pub fn named(&self) -> impl Iterator<Item = NamedItem<'_>> {
+        self.several().into_iter().flat_map(|several| {
+            several.items.iter().map(|item| item.named(several.prices.as_deref()))
+        })
     }
 
     /// Returns the methods of a transaction's items, each once.
     #[must_use]
     pub fn methods(&self) -> BTreeSet<&Method> {
-        self.named().map(|(_, _, method)| method).collect()
+        self.named().map(|item| item.method).collect()
     }
 
     const fn several(&self) -> Option<&Several> {
@@ -286,10 +345,27 @@ impl Several {
         let list = self.prices.as_deref();
         let fix = |item: &PlannedItem| {
             let price = item.price_in(asset, list)?;
-            let PlannedItem { id, entry, method, request, references } = item.clone();
-            Some(Item { id: Some(id), entry, method, price, request, references })
+            let floor = item.timeout_floor(list);
+            let timeout =
+                item.timeout.map(|after| Timeout { after, is_below_floor: after < floor });
+            let PlannedItem { id, entry, method, request, references, .. } = item.clone();
+            Some(Item { id: Some(id), entry, method, price, request, references, timeout })
         };
         self.items.iter().map(fix).collect()
+    }
+
+    /// Checks that no timeout ends anything for nothing that the seller had no time for.
+    fn check_timeouts(&self) -> Result<(), PlanError> {
+        if self.outcome_policy != OutcomePolicy::All {
+            return Ok(());
+        }
+        for item in self.items.iter() {
+            let floor = item.timeout_floor(self.prices.as_deref());
+            if let Some(got) = item.timeout.filter(|timeout| *timeout < floor) {
+                return Err(PlanError::Timeout { item: item.id.clone(), floor, got });
+            }
+        }
+        Ok(())
     }
 }
 
@@ -307,7 +383,7 @@ impl PlannedItem {
         known: &HashMap<ItemId, u32>,
         certifiers: &Certifiers,
     ) -> Result<Self, PlanError> {
-        let NewItem { id, entry, method, request, references: wanted } = item;
+        let NewItem { id, entry, method, request, references: wanted, timeout } = item;
         let certifier = certifiers.find(&method);
         let certifier = certifier.filter(|_| entry.methods().contains(&&method));
         let Some(certifier) = certifier else {
@@ -339,7 +415,8 @@ impl PlannedItem {
             let checked = certifier.check(entry.package(), &request);
             checked.map_err(|reason| PlanError::Request { item: id.clone(), reason })?;
         }
-        Ok(Self { id, entry, method, request: Arc::new(request), references })
+        let (request, timeout_floor) = (Arc::new(request), certifier.timeout_floor());
+        Ok(Self { id, entry, method, request, references, timeout, timeout_floor })
     }
 
     /// Returns its prices, of a list or of those in force.
@@ -349,6 +426,16 @@ impl PlannedItem {
             None => self.entry.prices().iter().filter(by_method).collect(),
             Some(list) => list.of_model(&self.entry.used().name).filter(by_method).collect(),
         }
+    }
+
+    fn named<'a>(&'a self, list: Option<&PriceList>) -> NamedItem<'a> {
+        let Self { id, entry, method, .. } = self;
+        NamedItem { id, entry, method, timeout_floor: self.timeout_floor(list) }
+    }
+
+    fn timeout_floor(&self, list: Option<&PriceList>) -> Duration {
+        let floors = self.prices(list).into_iter().filter_map(|price| price.timeout_floor_ms);
+        floors.max().map_or(self.timeout_floor, |millis| Duration::from_millis(millis.into()))
     }
 
     fn price_in(&self, asset: &AssetId, list: Option<&PriceList>) -> Option<Amount> {

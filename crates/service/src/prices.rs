@@ -24,6 +24,10 @@ pub struct Price {
     pub amount: Amount,
     /// The asset.
     pub asset: AssetTerms,
+    /// How long the seller asks for at least, in milliseconds: what is not done by then its buyer may end
+    /// without being charged. The method's own time where it is `None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_floor_ms: Option<u32>,
 }
 
 /// What has to be known of an asset to be paid in it.
@@ -110,6 +114,7 @@ struct WirePrice {
     method: Method,
     asset: String,
     amount: String,
+    timeout_floor_ms: Option<u32>,
 }
 
 impl PriceList {
@@ -126,6 +131,9 @@ impl PriceList {
                 return Err(PriceError::Asset { model: price.model, asset: price.asset });
             };
             list.add(price.model, price.method, &price.amount, asset.clone())?;
+            if let Some(added) = list.prices.last_mut() {
+                added.timeout_floor_ms = price.timeout_floor_ms;
+            }
         }
         Ok(list)
     }
@@ -157,7 +165,7 @@ impl PriceList {
         if twice {
             return Err(PriceError::Twice { model, method, asset: asset.id });
         }
-        self.prices.push(Price { model, method, amount, asset });
+        self.prices.push(Price { model, method, amount, asset, timeout_floor_ms: None });
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::extension::{VERIFIED_INFERENCE, extension, methods};
-use crate::{Plan, PriceList, PurchaseError, Quote, Service};
+use crate::{NamedItem, Plan, PriceList, PurchaseError, Quote, Service};
 
 /// How long what was quoted holds.
 const QUOTE_LASTS: Duration = Duration::from_secs(300);
@@ -85,7 +85,7 @@ impl Service {
         let Some(list) = store.prices(prices).await? else { return Ok(plan) };
         let list = PriceList::from_bytes(&list)
             .map_err(|error| PurchaseError::Receipt(format!("stored prices: {error}")))?;
-        let quoted = plan.clone().at_prices(list);
+        let Ok(quoted) = plan.clone().at_prices(list) else { return Ok(plan) };
         let (_, got) = self.body(&quoted, &quoted.quotes(), expires_at)?;
         Ok(if got == sha256 { quoted } else { plan })
     }
@@ -97,7 +97,8 @@ impl Service {
         quotes: &[Quote],
         expires_at: Timestamp,
     ) -> Result<(Value, Digest), PurchaseError> {
-        let items = plan.named().enumerate().map(|(index, (id, entry, method))| {
+        let items = plan.named().enumerate().map(|(index, item)| {
+            let NamedItem { id, entry, method, timeout_floor } = item;
             let amounts: Vec<_> = quotes.iter().map(|quote| quote.items.get(index)).collect();
             let certifier = self.parts().certifiers.find(method);
             let program = certifier.and_then(|certifier| certifier.model(entry.package()));
@@ -106,6 +107,7 @@ impl Service {
                 "id": id,
                 "model": { "name": entry.used().name, "id": model },
                 "method": method,
+                "timeoutFloorMs": u64::try_from(timeout_floor.as_millis()).unwrap_or(u64::MAX),
                 "amounts": amounts,
             })
         });
@@ -113,6 +115,7 @@ impl Service {
         let totals: Vec<_> = quotes.iter().map(|quote| quote.amount).collect();
         let body = json!({
             "expiresAt": expires_at,
+            "outcomePolicy": plan.outcome_policy(),
             "assets": assets,
             "totals": totals,
             "items": items.collect::<Vec<Value>>(),

@@ -1,14 +1,14 @@
 //! Asking later what became of a purchase.
 
 use assay_primitives::{AccessToken, InferenceOutput, TransactionId};
-use assay_receipt::{BundleItem, ItemDetails, ItemStatement};
+use assay_receipt::{BundleItem, ItemDetails, ItemStatement, Outcome};
 use assay_store::{TransactionRow, TransactionState};
 use assay_x402::SettleResponse;
 use tokio::sync::watch;
 
 use crate::contents::Contents;
 use crate::receipts::{public, read, response, settlement};
-use crate::{Progress, Purchase, PurchasedItem, ReceiptError, Service};
+use crate::{ItemOutcome, Progress, Purchase, PurchasedItem, ReceiptError, Service};
 
 /// A purchase that is asked for at its location.
 #[derive(Debug)]
@@ -85,8 +85,16 @@ fn purchase(row: &TransactionRow) -> Result<Purchase, ReceiptError> {
 fn purchased(item: &BundleItem) -> Result<PurchasedItem, String> {
     let statement =
         ItemStatement::from_bytes(&item.statement).map_err(|error| error.to_string())?;
-    let ItemDetails { id, model, method, .. } = statement.details;
-    let output = item.output.as_deref().unwrap_or_default();
-    let output = InferenceOutput::from_bytes(output).map_err(|error| error.to_string())?;
-    Ok(PurchasedItem { id, model, method, output })
+    let ItemDetails { id, model, method, usage, outcome, .. } = statement.details;
+    let outcome = match outcome {
+        Outcome::Failed { reason } => {
+            ItemOutcome::Failed { reason, is_charged: usage.inferences > 0 }
+        }
+        Outcome::Ok => {
+            let output = item.output.as_deref().unwrap_or_default();
+            let output = InferenceOutput::from_bytes(output).map_err(|error| error.to_string())?;
+            ItemOutcome::Ok(output)
+        }
+    };
+    Ok(PurchasedItem { id, model, method, outcome })
 }

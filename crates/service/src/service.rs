@@ -3,9 +3,13 @@ use std::time::Duration;
 
 use assay_engine::ModelCard;
 use assay_primitives::{Account, Amount, Clock, Method, Randomness};
+use assay_receipt::OutcomePolicy;
 use assay_store::{BlobStore, TransactionStore};
 use assay_verify::Methods;
-use assay_x402::{EXACT, Facilitator, PaymentRequirements};
+use assay_x402::{
+    EIP2612_GAS_SPONSORING, EXACT, Facilitator, PaymentRequirements, UPTO, UptoSupport,
+    eip2612_gas_sponsoring,
+};
 use serde_json::{Map, Value, json};
 use tokio_util::task::TaskTracker;
 
@@ -14,7 +18,7 @@ use crate::admission::Admission;
 use crate::extension::offered_extension;
 use crate::jobs::Jobs;
 use crate::{
-    Catalogue, CatalogueEntry, CertifierError, Certifiers, Limits, Operator, Price, Quote,
+    Catalogue, CatalogueEntry, CertifierError, Certifiers, Limits, Operator, Plan, Price, Quote,
     ServiceMetrics,
 };
 
@@ -60,6 +64,8 @@ pub struct Settings {
     pub reorg_depth: u64,
     /// When a result is released.
     pub release: Release,
+    /// How payments of the scheme `upto` are settled, if they are.
+    pub upto: Option<UptoSupport>,
 }
 
 /// When a result is released to its buyer.
@@ -157,10 +163,44 @@ impl Service {
         self.requirements(price, price.amount, extra)
     }
 
-    /// Returns the offer for a transaction at what was quoted.
+    /// Returns the offers for a transaction at what was quoted: by `exact`, unless something may fail and not be
+    /// charged, and by `upto` where that is settled.
     #[must_use]
-    pub fn offer_for(&self, quote: &Quote) -> PaymentRequirements {
-        self.requirements(&quote.price, quote.amount, Map::new())
+    pub fn offers_for(&self, plan: &Plan, quotes: &[Quote]) -> Vec<PaymentRequirements> {
+        let policy = plan.outcome_policy();
+        let exact = |quote: &Quote| self.requirements(&quote.price, quote.amount, Map::new());
+        let exact = quotes.iter().filter(|_| policy.is_all()).map(exact);
+        let upto = self
+            .parts
+            .settings
+            .upto
+            .iter()
+            .flat_map(|upto| quotes.iter().map(move |quote| self.upto(upto, quote, policy)));
+        exact.chain(upto).collect()
+    }
+
+    /// Asks for a permit of the most that a transaction may cost.
+    fn upto(
+        &self,
+        upto: &UptoSupport,
+        quote: &Quote,
+        policy: OutcomePolicy,
+    ) -> PaymentRequirements {
+        let extra = Map::from_iter([
+            ("assetTransferMethod".to_owned(), "permit2".into()),
+            ("facilitatorAddress".to_owned(), upto.facilitator.clone().into()),
+            ("outcomePolicy".to_owned(), policy.as_str().into()),
+        ]);
+        let requirements = self.requirements(&quote.price, quote.amount, extra);
+        PaymentRequirements { scheme: UPTO.to_owned(), ..requirements }
+    }
+
+    /// Returns the extension of a 402 that says that a token's own permit is handed in with a payment of the
+    /// scheme `upto`, if it is.
+    #[must_use]
+    pub fn gas_sponsoring(&self) -> Option<(String, Value)> {
+        self.parts.settings.upto.as_ref().filter(|upto| upto.sponsors_gas)?;
+        Some((EIP2612_GAS_SPONSORING.to_owned(), eip2612_gas_sponsoring()))
     }
 
     /// Asks for an amount in the asset of a price.

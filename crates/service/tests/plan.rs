@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use assay_engine::Tract;
 use assay_primitives::{InferenceRequest, InputPointer, Method};
+use assay_receipt::OutcomePolicy;
 use assay_service::{
     AssetTerms, Catalogue, CatalogueEntry, Certifiers, MAX_ITEMS, NewItem, NewReference, Plan,
     PlanError, PriceList,
@@ -25,6 +26,7 @@ fn item(id: &str, entry: &Arc<CatalogueEntry>, references: Vec<NewReference>) ->
         method: Method::SIGNED,
         request: InferenceRequest { inputs: vec![input] },
         references,
+        timeout: None,
     }
 }
 
@@ -37,7 +39,7 @@ fn to_first(element: u32) -> NewReference {
 #[test]
 fn a_plan_is_bounded() {
     let entry = entry(&prices(&[("digits", Method::SIGNED)]));
-    let plan = |items| Plan::new(items, &Certifiers::standard(1));
+    let plan = |items| Plan::new(items, OutcomePolicy::All, &Certifiers::standard(1));
     assert_eq!(plan(Vec::new()).unwrap_err(), PlanError::Count(0));
     let many = (0..=MAX_ITEMS).map(|n| item(&n.to_string(), &entry, Vec::new())).collect();
     assert_eq!(plan(many).unwrap_err(), PlanError::Count(MAX_ITEMS + 1));
@@ -66,7 +68,7 @@ fn a_quote_is_in_an_asset_of_every_item() {
     prices.add("digits".to_owned(), Method::SIGNED, "0.05", other).unwrap();
     let entry = entry(&prices);
     let items = ["a", "b", "c"].map(|id| item(id, &entry, Vec::new())).into();
-    let plan = Plan::new(items, &Certifiers::standard(1)).unwrap();
+    let plan = Plan::new(items, OutcomePolicy::All, &Certifiers::standard(1)).unwrap();
     let quoted: Vec<(u128, Vec<u128>)> = plan
         .quotes()
         .iter()

@@ -110,6 +110,6 @@ pub use upto::{
 };
 pub use wire::{
     EXACT, PaymentPayload, PaymentRequired, PaymentRequirements, ResourceInfo, SettleRequest,
-    SettleResponse, SupportedKind, SupportedResponse, UPTO, VerifyRequest, VerifyResponse,
-    X402_VERSION,
+    SettleResponse, SupportedKind, SupportedResponse, UPTO, UptoSupport, VerifyRequest,
+    VerifyResponse, X402_VERSION,
 };

@@ -13,10 +13,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use assay_gateway::{Gateway, GatewayConfig, RunningServer, ServeError, serve};
-use assay_primitives::{Amount, Clock, Randomness};
+use assay_primitives::{Amount, Clock, Network, Randomness};
 use assay_service::{Limits, Program, Service, ServiceMetrics, ServiceParts, Settings};
 use assay_store::{BlobStore, SqliteStore, StoreError};
+use assay_x402::{Facilitator, UptoSupport};
 use tokio_util::task::TaskTracker;
+use tracing::warn;
 
 pub(crate) use self::chain::{
     ChainEnd, PaymentRail, RunningChain, SETTLEMENT_KEY, account_key, cannot_listen, connect,
@@ -93,6 +95,7 @@ impl Node {
             &clock,
             &randomness,
         )?;
+        let upto = upto(rail.facilitator.as_ref(), rail.network()).await;
         let service = Service::new(ServiceParts {
             operator: shop.operator,
             catalogue: shop.catalogue,
@@ -110,6 +113,7 @@ impl Node {
                 reorg_depth: config.chain.reorg_depth,
                 release: config.release().map_err(CliError::Input)?,
                 retention: config.retention().map_err(CliError::Input)?,
+                upto,
             },
         });
         let service = Arc::new(service.with_metrics(metrics).with_limits(limits(config)));
@@ -153,6 +157,18 @@ impl Node {
             enclave.stop().await;
         }
         stopped
+    }
+}
+
+/// Asks how payments of the scheme `upto` are settled. What nobody can say now is not offered: the gateway sells by
+/// `exact` alone until it is started again.
+async fn upto(facilitator: &dyn Facilitator, network: &Network) -> Option<UptoSupport> {
+    match facilitator.supported().await {
+        Ok(supported) => supported.upto(network),
+        Err(error) => {
+            warn!(%error, "Nobody can say whether `upto` is settled: it is not offered.");
+            None
+        }
     }
 }
 

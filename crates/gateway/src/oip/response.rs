@@ -1,4 +1,4 @@
-use assay_primitives::{Tensor, TensorData};
+use assay_primitives::{InferenceOutput, Tensor, TensorData};
 use assay_service::{Purchase, PurchasedItem};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderName, HeaderValue};
@@ -40,11 +40,11 @@ pub(crate) struct OutputTensor<'a> {
 /// Writes the result of a purchase of one item as the client asked for it.
 pub(crate) fn answer(
     purchase: &Purchase,
-    item: &PurchasedItem,
+    (item, output): (&PurchasedItem, &InferenceOutput),
     wanted: &InferenceHeader,
 ) -> Result<Response, ApiError> {
     let mut binary = Vec::new();
-    let response = response(purchase, item, wanted, &mut binary);
+    let response = response(purchase, (item, output), wanted, &mut binary);
     let mut body = serde_json::to_vec(&response).map_err(|error| ApiError::internal(&error))?;
     let json_length = body.len();
     if binary.is_empty() {
@@ -59,21 +59,21 @@ pub(crate) fn answer(
 /// Writes the result of a purchase as JSON alone, whatever was asked for.
 pub(crate) fn json(
     purchase: &Purchase,
-    item: &PurchasedItem,
+    (item, output): (&PurchasedItem, &InferenceOutput),
     wanted: &InferenceHeader,
 ) -> serde_json::Result<Value> {
     let outputs = wanted.outputs.iter().map(|(name, _)| (name.clone(), false)).collect();
     let wanted = InferenceHeader { id: wanted.id.clone(), outputs, binary: false };
-    serde_json::to_value(response(purchase, item, &wanted, &mut Vec::new()))
+    serde_json::to_value(response(purchase, (item, output), &wanted, &mut Vec::new()))
 }
 
 fn response<'a>(
     purchase: &'a Purchase,
-    item: &'a PurchasedItem,
+    (item, given): (&'a PurchasedItem, &'a InferenceOutput),
     wanted: &'a InferenceHeader,
     binary: &mut Vec<u8>,
 ) -> InferResponse<'a> {
-    let all = &item.output.outputs;
+    let all = &given.outputs;
     let outputs: Vec<OutputTensor<'_>> = if wanted.outputs.is_empty() {
         all.iter().map(|tensor| output(tensor, wanted.binary, binary)).collect()
     } else {

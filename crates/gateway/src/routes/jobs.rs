@@ -1,5 +1,5 @@
 use assay_primitives::AccessToken;
-use assay_service::{Asked, PurchaseError, Started, Status};
+use assay_service::{Asked, Cancelled, PurchaseError, Started, Status};
 use assay_store::{StoreError, TransactionState};
 use axum::Json;
 use axum::extract::State;
@@ -60,7 +60,8 @@ pub(crate) async fn job(
 }
 
 /// Cancels a purchase whose receipt is not stored yet: nothing is charged, and the payment is free
-/// again.
+/// again. Of a transaction under `each` that runs, what is certified or has begun is charged and the rest ended:
+/// it is `settling`.
 #[utoipa::path(delete, path = "/v1/jobs/{location}", tag = "assay",
     params(("location", description = "what the 202's `Location` ends with")),
     responses(
@@ -75,8 +76,12 @@ pub(crate) async fn cancel(
     let asked = gateway.service.purchase_at(&secret).await?.ok_or_else(unknown_job)?;
     let transaction = asked.transaction;
     match gateway.service.cancel(transaction).await {
-        Ok(()) => {
-            let body = json!({ "transactionId": transaction, "state": "released" });
+        Ok(cancelled) => {
+            let state = match cancelled {
+                Cancelled::CutShort => "settling",
+                Cancelled::Released => "released",
+            };
+            let body = json!({ "transactionId": transaction, "state": state });
             Ok(Json(body).into_response())
         }
         Err(PurchaseError::Store(StoreError::State { found, .. })) => {

@@ -1,10 +1,12 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use assay_engine::TensorSpec;
 use assay_primitives::{
     Datatype, DraftError, InferenceRequest, InputPointer, ItemId, ItemIdError, Method, TensorDraft,
     printable, stands_for_all,
 };
+use assay_receipt::OutcomePolicy;
 use assay_service::{CatalogueEntry, MAX_ITEMS, NewItem, NewReference, Plan, PlanError, Service};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -19,15 +21,19 @@ const MAX_FILLED: u64 = 1 << 22;
 
 /// The JSON of a transaction.
 #[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct TransactionRequest {
     /// The items, each after those whose output it refers to.
     items: Vec<WireItem>,
+    /// What becomes of the whole if an item fails: `all`, which is also meant where it is missing, or `each`.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    outcome_policy: OutcomePolicy,
 }
 
 /// One inference of a transaction.
 #[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct WireItem {
     /// Its name within the transaction: 1 to 64 characters of `A-Z a-z 0-9 - _ .`.
     id: String,
@@ -36,6 +42,9 @@ struct WireItem {
     /// How it is to be certified.
     method: String,
     input: WireInput,
+    /// For how many milliseconds it may run, from when its input is there. What ends by it is charged under `each`
+    /// if it is below the floor that the quote names; under `all` it may not be below.
+    timeout_ms: Option<u32>,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -69,7 +78,8 @@ pub(crate) fn read(service: &Service, body: &[u8]) -> Result<Plan, ApiError> {
     let mut room = MAX_FILLED;
     let items = wire.items.into_iter().map(|item| item.read(service, &mut room));
     let items = items.collect::<Result<Vec<NewItem>, ApiError>>()?;
-    Plan::new(items, &service.parts().certifiers).map_err(|error| plan_error(&error))
+    Plan::new(items, wire.outcome_policy, &service.parts().certifiers)
+        .map_err(|error| plan_error(&error))
 }
 
 impl WireItem {
@@ -89,7 +99,8 @@ impl WireItem {
             .parse()
             .map_err(|_| unknown(ErrorCode::UnknownMethod, "method", &self.method))?;
         let (request, references) = self.input.read(&entry, room).map_err(in_item)?;
-        Ok(NewItem { id, entry, method, request, references })
+        let timeout = self.timeout_ms.map(|millis| Duration::from_millis(millis.into()));
+        Ok(NewItem { id, entry, method, request, references, timeout })
     }
 }
 
@@ -152,6 +163,7 @@ fn plan_error(error: &PlanError) -> ApiError {
         PlanError::NotSold { item, .. } => (ErrorCode::UnknownMethod, Some(item)),
         PlanError::NoCommonAsset => (ErrorCode::NotForSale, None),
         PlanError::Request { item, .. } => (ErrorCode::UncertifiableInput, Some(item)),
+        PlanError::Timeout { item, .. } => (ErrorCode::InvalidTimeout, Some(item)),
         PlanError::Reference { item, .. } => (ErrorCode::InvalidReference, Some(item)),
         PlanError::References(_) => (ErrorCode::InvalidReference, None),
         error => return ApiError::internal(error),

@@ -1,4 +1,4 @@
-use assay_service::{Purchase, PurchasedItem};
+use assay_service::{ItemOutcome, Purchase, PurchasedItem};
 use axum::Json;
 use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
@@ -23,7 +23,20 @@ struct ItemResponse<'a> {
     id: &'a str,
     model: ModelResponse<'a>,
     method: &'a str,
-    outputs: Vec<OutputTensor<'a>>,
+    /// Of an item that did not fail.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outputs: Option<Vec<OutputTensor<'a>>>,
+    /// Of an item that failed, under `each`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failed: Option<FailedResponse<'a>>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct FailedResponse<'a> {
+    /// Why, as the receipt has it.
+    reason: &'a str,
+    /// Whether it is charged: its buyer ended it.
+    charged: bool,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -53,7 +66,15 @@ fn response(purchase: &Purchase) -> TransactionResponse<'_> {
 }
 
 fn item(item: &PurchasedItem) -> ItemResponse<'_> {
-    let PurchasedItem { id, model, method, output } = item;
+    let PurchasedItem { id, model, method, outcome } = item;
+    let (outputs, failed) = match outcome {
+        ItemOutcome::Ok(output) => {
+            (Some(output.outputs.iter().map(OutputTensor::json).collect()), None)
+        }
+        ItemOutcome::Failed { reason, is_charged } => {
+            (None, Some(FailedResponse { reason, charged: *is_charged }))
+        }
+    };
     ItemResponse {
         id: id.as_ref().map_or("", |id| id.as_str()),
         model: ModelResponse {
@@ -62,6 +83,7 @@ fn item(item: &PurchasedItem) -> ItemResponse<'_> {
             id: model.id().to_string(),
         },
         method: method.as_str(),
-        outputs: output.outputs.iter().map(OutputTensor::json).collect(),
+        outputs,
+        failed,
     }
 }

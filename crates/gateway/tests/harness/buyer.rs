@@ -10,7 +10,7 @@ use assay_verify::{Expectation, Methods, Policy, Report, Verifier};
 use assay_x402::{
     Authorization, ChosenOffer, ExactPayload, PAYMENT_REQUIRED, PAYMENT_RESPONSE,
     PAYMENT_SIGNATURE, Payment, PaymentPayload, PaymentRequired, PaymentRequirements,
-    SettleResponse, X402_VERSION, authorization_hash, decode_payment_required,
+    SettleResponse, UPTO, X402_VERSION, authorization_hash, decode_payment_required,
     decode_payment_response, pay,
 };
 use reqwest::{Method, RequestBuilder, StatusCode};
@@ -78,6 +78,20 @@ impl Buyer {
         let required = self.ask(TRANSACTIONS, transaction.to_string()).await.required();
         let chosen = ChosenOffer { index: 0, offer: &required.accepts[0] };
         pay(&required, chosen, &Map::new(), &*self.key, now(), &SystemRandomness).unwrap()
+    }
+
+    /// Signs a permit for the most that a transaction may cost.
+    pub(crate) async fn permit_for(&self, transaction: &Value) -> Payment {
+        let required = self.ask(TRANSACTIONS, transaction.to_string()).await.required();
+        let index = required.accepts.iter().position(|offer| offer.scheme == UPTO).unwrap();
+        let chosen = ChosenOffer { index, offer: &required.accepts[index] };
+        pay(&required, chosen, &Map::new(), &*self.key, now(), &SystemRandomness).unwrap()
+    }
+
+    /// Asks for the price of a transaction, and permits to take it.
+    pub(crate) async fn permit(&self, transaction: &Value) -> Answer {
+        let payment = self.permit_for(transaction).await.header;
+        self.buy(TRANSACTIONS, &transaction.to_string(), &payment).await
     }
 
     /// Asks for the price of a transaction, and pays it.
@@ -176,6 +190,12 @@ impl Answer {
     pub(crate) fn token(&self) -> AccessToken {
         let token = self.header("assay-access-token").unwrap_or_else(|| panic!("{self:?}"));
         token.parse().unwrap()
+    }
+
+    /// Checks that the answer is a result whose payment is on its way.
+    pub(crate) fn is_served_early(&self) -> &Self {
+        assert_eq!(self.status, StatusCode::OK, "{}", String::from_utf8_lossy(&self.body));
+        self
     }
 
     /// Checks that the answer is a result that was paid for.

@@ -24,10 +24,10 @@ pub(crate) use self::shop::{
     BODY_LIMIT, Keys, PATIENCE, PUBLIC_URL, SIGNED_PRICE, Setup, Shop, TOY_PRICE, account, asset,
     packages,
 };
-pub(crate) use self::toy::{Mood, TOY, ToyVerifier};
+pub(crate) use self::toy::{Mood, TOY, TOY_FLOOR, ToyVerifier};
 pub(crate) use self::world::{
-    BUYER, Fault, SELLER, SETTLER, STRANGER, TOKEN_NAME, World, address, balance, cancel, empty,
-    front_run, key,
+    BUYER, Fault, SELLER, SETTLER, STRANGER, TOKEN_NAME, World, address, approve, balance, cancel,
+    empty, front_run, invalidate, key,
 };
 
 /// A seller on its chain, and a buyer.

@@ -98,6 +98,7 @@ impl Shop {
         let Keys { receipt, manifest, .. } = setup.keys;
         let store = Arc::new(open_store(folder, setup.durability).await);
         let disk = Disk::new(store.clone());
+        let upto = facilitator.supported().await.unwrap().upto(world.chain.network());
         let service = Service::new(ServiceParts {
             operator: Operator::new(manifest, receipt, world.clock.now()).unwrap(),
             catalogue,
@@ -115,6 +116,7 @@ impl Shop {
                 reorg_depth: 16,
                 release: setup.release,
                 retention: setup.retention,
+                upto,
             },
         });
         let service = Arc::new(service.with_limits(setup.limits));

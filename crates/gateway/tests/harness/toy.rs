@@ -14,6 +14,8 @@ use async_trait::async_trait;
 use tokio::sync::{Semaphore, watch};
 
 pub(crate) const TOY: &str = "toy";
+/// How long its buyers have to give it.
+pub(crate) const TOY_FLOOR: Duration = Duration::from_millis(200);
 const SEAL: &str = "toy-seal";
 
 /// What happens while the model runs.
@@ -115,6 +117,10 @@ impl Certifier for ToyCertifier {
 
     fn slots(&self) -> usize {
         self.slots
+    }
+
+    fn timeout_floor(&self) -> Duration {
+        TOY_FLOOR
     }
 
     fn batching(&self) -> Option<&dyn Batching> {

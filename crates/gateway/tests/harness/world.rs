@@ -8,9 +8,10 @@ use std::time::Duration;
 use alloy_consensus::{SignableTransaction as _, TxEip1559};
 use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256};
 use alloy_sol_types::{Eip712Domain, SolCall, SolEvent as _, SolStruct as _, sol};
-use assay_chain::bindings::Token;
+use assay_chain::bindings::{Permit2, Token};
 use assay_chain::{
-    AccountKey, Chain, ChainConfig, FeeLimits, MemoryJournal, SettlementSigner, development_key,
+    AccountKey, Chain, ChainConfig, FeeLimits, MemoryJournal, PERMIT2, SettlementSigner,
+    development_key,
 };
 use assay_devchain::{CHAIN_ID, Config, DEV_TOKEN, DevChain};
 use assay_primitives::{Clock, Network, SystemClock};
@@ -161,13 +162,31 @@ fn facilitator(chain: Chain, journal: Arc<MemoryJournal>) -> LocalFacilitator {
 
 /// Sends a call of the token from a development account.
 pub(crate) fn send(dev: &DevChain, account: u8, call: &impl SolCall) -> B256 {
+    send_to(dev, account, DEV_TOKEN, call)
+}
+
+/// Lets Permit2 move an account's tokens, as many as it likes.
+pub(crate) fn approve(dev: &DevChain, account: u8) {
+    send(dev, account, &Token::approveCall { spender: PERMIT2, value: U256::MAX });
+}
+
+/// Takes a permit back as its payer.
+pub(crate) fn invalidate(dev: &DevChain, payer: u8, nonce: B256) {
+    let nonce = U256::from_be_bytes(nonce.0);
+    let mask = U256::ONE << (nonce & U256::from(0xff));
+    let call = Permit2::invalidateUnorderedNoncesCall { wordPos: nonce >> 8, mask };
+    send_to(dev, payer, PERMIT2, &call);
+}
+
+/// Sends a call of a contract from a development account.
+fn send_to(dev: &DevChain, account: u8, contract: Address, call: &impl SolCall) -> B256 {
     let transaction = TxEip1559 {
         chain_id: CHAIN_ID,
         nonce: dev.nonce(address(account)),
         gas_limit: 1_000_000,
         max_fee_per_gas: 2_000_000_000,
         max_priority_fee_per_gas: 0,
-        to: TxKind::Call(DEV_TOKEN),
+        to: TxKind::Call(contract),
         value: U256::ZERO,
         access_list: Vec::new().into(),
         input: call.abi_encode().into(),

@@ -7,6 +7,7 @@ mod zkml;
 
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 use assay_engine::{EngineError, ModelPackage};
 use assay_primitives::{Digest, InferenceOutput, InferenceRequest, Method, ModelId};
@@ -30,6 +31,12 @@ pub trait Certifier: Debug + Send + Sync {
 
     /// Says whom a buyer has to believe, in words.
     fn believe(&self) -> &'static str;
+
+    /// Returns how long a buyer has to give an inference by it, where the price list says nothing else: one
+    /// that its buyer ends earlier is charged.
+    fn timeout_floor(&self) -> Duration {
+        Duration::from_secs(2)
+    }
 
     /// Returns how many of its jobs are in hand at a time; further ones wait in the store. At least
     /// one is.

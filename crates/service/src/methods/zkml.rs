@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use assay_engine::{ModelPackage, TensorSpec};
 use assay_primitives::{
@@ -349,6 +350,10 @@ impl Certifier for Zkml {
     async fn certify(&self, inference: &Inference) -> Result<Certified, CertifierError> {
         let certified = self.certify_all(vec![inference.clone()]).await?;
         certified.into_iter().next().ok_or_else(|| failed("no proof".to_owned()))
+    }
+
+    fn timeout_floor(&self) -> Duration {
+        Duration::from_secs(60)
     }
 
     fn batching(&self) -> Option<&dyn Batching> {

@@ -4,10 +4,10 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use assay_primitives::json::StrictJsonError;
-use assay_primitives::{AssetId, Digest, Timestamp, TransactionId, failpoint, json};
+use assay_primitives::{Amount, AssetId, Digest, Timestamp, TransactionId, failpoint, json};
 use assay_receipt::{
-    Authorization, Envelope, EvidenceBlob, IssuedTransaction, ItemDetails, NewItem, NewTransaction,
-    Outcome, Price, Receipt, SettlementRecord, Usage, issue,
+    Authorization, Envelope, EvidenceBlob, IssuedTransaction, ItemDetails, ModelUsed, NewItem,
+    NewTransaction, Outcome, Price, Receipt, SettlementRecord, Usage, issue,
 };
 use assay_store::{Commitment, TransactionRow};
 use assay_verify::{
@@ -17,11 +17,11 @@ use assay_x402::{ErrorReason, FacilitatorError, SettleError, SettlementIntent};
 use tracing::info;
 
 use super::error::{PurchaseError, refused, written};
-use super::run::Ran;
+use super::run::{Ended, Failed};
 use super::steps::{Certificated, Work};
 use crate::contents::Contents;
 use crate::plan::Item;
-use crate::{Certified, CertifiedEvidence, PurchasedItem, Service};
+use crate::{Certified, CertifiedEvidence, ItemOutcome, PurchasedItem, Service};
 
 /// How long a payment that was verified is taken to hold.
 const VERIFICATION_LASTS: Duration = Duration::from_millis(250);
@@ -37,14 +37,23 @@ pub(super) struct Committed {
 
 impl Certificated {
     pub(super) async fn commit(self, service: &Service) -> Result<Committed, PurchaseError> {
-        let Self { work, mut ran } = self;
-        let (receipt, receipt_digest, intent) = store(service, &work, &mut ran).await?;
+        let Self { work, mut ended } = self;
+        let (receipt, receipt_digest, intent) = store(service, &work, &mut ended).await?;
         let id = work.lease.id;
-        let bought = |(Item { id, method, .. }, Ran { certified, .. })| {
-            let Certified { output, model, .. } = certified;
-            PurchasedItem { id, model, method, output }
+        let bought = |(item, ended): (Item, Ended)| {
+            let (model, outcome) = match ended {
+                Ended::Ran(ran) => {
+                    let Certified { output, model, .. } = ran.certified;
+                    (model, ItemOutcome::Ok(output))
+                }
+                Ended::Failed(Failed { failure, .. }) => {
+                    let (reason, is_charged) = (failure.as_str().to_owned(), failure.is_charged());
+                    (would_run(service, &item), ItemOutcome::Failed { reason, is_charged })
+                }
+            };
+            PurchasedItem { id: item.id, model, method: item.method, outcome }
         };
-        let items = work.items.into_iter().zip(ran).map(bought).collect();
+        let items = work.items.into_iter().zip(ended).map(bought).collect();
         Ok(Committed { id, receipt, receipt_digest, intent, items })
     }
 }
@@ -52,20 +61,25 @@ impl Certificated {
 async fn store(
     service: &Service,
     work: &Work,
-    ran: &mut [Ran],
+    ended: &mut [Ended],
 ) -> Result<(Verified<Receipt>, Digest, SettlementIntent), PurchaseError> {
     let parts = service.parts();
     let now = parts.clock.now();
     if now > work.deadline {
         return Err(PurchaseError::Late { deadline: work.deadline, now });
     }
-    let issued = sign(service, work, ran, now)?;
-    let receipt = check(service, &issued, ran, now)?;
-    let evidence = ran.iter_mut().flat_map(|ran| std::mem::take(&mut ran.certified.evidence));
+    let issued = sign(service, work, ended, now)?;
+    let receipt = check(service, &issued, ended, now)?;
+    let charged = charged(&work.items, ended)?;
+    let evidence = ended.iter_mut().filter_map(|ended| match ended {
+        Ended::Ran(ran) => Some(std::mem::take(&mut ran.certified.evidence)),
+        Ended::Failed(_) => None,
+    });
+    let evidence = evidence.flatten();
     let evidence = store_evidence(service, evidence.collect()).await?;
     let receipt_digest = issued.receipt.digest();
-    check_again(service, work).await?;
-    let intent = work.payment.intent();
+    let intent = work.payment.intent_of(charged)?;
+    check_again(service, work, &intent).await?;
     let commitment = Commitment {
         receipt: written(&issued.receipt)?,
         receipt_digest,
@@ -113,7 +127,11 @@ async fn store_evidence(
 
 /// Looks at a payment again whose model ran for long: the balance may be gone by now. One that was
 /// carried out by somebody else meanwhile is as good as before: settling finds that transfer.
-async fn check_again(service: &Service, work: &Work) -> Result<(), PurchaseError> {
+async fn check_again(
+    service: &Service,
+    work: &Work,
+    intent: &SettlementIntent,
+) -> Result<(), PurchaseError> {
     let parts = service.parts();
     if parts.clock.monotonic().saturating_sub(work.started) < VERIFICATION_LASTS {
         return Ok(());
@@ -125,7 +143,7 @@ async fn check_again(service: &Service, work: &Work) -> Result<(), PurchaseError
         Err(error) => return Err(error.into()),
     };
     let is_used = refusal.reason() == ErrorReason::NonceAlreadyUsed;
-    match facilitator.reconcile(&work.payment.intent()).await {
+    match facilitator.reconcile(intent).await {
         Ok(_) | Err(SettleError::Pending { transaction: Some(_), .. }) => {}
         // Used, says the token, and nobody can say yet by whom.
         Err(SettleError::Pending { .. } | SettleError::Unreachable { .. }) if is_used => {}
@@ -138,7 +156,7 @@ async fn check_again(service: &Service, work: &Work) -> Result<(), PurchaseError
 fn sign(
     service: &Service,
     work: &Work,
-    ran: &[Ran],
+    ended: &[Ended],
     now: Timestamp,
 ) -> Result<IssuedTransaction, PurchaseError> {
     let failed = |error: String| PurchaseError::Receipt(error);
@@ -154,14 +172,16 @@ fn sign(
         valid_before: terms.valid_before,
     };
     let asset = AssetId::erc20(terms.network.clone(), terms.asset.clone());
-    let items = work.items.iter().zip(ran);
-    let items = items.map(|(item, ran)| new_item(item, ran, &asset)).collect::<Result<_, _>>()?;
+    let items = work.items.iter().zip(ended);
+    let items = items.map(|(item, ended)| new_item(service, item, ended, &asset));
+    let items = items.collect::<Result<_, _>>()?;
     let operator = &service.parts().operator;
     let transaction = NewTransaction {
         id: work.lease.id,
         operator: operator.id(),
         nonce: work.nonce.clone(),
         ledger: None,
+        outcome_policy: work.outcome_policy,
         authorization,
         items,
     };
@@ -169,9 +189,44 @@ fn sign(
         .map_err(|error| failed(error.to_string()))
 }
 
-fn new_item(item: &Item, ran: &Ran, asset: &AssetId) -> Result<NewItem, PurchaseError> {
+/// Returns the sum of what is charged.
+fn charged(items: &[Item], ended: &[Ended]) -> Result<Amount, PurchaseError> {
+    let is_charged = |ended: &Ended| match ended {
+        Ended::Ran(_) => true,
+        Ended::Failed(failed) => failed.failure.is_charged(),
+    };
+    let prices = items.iter().zip(ended).filter(|(_, ended)| is_charged(ended));
+    let sum = prices.map(|(item, _)| item.price).try_fold(Amount::ZERO, Amount::checked_add);
+    sum.ok_or_else(|| PurchaseError::Receipt("the prices are too large to add".to_owned()))
+}
+
+/// Returns what would have run of an item that failed.
+fn would_run(service: &Service, item: &Item) -> ModelUsed {
+    let certifier = service.parts().certifiers.find(&item.method);
+    let program = certifier.and_then(|certifier| certifier.model(item.entry.package()));
+    ModelUsed { program, ..item.entry.used().clone() }
+}
+
+fn new_item(
+    service: &Service,
+    item: &Item,
+    ended: &Ended,
+    asset: &AssetId,
+) -> Result<NewItem, PurchaseError> {
     let failed = |error: StrictJsonError| PurchaseError::Receipt(error.to_string());
-    let Ran { request, certified, output } = ran;
+    let (request, model, evidence, usage, outcome, output) = match ended {
+        Ended::Ran(ran) => {
+            let Certified { model, evidence, .. } = &ran.certified;
+            let evidence = evidence.iter().map(|one| one.reference.clone()).collect();
+            let output = Some(ran.output.clone());
+            (&ran.request, model.clone(), evidence, 1, Outcome::Ok, output)
+        }
+        Ended::Failed(Failed { request, failure }) => {
+            let outcome = Outcome::Failed { reason: failure.as_str().to_owned() };
+            let usage = u32::from(failure.is_charged());
+            (request, would_run(service, item), Vec::new(), usage, outcome, None)
+        }
+    };
     let mut depends_on: Vec<u32> = item.references.iter().map(|one| one.item).collect();
     depends_on.sort_unstable();
     depends_on.dedup();
@@ -179,24 +234,24 @@ fn new_item(item: &Item, ran: &Ran, asset: &AssetId) -> Result<NewItem, Purchase
         // Set from its place.
         index: 0,
         id: item.id.clone(),
-        model: certified.model.clone(),
+        model,
         method: item.method.clone(),
-        usage: Usage { inferences: 1 },
+        usage: Usage { inferences: usage },
         price: Price { amount: item.price, asset: asset.clone() },
         depends_on,
         references: item.references.clone(),
-        evidence: certified.evidence.iter().map(|one| one.reference.clone()).collect(),
-        outcome: Outcome::Ok,
+        evidence,
+        outcome,
     };
     let request = request.to_bytes().map_err(failed)?;
-    Ok(NewItem { details, request, output: Some(output.clone()) })
+    Ok(NewItem { details, request, output })
 }
 
 /// Reads the receipt back as a verifier will, so that nothing is settled that would not verify.
 fn check(
     service: &Service,
     issued: &IssuedTransaction,
-    ran: &[Ran],
+    ended: &[Ended],
     now: Timestamp,
 ) -> Result<Verified<Receipt>, PurchaseError> {
     let operator = &service.parts().operator;
@@ -204,7 +259,7 @@ fn check(
         open_receipt(&issued.receipt, operator.manifest(), now).map_err(|e| refused(&e))?;
     let items = issued.items.iter().map(|disclosed| open_item(disclosed, &receipt));
     let items = items.collect::<Result<Vec<_>, _>>().map_err(|error| refused(&error))?;
-    let evidence: Vec<Vec<ItemEvidence<'_>>> = ran.iter().map(evidence_of).collect();
+    let evidence: Vec<Vec<ItemEvidence<'_>>> = ended.iter().map(evidence_of).collect();
     let contexts = items.iter().zip(&issued.items).zip(&evidence);
     let contexts = contexts.map(|((item, disclosed), evidence)| MethodContext {
         receipt: &receipt,
@@ -223,7 +278,8 @@ fn check(
     Ok(receipt)
 }
 
-fn evidence_of(ran: &Ran) -> Vec<ItemEvidence<'_>> {
+fn evidence_of(ended: &Ended) -> Vec<ItemEvidence<'_>> {
+    let Ended::Ran(ran) = ended else { return Vec::new() };
     let evidence = ran.certified.evidence.iter();
     evidence.map(|one| ItemEvidence { reference: &one.reference, content: &one.content }).collect()
 }

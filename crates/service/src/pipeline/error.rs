@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use assay_primitives::{ItemId, Method, RandomnessError, Timestamp, TransactionId, json};
 use assay_store::{StoreError, TransactionState};
 use assay_verify::Refusal;
@@ -64,6 +66,12 @@ pub enum PurchaseError {
         deadline: Timestamp,
         /// The time of the question.
         now: Timestamp,
+    },
+    /// An item ran longer than its buyer's timeout, and so all came to nothing. Nothing was charged.
+    #[error("the item did not end within its timeout of {after:?}")]
+    TimedOut {
+        /// The timeout.
+        after: Duration,
     },
     /// The job was tried as often as a job is. Nothing was charged.
     #[error("the job was tried {0} times")]

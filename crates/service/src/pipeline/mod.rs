@@ -16,12 +16,14 @@
 //! [pending](PurchaseError::Pending).
 
 mod commit;
+mod early;
 mod error;
 mod reorg;
 mod resume;
 mod run;
 mod settle;
 mod steps;
+mod stored;
 mod work;
 
 use std::sync::Arc;
@@ -38,6 +40,7 @@ use tracing::Instrument as _;
 pub use self::error::{PurchaseError, Taken};
 pub use self::resume::Pass;
 use self::steps::{Admitted, Reserved};
+pub use self::work::Cancelled;
 use crate::jobs::{Progress, Started};
 use crate::{Plan, Service, trace};
 
@@ -117,8 +120,22 @@ pub struct PurchasedItem {
     pub model: ModelUsed,
     /// How it was certified.
     pub method: Method,
+    /// What became of it.
+    pub outcome: ItemOutcome,
+}
+
+/// What became of an item that was bought.
+#[derive(Clone, Debug)]
+pub enum ItemOutcome {
+    /// It failed, and the others were bought without it.
+    Failed {
+        /// Why, as the receipt has it.
+        reason: String,
+        /// Whether it is charged, as its buyer ended it.
+        is_charged: bool,
+    },
     /// What it gave.
-    pub output: InferenceOutput,
+    Ok(InferenceOutput),
 }
 
 impl Service {

@@ -84,7 +84,8 @@ impl Service {
             let offer = stored_payment(&row.payload)?.accepted;
             self.jobs.enter(id, None, self.admission.readmit(&offer, &row.payer));
         } else {
-            self.admission.hold(id, &intent_of(&row)?.terms);
+            let intent = intent_of(&row)?;
+            self.admission.hold(id, &intent.terms, intent.amount());
         }
         Ok(())
     }
@@ -162,7 +163,7 @@ impl Service {
         let Reopened { receipt, digest, is_revoked, latest } =
             reopen(self, row, self.parts().clock.now())?;
         let intent = intent_of(row)?;
-        self.admission.hold(row.id, &intent.terms);
+        self.admission.hold(row.id, &intent.terms, intent.amount());
         let settlement = Settlement {
             id: row.id,
             receipt: &receipt,

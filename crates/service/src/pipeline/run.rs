@@ -3,23 +3,32 @@
 //! Every item is a future, and so is every batch. An item waits for the outputs that its input refers
 //! to, and gives its own. What is certified alone is certified by its future; of what is certified in
 //! batches the future only runs the model, if others wait for its output, and the batch certifies it when
-//! the last of its items has its input. The first that fails ends all.
+//! the last of its items has its input. Under `all` the first that fails ends all; under `each` it ends what
+//! refers to it and no more.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use assay_primitives::{InferenceOutput, InferenceRequest, Method, ModelId, failpoint};
-use assay_receipt::commit_output;
+use assay_receipt::{OutcomePolicy, commit_output};
 use futures_util::future::{try_join, try_join_all};
 use tokio::sync::SetOnce;
+use tokio_util::sync::CancellationToken;
 
 use super::error::PurchaseError;
 use super::steps::Work;
-use crate::jobs::ItemState;
-use crate::methods::Batching;
+use crate::jobs::{ItemFailure, ItemState};
 use crate::plan::Item;
 use crate::{Certified, Certifier, CertifierError, Inference, Service, Stages};
+
+/// What became of an item.
+pub(super) enum Ended {
+    /// It ran and is certified.
+    Ran(Box<Ran>),
+    /// It did not; under `each` the others go on.
+    Failed(Failed),
+}
 
 /// An item that ran and is certified.
 pub(super) struct Ran {
@@ -29,39 +38,76 @@ pub(super) struct Ran {
     pub(super) output: Vec<u8>,
 }
 
+/// An item that failed.
+pub(super) struct Failed {
+    /// As it was asked, where its input never was known.
+    pub(super) request: Arc<InferenceRequest>,
+    pub(super) failure: ItemFailure,
+}
+
 /// What is known of an item while the transaction runs.
 #[derive(Default)]
 struct Cell {
     /// Whether another item's input refers to its output.
     is_awaited: bool,
-    /// Once its input is known.
-    inference: SetOnce<(Inference, Duration)>,
-    output: SetOnce<Arc<InferenceOutput>>,
-    ran: SetOnce<Ran>,
+    /// Once its input is known, or that it never will be.
+    inference: SetOnce<Option<(Inference, Duration)>>,
+    /// Or that there is none.
+    output: SetOnce<Option<Arc<InferenceOutput>>>,
+    ended: SetOnce<Ended>,
 }
 
 struct Run<'a> {
     service: &'a Service,
     work: &'a Work,
+    /// Under `each`: what is certified by then is charged and released.
+    cancel: &'a CancellationToken,
     cells: Vec<Cell>,
 }
 
 /// Runs and certifies the items of a job.
-pub(super) async fn run(service: &Service, work: &Work) -> Result<Vec<Ran>, PurchaseError> {
+pub(super) async fn run(
+    service: &Service,
+    work: &Work,
+    cancel: &CancellationToken,
+) -> Result<Vec<Ended>, PurchaseError> {
     let mut cells: Vec<Cell> = work.items.iter().map(|_| Cell::default()).collect();
     for reference in work.items.iter().flat_map(|item| &item.references) {
         if let Some(cell) = cells.get_mut(reference.item as usize) {
             cell.is_awaited = true;
         }
     }
-    let run = Run { service, work, cells };
+    let run = Run { service, work, cancel, cells };
     let items = (0..work.items.len()).map(|index| run.item(index));
     let batches = run.batches()?;
     let batches = batches.into_values().map(|members| run.batch(members));
     let joined = try_join(try_join_all(items), try_join_all(batches)).await;
     joined.map_err(|error| of_hidden(work, error))?;
-    let ran = run.cells.into_iter().map(|cell| cell.ran.into_inner());
-    ran.collect::<Option<_>>().ok_or(PurchaseError::Interrupted)
+    let ended = run.cells.into_iter().map(|cell| cell.ended.into_inner());
+    let mut ended: Vec<Ended> = ended.collect::<Option<_>>().ok_or(PurchaseError::Interrupted)?;
+    fail_with_sources(work, &mut ended);
+    Ok(ended)
+}
+
+/// Fails what ran on the output of an item whose certification failed later, or was cancelled.
+fn fail_with_sources(work: &Work, ended: &mut [Ended]) {
+    for (index, item) in work.items.iter().enumerate() {
+        let Some((earlier, [this, ..])) = ended.split_at_mut_checked(index) else { return };
+        let Ended::Ran(ran) = this else { continue };
+        let sources = item.references.iter().filter_map(|one| earlier.get(one.item as usize));
+        let failures = sources.filter_map(|source| match source {
+            Ended::Failed(failed) => Some(failed.failure),
+            Ended::Ran(_) => None,
+        });
+        let failure = failures.reduce(|first, next| if next.is_charged() { next } else { first });
+        if let Some(failure) = failure {
+            let failure = match failure {
+                ItemFailure::Cancelled { .. } => ItemFailure::Cancelled { has_begun: true },
+                _ => ItemFailure::Source,
+            };
+            *this = Ended::Failed(Failed { request: Arc::clone(&ran.request), failure });
+        }
+    }
 }
 
 /// Says of a failure only that there was one, where inputs were built of outputs: nobody has paid for these,
@@ -90,11 +136,12 @@ impl Run<'_> {
         certifier.ok_or_else(|| PurchaseError::NoCertifier(method.to_string()))
     }
 
-    /// Returns the items that are certified together: those of one model by one method.
+    /// Returns the items that are certified together: those of one model by one method. One with a timeout is
+    /// certified alone, as others would have to wait for nothing of it.
     fn batches(&self) -> Result<BTreeMap<(Method, ModelId), Vec<usize>>, PurchaseError> {
         let mut batches: BTreeMap<_, Vec<usize>> = BTreeMap::new();
         for (index, item) in self.work.items.iter().enumerate() {
-            if self.certifier(&item.method)?.batching().is_some() {
+            if item.timeout.is_none() && self.certifier(&item.method)?.batching().is_some() {
                 let model = item.entry.package().id();
                 batches.entry((item.method.clone(), model)).or_default().push(index);
             }
@@ -102,14 +149,49 @@ impl Run<'_> {
         Ok(batches)
     }
 
+    /// Runs an item. Under `each` one that fails ends no other.
     async fn item(&self, index: usize) -> Result<(), PurchaseError> {
         let (item, cell) = self.at(index)?;
-        let certifier = self.certifier(&item.method)?;
-        let request = self.request(item).await?;
+        let attempt = async {
+            let timeout = item.timeout.map(|timeout| timeout.after);
+            let Some((inference, began)) = self.begin(index, item, cell).await? else {
+                return self.fail(index, ItemFailure::Source);
+            };
+            let certified = self.certify(item, cell, &inference);
+            let certified = match timeout {
+                None => certified.await?,
+                Some(after) => tokio::time::timeout(after, certified)
+                    .await
+                    .map_err(|_| item.failed(PurchaseError::TimedOut { after }))??,
+            };
+            match certified {
+                Some(certified) => self.end(index, &inference, began, certified),
+                // Its batch certifies it.
+                None => Ok(()),
+            }
+        };
+        if self.work.outcome_policy == OutcomePolicy::All {
+            return attempt.await;
+        }
+        tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => self.fail_cancelled(index),
+            done = attempt => done.or_else(|error| self.fail(index, item.failure(error)?)),
+        }
+    }
+
+    /// Waits for an item's input, and says that it runs; nothing if an item failed that it refers to.
+    async fn begin(
+        &self,
+        index: usize,
+        item: &Item,
+        cell: &Cell,
+    ) -> Result<Option<(Inference, Duration)>, PurchaseError> {
+        let Some(request) = self.request(item).await? else { return Ok(None) };
         let mut began = self.work.started;
         if item.refers() {
             began = self.service.parts().clock.monotonic();
-            let checked = certifier.check(item.entry.package(), &request);
+            let checked = self.certifier(&item.method)?.check(item.entry.package(), &request);
             checked.map_err(|reason| {
                 let method = item.method.clone();
                 item.failed(PurchaseError::Request { method, reason })
@@ -117,56 +199,105 @@ impl Run<'_> {
         }
         let inference = self.inference(index, item, request)?;
         self.note(index, ItemState::Running(None));
-        if let Some(batching) = certifier.batching() {
-            let _ = cell.inference.set((inference.clone(), began));
-            return self.run_for_others(item, cell, batching, &inference).await;
-        }
-        let certified = certifier.certify(&inference).await;
-        let certified = certified.map_err(|error| item.failed(error.into()))?;
-        self.end(index, &inference, began, certified)
+        let _ = cell.inference.set(Some((inference.clone(), began)));
+        Ok(Some((inference, began)))
     }
 
-    async fn run_for_others(
+    /// Certifies an item, unless its batch does: then it only runs, if others wait for its output.
+    async fn certify(
         &self,
         item: &Item,
         cell: &Cell,
-        batching: &dyn Batching,
         inference: &Inference,
-    ) -> Result<(), PurchaseError> {
+    ) -> Result<Option<Certified>, PurchaseError> {
+        let certifier = self.certifier(&item.method)?;
+        let failed = |error: CertifierError| item.failed(error.into());
+        let Some(batching) = certifier.batching().filter(|_| item.timeout.is_none()) else {
+            return certifier.certify(inference).await.map(Some).map_err(failed);
+        };
         if cell.is_awaited {
-            let output = batching.run(inference).await;
-            let output = output.map_err(|error| item.failed(error.into()))?;
-            let _ = cell.output.set(Arc::new(output));
+            let output = batching.run(inference).await.map_err(failed)?;
+            let _ = cell.output.set(Some(Arc::new(output)));
         }
-        Ok(())
+        Ok(None)
     }
 
     async fn batch(&self, members: Vec<usize>) -> Result<(), PurchaseError> {
+        let attempt = async {
+            let certified = self.certify_batch(&members).await;
+            if self.work.outcome_policy == OutcomePolicy::All {
+                return certified;
+            }
+            certified.or_else(|error| {
+                let (first, _) = self.at(members.first().copied().unwrap_or_default())?;
+                let failure = first.failure(error)?;
+                members.iter().try_for_each(|member| self.fail(*member, failure))
+            })
+        };
+        if self.work.outcome_policy == OutcomePolicy::All {
+            return attempt.await;
+        }
+        tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => {
+                members.iter().try_for_each(|member| self.fail_cancelled(*member))
+            }
+            done = attempt => done,
+        }
+    }
+
+    async fn certify_batch(&self, members: &[usize]) -> Result<(), PurchaseError> {
         let Some(first) = members.first() else { return Ok(()) };
         let is_alone = members.len() == 1;
         let (first, _) = self.at(*first)?;
         let Some(batching) = self.certifier(&first.method)?.batching() else { return Ok(()) };
-        let mut inferences = Vec::with_capacity(members.len());
-        for member in &members {
+        let mut begun = Vec::with_capacity(members.len());
+        for member in members {
             let (_, cell) = self.at(*member)?;
-            inferences.push(cell.inference.wait().await.clone());
+            if let Some((inference, began)) = cell.inference.wait().await {
+                begun.push((*member, inference, *began));
+            }
         }
-        let asked = inferences.iter().map(|(inference, _)| inference.clone()).collect();
+        let asked: Vec<Inference> = begun.iter().map(|(_, asked, _)| (*asked).clone()).collect();
+        if asked.is_empty() {
+            return Ok(());
+        }
         let certified = batching.certify_all(asked).await;
         let certified = certified.map_err(|error| match is_alone {
             true => first.failed(error.into()),
             // Nobody knows which of them it was.
             false => error.into(),
         })?;
-        for ((member, (inference, began)), certified) in
-            members.into_iter().zip(&inferences).zip(certified)
-        {
-            self.end(member, inference, *began, certified)?;
+        for ((member, inference, began), certified) in begun.into_iter().zip(certified) {
+            self.end(member, inference, began, certified)?;
         }
         Ok(())
     }
 
-    /// Keeps what an item gave, for the receipt and for who refers to it.
+    /// Ends an item that its buyer cancelled: it is charged if it had begun.
+    fn fail_cancelled(&self, index: usize) -> Result<(), PurchaseError> {
+        let (_, cell) = self.at(index)?;
+        let has_begun = matches!(cell.inference.get(), Some(Some(_)));
+        self.fail(index, ItemFailure::Cancelled { has_begun })
+    }
+
+    /// Ends an item that failed, and with it what refers to it. One that has ended stays as it is.
+    fn fail(&self, index: usize, failure: ItemFailure) -> Result<(), PurchaseError> {
+        let (item, cell) = self.at(index)?;
+        let begun = cell.inference.get().and_then(Option::as_ref);
+        let request = begun.map_or(&item.request, |(inference, _)| &inference.request);
+        let failed = Failed { request: Arc::clone(request), failure };
+        if cell.ended.set(Ended::Failed(failed)).is_ok() {
+            let _ = cell.inference.set(None);
+            let _ = cell.output.set(None);
+            self.note(index, ItemState::Failed(failure));
+            failpoint!("service.item.after");
+        }
+        Ok(())
+    }
+
+    /// Keeps what an item gave, for the receipt and for who refers to it. One that has ended, as its batch
+    /// was not told in time, stays as it is.
     fn end(
         &self,
         index: usize,
@@ -175,8 +306,11 @@ impl Run<'_> {
         certified: Certified,
     ) -> Result<(), PurchaseError> {
         let (item, cell) = self.at(index)?;
-        let output = Arc::new(certified.output.clone());
-        if cell.output.set(Arc::clone(&output)).is_err() && cell.output.get() != Some(&output) {
+        if cell.ended.get().is_some() {
+            return Ok(());
+        }
+        let output = Some(Arc::new(certified.output.clone()));
+        if cell.output.set(output.clone()).is_err() && cell.output.get() != Some(&output) {
             let reason = "two runs of one request gave two outputs".to_owned();
             let method = item.method.clone();
             return Err(item.failed(CertifierError::Method { method, reason }.into()));
@@ -187,28 +321,32 @@ impl Run<'_> {
             let alike = self.work.items.iter().filter(|other| other.method == item.method).count();
             latency.record(took / u32::try_from(alike.max(1)).unwrap_or(u32::MAX));
         }
-        let output = output.to_bytes();
-        let output = output.map_err(|error| PurchaseError::Receipt(error.to_string()))?;
+        let bytes = certified.output.to_bytes();
+        let bytes = bytes.map_err(|error| PurchaseError::Receipt(error.to_string()))?;
         if item.id.is_some() {
             let [_, salt] = &inference.salts;
-            let output_commitment = commit_output(salt, &output);
-            self.note(index, ItemState::Certified { took, output_commitment });
+            let output_commitment = commit_output(salt, &bytes);
+            let early = self.work.early.as_ref().inspect(|early| early.add(item.price));
+            let output = output.filter(|_| early.is_some());
+            self.note(index, ItemState::Certified { took, output_commitment, output });
         }
         failpoint!("service.item.after");
         let request = Arc::clone(&inference.request);
-        let _ = cell.ran.set(Ran { request, certified, output });
+        let ran = Ran { request, certified, output: bytes };
+        let _ = cell.ended.set(Ended::Ran(Box::new(ran)));
         Ok(())
     }
 
-    /// Waits for what an item's input refers to, and fills it in.
-    async fn request(&self, item: &Item) -> Result<Arc<InferenceRequest>, PurchaseError> {
+    /// Waits for what an item's input refers to, and fills it in; nothing if one of them failed.
+    async fn request(&self, item: &Item) -> Result<Option<Arc<InferenceRequest>>, PurchaseError> {
         if !item.refers() {
-            return Ok(Arc::clone(&item.request));
+            return Ok(Some(Arc::clone(&item.request)));
         }
         let mut request = item.request.as_ref().clone();
         for reference in &item.references {
             let (_, source) = self.at(reference.item as usize)?;
-            let data = reference.pointer.read(source.output.wait().await);
+            let Some(output) = source.output.wait().await else { return Ok(None) };
+            let data = reference.pointer.read(output);
             let is_put = data.is_some_and(|data| reference.at.write(&mut request, &data));
             if !is_put {
                 let reason = format!("{}: not as its card says", reference.pointer);
@@ -216,7 +354,7 @@ impl Run<'_> {
                 return Err(item.failed(CertifierError::Method { method, reason }.into()));
             }
         }
-        Ok(Arc::new(request))
+        Ok(Some(Arc::new(request)))
     }
 
     fn inference(
@@ -230,15 +368,21 @@ impl Run<'_> {
         let salts = [secret.request_salt(place), secret.output_salt(place)];
         let (jobs, id) = (Arc::clone(&self.service.jobs), self.work.lease.id);
         let tell = move |stage| jobs.note(id, index, ItemState::Running(Some(stage)));
-        let stages = if item.refers() { Stages::default() } else { Stages::to(tell) };
+        let stages = if self.is_hidden(item) { Stages::default() } else { Stages::to(tell) };
         Ok(Inference { entry: item.entry.clone(), request, salts, stages })
     }
 
-    /// Says how far an item is, unless its input is built of outputs: they are not paid for yet.
+    /// Says how far an item is.
     fn note(&self, index: usize, state: ItemState) {
-        if self.at(index).is_ok_and(|(item, _)| !item.refers()) {
+        if self.at(index).is_ok_and(|(item, _)| !self.is_hidden(item)) {
             self.service.jobs.note(self.work.lease.id, index, state);
         }
+    }
+
+    /// Says whether nothing is told of an item before the payment is settled: its input is built of outputs, and
+    /// how far it is may tell of them.
+    fn is_hidden(&self, item: &Item) -> bool {
+        item.refers() && self.work.early.is_none()
     }
 }
 
@@ -248,6 +392,23 @@ impl Item {
         match &self.id {
             Some(id) => PurchaseError::Item { item: id.clone(), error: Box::new(error) },
             None => error,
+        }
+    }
+
+    /// Says how an item failed by which others of its transaction need not: an error of the whole stays one.
+    fn failure(&self, error: PurchaseError) -> Result<ItemFailure, PurchaseError> {
+        tracing::info!(%error, "An item of a transaction failed.");
+        match error.cause() {
+            PurchaseError::Request { .. } => Ok(ItemFailure::Request),
+            PurchaseError::TimedOut { .. } => Ok(ItemFailure::TimedOut {
+                is_below_floor: self.timeout.is_some_and(|timeout| timeout.is_below_floor),
+            }),
+            PurchaseError::Certifier(CertifierError::Interrupted) => Err(error),
+            PurchaseError::Certifier(CertifierError::Unavailable { .. } | CertifierError::Busy) => {
+                Ok(ItemFailure::Unavailable)
+            }
+            PurchaseError::Certifier(_) => Ok(ItemFailure::Inference),
+            _ => Err(error),
         }
     }
 }

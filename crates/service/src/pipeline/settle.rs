@@ -49,7 +49,7 @@ impl Committed {
         });
         // Somebody still owes this, though nobody waits for it any more.
         if !matches!(&outcome, Ok(_) | Err((SettleError::Failed { open_until: None, .. }, _))) {
-            service.admission.hold(self.id, &self.intent.terms);
+            service.admission.hold(self.id, &self.intent.terms, self.intent.amount());
         }
         match outcome {
             Ok(response) => {
@@ -127,7 +127,7 @@ impl Settlement<'_> {
         intent: &SettlementIntent,
         outcome: Result<Settled, SettleError>,
     ) -> Result<Outcome, PurchaseError> {
-        match self.in_block(outcome) {
+        match self.in_block(intent, outcome) {
             Ok((settled, block)) => self.settled(service, &settled, block).await.map(Ok),
             Err(error) => {
                 let response = self.extended(error.response(&intent.terms));
@@ -147,7 +147,7 @@ impl Settlement<'_> {
         service: &Service,
         intent: &SettlementIntent,
     ) -> Result<bool, PurchaseError> {
-        match self.in_block(service.parts().facilitator.reconcile(intent).await) {
+        match self.in_block(intent, service.parts().facilitator.reconcile(intent).await) {
             Ok((settled, block)) => {
                 self.settled(service, &settled, block).await?;
                 Ok(true)
@@ -162,44 +162,52 @@ impl Settlement<'_> {
     }
 
     /// Takes a settlement for one only when it is in a block and moved what was authorised. A
-    /// facilitator's word alone is pending until the chain shows it.
+    /// facilitator's word alone is pending until the chain shows it. Where nothing is charged there is no
+    /// block.
     fn in_block(
         &self,
+        intent: &SettlementIntent,
         outcome: Result<Settled, SettleError>,
-    ) -> Result<(Settled, SettlementBlock), SettleError> {
+    ) -> Result<(Settled, Option<SettlementBlock>), SettleError> {
         let settled = outcome?;
         let terms = &self.receipt.predicate().authorization;
         let transaction = settled.transaction;
-        if settled.amount != terms.amount
+        if settled.amount != intent.amount()
             || settled.network != terms.network
             || !settled.asset.is_same(&terms.asset)
             || !settled.payer.is_same(&terms.payer)
             || !settled.pay_to.is_same(&terms.pay_to)
         {
-            let detail = format!("settled {settled:?}, authorised {terms:?}");
+            let detail = format!("settled {settled:?}, charged {} of {terms:?}", intent.amount());
             error!(transaction = %self.id, detail, "A settlement is not the authorised one.");
             return Err(SettleError::Pending { transaction, detail: "another payment".to_owned() });
+        }
+        if settled.amount == Amount::ZERO && transaction.is_none() {
+            return Ok((settled, None));
         }
         let Some(block) = &settled.block else {
             let detail = "the facilitator says so, the chain does not show it yet".to_owned();
             return Err(SettleError::Pending { transaction, detail });
         };
         let (number, hash, time) = (block.number, block.hash.to_string(), block.time);
-        Ok((settled, SettlementBlock { number, hash, time }))
+        Ok((settled, Some(SettlementBlock { number, hash, time })))
     }
 
     async fn settled(
         &self,
         service: &Service,
         settled: &Settled,
-        block: SettlementBlock,
+        block: Option<SettlementBlock>,
     ) -> Result<SettleResponse, PurchaseError> {
         let response = self.extended(settled.response());
         let record = SettlementPredicate {
-            status: SettlementStatus::Settled,
+            status: match block {
+                Some(_) => SettlementStatus::Settled,
+                None => SettlementStatus::Zero,
+            },
             amount: settled.amount,
             transaction: settled.transaction.map(|hash| hash.to_string()),
-            block: Some(block),
+            block,
             ..self.blank_record(service)
         };
         self.store(service, SettlementState::Settled, record, &response).await?;
@@ -226,7 +234,7 @@ impl Settlement<'_> {
         };
         self.store(service, SettlementState::Failed, record, response).await?;
         if service.parts().settings.release == Release::Verification {
-            service.admission.write_off(self.id, &intent.terms);
+            service.admission.write_off(self.id, &intent.terms, intent.amount());
         }
         Ok(())
     }

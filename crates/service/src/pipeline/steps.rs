@@ -1,29 +1,29 @@
 //! Until the items run: admit, reserve, and what is taken up of a queued job.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use assay_primitives::{
-    AccessToken, Amount, AssetId, Digest, InferenceRequest, ItemId, Method, ModelId, Timestamp,
-    TransactionId, failpoint,
+    AccessToken, Amount, AssetId, Digest, Method, Timestamp, TransactionId, failpoint,
 };
-use assay_receipt::{Reference, TransactionSecret};
+use assay_receipt::{OutcomePolicy, TransactionSecret};
 use assay_store::{Holder, Job, Lease, Payment, Reservation, ReserveOutcome};
 use assay_x402::{
     CheckedPayment, MIN_REMAINING_SECONDS, PaymentPayload, PaymentRefusal, PaymentRequirements,
-    ReservationKey, VerifiedPayment, check_exact, match_offer,
+    ReservationKey, VerifiedPayment, check_payment, match_offer,
 };
 use futures_util::FutureExt as _;
-use serde::{Deserialize, Serialize};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::Order;
+use super::early::Early;
 use super::error::{PurchaseError, Taken, written};
-use super::run::{Ran, run};
+use super::run::{Ended, run};
+use super::stored::{self, Stored};
 use crate::admission::Place;
 use crate::jobs::{LEASE, TRANSACTIONS};
 use crate::plan::{Item, Planned};
@@ -47,29 +47,12 @@ pub(super) struct Admitted {
 
 /// What an order has beside its items.
 struct Accepted {
+    outcome_policy: OutcomePolicy,
     payment: PaymentPayload,
     nonce: Option<String>,
     access_token_hash: Option<Digest>,
     location: Option<AccessToken>,
     echo: Vec<u8>,
-}
-
-/// What is stored of an order, to run it after a restart.
-#[derive(Deserialize, Serialize)]
-struct StoredOrder<'a> {
-    nonce: Option<String>,
-    items: Vec<StoredItem<'a>>,
-}
-
-#[derive(Deserialize, Serialize)]
-struct StoredItem<'a> {
-    id: Option<ItemId>,
-    model: String,
-    package: ModelId,
-    method: Method,
-    price: Amount,
-    request: Cow<'a, InferenceRequest>,
-    references: Cow<'a, [Reference]>,
 }
 
 /// An order whose payment is this transaction's and no other's.
@@ -94,6 +77,10 @@ struct Asker {
 pub(super) struct Work {
     pub(super) lease: Lease,
     pub(super) items: Vec<Item>,
+    /// What becomes of the whole if an item fails.
+    pub(super) outcome_policy: OutcomePolicy,
+    /// What is released before the payment is settled, where anything is.
+    pub(super) early: Option<Arc<Early>>,
     pub(super) nonce: Option<String>,
     pub(super) payment: VerifiedPayment,
     pub(super) secret: TransactionSecret,
@@ -107,7 +94,7 @@ pub(super) struct Work {
 pub(super) struct Certificated {
     pub(super) work: Work,
     /// What became of each item, in their order.
-    pub(super) ran: Vec<Ran>,
+    pub(super) ended: Vec<Ended>,
 }
 
 impl Admitted {
@@ -116,14 +103,15 @@ impl Admitted {
         let (now, started) = (parts.clock.now(), parts.clock.monotonic());
         let Order { plan, offers, payment, binding, nonce, access_token_hash, location, echo } =
             order;
-        let order = Accepted { payment, nonce, access_token_hash, location, echo };
+        let outcome_policy = plan.outcome_policy();
+        let order = Accepted { outcome_policy, payment, nonce, access_token_hash, location, echo };
         let offer = match_offer(&offers, &order.payment)?;
         let items = items(service, plan, offer)?;
         let asker = Asker {
             binding: binding.digest(offer, order.access_token_hash),
             shows_token: order.access_token_hash.is_some(),
         };
-        let checked = check_exact(&order.payment, offer, now);
+        let checked = check_payment(&order.payment, offer, now);
         let key = payment_key(&order.payment, offer, &checked)?;
         trace::note_payment(&key);
         // Asked before the chain is: there a payment that this service has settled is one that
@@ -143,7 +131,7 @@ impl Admitted {
                 return Err(error.into());
             }
         };
-        let place = room.admit(&key, offer.amount, items.len(), started)?;
+        let place = room.admit(payment.terms(), items.len(), started)?;
         if let Some(balance) = payment.balance() {
             place.check_balance(balance)?;
         }
@@ -157,7 +145,8 @@ impl Admitted {
         let id = TransactionId::new(now, parts.randomness.as_ref())?;
         trace::note_transaction(id);
         let secret = TransactionSecret::new(parts.randomness.as_ref())?;
-        let Accepted { payment, nonce, access_token_hash, location, echo } = self.order;
+        let Accepted { outcome_policy, payment, nonce, access_token_hash, location, echo } =
+            self.order;
         // Who keeps a token, or is told a location, can come back for the result.
         let is_resumable = self.asker.shows_token || location.is_some();
         let (access_token, access_token_hash) = match access_token_hash {
@@ -168,11 +157,7 @@ impl Admitted {
                 (Some(token), hash)
             }
         };
-        let (request, nonce) = {
-            let items = self.items.iter().map(StoredItem::of).collect();
-            let stored = StoredOrder { nonce, items };
-            (written(&stored)?, stored.nonce)
-        };
+        let request = stored::write(nonce.as_deref(), outcome_policy, &self.items)?;
         let queue = queue_of(&self.items);
         let slot = service.jobs.slot(&queue);
         let reservation = Reservation {
@@ -201,6 +186,8 @@ impl Admitted {
         let work = slot.map(|slot| {
             let work = Work {
                 lease: Lease { id, number: 1 },
+                early: Early::new(service, outcome_policy, &self.items, 1),
+                outcome_policy,
                 items: self.items,
                 nonce,
                 payment: self.payment,
@@ -226,18 +213,16 @@ impl Work {
         if now > job.deadline {
             return Err(PurchaseError::Late { deadline: job.deadline, now });
         }
-        let damaged = |error: String| PurchaseError::Receipt(format!("stored order: {error}"));
-        let stored: StoredOrder<'_> =
-            serde_json::from_slice(&job.request).map_err(|error| damaged(error.to_string()))?;
+        let Stored { nonce, outcome_policy, items } = stored::read(service, &job.request)?;
         let payment = stored_payment(&job.payload)?;
-        let items = stored.items.into_iter().map(|item| item.open(service));
-        let items = items.collect::<Result<Vec<Item>, _>>()?;
-        let checked = check_exact(&payment, &payment.accepted, now)?;
+        let checked = check_payment(&payment, &payment.accepted, now)?;
         let payment = parts.facilitator.verify(&checked).await?;
         Ok(Self {
             lease: job.lease,
+            early: Early::new(service, outcome_policy, &items, job.attempts),
+            outcome_policy,
             items,
-            nonce: stored.nonce,
+            nonce,
             payment,
             secret: TransactionSecret::from_bytes(job.secret),
             deadline: job.deadline,
@@ -246,34 +231,15 @@ impl Work {
     }
 
     /// Runs the items and certifies them.
-    pub(super) async fn run(self, service: &Service) -> Result<Certificated, PurchaseError> {
-        let ran = AssertUnwindSafe(run(service, &self)).catch_unwind().await;
-        let ran = ran.unwrap_or(Err(CertifierError::Interrupted.into()))?;
+    pub(super) async fn run(
+        self,
+        service: &Service,
+        cancel: &CancellationToken,
+    ) -> Result<Certificated, PurchaseError> {
+        let ended = AssertUnwindSafe(run(service, &self, cancel)).catch_unwind().await;
+        let ended = ended.unwrap_or(Err(CertifierError::Interrupted.into()))?;
         failpoint!("service.certify.after");
-        Ok(Certificated { work: self, ran })
-    }
-}
-
-impl<'a> StoredItem<'a> {
-    fn of(item: &'a Item) -> Self {
-        Self {
-            id: item.id.clone(),
-            model: item.entry.package().card().name.clone(),
-            package: item.entry.used().id(),
-            method: item.method.clone(),
-            price: item.price,
-            request: Cow::Borrowed(item.request.as_ref()),
-            references: Cow::Borrowed(&item.references),
-        }
-    }
-
-    fn open(self, service: &Service) -> Result<Item, PurchaseError> {
-        let Self { id, model, package, method, price, request, references } = self;
-        let entry = service.parts().catalogue.find(&model);
-        let entry = entry.filter(|entry| entry.used().id() == package);
-        let entry = entry.cloned().ok_or(PurchaseError::ModelGone(model))?;
-        let (request, references) = (Arc::new(request.into_owned()), references.into_owned());
-        Ok(Item { id, entry, method, price, request, references })
+        Ok(Certificated { work: self, ended })
     }
 }
 
@@ -306,12 +272,16 @@ fn items(
     let certifier = offered_certifier(service, offer)?;
     let (method, price) = (certifier.method(), offer.amount);
     match certifier.check(entry.package(), &request) {
-        Ok(()) => Ok(vec![Item { id: None, entry, method, price, request, references: vec![] }]),
+        Ok(()) => {
+            let (id, references, timeout) = (None, Vec::new(), None);
+            Ok(vec![Item { id, entry, method, price, request, references, timeout }])
+        }
         Err(reason) => Err(PurchaseError::Request { method, reason }),
     }
 }
 
-fn sum(items: &[Item]) -> Option<Amount> {
+/// Returns the sum of the prices.
+pub(super) fn sum(items: &[Item]) -> Option<Amount> {
     items.iter().try_fold(Amount::ZERO, |sum, item| sum.checked_add(item.price))
 }
 

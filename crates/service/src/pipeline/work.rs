@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use assay_primitives::TransactionId;
+use assay_primitives::{Amount, TransactionId};
+use assay_receipt::OutcomePolicy;
 use assay_store::{Job, StoreError, TransactionState};
 use assay_x402::FacilitatorError;
 use futures_util::future::join_all;
@@ -24,6 +25,15 @@ const LOOK: Duration = Duration::from_secs(2);
 /// How long a job waits whose payment could not be looked at, for each attempt.
 const BACKOFF: Duration = Duration::from_secs(2);
 
+/// What became of a purchase that was cancelled.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Cancelled {
+    /// It is settled for what of it is certified or had begun.
+    CutShort,
+    /// Nothing is charged.
+    Released,
+}
+
 impl Service {
     /// Works on queued jobs until it is dropped or the service [stops](Self::stop_work): what is in
     /// hand then goes on by itself.
@@ -38,15 +48,19 @@ impl Service {
         self.jobs.stop();
     }
 
-    /// Cancels a purchase that is not committed: its payment is free again.
+    /// Cancels a purchase that is not committed: its payment is free again. Of a transaction under `each` that
+    /// runs, what is certified or has begun is charged, and the rest ended.
     ///
     /// # Errors
     /// When it is committed, or over, or the store fails.
-    pub async fn cancel(&self, id: TransactionId) -> Result<(), PurchaseError> {
+    pub async fn cancel(&self, id: TransactionId) -> Result<Cancelled, PurchaseError> {
+        if self.jobs.cut_short(id) {
+            return Ok(Cancelled::CutShort);
+        }
         self.release(id, &PurchaseError::Cancelled).await?;
         self.jobs.count_unfinished(id, self.parts().clock.monotonic());
         self.jobs.cancel(id);
-        Ok(())
+        Ok(Cancelled::Released)
     }
 
     /// Returns, for each method, how much there is to do.
@@ -130,17 +144,18 @@ impl Service {
         slot: OwnedSemaphorePermit,
         in_hand: &InHand,
     ) -> Result<Purchase, PurchaseError> {
-        let id = work.lease.id;
-        self.jobs.begin(id, &work.items);
+        let (id, early, terms) = (work.lease.id, work.early.clone(), work.payment.terms().clone());
+        let is_each = work.outcome_policy == OutcomePolicy::Each;
+        self.jobs.begin(id, &work.items, is_each);
         let (deadline, now) = (work.deadline, self.parts().clock.now());
         let certified = tokio::select! {
             // Who cancelled has released it.
-            () = in_hand.cancel.cancelled() => return Err(PurchaseError::Cancelled),
+            () = in_hand.cancel.cancelled(), if !is_each => return Err(PurchaseError::Cancelled),
             // It could not be committed any more.
             () = tokio::time::sleep(deadline.since(now)) => {
                 Err(PurchaseError::Late { deadline, now: self.parts().clock.now() })
             }
-            certified = work.run(self) => certified,
+            certified = work.run(self, &in_hand.cancel) => certified,
         };
         let committed = match certified {
             Ok(certificated) => certificated.commit(self).await,
@@ -149,7 +164,14 @@ impl Service {
         drop(slot);
         let committed = match committed {
             Ok(committed) => committed,
-            Err(error) => return Err(self.give_up(id, error).await),
+            Err(error) => {
+                let lost = early.map_or(Amount::ZERO, |early| early.released());
+                if lost > Amount::ZERO {
+                    warn!(%lost, "Contents were released whose payment is not settled.");
+                    self.admission.write_off(id, &terms, lost);
+                }
+                return Err(self.give_up(id, error).await);
+            }
         };
         in_hand.settling();
         if self.parts().settings.release == Release::Verification {

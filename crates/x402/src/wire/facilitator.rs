@@ -1,11 +1,13 @@
 use std::collections::BTreeMap;
 
+use assay_primitives::Network;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::lenient;
 use super::{PaymentPayload, PaymentRequirements};
-use crate::ErrorReason;
+use crate::upto::FACILITATOR_ADDRESS;
+use crate::{EIP2612_GAS_SPONSORING, ErrorReason, UPTO, X402_VERSION};
 
 /// The body of `POST /verify`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -96,6 +98,31 @@ pub struct SupportedResponse {
     /// Its accounts by CAIP-2 pattern, such as `eip155:*`.
     #[serde(default, deserialize_with = "lenient::list")]
     pub signers: BTreeMap<String, Vec<String>>,
+}
+
+/// How permits of the scheme `upto` are settled.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct UptoSupport {
+    /// Who settles them: an offer's `extra.facilitatorAddress`.
+    pub facilitator: String,
+    /// Whether a token's own permit for Permit2 is handed in with them (`eip2612GasSponsoring`).
+    pub sponsors_gas: bool,
+}
+
+impl SupportedResponse {
+    /// Returns how permits of the scheme `upto` are settled on a network, if they are.
+    #[must_use]
+    pub fn upto(&self, network: &Network) -> Option<UptoSupport> {
+        let is_upto = |kind: &&SupportedKind| {
+            kind.x402_version == X402_VERSION
+                && kind.scheme == UPTO
+                && kind.network == network.as_str()
+        };
+        let extra = self.kinds.iter().find(is_upto)?.extra.as_ref()?;
+        let facilitator = extra.get(FACILITATOR_ADDRESS)?.as_str()?.to_owned();
+        let sponsors_gas = self.extensions.iter().any(|key| key == EIP2612_GAS_SPONSORING);
+        Some(UptoSupport { facilitator, sponsors_gas })
+    }
 }
 
 /// A kind of payment.

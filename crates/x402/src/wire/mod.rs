@@ -7,7 +7,8 @@ mod lenient;
 mod payment;
 
 pub use facilitator::{
-    SettleRequest, SettleResponse, SupportedKind, SupportedResponse, VerifyRequest, VerifyResponse,
+    SettleRequest, SettleResponse, SupportedKind, SupportedResponse, UptoSupport, VerifyRequest,
+    VerifyResponse,
 };
 pub use payment::{PaymentPayload, PaymentRequired, PaymentRequirements, ResourceInfo};
 

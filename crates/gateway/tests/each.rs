@@ -1,0 +1,400 @@
+//! Transactions that are paid by `upto`, and those of which what failed is not charged: what is settled is read
+//! from the chain's own logs.
+
+use std::sync::Arc;
+
+use assay_primitives::Amount;
+use assay_receipt::{Outcome, OutcomePolicy, Receipt, SettlementRecord, SettlementStatus};
+use assay_service::Release;
+use assay_store::TransactionState;
+use assay_x402::Payment;
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+
+use crate::harness::{
+    Answer, BUYER, Market, Mood, PATIENCE, SIGNED_PRICE, Setup, TOY, TOY_FLOOR, TOY_PRICE,
+    TRANSACTIONS, approve, empty, invalidate, send,
+};
+use crate::jobs::{events, location};
+use crate::transactions::{digits, reference, referring, statements};
+
+/// A seller whose buyer has let Permit2 move his tokens.
+async fn open(edit: impl FnOnce(&mut Setup)) -> Market {
+    let market = Market::open_with(edit).await;
+    approve(&market.world.dev, BUYER);
+    market
+}
+
+fn each(items: &[Value]) -> Value {
+    json!({ "items": items, "outcomePolicy": "each" })
+}
+
+fn with_timeout(mut item: Value, millis: u128) -> Value {
+    item["timeoutMs"] = u64::try_from(millis).unwrap().into();
+    item
+}
+
+/// A good item, one by the toy, and one whose input is the toy's output.
+fn three() -> Value {
+    each(&[
+        digits("good", "signed", 0),
+        digits("toy", TOY, 1),
+        referring("built", "tumour", "signed", &[reference("toy", "/outputs/0/data/0")]),
+    ])
+}
+
+/// Returns what the answer says of each item: nothing of one that did not fail.
+fn failed(answer: &Answer) -> Vec<Option<(String, bool)>> {
+    let of = |item: &Value| {
+        assert_eq!(item["outputs"].is_array(), item["failed"].is_null(), "{item}");
+        let reason = item["failed"]["reason"].as_str()?.to_owned();
+        Some((reason, item["failed"]["charged"].as_bool().unwrap()))
+    };
+    answer.json()["items"].as_array().unwrap().iter().map(of).collect()
+}
+
+fn not_charged(reason: &str) -> Option<(String, bool)> {
+    Some((reason.to_owned(), false))
+}
+
+fn charged(reason: &str) -> Option<(String, bool)> {
+    Some((reason.to_owned(), true))
+}
+
+async fn begin(market: &Market, transaction: &Value, payment: &Payment) -> Answer {
+    let paid = market.buyer.paid(TRANSACTIONS, &transaction.to_string(), &payment.header);
+    let accepted = send(paid.header("prefer", "respond-async")).await;
+    assert_eq!(accepted.status.as_u16(), 202, "{accepted:?}");
+    accepted
+}
+
+async fn end(market: &Market, location: &str) -> Answer {
+    let ends = async {
+        loop {
+            let answer = market.buyer.get(location).await;
+            if answer.status.as_u16() != 202 {
+                return answer;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, ends).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_offers_say_what_may_happen() {
+    let market = open(|_| {}).await;
+    let required = market.buyer.ask(TRANSACTIONS, three().to_string()).await.required();
+    let [offer] = required.accepts.as_slice() else { panic!("{required:?}") };
+    let price = 2 * SIGNED_PRICE + TOY_PRICE;
+    assert_eq!((offer.scheme.as_str(), offer.amount.0), ("upto", price));
+    assert_eq!(offer.extra_text("outcomePolicy"), Some("each"));
+    assert_eq!(offer.extra_text("assetTransferMethod"), Some("permit2"));
+    assert!(required.extensions.unwrap().contains_key("eip2612GasSponsoring"));
+    let wrong = json!({ "items": [digits("a", "signed", 0)], "outcomePolicy": "some" });
+    market.buyer.ask(TRANSACTIONS, wrong.to_string()).await.is(400, "malformed_request");
+}
+
+/// Without an allowance the answer is the one that x402 has for it, and nothing runs.
+#[tokio::test]
+async fn permit2_needs_an_allowance() {
+    let market = Market::open().await;
+    let refused = market.buyer.permit(&three()).await;
+    assert_eq!(refused.status.as_u16(), 412, "{refused:?}");
+    assert_eq!(refused.json()["reason"], "permit2_allowance_required");
+    assert_eq!(refused.required().error.as_deref(), Some("permit2_allowance_required"));
+    assert_eq!(market.shop.toy.runs(), 0);
+    market.not_charged().await;
+}
+
+/// Under `all` the scheme changes nothing: all is charged, or nothing.
+#[tokio::test]
+async fn all_is_paid_by_upto_too() {
+    let market = open(|_| {}).await;
+    let mut all = three();
+    all["outcomePolicy"] = "all".into();
+    market.shop.toy.set(Mood::Fail);
+    let payment = market.buyer.permit_for(&all).await.header;
+    let buy = || market.buyer.buy(TRANSACTIONS, &all.to_string(), &payment).into_future();
+    buy().await.is(500, "inference_failed");
+    market.not_charged().await;
+    market.shop.toy.set(Mood::Good);
+    let answer = buy().await;
+    let (id, token) = (answer.is_served().transaction(), answer.token());
+    let (bundle, report) = market.buyer.bundle(id, &token).await;
+    let price = 2 * SIGNED_PRICE + TOY_PRICE;
+    let payment = report.payment.unwrap();
+    assert_eq!((payment.scheme.as_str(), payment.settled.0), ("upto", price));
+    let receipt = Receipt::from_bytes(&bundle.receipt.payload).unwrap();
+    assert_eq!(receipt.predicate().outcome_policy, OutcomePolicy::All);
+    market.charged(1, price).await;
+    buy().await.is(409, "payment_already_used");
+    market.charged(1, price).await;
+}
+
+#[tokio::test]
+async fn what_failed_is_not_charged() {
+    let market = open(|setup| setup.toy_mood = Mood::Fail).await;
+    let answer = market.buyer.permit(&three()).await;
+    let (id, token) = (answer.is_served().transaction(), answer.token());
+    let failures = failed(&answer);
+    assert_eq!(failures, [None, not_charged("inference_failed"), not_charged("source_failed")]);
+    assert_eq!(answer.settlement().amount.as_deref(), Some(SIGNED_PRICE.to_string().as_str()));
+    market.charged(1, SIGNED_PRICE).await;
+    let (bundle, report) = market.buyer.bundle(id, &token).await;
+    let payment = report.payment.unwrap();
+    assert_eq!((payment.authorized.0, payment.settled.0), (4_000, SIGNED_PRICE));
+    let statements = statements(&bundle);
+    let usage: Vec<u32> = statements.iter().map(|one| one.details.usage.inferences).collect();
+    assert_eq!(usage, [1, 0, 0]);
+    assert!(
+        matches!(&statements[2].details.outcome, Outcome::Failed { reason } if reason == "source_failed")
+    );
+    // What is told later is the same.
+    let again = market.buyer.permit(&three()).await;
+    assert_eq!(failed(&again), failures);
+    market.charged(2, 2 * SIGNED_PRICE).await;
+}
+
+/// Nothing is charged, so nothing is sent: the record says so, and the payment is used all the same.
+#[tokio::test]
+async fn where_all_fail_nothing_moves() {
+    let market = open(|setup| setup.toy_mood = Mood::Fail).await;
+    let toys = each(&[digits("a", TOY, 0), digits("b", TOY, 1)]);
+    let payment = market.buyer.permit_for(&toys).await;
+    let answer = market.buyer.buy(TRANSACTIONS, &toys.to_string(), &payment.header).await;
+    assert_eq!(failed(&answer), vec![not_charged("inference_failed"); 2]);
+    let settlement = answer.settlement();
+    let told = (settlement.success, settlement.transaction.as_str(), settlement.amount.as_deref());
+    assert_eq!(told, (true, "", Some("0")));
+    let (bundle, report) = market.buyer.bundle(answer.transaction(), &answer.token()).await;
+    assert_eq!(report.payment.unwrap().settled, Amount::ZERO);
+    let record = SettlementRecord::from_bytes(&bundle.settlement_records[0].payload).unwrap();
+    assert_eq!(record.predicate().status, SettlementStatus::Zero);
+    market.not_charged().await;
+    let again = market.buyer.buy(TRANSACTIONS, &toys.to_string(), &payment.header).await;
+    again.is(409, "payment_already_used");
+}
+
+/// An item whose buyer gives it a millisecond is charged; one that the seller was too slow for is not.
+#[tokio::test]
+async fn a_timeout_below_the_floor_is_the_buyers() {
+    let gate = Arc::new(Semaphore::new(0));
+    let market = open(|setup| setup.toy_mood = Mood::Wait(gate.clone())).await;
+    let asked = market.buyer.ask(TRANSACTIONS, three().to_string()).await.json();
+    let floor = TOY_FLOOR.as_millis();
+    assert_eq!(asked["quote"]["items"][1]["timeoutFloorMs"], u64::try_from(floor).unwrap());
+    let with = |millis| {
+        each(&[
+            digits("good", "signed", 0),
+            with_timeout(digits("toy", TOY, 1), millis),
+            referring("built", "tumour", "signed", &[reference("toy", "/outputs/0/data/0")]),
+        ])
+    };
+    let answer = market.buyer.permit(&with(1)).await;
+    let failures = failed(answer.is_served());
+    assert_eq!(failures, [None, charged("timeout_below_floor"), not_charged("source_failed")]);
+    market.charged(1, SIGNED_PRICE + TOY_PRICE).await;
+    market.buyer.bundle(answer.transaction(), &answer.token()).await;
+    let answer = market.buyer.permit(&with(floor)).await;
+    let failures = failed(answer.is_served());
+    assert_eq!(failures, [None, not_charged("timeout"), not_charged("source_failed")]);
+    market.charged(2, 2 * SIGNED_PRICE + TOY_PRICE).await;
+    market.buyer.bundle(answer.transaction(), &answer.token()).await;
+
+    // One that ends in time is as every other.
+    market.shop.toy.set(Mood::Good);
+    let answer = market.buyer.permit(&with(10_000)).await;
+    assert_eq!(failed(answer.is_served()), [None, None, None]);
+    market.charged(3, 4 * SIGNED_PRICE + 2 * TOY_PRICE).await;
+}
+
+/// Under `all` nobody has the seller's work for nothing by a timeout that he has no time for.
+#[tokio::test]
+async fn under_all_no_timeout_is_below_the_floor() {
+    let gate = Arc::new(Semaphore::new(0));
+    let market = open(|setup| setup.toy_mood = Mood::Wait(gate.clone())).await;
+    let floor = TOY_FLOOR.as_millis();
+    let with = |millis| json!({ "items": [with_timeout(digits("toy", TOY, 1), millis)] });
+    let refused = market.buyer.ask(TRANSACTIONS, with(floor - 1).to_string()).await;
+    assert_eq!(refused.is(400, "invalid_timeout").json()["item"], "toy");
+    let ended = market.buyer.transact(&with(floor)).await;
+    assert_eq!(ended.is(409, "given_up").json()["item"], "toy");
+    market.not_charged().await;
+}
+
+/// Who cancels pays for what is done and what had begun, and has what is done.
+#[tokio::test]
+async fn what_had_begun_when_its_buyer_cancelled_is_charged() {
+    let gate = Arc::new(Semaphore::new(0));
+    for in_batches in [false, true] {
+        let market = open(|setup| {
+            setup.toy_mood = Mood::Wait(gate.clone());
+            setup.toy_batches = in_batches;
+        })
+        .await;
+        let mut three = three();
+        // In batches an output is there before its proof: what is built of it would run.
+        three["items"][2]["method"] = "signed".into();
+        let payment = market.buyer.permit_for(&three).await;
+        let accepted = begin(&market, &three, &payment).await;
+        market.shop.toy.wait_for_runs(1).await;
+        let location = location(&accepted);
+        let cancelled = send(market.buyer.request(Method::DELETE, &location)).await;
+        assert_eq!(cancelled.json()["state"], "settling", "{cancelled:?}");
+        let answer = end(&market, &location).await;
+        let failures = failed(answer.is_served());
+        let (built, price) = match in_batches {
+            true => (charged("cancelled"), 2 * SIGNED_PRICE + TOY_PRICE),
+            false => (not_charged("cancelled"), SIGNED_PRICE + TOY_PRICE),
+        };
+        assert_eq!(failures, [None, charged("cancelled"), built], "{in_batches}");
+        market.charged(1, price).await;
+        market.buyer.bundle(accepted.transaction(), &accepted.token()).await;
+        let again = send(market.buyer.request(Method::DELETE, &location)).await;
+        again.is(409, "too_late");
+    }
+}
+
+/// What waits for its turn has not begun: it is cancelled for nothing, under `each` too.
+#[tokio::test]
+async fn what_waits_for_its_turn_is_cancelled_for_nothing() {
+    let gate = Arc::new(Semaphore::new(0));
+    let market = open(|setup| {
+        setup.toy_mood = Mood::Wait(gate.clone());
+        setup.toy_slots = 1;
+    })
+    .await;
+    let toys = each(&[digits("a", TOY, 0)]);
+    let first = market.buyer.permit_for(&toys).await;
+    let first = begin(&market, &toys, &first).await;
+    market.shop.toy.wait_for_runs(1).await;
+    let second = market.buyer.permit_for(&toys).await;
+    let second = begin(&market, &toys, &second).await;
+    assert_eq!(second.json()["state"], "queued");
+    let cancelled = send(market.buyer.request(Method::DELETE, &location(&second))).await;
+    assert_eq!(cancelled.json()["state"], "released");
+    gate.add_permits(1);
+    end(&market, &location(&first)).await.is_served();
+    market.charged(1, TOY_PRICE).await;
+}
+
+/// The buyer who wants what is fast for nothing: his money is gone, or his permit, before the slow item ends.
+/// He is not charged, and he is told nothing.
+#[tokio::test]
+async fn who_takes_his_money_back_has_nothing() {
+    type Act = fn(&Market, &Payment) -> Box<dyn Fn() + Send + Sync>;
+    let moved: Act = |market, _| {
+        let dev = market.world.dev.clone();
+        Box::new(move || empty(&dev, BUYER))
+    };
+    let taken_back: Act = |market, payment| {
+        let (dev, nonce) = (market.world.dev.clone(), payment.signed.nonce());
+        Box::new(move || invalidate(&dev, BUYER, nonce))
+    };
+    for act in [moved, taken_back] {
+        let market = open(|_| {}).await;
+        let payment = market.buyer.permit_for(&three()).await;
+        market.shop.toy.act(act(&market, &payment));
+        let paid = market.buyer.paid(TRANSACTIONS, &three().to_string(), &payment.header);
+        let answer = send(paid.header("accept", "text/event-stream")).await;
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        assert!(text.contains("event: error") && !text.contains("outputs"), "{text}");
+        let refused = market.buyer.fetch(answer.transaction(), &answer.token()).await;
+        assert_eq!(refused.status.as_u16(), 404, "{refused:?}");
+        market.not_charged().await;
+    }
+}
+
+/// Contents leave early to who may owe as much, and to nobody else.
+#[tokio::test]
+async fn contents_leave_early_within_what_a_payer_may_owe() {
+    let price = 2 * SIGNED_PRICE + TOY_PRICE;
+    let at_once = |exposure: Option<u128>, release| {
+        move |setup: &mut Setup| {
+            setup.release = release;
+            setup.limits.exposure = exposure.map(Amount);
+        }
+    };
+    let mut all = three();
+    all["outcomePolicy"] = "all".into();
+    for (setup, asked, is_early) in [
+        (at_once(Some(price), Release::Verification), three(), true),
+        (at_once(None, Release::Verification), three(), false),
+        (at_once(Some(price), Release::Settlement), three(), false),
+        (at_once(Some(price), Release::Verification), all, false),
+    ] {
+        let market = open(setup).await;
+        let payment = market.buyer.permit_for(&asked).await.header;
+        let paid = market.buyer.paid(TRANSACTIONS, &asked.to_string(), &payment);
+        let answer = send(paid.header("accept", "text/event-stream")).await;
+        let told = events(&answer);
+        let items = told.iter().filter(|(kind, _)| kind == "progress");
+        let items =
+            items.flat_map(|(_, data)| data["items"].as_array().cloned().unwrap_or_default());
+        let given: Vec<Value> = items.filter(|item| item["outputs"].is_array()).collect();
+        assert_eq!(!given.is_empty(), is_early, "{asked} {given:?}");
+        market.shop.wait_for(answer.transaction(), TransactionState::Settled).await;
+        market.charged(1, price).await;
+    }
+}
+
+/// What left early and is not paid counts: who has it is given no more than he may owe.
+#[tokio::test]
+async fn who_had_contents_for_nothing_has_no_more() {
+    let market = open(|setup| {
+        setup.release = Release::Verification;
+        setup.limits.exposure = Some(Amount(5_000));
+    })
+    .await;
+    let payment = market.buyer.permit_for(&three()).await;
+    let (dev, nonce) = (market.world.dev.clone(), payment.signed.nonce());
+    market.shop.toy.act(move || invalidate(&dev, BUYER, nonce));
+    let paid = market.buyer.paid(TRANSACTIONS, &three().to_string(), &payment.header);
+    let answer = send(paid.header("accept", "text/event-stream")).await;
+    let text = String::from_utf8_lossy(&answer.body).into_owned();
+    assert!(text.contains("event: error") && text.contains("outputs"), "{text}");
+    // 4000 left for nothing: another 4000 would be 8000.
+    market.shop.toy.set(Mood::Good);
+    let refused = market.buyer.permit(&three()).await;
+    let told = refused.is(429, "too_many_payments").json();
+    assert!(told["error"].as_str().unwrap().contains("payments of 8000 are outstanding"), "{told}");
+    let small = each(&[digits("good", "signed", 0)]);
+    let served = market.buyer.permit(&small).await;
+    served.is_served_early();
+    market.shop.wait_for(served.transaction(), TransactionState::Settled).await;
+    market.charged(1, SIGNED_PRICE).await;
+}
+
+/// What waited when the process ended is carried out by the next one, as it was agreed.
+#[tokio::test]
+async fn the_next_process_charges_each_as_agreed() {
+    let gate = Arc::new(Semaphore::new(0));
+    let market = open(|setup| {
+        setup.toy_mood = Mood::Wait(gate.clone());
+        setup.toy_slots = 1;
+    })
+    .await;
+    let first = each(&[digits("a", TOY, 0)]);
+    begin(&market, &first, &market.buyer.permit_for(&first).await).await;
+    market.shop.toy.wait_for_runs(1).await;
+    let floor = TOY_FLOOR.as_millis();
+    let second =
+        each(&[with_timeout(digits("a", TOY, 0), 1), with_timeout(digits("b", TOY, 1), floor)]);
+    let accepted = begin(&market, &second, &market.buyer.permit_for(&second).await).await;
+    assert_eq!(accepted.json()["state"], "queued");
+    let never = Arc::new(Semaphore::new(0));
+    let market = {
+        market.shop.service.stop_work();
+        gate.add_permits(1);
+        market.reopened(|setup| setup.toy_mood = Mood::Wait(never)).await
+    };
+    market.charged(1, TOY_PRICE).await;
+    let answer = end(&market, &location(&accepted)).await;
+    assert_eq!(
+        failed(answer.is_served()),
+        [charged("timeout_below_floor"), not_charged("timeout")]
+    );
+    market.charged(2, 2 * TOY_PRICE).await;
+}
