@@ -181,8 +181,8 @@ impl Command {
         match self {
             Self::Demo(args) => args.json,
             Self::Serve(args) => args.json,
-            Self::Infer(args) => args.json,
-            Self::Buy(args) => args.json,
+            Self::Infer(args) => args.purchase.json,
+            Self::Buy(args) => args.purchase.json,
             Self::Disclose(args) => args.json,
             Self::Receipt(command) => command.of().json,
             Self::Refund(args) => args.json,
@@ -266,21 +266,8 @@ pub(crate) struct InferArgs {
     /// The input: an Open Inference Protocol request, or {"input_data": [[...]]}
     #[arg(long, value_name = "FILE")]
     pub(crate) input: PathBuf,
-    /// Keep the bundle in this file
-    #[arg(long, value_name = "BUNDLE")]
-    pub(crate) out: Option<PathBuf>,
-    /// The policy to verify under
-    #[arg(long, value_name = "FILE")]
-    pub(crate) policy: Option<PathBuf>,
-    /// A root that simulated evidence of an enclave may end at, PEM or DER (can be repeated): what ends
-    /// at it is simulated, whatever it says
-    #[arg(long, value_name = "FILE")]
-    pub(crate) development_root: Vec<PathBuf>,
     #[command(flatten)]
-    pub(crate) payer: PayerArgs,
-    /// Print one JSON object
-    #[arg(long)]
-    pub(crate) json: bool,
+    pub(crate) purchase: PurchaseArgs,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -291,21 +278,8 @@ pub(crate) struct BuyArgs {
     /// The gateway's URL
     #[arg(long, value_name = "URL", env = "ASSAY_GATEWAY", hide_env_values = true)]
     pub(crate) gateway: String,
-    /// Keep the bundle in this file
-    #[arg(long, value_name = "BUNDLE")]
-    pub(crate) out: Option<PathBuf>,
-    /// The policy to verify under
-    #[arg(long, value_name = "FILE")]
-    pub(crate) policy: Option<PathBuf>,
-    /// A root that simulated evidence of an enclave may end at, PEM or DER (can be repeated): what ends
-    /// at it is simulated, whatever it says
-    #[arg(long, value_name = "FILE")]
-    pub(crate) development_root: Vec<PathBuf>,
     #[command(flatten)]
-    pub(crate) payer: PayerArgs,
-    /// Print one JSON object
-    #[arg(long)]
-    pub(crate) json: bool,
+    pub(crate) purchase: PurchaseArgs,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -321,6 +295,33 @@ pub(crate) struct DiscloseArgs {
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// What a purchase is made with, and where it goes.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct PurchaseArgs {
+    /// Keep the bundle in this file
+    #[arg(long, value_name = "BUNDLE")]
+    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) trust: TrustArgs,
+    #[command(flatten)]
+    pub(crate) payer: PayerArgs,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What to accept as verified.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct TrustArgs {
+    /// The policy to verify under
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
+    /// A root that simulated evidence of an enclave may end at, PEM or DER (can be repeated): what ends
+    /// at it is simulated, whatever it says
+    #[arg(long, value_name = "FILE")]
+    pub(crate) development_root: Vec<PathBuf>,
 }
 
 /// Who pays, and how much at the most.
@@ -370,13 +371,8 @@ pub(crate) struct ReceiptFetchArgs {
     /// Replace the file, if it is a bundle
     #[arg(long, requires = "out")]
     pub(crate) force: bool,
-    /// The policy to verify under
-    #[arg(long, value_name = "FILE")]
-    pub(crate) policy: Option<PathBuf>,
-    /// A root that simulated evidence of an enclave may end at, PEM or DER (can be repeated): what ends
-    /// at it is simulated, whatever it says
-    #[arg(long, value_name = "FILE")]
-    pub(crate) development_root: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) trust: TrustArgs,
 }
 
 #[derive(Debug, ClapArgs)]

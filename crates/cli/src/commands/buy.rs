@@ -68,11 +68,10 @@ struct Metadata {
 }
 
 pub(crate) async fn run(args: BuyArgs) -> Result<ExitCode, CliError> {
-    let verifier =
-        verify::verifier(verify::policy(args.policy.as_deref())?, &args.development_root)?;
-    let (key, preferences) = payer(&args.payer)?;
+    let verifier = verify::trusting(&args.purchase.trust)?;
+    let (key, preferences) = payer(&args.purchase.payer)?;
     // Found out before it is paid for.
-    let out = args.out.as_deref().map(OutFile::prepare).transpose()?;
+    let out = args.purchase.out.as_deref().map(OutFile::prepare).transpose()?;
     let order = TransactionOrder { items: read(&args).await?, preferences };
     let (key, random) = (Arc::new(key), Arc::new(SystemRandomness));
     let buyer = Buyer::new(&args.gateway, key, system_clock(), random, BuyerConfig::default())
@@ -80,7 +79,8 @@ pub(crate) async fn run(args: BuyArgs) -> Result<ExitCode, CliError> {
     let waiting = format!("Waiting for {} to answer and settle", args.gateway);
     let bought =
         output::patiently(&waiting, Box::pin(buyer.transact(order, &verifier, None))).await;
-    let bought = bought.map_err(|error| not_bought(error, args.out.as_deref(), &args.gateway))?;
+    let bought =
+        bought.map_err(|error| not_bought(error, args.purchase.out.as_deref(), &args.gateway))?;
     let saved = out.map_or(Ok(()), |out| out.write(&bought.file));
     print(&args, &bought)?;
     saved.map_err(|error| not_saved(&error, &bought, &args.gateway))?;
@@ -200,7 +200,7 @@ struct ItemAnswer<'a> {
 
 fn print(args: &BuyArgs, bought: &Bought<Vec<InferenceOutput>>) -> Result<(), CliError> {
     let Bought { offer, output, report, settlement, .. } = bought;
-    if args.json {
+    if args.purchase.json {
         let labels = Labels::new(bought)?;
         let items = report.items.iter().zip(output).zip(&labels.details);
         let items = items.map(|((item, output), details)| ItemAnswer {
@@ -216,7 +216,7 @@ fn print(args: &BuyArgs, bought: &Bought<Vec<InferenceOutput>>) -> Result<(), Cl
             paid: Paid { amount: offer.amount, asset: &offer.asset, network: &offer.network },
             settlement,
             answered_in_microseconds: u64::try_from(bought.answered_in.as_micros()).ok(),
-            bundle: args.out.as_deref(),
+            bundle: args.purchase.out.as_deref(),
             access_token: bought.access_token.reveal(),
         });
     }
@@ -224,7 +224,7 @@ fn print(args: &BuyArgs, bought: &Bought<Vec<InferenceOutput>>) -> Result<(), Cl
     table(bought, style)?;
     output::line("");
     show::transaction(report, style);
-    if let Some(path) = &args.out {
+    if let Some(path) = &args.purchase.out {
         output::field("bundle", path.display());
     }
     Ok(())

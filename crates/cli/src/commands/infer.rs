@@ -36,11 +36,10 @@ struct Metadata {
 pub(crate) async fn run(args: InferArgs) -> Result<ExitCode, CliError> {
     let method: Method =
         args.method.parse().map_err(|error| CliError::Input(format!("--method: {error}")))?;
-    let verifier =
-        verify::verifier(verify::policy(args.policy.as_deref())?, &args.development_root)?;
-    let (key, preferences) = payer(&args.payer)?;
+    let verifier = verify::trusting(&args.purchase.trust)?;
+    let (key, preferences) = payer(&args.purchase.payer)?;
     // Found out before it is paid for.
-    let out = args.out.as_deref().map(OutFile::prepare).transpose()?;
+    let out = args.purchase.out.as_deref().map(OutFile::prepare).transpose()?;
     let metadata: Metadata = gateway::get(&args.gateway, &["v2", "models", &args.model]).await?;
     let request = input::read(&args.input, &metadata.inputs)?;
     let clock = system_clock();
@@ -51,7 +50,7 @@ pub(crate) async fn run(args: InferArgs) -> Result<ExitCode, CliError> {
     let waiting = format!("Waiting for {} to answer and settle", args.gateway);
     let bought = match output::patiently(&waiting, Box::pin(buyer.infer(order, &verifier))).await {
         Ok(bought) => bought,
-        Err(error) => return Err(not_bought(error, args.out.as_deref(), &args.gateway)),
+        Err(error) => return Err(not_bought(error, args.purchase.out.as_deref(), &args.gateway)),
     };
     let saved = out.map_or(Ok(()), |out| out.write(&bought.file));
     print(&args, &bought)?;
@@ -89,7 +88,7 @@ pub(super) struct Paid<'a> {
 
 fn print(args: &InferArgs, bought: &Bought) -> Result<(), CliError> {
     let Bought { offer, output, report, settlement, .. } = bought;
-    if args.json {
+    if args.purchase.json {
         return output::json(&Answer {
             outputs: &output.outputs,
             label: label(report, output),
@@ -97,14 +96,14 @@ fn print(args: &InferArgs, bought: &Bought) -> Result<(), CliError> {
             paid: Paid { amount: offer.amount, asset: &offer.asset, network: &offer.network },
             settlement,
             answered_in_microseconds: u64::try_from(bought.answered_in.as_micros()).ok(),
-            bundle: args.out.as_deref(),
+            bundle: args.purchase.out.as_deref(),
             access_token: bought.access_token.reveal(),
         });
     }
     let style = Style::of_stdout();
     answer(report, output, style)?;
     show::report(report, style);
-    if let Some(path) = &args.out {
+    if let Some(path) = &args.purchase.out {
         output::field("bundle", path.display());
     }
     Ok(())

@@ -86,8 +86,7 @@ async fn fetch(
     id: TransactionId,
     credential: &Credential,
 ) -> Result<ExitCode, CliError> {
-    let verifier =
-        verify::verifier(verify::policy(args.policy.as_deref())?, &args.development_root)?;
+    let verifier = verify::trusting(&args.trust)?;
     let out = args.out.as_deref().map(|path| prepare(path, args.force)).transpose()?;
     let asking = receipts.bundle(id, credential);
     let waiting = format!("Fetching from {}", args.of.gateway);
@@ -157,7 +156,7 @@ async fn public(
     receipts: &Receipts,
     id: TransactionId,
 ) -> Result<ExitCode, CliError> {
-    if args.out.is_some() || args.policy.is_some() {
+    if args.out.is_some() || args.trust.policy.is_some() {
         return Err(CliError::Input(format!(
             "--out and --policy are for a bundle, which only its buyer gets: give --token-file, \
              --key-file, --development-account, {ACCESS_TOKEN} or {PAYER_KEY}"

@@ -11,7 +11,7 @@ use assay_verify::{
 use serde::Serialize;
 
 use super::{input, show, system_clock};
-use crate::args::VerifyArgs;
+use crate::args::{TrustArgs, VerifyArgs};
 use crate::error::CliError;
 use crate::files;
 use crate::output::{self, Style};
@@ -132,6 +132,11 @@ pub(super) fn roots(paths: &[PathBuf]) -> Result<Roots, CliError> {
         trusted = trusted.with_development(root);
     }
     Ok(trusted)
+}
+
+/// Makes the verifier that accepts what the command line says.
+pub(super) fn trusting(args: &TrustArgs) -> Result<Verifier, CliError> {
+    verifier(policy(args.policy.as_deref())?, &args.development_root)
 }
 
 /// Makes a verifier.
