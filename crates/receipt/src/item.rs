@@ -127,6 +127,18 @@ pub struct Reference {
     pub at: InputPointer,
 }
 
+impl Reference {
+    /// Returns the indices of the items that references name, each once and in order: the `depends_on`
+    /// of the item that has them.
+    #[must_use]
+    pub fn items<'a>(references: impl IntoIterator<Item = &'a Self>) -> Vec<u32> {
+        let mut items: Vec<u32> = references.into_iter().map(|one| one.item).collect();
+        items.sort_unstable();
+        items.dedup();
+        items
+    }
+}
+
 impl ItemDetails {
     /// Returns the version of a statement with these details.
     fn version(&self) -> Result<u64, ItemError> {

@@ -62,10 +62,7 @@ impl OpenedItem<'_> {
 
     /// Returns the items that this one's input refers to and that are not disclosed.
     pub(crate) fn hidden_sources(&self, items: &[Self]) -> Vec<u32> {
-        let mut sources: Vec<u32> =
-            self.statement.details.references.iter().map(|reference| reference.item).collect();
-        sources.sort_unstable();
-        sources.dedup();
+        let mut sources = Reference::items(&self.statement.details.references);
         sources.retain(|source| Self::find(items, *source).is_none());
         sources
     }

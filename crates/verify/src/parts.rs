@@ -140,9 +140,7 @@ fn check_dependencies(item: &ItemDetails) -> Result<(), Refusal> {
         return Ok(());
     }
     check_places(&item.references)?;
-    let mut named: Vec<u32> = item.references.iter().map(|reference| reference.item).collect();
-    named.sort_unstable();
-    named.dedup();
+    let named = Reference::items(&item.references);
     if named == item.depends_on {
         return Ok(());
     }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::process::ExitCode;
 
 use assay_primitives::Digest;
-use assay_receipt::{Bundle, ItemStatement};
+use assay_receipt::{Bundle, ItemStatement, Reference};
 use serde_json::json;
 
 use super::verify::MAX_BUNDLE;
@@ -75,10 +75,9 @@ fn name(statement: &ItemStatement) -> String {
 /// Returns the items that are not shown, and whose outputs are in inputs that are.
 fn sources(statements: &[ItemStatement], is_shown: impl Fn(&ItemStatement) -> bool) -> Vec<String> {
     let shown = statements.iter().filter(|one| is_shown(one));
-    let used: HashSet<u32> =
-        shown.flat_map(|one| &one.details.references).map(|reference| reference.item).collect();
+    let used = Reference::items(shown.flat_map(|one| &one.details.references));
     let hidden = statements.iter().filter(|one| !is_shown(one));
-    hidden.filter(|one| used.contains(&one.details.index)).map(name).collect()
+    hidden.filter(|one| used.binary_search(&one.details.index).is_ok()).map(name).collect()
 }
 
 /// Returns the items that are not shown, and that evidence of their own is handed over of: what several

@@ -7,7 +7,7 @@ use assay_primitives::json::StrictJsonError;
 use assay_primitives::{Amount, AssetId, Digest, Timestamp, TransactionId, failpoint, json};
 use assay_receipt::{
     Authorization, Envelope, EvidenceBlob, IssuedTransaction, ItemDetails, ModelUsed, NewItem,
-    NewTransaction, Outcome, Price, Receipt, SettlementRecord, Usage, issue,
+    NewTransaction, Outcome, Price, Receipt, Reference, SettlementRecord, Usage, issue,
 };
 use assay_store::{Commitment, TransactionRow};
 use assay_verify::{
@@ -227,9 +227,6 @@ fn new_item(
             (request, would_run(service, item), Vec::new(), usage, outcome, None)
         }
     };
-    let mut depends_on: Vec<u32> = item.references.iter().map(|one| one.item).collect();
-    depends_on.sort_unstable();
-    depends_on.dedup();
     let details = ItemDetails {
         // Set from its place.
         index: 0,
@@ -238,7 +235,7 @@ fn new_item(
         method: item.method.clone(),
         usage: Usage { inferences: usage },
         price: Price { amount: item.price, asset: asset.clone() },
-        depends_on,
+        depends_on: Reference::items(&item.references),
         references: item.references.clone(),
         evidence,
         outcome,
