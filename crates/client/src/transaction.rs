@@ -1,12 +1,12 @@
 //! A transaction as it is ordered, and whether that is what was asked.
 
 use assay_primitives::{
-    InferenceRequest, InputPointer, ItemId, Method, OutputReference, TensorDraft,
+    InferenceRequest, InputPointer, ItemId, Method, OutputReference, Tensor, TensorDraft,
 };
 use assay_receipt::{Bundle, BundleItem, ItemStatement, Reference};
 use assay_verify::Report;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 
 use crate::ClientError;
 use crate::delivery::{Expected, contents};
@@ -38,6 +38,21 @@ pub struct TensorOrder {
     pub datatype: String,
     /// Its elements, flat or nested.
     pub data: Box<RawValue>,
+}
+
+impl TensorOrder {
+    /// Returns the order of a tensor whose elements are all known.
+    ///
+    /// # Errors
+    /// When its elements cannot be written.
+    pub fn of(tensor: &Tensor) -> Result<Self, serde_json::Error> {
+        Ok(Self {
+            name: tensor.name().to_owned(),
+            shape: tensor.shape().to_vec(),
+            datatype: tensor.data().datatype().to_string(),
+            data: to_raw_value(tensor.data())?,
+        })
+    }
 }
 
 #[derive(Serialize)]

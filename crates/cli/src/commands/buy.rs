@@ -166,13 +166,7 @@ impl Item {
                 CliError::Input(format!("this program carries no sample {index} of `{model}`"))
             })?
             .input;
-        let order = TensorOrder {
-            name: input.name().to_owned(),
-            shape: input.shape().to_vec(),
-            datatype: input.data().datatype().to_string(),
-            data: to_raw_value(input.data()).map_err(CliError::failed)?,
-        };
-        Ok(vec![order])
+        Ok(vec![TensorOrder::of(input).map_err(CliError::failed)?])
     }
 }
 

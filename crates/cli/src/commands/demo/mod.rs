@@ -22,7 +22,6 @@ use assay_service::{CatalogueEntry, Price};
 use assay_verify::{Expectation, Policy, Report, Verifier};
 use assay_x402::Preferences;
 use serde::Serialize;
-use serde_json::value::to_raw_value;
 
 use self::board::Board;
 use self::tamper::Tampered;
@@ -258,19 +257,11 @@ fn sample(args: &DemoArgs, entry: &CatalogueEntry) -> Result<Sample, CliError> {
 
 fn order(asked: &[Asked]) -> Result<TransactionOrder, CliError> {
     let item = |one: &Asked| {
-        let input = &one.sample.input;
-        let tensor = TensorOrder {
-            name: input.name().to_owned(),
-            shape: input.shape().to_vec(),
-            datatype: input.data().datatype().to_string(),
-            data: to_raw_value(input.data()).map_err(CliError::failed)?,
-        };
-        let model = one.card().name.clone();
         Ok(ItemOrder {
             id: one.id.clone(),
-            model,
+            model: one.card().name.clone(),
             method: one.method.clone(),
-            inputs: vec![tensor],
+            inputs: vec![TensorOrder::of(&one.sample.input).map_err(CliError::failed)?],
         })
     };
     let items = asked.iter().map(item).collect::<Result<_, CliError>>()?;
