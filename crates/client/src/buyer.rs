@@ -15,7 +15,7 @@ use serde_json::Map;
 
 use crate::ClientError;
 use crate::announced;
-use crate::delivery::{Delivered, Expected, Sold};
+use crate::delivery::{Delivered, Expected, Sold, contents};
 use crate::error::{DeliveryError, SignedPayment};
 use crate::events::{Ended, Watch, follow, is_stream};
 use crate::transaction::{self, ItemOrder};
@@ -172,12 +172,7 @@ impl Buyer {
             input: Some(order.request.clone()),
             watch: None,
         };
-        let bought = self.buy(&question, verifier, |_, _| Ok(())).await?;
-        let mut outputs = bought.output.into_iter();
-        let output = outputs.next().ok_or_else(|| protocol("an output", &"none"))?;
-        let Bought { file, bundle, report, offer, settlement, access_token, answered_in, .. } =
-            bought;
-        Ok(Bought { file, bundle, report, output, offer, settlement, access_token, answered_in })
+        self.buy(&question, verifier, |_, _, outputs| only(outputs)).await
     }
 
     /// Buys several inferences under one payment and one receipt, and verifies what came: that each item is
@@ -202,19 +197,21 @@ impl Buyer {
             input: None,
             watch,
         };
-        let asked = |bundle: &Bundle, report: &Report| {
-            transaction::check_inputs(&order.items, bundle, report)
-        };
-        self.buy(&question, verifier, asked).await
+        self.buy(&question, verifier, |bundle, report, outputs| {
+            transaction::check_inputs(&order.items, bundle, report)?;
+            Ok(outputs)
+        })
+        .await
     }
 
-    /// Buys what is sold for a question.
-    async fn buy(
+    /// Buys what is sold for a question; `accept` finds out whether it is what was asked, and takes of the
+    /// items' outputs what is returned.
+    async fn buy<T>(
         &self,
         question: &Question<'_>,
         verifier: &Verifier,
-        is_as_asked: impl Fn(&Bundle, &Report) -> Result<(), DeliveryError>,
-    ) -> Result<Bought<Vec<InferenceOutput>>, ClientError> {
+        accept: impl FnOnce(&Bundle, &Report, Vec<InferenceOutput>) -> Result<T, DeliveryError>,
+    ) -> Result<Bought<T>, ClientError> {
         let (asked, body) = self.ask(question).await?;
         let chosen = choose_offer(&asked, &question.preferences)?;
         let offer = chosen.offer.clone();
@@ -238,7 +235,7 @@ impl Buyer {
         let file = sold.fetch(&self.gateway, self.clock.as_ref(), self.config.pending).await?;
         let expectation = Expectation { input: question.input.clone(), nonce: Some(nonce.clone()) };
         let now = self.clock.now();
-        let delivered = sold.check(file, verifier, &expectation, is_as_asked, now)?;
+        let delivered = sold.check(file, verifier, &expectation, accept, now)?;
         let Delivered { file, bundle, report, output } = delivered;
         let settlement = sold.settlement;
         Ok(Bought { file, bundle, report, output, offer, settlement, access_token, answered_in })
@@ -352,6 +349,11 @@ impl Buyer {
         };
         Ok(request.body(question.body.to_vec()))
     }
+}
+
+/// Returns the output of the only item.
+fn only(outputs: Vec<InferenceOutput>) -> Result<InferenceOutput, DeliveryError> {
+    outputs.into_iter().next().ok_or_else(|| contents("an output", &"none"))
 }
 
 /// What a 402 to a payment says: the reason of the settlement, or else of the refusal.

@@ -39,12 +39,12 @@ pub(crate) struct Expected<'a> {
 }
 
 /// A bundle that verifies, and is about the payment that was made.
-pub(crate) struct Delivered {
+pub(crate) struct Delivered<T> {
     pub(crate) file: Vec<u8>,
     pub(crate) bundle: Bundle,
     pub(crate) report: Report,
-    /// Of each item.
-    pub(crate) output: Vec<InferenceOutput>,
+    /// What was accepted of the items' outputs.
+    pub(crate) output: T,
 }
 
 /// What one question for the bundle came to.
@@ -99,19 +99,20 @@ impl Sold<'_> {
         }
     }
 
-    /// Verifies a bundle, and that it is about this payment and no other.
-    pub(crate) fn check(
+    /// Verifies a bundle, and that it is about this payment and no other; `accept` has the last word, and
+    /// takes what it wants of the items' outputs.
+    pub(crate) fn check<T>(
         &self,
         file: Vec<u8>,
         verifier: &Verifier,
         expectation: &Expectation,
-        is_as_asked: impl Fn(&Bundle, &Report) -> Result<(), DeliveryError>,
+        accept: impl FnOnce(&Bundle, &Report, Vec<InferenceOutput>) -> Result<T, DeliveryError>,
         now: Timestamp,
-    ) -> Result<Delivered, ClientError> {
+    ) -> Result<Delivered<T>, ClientError> {
         let examined = self.examine(&file, verifier, expectation, now);
-        let examined = examined.and_then(|examined| {
-            is_as_asked(&examined.0, &examined.1)?;
-            Ok(examined)
+        let examined = examined.and_then(|(bundle, report, outputs)| {
+            let output = accept(&bundle, &report, outputs)?;
+            Ok((bundle, report, output))
         });
         match examined {
             Ok((bundle, report, output)) => Ok(Delivered { file, bundle, report, output }),
