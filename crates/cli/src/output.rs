@@ -87,6 +87,11 @@ pub(crate) fn json(value: &impl Serialize) -> Result<(), CliError> {
     Ok(())
 }
 
+/// Returns how long something took, as `--json` says it.
+pub(crate) fn micros(duration: Duration) -> Option<u64> {
+    u64::try_from(duration.as_micros()).ok()
+}
+
 /// Prints a line for the person who waits.
 pub(crate) fn note(text: impl Display) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");

@@ -2,24 +2,21 @@
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 
-use assay_client::{Bought, Buyer, BuyerConfig, ItemOrder, TensorOrder, TransactionOrder};
-use assay_engine::ModelPackage;
-use assay_primitives::{InferenceOutput, ItemId, Method, SystemRandomness, Tensor, printable};
+use assay_client::{Bought, ItemOrder, TensorOrder, TransactionOrder};
+use assay_primitives::{InferenceOutput, ItemId, Method, Tensor, printable};
 use assay_receipt::{ItemDetails, ItemStatement, Price};
-use assay_verify::Report;
-use assay_x402::SettleResponse;
+use assay_verify::{ItemReport, Report};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::infer::{self, Paid, client_error, not_bought, not_saved, payer};
 use super::input::InputSpec;
-use super::{gateway, show, system_clock, verify};
+use super::purchase::{Given, Purchase};
+use super::{gateway, infer, show};
 use crate::args::BuyArgs;
 use crate::error::CliError;
-use crate::files::{self, OutFile};
+use crate::files;
 use crate::money;
 use crate::node::packages;
 use crate::output::{self, Style};
@@ -28,6 +25,11 @@ use crate::output::{self, Style};
 const MAX_FILE: u64 = 64 << 20;
 /// The most characters of a cell of the table.
 const MAX_CELL: usize = 160;
+
+/// The heads of the table's columns.
+const COLUMNS: [&str; 7] = ["item", "model", "method", "price", "evidence", "verdict", "answer"];
+/// A line of the table.
+type Row = [String; COLUMNS.len()];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -68,23 +70,12 @@ struct Metadata {
 }
 
 pub(crate) async fn run(args: BuyArgs) -> Result<ExitCode, CliError> {
-    let verifier = verify::trusting(&args.purchase.trust)?;
-    let (key, preferences) = payer(&args.purchase.payer)?;
-    // Found out before it is paid for.
-    let out = args.purchase.out.as_deref().map(OutFile::prepare).transpose()?;
+    let purchase = Purchase::prepare(&args.gateway, &args.purchase)?;
+    let preferences = purchase.preferences.clone();
     let order = TransactionOrder { items: read(&args).await?, preferences };
-    let (key, random) = (Arc::new(key), Arc::new(SystemRandomness));
-    let buyer = Buyer::new(&args.gateway, key, system_clock(), random, BuyerConfig::default())
-        .map_err(|error| client_error(error, &args.gateway))?;
-    let waiting = format!("Waiting for {} to answer and settle", args.gateway);
-    let bought =
-        output::patiently(&waiting, Box::pin(buyer.transact(order, &verifier, None))).await;
-    let bought =
-        bought.map_err(|error| not_bought(error, args.purchase.out.as_deref(), &args.gateway))?;
-    let saved = out.map_or(Ok(()), |out| out.write(&bought.file));
-    print(&args, &bought)?;
-    saved.map_err(|error| not_saved(&error, &bought, &args.gateway))?;
-    Ok(ExitCode::SUCCESS)
+    let buyer = purchase.buyer()?;
+    let bought = purchase.wait(buyer.transact(order, &purchase.verifier, None)).await?;
+    purchase.finish(&bought, || Answers::new(&bought))
 }
 
 /// Reads the file, and what it names.
@@ -170,17 +161,10 @@ impl Item {
     }
 }
 
-/// What `--json` prints. Serialised at once: floats keep the spelling that was committed to.
+/// What the items gave.
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Answer<'a> {
+struct Answers<'a> {
     items: Vec<ItemAnswer<'a>>,
-    report: &'a Report,
-    paid: Paid<'a>,
-    settlement: &'a Option<SettleResponse>,
-    answered_in_microseconds: Option<u64>,
-    bundle: Option<&'a Path>,
-    access_token: String,
 }
 
 #[derive(Serialize)]
@@ -190,101 +174,78 @@ struct ItemAnswer<'a> {
     method: &'a Method,
     outputs: &'a [Tensor],
     label: Option<String>,
+    #[serde(skip)]
+    price: Price,
 }
 
-fn print(args: &BuyArgs, bought: &Bought<Vec<InferenceOutput>>) -> Result<(), CliError> {
-    let Bought { offer, output, report, settlement, .. } = bought;
-    if args.purchase.json {
-        let labels = Labels::new(bought)?;
-        let items = report.items.iter().zip(output).zip(&labels.details);
-        let items = items.map(|((item, output), details)| ItemAnswer {
-            id: item.id.as_ref(),
-            model: &item.model.name,
-            method: &item.method,
-            outputs: &output.outputs,
-            label: labels.of(details, output),
+impl<'a> Answers<'a> {
+    fn new(bought: &'a Bought<Vec<InferenceOutput>>) -> Result<Self, CliError> {
+        let packages = packages(None)?;
+        let items = bought.report.items.iter().zip(&bought.output).zip(&bought.bundle.items);
+        let items = items.map(|((item, output), disclosed)| {
+            let statement = ItemStatement::from_bytes(&disclosed.statement);
+            let ItemDetails { model, price, .. } = statement.map_err(CliError::failed)?.details;
+            // A program has the labels of the model that it was compiled from.
+            let package = packages.iter().find(|package| package.id() == model.package);
+            let label = package.and_then(|package| package.card().top_label(output));
+            Ok(ItemAnswer {
+                id: item.id.as_ref(),
+                model: &item.model.name,
+                method: &item.method,
+                outputs: &output.outputs,
+                label: label.map(str::to_owned),
+                price,
+            })
         });
-        return output::json(&Answer {
-            items: items.collect(),
-            report,
-            paid: Paid { amount: offer.amount, asset: &offer.asset, network: &offer.network },
-            settlement,
-            answered_in_microseconds: u64::try_from(bought.answered_in.as_micros()).ok(),
-            bundle: args.purchase.out.as_deref(),
-            access_token: bought.access_token.reveal(),
-        });
+        Ok(Self { items: items.collect::<Result<_, CliError>>()? })
     }
-    let style = Style::of_stdout();
-    table(bought, style)?;
-    output::line("");
-    show::transaction(report, style);
-    if let Some(path) = &args.purchase.out {
-        output::field("bundle", path.display());
-    }
-    Ok(())
 }
 
-/// Prints a line for each item: what it is, what it cost, what backs it, and what it gave.
-fn table(bought: &Bought<Vec<InferenceOutput>>, style: Style) -> Result<(), CliError> {
-    let head = ["item", "model", "method", "price", "evidence", "verdict", "answer"];
-    let mut rows = vec![head.map(str::to_owned)];
-    let labels = Labels::new(bought)?;
-    for ((item, output), details) in
-        bought.report.items.iter().zip(&bought.output).zip(&labels.details)
-    {
-        let answer = match labels.of(details, output) {
-            Some(label) => label,
-            None => output.outputs.first().map(infer::shown).transpose()?.unwrap_or_default(),
+impl Given for Answers<'_> {
+    fn print(&self, report: &Report, style: Style) -> Result<(), CliError> {
+        let rows = self.items.iter().zip(&report.items);
+        let rows = rows.map(|(answer, item)| answer.row(item)).collect::<Result<_, _>>()?;
+        table(rows, style);
+        output::line("");
+        show::transaction(report, style);
+        Ok(())
+    }
+}
+
+impl ItemAnswer<'_> {
+    /// What the item is, what it cost, what backs it, and what it gave.
+    fn row(&self, item: &ItemReport) -> Result<Row, CliError> {
+        let answer = match &self.label {
+            Some(label) => label.clone(),
+            None => self.outputs.first().map(infer::shown).transpose()?.unwrap_or_default(),
         };
+        let Price { amount, asset } = &self.price;
         let row = [
-            item.id.as_ref().map_or_else(|| item.index.to_string(), ToString::to_string),
-            item.model.name.clone(),
-            item.method.to_string(),
-            shown_price(&details.price),
+            self.id.map_or_else(|| item.index.to_string(), ToString::to_string),
+            self.model.to_owned(),
+            self.method.to_string(),
+            money::shown(*amount, asset.network(), asset.reference()),
             format!("{} B", item.evidence_bytes),
             item.verdict.as_str().to_owned(),
             answer,
         ];
         // Names and answers are the gateway's words.
-        rows.push(row.map(|cell| printable(&cell, MAX_CELL)));
+        Ok(row.map(|cell| printable(&cell, MAX_CELL)))
     }
+}
+
+/// Prints a line for each item, in columns.
+fn table(rows: Vec<Row>, style: Style) {
+    let rows: Vec<Row> = std::iter::once(COLUMNS.map(str::to_owned)).chain(rows).collect();
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
         cells.map(|cell| cell.chars().count()).max().unwrap_or_default()
     };
-    let widths: Vec<usize> = (0..head.len()).map(width).collect();
+    let widths: Vec<usize> = (0..COLUMNS.len()).map(width).collect();
     for (index, row) in rows.iter().enumerate() {
         let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
         let text = cells.collect::<Vec<_>>().join("  ");
         let text = text.trim_end();
         output::line(if index == 0 { style.faint(text) } else { text.to_owned() });
-    }
-    Ok(())
-}
-
-fn shown_price(price: &Price) -> String {
-    money::shown(price.amount, price.asset.network(), price.asset.reference())
-}
-
-/// What items' outputs say in a word, where this program carries their models.
-struct Labels {
-    packages: Vec<ModelPackage>,
-    /// Of each item, as its statement has it.
-    details: Vec<ItemDetails>,
-}
-
-impl Labels {
-    fn new(bought: &Bought<Vec<InferenceOutput>>) -> Result<Self, CliError> {
-        let statements = bought.bundle.items.iter();
-        let statements = statements.map(|item| ItemStatement::from_bytes(&item.statement));
-        let details = statements.map(|one| one.map(|statement| statement.details));
-        let details = details.collect::<Result<_, _>>().map_err(CliError::failed)?;
-        Ok(Self { packages: packages(None)?, details })
-    }
-
-    /// A program has the labels of the model that it was compiled from.
-    fn of(&self, details: &ItemDetails, output: &InferenceOutput) -> Option<String> {
-        let package = self.packages.iter().find(|package| package.id() == details.model.package)?;
-        package.card().top_label(output).map(str::to_owned)
     }
 }

@@ -15,6 +15,7 @@ mod input;
 mod key;
 mod models;
 mod picture;
+mod purchase;
 mod receipt;
 mod refund;
 mod serve;

@@ -6,16 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use assay_client::{ClientError, Credential, PublicReceipt, Receipts};
-use assay_primitives::{
-    AccessToken, InferenceOutput, SystemRandomness, Tensor, Timestamp, TransactionId,
-};
+use assay_primitives::{AccessToken, InferenceOutput, SystemRandomness, Timestamp, TransactionId};
 use assay_receipt::Bundle;
 use assay_verify::{Expectation, Report, Verdict, Verifier};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::infer::{self, PAYER_KEY, client_error};
-use super::{show, system_clock, verify};
+use super::infer::Answer;
+use super::purchase::{self, Given as _, PAYER_KEY, client_error};
+use super::{system_clock, verify};
 use crate::args::{ReceiptArgs, ReceiptCommand, ReceiptFetchArgs};
 use crate::error::CliError;
 use crate::files::{self, OutFile};
@@ -74,8 +73,8 @@ fn token(place: &str, text: &str) -> Result<Credential, CliError> {
 /// What `fetch --json` prints of a bundle.
 #[derive(Serialize)]
 struct Fetched<'a> {
-    outputs: &'a [Tensor],
-    label: Option<String>,
+    #[serde(flatten)]
+    answer: Answer<'a>,
     report: &'a Report,
     bundle: Option<&'a Path>,
 }
@@ -95,23 +94,17 @@ async fn fetch(
     let (report, output) = match examine(&file, &verifier, id) {
         Ok(found) => found,
         Err(error) => {
-            let kept = infer::keep(args.out.as_deref(), Some(&file));
+            let kept = purchase::keep(args.out.as_deref(), Some(&file));
             let kept = kept.transpose()?.map(|path| format!("; kept in {}", path.display()));
             return Err(CliError::Failed(format!("{error}{}", kept.unwrap_or_default())));
         }
     };
     let saved = out.map_or(Ok(()), |out| out.write(&file));
+    let answer = Answer::new(&report, &output);
     if args.of.json {
-        output::json(&Fetched {
-            outputs: &output.outputs,
-            label: infer::label(&report, &output),
-            report: &report,
-            bundle: args.out.as_deref(),
-        })?;
+        output::json(&Fetched { answer, report: &report, bundle: args.out.as_deref() })?;
     } else {
-        let style = Style::of_stdout();
-        infer::answer(&report, &output, style)?;
-        show::report(&report, style);
+        answer.print(&report, Style::of_stdout())?;
         if let Some(path) = &args.out {
             output::field("bundle", path.display());
         }

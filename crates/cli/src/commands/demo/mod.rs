@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use assay_chain::Address;
-use assay_client::{Bought, Buyer, BuyerConfig, ItemOrder, TensorOrder, TransactionOrder};
+use assay_client::{Bought, ItemOrder, TensorOrder, TransactionOrder};
 use assay_engine::{ModelCard, Sample};
 use assay_primitives::{
     Account, Amount, Clock, InferenceOutput, ItemId, Method, ModelId, SystemRandomness,
@@ -25,7 +25,7 @@ use serde::Serialize;
 
 use self::board::Board;
 use self::tamper::Tampered;
-use super::infer::client_error;
+use super::purchase::{buyer, client_error};
 use super::{system_clock, verify};
 use crate::args::DemoArgs;
 use crate::config::Config;
@@ -161,9 +161,7 @@ async fn tell(args: &DemoArgs, node: &Node, clock: &Arc<dyn Clock>) -> Result<St
     let seller: Address = node.rail().pay_to.as_str().parse().map_err(CliError::failed)?;
     let holders = [key.address(), seller];
     let before = balances(node, holders).await?;
-    let (key, random) = (Arc::new(key), Arc::new(SystemRandomness));
-    let buyer = Buyer::new(&node.url(), key, clock.clone(), random, BuyerConfig::default())
-        .map_err(|error| client_error(error, &node.url()))?;
+    let buyer = buyer(&node.url(), Arc::new(key), clock.clone())?;
 
     if !args.json {
         print::beginning(&asked);

@@ -11,7 +11,7 @@ use crate::args::DemoArgs;
 use crate::commands::{picture, show};
 use crate::error::CliError;
 use crate::money;
-use crate::output::{self, Style, detail, line};
+use crate::output::{self, Style, detail, line, micros};
 
 /// Says what is about to be bought; the table of the items follows.
 pub(super) fn beginning(asked: &[Asked]) {
@@ -175,7 +175,6 @@ struct ToldOfDisclosed<'a> {
 }
 
 pub(super) fn json(story: &Story) -> Result<(), CliError> {
-    let micros = |duration: Duration| u64::try_from(duration.as_micros()).ok();
     let items = story.asked.iter().zip(&story.bought.output).zip(&story.latencies);
     let items = items.map(|((asked, output), latency)| ToldOfItem {
         id: &asked.id,
