@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::input::InputSpec;
+use super::input::{self, Written};
 use super::purchase::{Given, Purchase};
-use super::{gateway, infer, show};
+use super::{infer, show};
 use crate::args::BuyArgs;
 use crate::error::CliError;
 use crate::files;
@@ -21,7 +21,7 @@ use crate::money;
 use crate::node::packages;
 use crate::output::{self, Style};
 
-/// The most bytes a transaction's file, or a file of an input, may have.
+/// The most bytes a transaction's file may have.
 const MAX_FILE: u64 = 64 << 20;
 /// The most characters of a cell of the table.
 const MAX_CELL: usize = 160;
@@ -56,17 +56,6 @@ struct Item {
 
 fn signed() -> Method {
     Method::SIGNED
-}
-
-#[derive(Deserialize)]
-struct InputFile {
-    inputs: Option<Vec<TensorOrder>>,
-    input_data: Option<Vec<Box<RawValue>>>,
-}
-
-#[derive(Deserialize)]
-struct Metadata {
-    inputs: Vec<InputSpec>,
 }
 
 pub(crate) async fn run(args: BuyArgs) -> Result<ExitCode, CliError> {
@@ -110,18 +99,10 @@ impl Item {
                 let data = data.iter().map(to_raw_value).collect::<Result<_, _>>();
                 self.shaped(data.map_err(CliError::input)?, gateway).await
             }
-            (None, None, Some(file), None) => {
-                let path = folder.join(file);
-                let wrong = |error: String| CliError::Input(format!("{}: {error}", path.display()));
-                let text = files::read(&path, MAX_FILE)?;
-                let file: InputFile =
-                    serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
-                match (file.inputs, file.input_data) {
-                    (Some(inputs), None) => Ok(inputs),
-                    (None, Some(data)) => self.shaped(data, gateway).await,
-                    _ => Err(wrong("expected either `inputs` or `input_data`".to_owned())),
-                }
-            }
+            (None, None, Some(file), None) => match input::open(&folder.join(file))? {
+                Written::Inputs(inputs) => Ok(inputs),
+                Written::Data(data) => self.shaped(data, gateway).await,
+            },
             (None, None, None, Some(sample)) => self.sample(sample),
             _ => Err(CliError::Input(
                 "expected one of `input`, `inputs`, `input_data` and `sample`".to_owned(),
@@ -135,16 +116,8 @@ impl Item {
         data: Vec<Box<RawValue>>,
         gateway: &str,
     ) -> Result<Vec<TensorOrder>, CliError> {
-        let metadata: Metadata = gateway::get(gateway, &["v2", "models", &self.model]).await?;
-        if data.len() != metadata.inputs.len() {
-            return Err(CliError::Input(format!(
-                "input_data: expected a list for each of the model's inputs, {}, got {}",
-                metadata.inputs.len(),
-                data.len()
-            )));
-        }
-        let specs = metadata.inputs.into_iter().zip(data);
-        Ok(specs.map(|(spec, data)| spec.order(data)).collect())
+        let specs = input::specs(gateway, &self.model).await?;
+        input::shaped(data, specs).map_err(CliError::Input)
     }
 
     fn sample(&self, index: usize) -> Result<Vec<TensorOrder>, CliError> {

@@ -3,11 +3,10 @@ use std::process::ExitCode;
 use assay_client::InferenceOrder;
 use assay_primitives::{InferenceOutput, Method, Tensor, printable};
 use assay_verify::Report;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::input::InputSpec;
 use super::purchase::{Given, Purchase};
-use super::{gateway, input, show};
+use super::{input, show};
 use crate::args::InferArgs;
 use crate::error::CliError;
 use crate::node::packages;
@@ -16,17 +15,12 @@ use crate::output::{self, Style};
 /// The most elements of an output that are printed for people.
 const MAX_ELEMENTS: usize = 16;
 
-#[derive(Deserialize)]
-struct Metadata {
-    inputs: Vec<InputSpec>,
-}
-
 pub(crate) async fn run(args: InferArgs) -> Result<ExitCode, CliError> {
     let method: Method =
         args.method.parse().map_err(|error| CliError::Input(format!("--method: {error}")))?;
     let purchase = Purchase::prepare(&args.gateway, &args.purchase)?;
-    let metadata: Metadata = gateway::get(&args.gateway, &["v2", "models", &args.model]).await?;
-    let request = input::read(&args.input, &metadata.inputs)?;
+    let specs = input::specs(&args.gateway, &args.model).await?;
+    let request = input::read(&args.input, specs)?;
     let (model, preferences) = (args.model.clone(), purchase.preferences.clone());
     let order = InferenceOrder { model, method, request, preferences };
     let buyer = purchase.buyer()?;

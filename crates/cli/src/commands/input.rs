@@ -1,13 +1,16 @@
 //! Inputs from files: an Open Inference Protocol request, or `{"input_data": [[…]]}` with the
 //! elements flattened, one list for each input.
 
+use std::fmt::Display;
 use std::path::Path;
 
 use assay_client::TensorOrder;
 use assay_primitives::{InferenceRequest, Tensor, TensorError};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
+use super::gateway;
 use crate::error::CliError;
 use crate::files;
 
@@ -23,44 +26,84 @@ pub(super) struct InputSpec {
 }
 
 impl InputSpec {
-    /// Returns the input with these elements, in a transaction.
-    pub(super) fn order(self, data: Box<RawValue>) -> TensorOrder {
+    /// Returns the input with these elements.
+    fn order(self, data: Box<RawValue>) -> TensorOrder {
         let Self { name, datatype, shape } = self;
         TensorOrder { name, shape, datatype, data }
     }
 }
 
-#[derive(Deserialize)]
-struct Wire {
-    inputs: Option<Vec<Tensor>>,
-    input_data: Option<Vec<Box<RawValue>>>,
+/// Asks a gateway what a model takes.
+pub(super) async fn specs(gateway: &str, model: &str) -> Result<Vec<InputSpec>, CliError> {
+    #[derive(Deserialize)]
+    struct Metadata {
+        inputs: Vec<InputSpec>,
+    }
+
+    let metadata: Metadata = gateway::get(gateway, &["v2", "models", model]).await?;
+    Ok(metadata.inputs)
 }
 
-/// Reads an input file for a model with these inputs.
-pub(super) fn read(path: &Path, specs: &[InputSpec]) -> Result<InferenceRequest, CliError> {
-    let wrong = |error: String| CliError::Input(format!("{}: {error}", path.display()));
+/// An input as a file has it.
+pub(super) enum Written<T> {
+    /// Whole tensors.
+    Inputs(Vec<T>),
+    /// The elements of each.
+    Data(Vec<Box<RawValue>>),
+}
+
+/// Reads an input file.
+pub(super) fn open<T: DeserializeOwned>(path: &Path) -> Result<Written<T>, CliError> {
+    #[derive(Deserialize)]
+    struct Wire<T> {
+        inputs: Option<Vec<T>>,
+        input_data: Option<Vec<Box<RawValue>>>,
+    }
+
     let text = files::read(path, MAX_FILE)?;
-    let wire: Wire = serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
-    let inputs = match (wire.inputs, wire.input_data) {
-        (Some(inputs), None) => Ok(inputs),
-        (None, Some(data)) if data.len() == specs.len() => {
-            shaped(&data, specs).map_err(|error| error.to_string())
-        }
-        (None, Some(data)) => Err(format!(
+    let wire: Wire<T> = serde_json::from_slice(&text).map_err(|error| wrong(path, error))?;
+    match (wire.inputs, wire.input_data) {
+        (Some(inputs), None) => Ok(Written::Inputs(inputs)),
+        (None, Some(data)) => Ok(Written::Data(data)),
+        _ => Err(wrong(path, "expected either `inputs` or `input_data`")),
+    }
+}
+
+/// Gives elements the shapes that a model takes.
+pub(super) fn shaped(
+    data: Vec<Box<RawValue>>,
+    specs: Vec<InputSpec>,
+) -> Result<Vec<TensorOrder>, String> {
+    if data.len() != specs.len() {
+        return Err(format!(
             "input_data: expected a list for each of the model's inputs, {}, got {}",
             specs.len(),
             data.len()
-        )),
-        _ => Err("expected either `inputs` or `input_data`".to_owned()),
-    };
-    Ok(InferenceRequest { inputs: inputs.map_err(wrong)? })
+        ));
+    }
+    Ok(specs.into_iter().zip(data).map(|(spec, data)| spec.order(data)).collect())
 }
 
-fn shaped(data: &[Box<RawValue>], specs: &[InputSpec]) -> Result<Vec<Tensor>, TensorError> {
-    let tensor = |data: &RawValue, spec: &InputSpec| {
-        Tensor::from_json(spec.name.clone(), spec.shape.clone(), spec.datatype.parse()?, data)
+/// Reads an input file for a model with these inputs.
+pub(super) fn read(path: &Path, specs: Vec<InputSpec>) -> Result<InferenceRequest, CliError> {
+    let inputs = match open(path)? {
+        Written::Inputs(inputs) => inputs,
+        Written::Data(data) => {
+            let inputs = shaped(data, specs).map_err(|error| wrong(path, error))?;
+            let inputs = inputs.into_iter().map(tensor).collect::<Result<_, _>>();
+            inputs.map_err(|error| wrong(path, error))?
+        }
     };
-    data.iter().zip(specs).map(|(data, spec)| tensor(data, spec)).collect()
+    Ok(InferenceRequest { inputs })
+}
+
+fn tensor(order: TensorOrder) -> Result<Tensor, TensorError> {
+    let TensorOrder { name, shape, datatype, data } = order;
+    Tensor::from_json(name, shape, datatype.parse()?, &data)
+}
+
+fn wrong(path: &Path, error: impl Display) -> CliError {
+    CliError::Input(format!("{}: {error}", path.display()))
 }
 
 /// Returns what a request was made of, to read another like it.

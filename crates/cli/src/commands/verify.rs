@@ -177,5 +177,5 @@ fn own_input(path: &Path, file: &[u8]) -> Result<Option<InferenceRequest>, CliEr
     let disclosed = bundle.items.first();
     let disclosed = disclosed.and_then(|item| InferenceRequest::from_bytes(&item.request).ok());
     let specs = disclosed.as_ref().map(input::specs_of).unwrap_or_default();
-    input::read(path, &specs).map(Some)
+    input::read(path, specs).map(Some)
 }
