@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::support::{Devchain, Gateway, Place, Running, SELLER, rpc};
+use crate::support::{Devchain, Gateway, Place, Running, SELLER, features, rpc};
 
 /// What an inference costs, in atomic units.
 const PRICE: u128 = 1_000;
@@ -79,11 +79,7 @@ fn a_process_that_ends_anywhere_charges_once_or_not_at_all() {
 
 /// A signed item, one built of its output, and one that is proven.
 fn transaction(place: &Place, url: &str) -> Running {
-    let data = (0..30).map(|index| match index {
-        0 => r#"{ "$from" = "first", pointer = "/outputs/0/data/4" }"#.to_owned(),
-        _ => format!("{index}.5"),
-    });
-    let data = data.collect::<Vec<_>>().join(", ");
+    let data = features(&[(0, "first", "/outputs/0/data/4")], |index| format!("{index}.5"));
     let file = place.file(
         "transaction.toml",
         format!(

@@ -3,7 +3,7 @@
 use assay_primitives::encoding;
 use serde_json::{Value, json};
 
-use crate::support::{Gateway, Place};
+use crate::support::{Gateway, Place, features};
 
 /// The root of a simulation, in a place's data.
 const ROOT: &str = "assay-data/tee/simulated-nitro/root.pem";
@@ -11,12 +11,8 @@ const SIMULATED: (&str, &str) = ("ASSAY_TEE_ATTESTER", "simulated-nitro");
 
 /// An item by each method, two of them proven by one proof, and one built of two others' outputs.
 fn mixed(place: &Place) -> String {
-    let data = (0..30).map(|index| match index {
-        3 => r#"{ "$from" = "vault", pointer = "/outputs/0/data/4" }"#.to_owned(),
-        7 => r#"{ "$from" = "grade", pointer = "/outputs/0/data/2" }"#.to_owned(),
-        _ => format!("{index}.25"),
-    });
-    let data = data.collect::<Vec<_>>().join(", ");
+    let references = [(3, "vault", "/outputs/0/data/4"), (7, "grade", "/outputs/0/data/2")];
+    let data = features(&references, |index| format!("{index}.25"));
     place.example("digits");
     place.file(
         "mixed.toml",
@@ -169,11 +165,7 @@ fn output_of(bundle: &Value, index: usize) -> &str {
 fn an_output_is_not_told_by_an_error() {
     let place = Place::new();
     let shop = Gateway::start(&place, &[]);
-    let data = (0..30).map(|index| match index {
-        19 => r#"{ "$from" = "hidden", pointer = "/outputs/0/data/4" }"#.to_owned(),
-        _ => "0.01".to_owned(),
-    });
-    let data = data.collect::<Vec<_>>().join(", ");
+    let data = features(&[(19, "hidden", "/outputs/0/data/4")], |_| "0.01".to_owned());
     let file = place.file(
         "leak.toml",
         format!(

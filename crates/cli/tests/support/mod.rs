@@ -92,6 +92,19 @@ impl Place {
     }
 }
 
+/// Returns the elements of an input of the model `tumour` as a transaction's file has them: where
+/// `references` says so, the element of an item's output at a pointer.
+pub(crate) fn features(
+    references: &[(usize, &str, &str)],
+    other: impl Fn(usize) -> String,
+) -> String {
+    let element = |index| match references.iter().find(|(at, ..)| *at == index) {
+        Some((_, item, pointer)) => format!(r#"{{ "$from" = "{item}", pointer = "{pointer}" }}"#),
+        None => other(index),
+    };
+    (0..30).map(element).collect::<Vec<_>>().join(", ")
+}
+
 /// Returns the permissions of a file.
 pub(crate) fn mode(path: &Path) -> u32 {
     use std::os::unix::fs::PermissionsExt as _;
