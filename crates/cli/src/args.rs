@@ -61,8 +61,14 @@ The file lists the items, each after those whose output it refers to:
   method = \"signed\"              # the default
   sample = 0                     # of a model that this program carries
 
-In place of `input`, `input_data = [[0.5, ...]]` or `inputs = [{ name, shape, datatype, data }]` say it in the
-file. { \"$from\" = \"grade\", pointer = \"/outputs/0/data/0\" } stands for an element of an earlier output.
+In place of `input`, `input_data = [[0.5, ...]]` or `inputs = [{ name, shape, datatype,
+data }]` say it in the file. { \"$from\" = \"grade\", pointer = \"/outputs/0/data/0\" } stands for
+an element of an earlier output.
+
+By default one failure means no charge and no results. With `outcome_policy = \"each\"` above
+the items, what failed is not charged and the rest is delivered; it is paid by x402's scheme
+`upto`, through Permit2. An item may have `timeout_ms`: what ends by it is charged if it is
+below the floor that the gateway publishes.
 
 Exit codes:
   0  bought, and no check failed: the verdict says how much that is worth
@@ -278,6 +284,10 @@ pub(crate) struct BuyArgs {
     /// The gateway's URL
     #[arg(long, value_name = "URL", env = "ASSAY_GATEWAY", hide_env_values = true)]
     pub(crate) gateway: String,
+    /// A JSON-RPC URL of the chain that is paid on: under `each`, where Permit2 has no allowance of the token
+    /// yet, it is asked for what has to be signed to give it one
+    #[arg(long, value_name = "URL", env = "ASSAY_RPC_URL", hide_env_values = true)]
+    pub(crate) rpc_url: Option<String>,
     #[command(flatten)]
     pub(crate) purchase: PurchaseArgs,
 }

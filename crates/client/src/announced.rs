@@ -1,5 +1,7 @@
 //! What a 402 says of itself, held against the buyer's policy before anything is signed.
 
+use std::time::Duration;
+
 use assay_primitives::{Amount, Digest, ItemId, Method, ModelId, OperatorId};
 use assay_verify::{Announcement, Policy};
 use assay_x402::{ChosenOffer, PaymentRequired};
@@ -44,33 +46,39 @@ struct Quote {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct QuotedItem {
     id: ItemId,
     model: Model,
     method: Method,
     /// In the asset of each offer.
     amounts: Vec<Option<Amount>>,
+    /// How long its buyer has to give it, in milliseconds.
+    timeout_floor_ms: u32,
 }
 
-/// What one item is said to be and to cost.
-struct Item {
-    model: Model,
-    amount: Amount,
+/// What one item is said to be and to cost: the receipt has to say the same.
+pub(crate) struct Announced {
+    model: String,
+    pub(crate) model_id: ModelId,
+    pub(crate) amount: Amount,
+    /// How long its buyer has to give it.
+    pub(crate) timeout_floor: Option<Duration>,
 }
 
-/// Checks an offer. A seller that announces nothing is paid only where the policy pins neither
-/// operator nor model: its receipt could be anybody's.
+/// Checks an offer, and returns what it says of each item. A seller that announces nothing is paid only where
+/// the policy pins neither operator nor model: its receipt could be anybody's.
 pub(crate) fn check(
     expected: &[Expected<'_>],
     asked: &PaymentRequired,
     body: &[u8],
     chosen: ChosenOffer<'_>,
     policy: &Policy,
-) -> Result<(), ClientError> {
+) -> Result<Vec<Announced>, ClientError> {
     let extension = asked.extensions.as_ref().and_then(|all| all.get(VERIFIED_INFERENCE));
     let Some(info) = extension.and_then(|extension| extension.get("info")) else {
         if policy.operators.is_none() && policy.models.is_none() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let got = "none, and the policy pins who sells what".to_owned();
         return Err(ClientError::Protocol { expected: "a verified-inference extension", got });
@@ -81,7 +89,9 @@ pub(crate) fn check(
     })?;
     let offer = chosen.offer;
     let items = match (info.model, info.quote) {
-        (Some(model), _) => vec![Item { model, amount: offer.amount }],
+        (Some(Model { name, id }), _) => {
+            vec![Announced { model: name, model_id: id, amount: offer.amount, timeout_floor: None }]
+        }
         (None, Some(quote)) => quoted(expected, quote.sha256, body, chosen.index)?,
         (None, None) => {
             let what = "a verified-inference extension with a model or a quote";
@@ -94,13 +104,13 @@ pub(crate) fn check(
         return Err(wrong("a 402 for what was asked for", got));
     }
     for (item, expected) in items.iter().zip(expected) {
-        if item.model.name != expected.model {
-            return Err(wrong("a 402 for the model that was asked for", item.model.name.clone()));
+        if item.model != expected.model {
+            return Err(wrong("a 402 for the model that was asked for", item.model.clone()));
         }
         let announced = Announcement {
             operator: info.operator,
-            model: &item.model.name,
-            model_id: item.model.id,
+            model: &item.model,
+            model_id: item.model_id,
             method: expected.method,
             network: &offer.network,
             asset: &offer.asset,
@@ -111,7 +121,7 @@ pub(crate) fn check(
         let checked = policy.check_announcement(&announced);
         checked.map_err(|error| ClientError::NotAccepted(Box::new(error)))?;
     }
-    Ok(())
+    Ok(items)
 }
 
 /// Reads the quote for the items, which the header's extension fixes by its digest.
@@ -120,7 +130,7 @@ fn quoted(
     digest: Digest,
     body: &[u8],
     offer: usize,
-) -> Result<Vec<Item>, ClientError> {
+) -> Result<Vec<Announced>, ClientError> {
     let wrong = |expected, got: String| ClientError::Protocol { expected, got };
     let body: Body = serde_json::from_slice(body)
         .map_err(|error| wrong("a 402 with a quote in its body", error.to_string()))?;
@@ -139,7 +149,9 @@ fn quoted(
             Some(amount)
                 if Some(&quoted.id) == expected.id && quoted.method == *expected.method =>
             {
-                Ok(Item { model: quoted.model, amount })
+                let Model { name: model, id: model_id } = quoted.model;
+                let floor = Duration::from_millis(quoted.timeout_floor_ms.into());
+                Ok(Announced { model, model_id, amount, timeout_floor: Some(floor) })
             }
             _ => Err(wrong("a quote for each item", format!("one for `{}`", quoted.id))),
         }

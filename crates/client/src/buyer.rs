@@ -1,21 +1,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use assay_chain::{Chain, PERMIT2};
 use assay_primitives::{
     AccessToken, Clock, InferenceOutput, InferenceRequest, Method, Randomness, Timestamp, encoding,
 };
-use assay_receipt::Bundle;
+use assay_receipt::{Bundle, OutcomePolicy};
 use assay_verify::{Expectation, Report, Verifier};
 use assay_x402::{
-    PAYMENT_REQUIRED, PAYMENT_SIGNATURE, Payment, PaymentRequired, PaymentRequirements,
-    PaymentSigner, Preferences, SettleResponse, choose_offer, decode_payment_required, pay,
+    ChosenOffer, PAYMENT_REQUIRED, PAYMENT_SIGNATURE, Payment, PaymentRequired,
+    PaymentRequirements, PaymentSigner, Permit2Standing, Preferences, SettleResponse, UPTO,
+    choose_offer, decode_payment_required, pay, pay_upto,
 };
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::Map;
 
 use crate::ClientError;
-use crate::announced;
-use crate::delivery::{Delivered, Expected, Sold, contents};
+use crate::announced::{self, Announced};
+use crate::delivery::{Delivered, Expected, ItemResult, Sold, contents};
 use crate::error::{DeliveryError, SignedPayment};
 use crate::events::{Ended, Watch, follow, is_stream};
 use crate::transaction::{self, ItemOrder};
@@ -53,6 +55,7 @@ pub struct Buyer {
     clock: Arc<dyn Clock>,
     randomness: Arc<dyn Randomness>,
     config: BuyerConfig,
+    chain: Option<Chain>,
 }
 
 /// An inference to buy.
@@ -73,6 +76,9 @@ pub struct InferenceOrder {
 pub struct TransactionOrder {
     /// The items, each after those whose output it refers to.
     pub items: Vec<ItemOrder>,
+    /// What becomes of the whole if one fails. Under `each` the payment is by the scheme `upto`, which the
+    /// preferences have to allow.
+    pub outcome_policy: OutcomePolicy,
     /// What may be spent on all of them.
     pub preferences: Preferences,
 }
@@ -105,6 +111,7 @@ struct Question<'a> {
     body: &'a [u8],
     items: &'a [Expected<'a>],
     preferences: Preferences,
+    outcome_policy: OutcomePolicy,
     /// The request of the only item.
     input: Option<InferenceRequest>,
     /// Who is told how far it is.
@@ -114,6 +121,7 @@ struct Question<'a> {
 /// A request that pays.
 struct PaidRequest<'a> {
     question: &'a Question<'a>,
+    announced: &'a [Announced],
     payment: &'a Payment,
     /// When it was signed.
     signed_at: Timestamp,
@@ -140,7 +148,16 @@ impl Buyer {
         config: BuyerConfig,
     ) -> Result<Self, ClientError> {
         let gateway = Endpoint::new(gateway, config.timeout)?;
-        Ok(Self { gateway, signer, clock, randomness, config })
+        Ok(Self { gateway, signer, clock, randomness, config, chain: None })
+    }
+
+    /// Asks a chain how much Permit2 may move, before a payment of the scheme `upto` is signed there: where that
+    /// is too little, a permit of the token for Permit2 goes along, if the seller takes one. Without a chain
+    /// Permit2 has to have its allowance.
+    #[must_use]
+    pub fn asking(mut self, chain: Chain) -> Self {
+        self.chain = Some(chain);
+        self
     }
 
     /// Buys an inference and verifies what came.
@@ -163,12 +180,14 @@ impl Buyer {
         let by_method = order
             .preferences
             .with_filter(move |offer| offer.extra_text("method") == Some(method.as_str()));
-        let items = [Expected { id: None, model: &order.model, method: &order.method }];
+        let (model, method) = (&order.model, &order.method);
+        let items = [Expected { id: None, model, method, timeout: None }];
         let question = Question {
             path: vec!["v2", "models", &order.model, "infer"],
             body: &body,
             items: &items,
             preferences: by_method,
+            outcome_policy: OutcomePolicy::All,
             input: Some(order.request.clone()),
             watch: None,
         };
@@ -186,14 +205,15 @@ impl Buyer {
         order: TransactionOrder,
         verifier: &Verifier,
         watch: Option<Watch<'_>>,
-    ) -> Result<Bought<Vec<InferenceOutput>>, ClientError> {
-        let body = transaction::body(&order.items)?;
+    ) -> Result<Bought<Vec<ItemResult>>, ClientError> {
+        let body = transaction::body(&order.items, order.outcome_policy)?;
         let items: Vec<Expected<'_>> = order.items.iter().map(ItemOrder::expected).collect();
         let question = Question {
             path: vec!["v1", "transactions"],
             body: &body,
             items: &items,
             preferences: order.preferences.clone(),
+            outcome_policy: order.outcome_policy,
             input: None,
             watch,
         };
@@ -210,21 +230,21 @@ impl Buyer {
         &self,
         question: &Question<'_>,
         verifier: &Verifier,
-        accept: impl FnOnce(&Bundle, &Report, Vec<InferenceOutput>) -> Result<T, DeliveryError>,
+        accept: impl FnOnce(&Bundle, &Report, Vec<ItemResult>) -> Result<T, DeliveryError>,
     ) -> Result<Bought<T>, ClientError> {
         let (asked, body) = self.ask(question).await?;
         let chosen = choose_offer(&asked, &question.preferences)?;
         let offer = chosen.offer.clone();
-        announced::check(question.items, &asked, &body, chosen, verifier.policy())?;
-        let now = self.clock.now();
-        let randomness = self.randomness.as_ref();
-        let payment = pay(&asked, chosen, &Map::new(), self.signer.as_ref(), now, randomness)?;
+        let announced = announced::check(question.items, &asked, &body, chosen, verifier.policy())?;
+        let (now, randomness) = (self.clock.now(), self.randomness.as_ref());
+        let payment = self.pay(&asked, chosen).await?;
         let access_token = AccessToken::new(randomness)?;
         let nonce = encoding::hex(&randomness.array::<16>()?);
 
         let started = self.clock.monotonic();
         let paid = PaidRequest {
             question,
+            announced: &announced,
             payment: &payment,
             signed_at: now,
             access_token: &access_token,
@@ -239,6 +259,33 @@ impl Buyer {
         let Delivered { file, bundle, report, output } = delivered;
         let settlement = sold.settlement;
         Ok(Bought { file, bundle, report, output, offer, settlement, access_token, answered_in })
+    }
+
+    /// Signs a payment of an offer, by its scheme.
+    async fn pay(
+        &self,
+        asked: &PaymentRequired,
+        chosen: ChosenOffer<'_>,
+    ) -> Result<Payment, ClientError> {
+        let (offer, additions) = (chosen.offer, Map::new());
+        let (signer, randomness) = (self.signer.as_ref(), self.randomness.as_ref());
+        let chain = self.chain.as_ref();
+        let chain = chain.filter(|chain| offer.scheme == UPTO && *chain.network() == offer.network);
+        let Some(chain) = chain else {
+            let now = self.clock.now();
+            return Ok(pay(asked, chosen, &additions, signer, now, randomness)?);
+        };
+        let token = offer.asset.as_str().parse();
+        let token = token.map_err(|error| protocol("a token's address", &error))?;
+        let (allowance, permit_nonce) = tokio::join!(
+            chain.allowance(token, signer.address(), PERMIT2),
+            chain.permit_nonce(token, signer.address())
+        );
+        let allowance = allowance.map_err(|error| ClientError::Chain(error.to_string()))?;
+        // A token that knows no permits has no nonce of them.
+        let standing = Permit2Standing { allowance, permit_nonce: permit_nonce.ok() };
+        let edge = (self.clock.now(), randomness);
+        Ok(pay_upto(asked, chosen, &additions, signer, edge, &standing)?)
     }
 
     /// Asks for the price; returns the body too, which has more to say of a transaction.
@@ -308,6 +355,8 @@ impl Buyer {
             payment: paid.payment,
             signed_at: paid.signed_at,
             items: paid.question.items,
+            announced: paid.announced,
+            outcome_policy: paid.question.outcome_policy,
         };
         let failed = |status: u16, mut wire: WireError, settlement| {
             let transaction = wire.transaction.take().and_then(|id| id.parse().ok());
@@ -331,11 +380,14 @@ impl Buyer {
                 };
                 match follow(response, watch).await.map_err(ClientError::Http)? {
                     Ended::Result(settlement) => Ok(sold(transaction, settlement)),
-                    Ended::Error(402, wire) => Err(refused_by(paid, wire, None)),
+                    Ended::Error(402 | 412, wire) => Err(refused_by(paid, wire, None)),
                     Ended::Error(status, wire) => failed(status, wire, None),
                 }
             }
-            StatusCode::PAYMENT_REQUIRED => Err(refused(paid, response, settlement).await),
+            // 412: Permit2 may not move as much.
+            StatusCode::PAYMENT_REQUIRED | StatusCode::PRECONDITION_FAILED => {
+                Err(refused(paid, response, settlement).await)
+            }
             status => failed(status.as_u16(), wire_error(response).await, settlement),
         }
     }
@@ -352,8 +404,12 @@ impl Buyer {
 }
 
 /// Returns the output of the only item.
-fn only(outputs: Vec<InferenceOutput>) -> Result<InferenceOutput, DeliveryError> {
-    outputs.into_iter().next().ok_or_else(|| contents("an output", &"none"))
+fn only(outputs: Vec<ItemResult>) -> Result<InferenceOutput, DeliveryError> {
+    match outputs.into_iter().next() {
+        Some(Ok(output)) => Ok(output),
+        Some(Err(failed)) => Err(contents("an output", &format!("failed: {}", failed.reason))),
+        None => Err(contents("an output", &"none")),
+    }
 }
 
 /// What a 402 to a payment says: the reason of the settlement, or else of the refusal.

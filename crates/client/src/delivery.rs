@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use assay_primitives::{
-    AccessToken, Clock, InferenceOutput, ItemId, Method, Timestamp, TransactionId,
+    AccessToken, Clock, InferenceOutput, ItemId, Method, Timestamp, TransactionId, printable,
 };
-use assay_receipt::{Bundle, BundleItem, Receipt};
+use assay_receipt::{
+    Bundle, BundleItem, ItemStatement, Outcome, OutcomePolicy, Receipt, TIMEOUT_BELOW_FLOOR,
+};
 use assay_verify::{CLOCK_TOLERANCE, Expectation, Report, Verdict, Verifier};
 use assay_x402::{Payment, SettleResponse};
 use reqwest::{Response, StatusCode};
 
+use crate::announced::Announced;
 use crate::error::{ClientError, DeliveryError, SignedPayment, Undelivered};
 use crate::wire::{Endpoint, ReadError, described, read, wire_error};
 
@@ -29,6 +32,22 @@ pub(crate) struct Sold<'a> {
     pub(crate) signed_at: Timestamp,
     /// What was ordered.
     pub(crate) items: &'a [Expected<'a>],
+    /// What was announced of each, where anything was.
+    pub(crate) announced: &'a [Announced],
+    /// What was to become of the whole if an item failed.
+    pub(crate) outcome_policy: OutcomePolicy,
+}
+
+/// What became of an item.
+pub type ItemResult = Result<InferenceOutput, FailedItem>;
+
+/// An item that failed, of a transaction whose other items were bought without it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct FailedItem {
+    /// Why, a short code of the receipt's.
+    pub reason: String,
+    /// Whether it was charged: its buyer gave it too little time.
+    pub is_charged: bool,
 }
 
 /// An item as it was ordered.
@@ -36,6 +55,7 @@ pub(crate) struct Expected<'a> {
     pub(crate) id: Option<&'a ItemId>,
     pub(crate) model: &'a str,
     pub(crate) method: &'a Method,
+    pub(crate) timeout: Option<Duration>,
 }
 
 /// A bundle that verifies, and is about the payment that was made.
@@ -106,7 +126,7 @@ impl Sold<'_> {
         file: Vec<u8>,
         verifier: &Verifier,
         expectation: &Expectation,
-        accept: impl FnOnce(&Bundle, &Report, Vec<InferenceOutput>) -> Result<T, DeliveryError>,
+        accept: impl FnOnce(&Bundle, &Report, Vec<ItemResult>) -> Result<T, DeliveryError>,
         now: Timestamp,
     ) -> Result<Delivered<T>, ClientError> {
         let examined = self.examine(&file, verifier, expectation, now);
@@ -126,14 +146,21 @@ impl Sold<'_> {
         verifier: &Verifier,
         expectation: &Expectation,
         now: Timestamp,
-    ) -> Result<(Bundle, Report, Vec<InferenceOutput>), DeliveryError> {
+    ) -> Result<(Bundle, Report, Vec<ItemResult>), DeliveryError> {
         let report = verifier.verify(file, expectation, now)?;
         if let Verdict::Refused(refusal) = report.verdict {
             return Err(DeliveryError::Refused(refusal));
         }
         let bundle = Bundle::from_bytes(file).map_err(|error| contents("a bundle", &error))?;
         self.check_order(&report, &bundle)?;
-        let outputs = bundle.items.iter().map(output).collect::<Result<_, _>>()?;
+        let statements = bundle.items.iter().map(|item| {
+            ItemStatement::from_bytes(&item.statement)
+                .map_err(|e| contents("an item statement", &e))
+        });
+        let statements = statements.collect::<Result<Vec<_>, _>>()?;
+        self.check_quoted(&statements)?;
+        let outputs = bundle.items.iter().zip(&statements).map(output);
+        let outputs = outputs.collect::<Result<_, _>>()?;
         Ok((bundle, report, outputs))
     }
 
@@ -149,19 +176,15 @@ impl Sold<'_> {
         let got = &receipt.predicate().authorization;
         let accepted = &self.payment.payload.accepted;
         let signed = &self.payment.signed;
-        let same = |field, expected: String, got: String| {
-            if expected.eq_ignore_ascii_case(&got) {
-                Ok(())
-            } else {
-                Err(DeliveryError::OtherOrder { field, expected, got })
-            }
-        };
         same("nonce", signed.nonce().to_string(), got.nonce.clone())?;
         same("payer", signed.payer().to_string(), got.payer.to_string())?;
         same("payTo", signed.pay_to().to_string(), got.pay_to.to_string())?;
         same("amount", accepted.amount.to_string(), got.amount.to_string())?;
         same("network", accepted.network.to_string(), got.network.to_string())?;
         same("asset", accepted.asset.to_string(), got.asset.to_string())?;
+        let policy = |policy: OutcomePolicy| policy.as_str().to_owned();
+        let got = policy(receipt.predicate().outcome_policy);
+        same("outcomePolicy", policy(self.outcome_policy), got)?;
         same("items", self.items.len().to_string(), report.items.len().to_string())?;
         for (ordered, item) in self.items.iter().zip(&report.items) {
             let id = |id: Option<&ItemId>| id.map(ToString::to_string).unwrap_or_default();
@@ -170,6 +193,37 @@ impl Sold<'_> {
             same("model", ordered.model.to_owned(), item.model.name.clone())?;
         }
         Ok(())
+    }
+
+    /// Of several items each has to be what was quoted for it, at its price; and what failed may be charged only
+    /// where too little time was given to it here.
+    fn check_quoted(&self, statements: &[ItemStatement]) -> Result<(), DeliveryError> {
+        for ((ordered, quoted), ItemStatement { details, .. }) in
+            self.items.iter().zip(self.announced).zip(statements)
+        {
+            same("price", quoted.amount.to_string(), details.price.amount.to_string())?;
+            if ordered.id.is_some() {
+                same("model id", quoted.model_id.to_string(), details.model.id().to_string())?;
+            }
+            let Outcome::Failed { reason } = &details.outcome else { continue };
+            let is_short =
+                ordered.timeout.is_some_and(|timeout| quoted.timeout_floor > Some(timeout));
+            let may_charge = is_short && reason == TIMEOUT_BELOW_FLOOR;
+            if details.usage.inferences > 0 && !may_charge {
+                let expected = "nothing charged for what the seller failed to do".to_owned();
+                let got = format!("failed: {}, and charged", printable(reason, 64));
+                return Err(DeliveryError::OtherOrder { field: "usage", expected, got });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn same(field: &'static str, expected: String, got: String) -> Result<(), DeliveryError> {
+    if expected.eq_ignore_ascii_case(&got) {
+        Ok(())
+    } else {
+        Err(DeliveryError::OtherOrder { field, expected, got })
     }
 }
 
@@ -199,9 +253,14 @@ async fn asked(response: Response) -> Asked {
     }
 }
 
-fn output(item: &BundleItem) -> Result<InferenceOutput, DeliveryError> {
+fn output((item, statement): (&BundleItem, &ItemStatement)) -> Result<ItemResult, DeliveryError> {
+    if let Outcome::Failed { reason } = &statement.details.outcome {
+        let is_charged = statement.details.usage.inferences > 0;
+        return Ok(Err(FailedItem { reason: printable(reason, 64), is_charged }));
+    }
     let bytes = item.output.as_deref().ok_or_else(|| contents("an output", &"none"))?;
-    InferenceOutput::from_bytes(bytes).map_err(|error| contents("an output", &error))
+    let output = InferenceOutput::from_bytes(bytes);
+    output.map(Ok).map_err(|error| contents("an output", &error))
 }
 
 pub(crate) fn contents(expected: &'static str, got: &dyn std::fmt::Display) -> DeliveryError {

@@ -53,6 +53,9 @@ pub enum ClientError {
     /// What the gateway announces is not what the policy accepts. Nothing was signed.
     #[error("nothing was paid: the gateway announces what the policy does not accept: {0}")]
     NotAccepted(Box<Refusal>),
+    /// The chain does not say how much Permit2 may move. Nothing was signed.
+    #[error("the chain does not say what Permit2 may move: {0}")]
+    Chain(String),
     /// The payment was not signed.
     #[error(transparent)]
     Pay(#[from] PayError),

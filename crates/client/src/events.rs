@@ -18,7 +18,7 @@ const MAX_EVENT: usize = 64 << 20;
 pub struct ItemUpdate {
     /// The item.
     pub id: ItemId,
-    /// `waiting`, `running` or `certified`.
+    /// `waiting`, `running`, `certified` or `failed`.
     pub state: String,
     /// What is done of it, where its method tells.
     pub stage: Option<String>,

@@ -18,6 +18,7 @@ mod transaction;
 mod wire;
 
 pub use buyer::{Bought, Buyer, BuyerConfig, InferenceOrder, TransactionOrder};
+pub use delivery::{FailedItem, ItemResult};
 pub use error::{ClientError, DeliveryError, SignedPayment, Undelivered};
 pub use events::{ItemUpdate, Watch};
 pub use receipts::{Credential, PublicReceipt, Receipts};

@@ -1,9 +1,11 @@
 //! A transaction as it is ordered, and whether that is what was asked.
 
+use std::time::Duration;
+
 use assay_primitives::{
     InferenceRequest, InputPointer, ItemId, Method, OutputReference, Tensor, TensorDraft,
 };
-use assay_receipt::{Bundle, BundleItem, ItemStatement, Reference};
+use assay_receipt::{Bundle, BundleItem, ItemStatement, Outcome, OutcomePolicy, Reference};
 use assay_verify::Report;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
@@ -23,6 +25,9 @@ pub struct ItemOrder {
     pub method: Method,
     /// What it is asked.
     pub inputs: Vec<TensorOrder>,
+    /// For how long it may run, in whole milliseconds. What ends by it is charged under `each` if that is less than
+    /// the gateway's floor; under `all` it may not be.
+    pub timeout: Option<Duration>,
 }
 
 /// An input tensor, as the Open Inference Protocol has it; in the place of an element, or of all the
@@ -56,16 +61,22 @@ impl TensorOrder {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct WireTransaction<'a> {
     items: Vec<WireItem<'a>>,
+    #[serde(skip_serializing_if = "OutcomePolicy::is_all")]
+    outcome_policy: OutcomePolicy,
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct WireItem<'a> {
     id: &'a ItemId,
     model: &'a str,
     method: &'a Method,
     input: WireInput<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeout_ms: Option<u32>,
 }
 
 #[derive(Serialize)]
@@ -75,17 +86,23 @@ struct WireInput<'a> {
 
 impl ItemOrder {
     pub(crate) fn expected(&self) -> Expected<'_> {
-        Expected { id: Some(&self.id), model: &self.model, method: &self.method }
+        let Self { id, model, method, timeout, .. } = self;
+        Expected { id: Some(id), model, method, timeout: *timeout }
     }
 }
 
 /// Writes what is posted.
-pub(crate) fn body(items: &[ItemOrder]) -> Result<Vec<u8>, ClientError> {
+pub(crate) fn body(
+    items: &[ItemOrder],
+    outcome_policy: OutcomePolicy,
+) -> Result<Vec<u8>, ClientError> {
     let item = |order| {
-        let ItemOrder { id, model, method, inputs }: &ItemOrder = order;
-        WireItem { id, model, method, input: WireInput { inputs } }
+        let ItemOrder { id, model, method, inputs, timeout }: &ItemOrder = order;
+        let timeout_ms = timeout.map(|after| u32::try_from(after.as_millis()).unwrap_or(u32::MAX));
+        WireItem { id, model, method, input: WireInput { inputs }, timeout_ms }
     };
-    let transaction = WireTransaction { items: items.iter().map(item).collect() };
+    let items = items.iter().map(item).collect();
+    let transaction = WireTransaction { items, outcome_policy };
     serde_json::to_vec(&transaction).map_err(|error| ClientError::Protocol {
         expected: "a transaction that can be written",
         got: error.to_string(),
@@ -123,6 +140,8 @@ fn is_asked(
     let request = request.map_err(|error| contents("a request", &error))?;
     let statement = ItemStatement::from_bytes(&item.statement);
     let statement = statement.map_err(|error| contents("an item statement", &error))?;
+    // What failed may never have had its input.
+    let is_ok = statement.details.outcome == Outcome::Ok;
     if request.inputs.len() != order.inputs.len() {
         return Ok(false);
     }
@@ -132,7 +151,7 @@ fn is_asked(
         let asked = place.and_then(|place| request.inputs.get(place));
         let (Some(place), Some(asked)) = (place, asked) else { return Ok(false) };
         let draft = draft(tensor)?;
-        if !draft.is_of(asked) {
+        if is_ok && !draft.is_of(asked) {
             return Ok(false);
         }
         let place = u32::try_from(place).unwrap_or(u32::MAX);

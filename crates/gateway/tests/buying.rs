@@ -8,12 +8,14 @@ use assay_client::{
     TensorOrder, TransactionOrder, Undelivered,
 };
 use assay_primitives::{Amount, InferenceRequest, Method, SystemRandomness};
+use assay_receipt::OutcomePolicy;
 use assay_store::TransactionState;
 use assay_testkit::FakeClock;
 use assay_verify::{Methods, Policy, Verdict, Verifier};
 use assay_x402::{OfferRefusal, Preferences};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use crate::harness::{
     BUYER, Fault, GatewayLine, Market, Mishap, Mood, SIGNED_PRICE, TOY, TOY_PRICE, ToyVerifier,
@@ -272,12 +274,12 @@ fn item(id: &str, model: &str, method: &str, data: &str) -> ItemOrder {
             datatype: spec.datatype.clone(),
             data: RawValue::from_string(data.to_owned()).unwrap(),
         }],
+        timeout: None,
     }
 }
 
 /// Two items, the second of which refers to the first.
 fn transaction(cap: u128) -> TransactionOrder {
-    let digit = serde_json::to_string(packages()[0].samples().get(6).unwrap().input.data());
     let referring = (0..30).map(|index| match index {
         5 => r#"{"$from":"digit","pointer":"/outputs/0/data/2"}"#.to_owned(),
         _ => format!("{index}.5"),
@@ -285,11 +287,18 @@ fn transaction(cap: u128) -> TransactionOrder {
     let referring = format!("[{}]", referring.collect::<Vec<_>>().join(","));
     TransactionOrder {
         items: vec![
-            item("digit", "digits", TOY, &digit.unwrap()),
+            item("digit", "digits", TOY, &digit_data(6)),
             item("built", "tumour", "signed", &referring),
         ],
+        outcome_policy: OutcomePolicy::All,
         preferences: Preferences::new().with_cap(asset(), Amount(cap)),
     }
+}
+
+/// As [`transaction`], of which what fails is not charged.
+fn each(cap: u128) -> TransactionOrder {
+    let preferences = transaction(cap).preferences.with_upto();
+    TransactionOrder { outcome_policy: OutcomePolicy::Each, preferences, ..transaction(cap) }
 }
 
 const BOTH: u128 = SIGNED_PRICE + TOY_PRICE;
@@ -324,6 +333,46 @@ async fn buys_a_transaction_and_verifies_it() {
     let error = buyer(&market).transact(transaction(BOTH), &strict, None).await.unwrap_err();
     assert!(matches!(error, ClientError::NotAccepted(_)), "{error}");
     market.charged(1, BOTH).await;
+}
+
+/// The buyer's own permit for Permit2 goes along where the chain says that it has to: he never sent a
+/// transaction himself.
+#[tokio::test]
+async fn buys_under_each_without_an_allowance() {
+    let market = Market::open().await;
+    let error = buyer(&market).transact(each(BOTH), &verifier(), None).await.unwrap_err();
+    let ClientError::PaymentRefused { reason, .. } = error else { panic!("{error}") };
+    assert_eq!(reason, "permit2_allowance_required");
+    let asking = || buyer(&market).asking(market.world.chain.clone());
+    let bought = asking().transact(each(BOTH), &verifier(), None).await.unwrap();
+    assert!(bought.output.iter().all(Result::is_ok));
+    market.charged(1, BOTH).await;
+
+    // The allowance is there now. What failed is not charged, and what refers to it neither.
+    let mut order = each(BOTH + SIGNED_PRICE);
+    order.items.push(item("other", "digits", "signed", &digit_data(1)));
+    market.shop.toy.set(Mood::Fail);
+    let bought = buyer(&market).transact(order, &verifier(), None).await.unwrap();
+    let reasons: Vec<Option<(&str, bool)>> = bought
+        .output
+        .iter()
+        .map(|output| Some(output.as_ref().err()?).map(|e| (e.reason.as_str(), e.is_charged)))
+        .collect();
+    assert_eq!(reasons, [Some(("inference_failed", false)), Some(("source_failed", false)), None]);
+    market.charged(2, BOTH + SIGNED_PRICE).await;
+
+    // A timeout of one's own, below the floor, is charged, and the buyer knows that it may be.
+    market.shop.toy.set(Mood::Wait(Arc::new(Semaphore::new(0))));
+    let mut order = each(BOTH);
+    order.items[0].timeout = Some(Duration::from_millis(1));
+    let bought = buyer(&market).transact(order, &verifier(), None).await;
+    let failed = bought.unwrap().output[0].clone().unwrap_err();
+    assert_eq!((failed.reason.as_str(), failed.is_charged), ("timeout_below_floor", true));
+    market.charged(3, BOTH + SIGNED_PRICE + TOY_PRICE).await;
+}
+
+fn digit_data(sample: usize) -> String {
+    serde_json::to_string(packages()[0].samples().get(sample).unwrap().input.data()).unwrap()
 }
 
 /// A gateway that sells another transaction than the one that was ordered: every signature holds.

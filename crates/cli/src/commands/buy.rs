@@ -2,10 +2,11 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use assay_client::{Bought, ItemOrder, TensorOrder, TransactionOrder};
-use assay_primitives::{InferenceOutput, ItemId, Method, Tensor, printable};
-use assay_receipt::{ItemDetails, ItemStatement, Price};
+use assay_client::{Bought, FailedItem, ItemOrder, ItemResult, TensorOrder, TransactionOrder};
+use assay_primitives::{ItemId, Method, Tensor, printable};
+use assay_receipt::{ItemDetails, ItemStatement, OutcomePolicy, Price};
 use assay_verify::{ItemReport, Report};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -13,12 +14,12 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use super::input::{self, Written};
 use super::purchase::{Given, Purchase};
-use super::{infer, show};
+use super::{infer, show, system_clock};
 use crate::args::BuyArgs;
 use crate::error::CliError;
 use crate::files;
 use crate::money;
-use crate::node::packages;
+use crate::node::{connect, packages};
 use crate::output::{self, Style};
 
 /// The most bytes a transaction's file may have.
@@ -34,6 +35,8 @@ type Row = [String; COLUMNS.len()];
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
+    #[serde(default)]
+    outcome_policy: OutcomePolicy,
     items: Vec<Item>,
 }
 
@@ -52,6 +55,7 @@ struct Item {
     input: Option<std::path::PathBuf>,
     /// A sample of a model that this program carries.
     sample: Option<usize>,
+    timeout_ms: Option<u32>,
 }
 
 fn signed() -> Method {
@@ -60,15 +64,22 @@ fn signed() -> Method {
 
 pub(crate) async fn run(args: BuyArgs) -> Result<ExitCode, CliError> {
     let purchase = Purchase::prepare(&args.gateway, &args.purchase)?;
-    let preferences = purchase.preferences.clone();
-    let order = TransactionOrder { items: read(&args).await?, preferences };
-    let buyer = purchase.buyer()?;
+    let (items, outcome_policy) = read(&args).await?;
+    let mut preferences = purchase.preferences.clone();
+    let mut buyer = purchase.buyer()?;
+    if outcome_policy == OutcomePolicy::Each {
+        preferences = preferences.with_upto();
+        if let Some(url) = &args.rpc_url {
+            buyer = buyer.asking(connect(url, None, &system_clock(), None).await?);
+        }
+    }
+    let order = TransactionOrder { items, outcome_policy, preferences };
     let bought = purchase.wait(buyer.transact(order, &purchase.verifier, None)).await?;
     purchase.finish(&bought, || Answers::new(&bought))
 }
 
 /// Reads the file, and what it names.
-async fn read(args: &BuyArgs) -> Result<Vec<ItemOrder>, CliError> {
+async fn read(args: &BuyArgs) -> Result<(Vec<ItemOrder>, OutcomePolicy), CliError> {
     let path = &args.transaction;
     let wrong = |error: String| CliError::Input(format!("{}: {error}", path.display()));
     let text = files::read_text(path, MAX_FILE)?;
@@ -82,10 +93,11 @@ async fn read(args: &BuyArgs) -> Result<Vec<ItemOrder>, CliError> {
             CliError::Input(error) => wrong(format!("item `{id}`: {error}")),
             other => other,
         })?;
-        let Item { id, model, method, .. } = item;
-        orders.push(ItemOrder { id, model, method, inputs });
+        let Item { id, model, method, timeout_ms, .. } = item;
+        let timeout = timeout_ms.map(|millis| Duration::from_millis(millis.into()));
+        orders.push(ItemOrder { id, model, method, inputs, timeout });
     }
-    Ok(orders)
+    Ok((orders, file.outcome_policy))
 }
 
 impl Item {
@@ -145,14 +157,23 @@ struct ItemAnswer<'a> {
     id: Option<&'a ItemId>,
     model: &'a str,
     method: &'a Method,
-    outputs: &'a [Tensor],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outputs: Option<&'a [Tensor]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failed: Option<Failed<'a>>,
     label: Option<String>,
     #[serde(skip)]
     price: Price,
 }
 
+#[derive(Serialize)]
+struct Failed<'a> {
+    reason: &'a str,
+    charged: bool,
+}
+
 impl<'a> Answers<'a> {
-    fn new(bought: &'a Bought<Vec<InferenceOutput>>) -> Result<Self, CliError> {
+    fn new(bought: &'a Bought<Vec<ItemResult>>) -> Result<Self, CliError> {
         let packages = packages(None)?;
         let items = bought.report.items.iter().zip(&bought.output).zip(&bought.bundle.items);
         let items = items.map(|((item, output), disclosed)| {
@@ -160,12 +181,19 @@ impl<'a> Answers<'a> {
             let ItemDetails { model, price, .. } = statement.map_err(CliError::failed)?.details;
             // A program has the labels of the model that it was compiled from.
             let package = packages.iter().find(|package| package.id() == model.package);
-            let label = package.and_then(|package| package.card().top_label(output));
+            let label = package.zip(output.as_ref().ok());
+            let label = label.and_then(|(package, output)| package.card().top_label(output));
+            let failed = output.as_ref().err();
+            let failed = failed.map(|FailedItem { reason, is_charged: charged }| Failed {
+                reason,
+                charged: *charged,
+            });
             Ok(ItemAnswer {
                 id: item.id.as_ref(),
                 model: &item.model.name,
                 method: &item.method,
-                outputs: &output.outputs,
+                outputs: output.as_ref().ok().map(|output| output.outputs.as_slice()),
+                failed,
                 label: label.map(str::to_owned),
                 price,
             })
@@ -188,16 +216,24 @@ impl Given for Answers<'_> {
 impl ItemAnswer<'_> {
     /// What the item is, what it cost, what backs it, and what it gave.
     fn row(&self, item: &ItemReport) -> Result<Row, CliError> {
-        let answer = match &self.label {
-            Some(label) => label.clone(),
-            None => self.outputs.first().map(infer::shown).transpose()?.unwrap_or_default(),
+        let answer = match (&self.failed, &self.label) {
+            (Some(failed), _) => format!("failed: {}", failed.reason),
+            (None, Some(label)) => label.clone(),
+            (None, None) => {
+                let first = self.outputs.and_then(|outputs| outputs.first());
+                first.map(infer::shown).transpose()?.unwrap_or_default()
+            }
         };
         let Price { amount, asset } = &self.price;
+        let price = match &self.failed {
+            Some(Failed { charged: false, .. }) => "not charged".to_owned(),
+            _ => money::shown(*amount, asset.network(), asset.reference()),
+        };
         let row = [
             self.id.map_or_else(|| item.index.to_string(), ToString::to_string),
             self.model.to_owned(),
             self.method.to_string(),
-            money::shown(*amount, asset.network(), asset.reference()),
+            price,
             format!("{} B", item.evidence_bytes),
             item.verdict.as_str().to_owned(),
             answer,

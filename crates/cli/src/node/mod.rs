@@ -11,6 +11,7 @@ mod storage;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use assay_gateway::{Gateway, GatewayConfig, RunningServer, ServeError, serve};
 use assay_primitives::{Amount, Clock, Network, Randomness};
@@ -39,6 +40,8 @@ use crate::files;
 
 /// How often a free port is chosen again because somebody else took it first.
 const PORT_ATTEMPTS: u32 = 8;
+/// How long it is waited for what a facilitator settles.
+const ANSWER: Duration = Duration::from_secs(5);
 /// What chooses the gateway's address.
 const LISTEN: &str = "`listen` or ASSAY_LISTEN";
 
@@ -86,6 +89,7 @@ impl Node {
         publish(&programs, &blobs).await?;
         let rail = PaymentRail::start(config, end, &prices, &store).await?;
         let methods = Enclaves::methods(enclaves.as_ref());
+        let settings = settings(config, &rail).await?;
         let (shop, enclave) = Shop::open(
             config,
             packages,
@@ -95,7 +99,6 @@ impl Node {
             &clock,
             &randomness,
         )?;
-        let upto = upto(rail.facilitator.as_ref(), rail.network()).await;
         let service = Service::new(ServiceParts {
             operator: shop.operator,
             catalogue: shop.catalogue,
@@ -107,14 +110,7 @@ impl Node {
             clock,
             randomness,
             tasks: TaskTracker::new(),
-            settings: Settings {
-                pay_to: rail.pay_to.clone(),
-                max_timeout_seconds: config.payment.max_timeout_seconds,
-                reorg_depth: config.chain.reorg_depth,
-                release: config.release().map_err(CliError::Input)?,
-                retention: config.retention().map_err(CliError::Input)?,
-                upto,
-            },
+            settings,
         });
         let service = Arc::new(service.with_metrics(metrics).with_limits(limits(config)));
         service.resume().await.map_err(CliError::failed)?;
@@ -160,13 +156,28 @@ impl Node {
     }
 }
 
+async fn settings(config: &Config, rail: &PaymentRail) -> Result<Settings, CliError> {
+    Ok(Settings {
+        pay_to: rail.pay_to.clone(),
+        max_timeout_seconds: config.payment.max_timeout_seconds,
+        reorg_depth: config.chain.reorg_depth,
+        release: config.release().map_err(CliError::Input)?,
+        retention: config.retention().map_err(CliError::Input)?,
+        upto: upto(rail.facilitator.as_ref(), rail.network()).await,
+    })
+}
+
 /// Asks how payments of the scheme `upto` are settled. What nobody can say now is not offered: the gateway sells by
 /// `exact` alone until it is started again.
 async fn upto(facilitator: &dyn Facilitator, network: &Network) -> Option<UptoSupport> {
-    match facilitator.supported().await {
-        Ok(supported) => supported.upto(network),
-        Err(error) => {
+    match tokio::time::timeout(ANSWER, facilitator.supported()).await {
+        Ok(Ok(supported)) => supported.upto(network),
+        Ok(Err(error)) => {
             warn!(%error, "Nobody can say whether `upto` is settled: it is not offered.");
+            None
+        }
+        Err(_) => {
+            warn!("Nobody says in time whether `upto` is settled: it is not offered.");
             None
         }
     }

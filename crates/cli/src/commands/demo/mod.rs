@@ -12,12 +12,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use assay_chain::Address;
-use assay_client::{Bought, ItemOrder, TensorOrder, TransactionOrder};
+use assay_client::{Bought, ItemOrder, ItemResult, TensorOrder, TransactionOrder};
 use assay_engine::{ModelCard, Sample};
-use assay_primitives::{
-    Account, Amount, Clock, InferenceOutput, ItemId, Method, ModelId, SystemRandomness,
-};
-use assay_receipt::{Bundle, SettlementBlock, SettlementRecord};
+use assay_primitives::{Account, Amount, Clock, ItemId, Method, ModelId, SystemRandomness};
+use assay_receipt::{Bundle, OutcomePolicy, SettlementBlock, SettlementRecord};
 use assay_service::{CatalogueEntry, Price};
 use assay_verify::{Expectation, Policy, Report, Verifier};
 use assay_x402::Preferences;
@@ -57,7 +55,7 @@ struct Asked {
 /// What the demo shows.
 struct Story {
     asked: Vec<Asked>,
-    bought: Bought<Vec<InferenceOutput>>,
+    bought: Bought<Vec<ItemResult>>,
     /// How long each item took, where that was told.
     latencies: Vec<Option<Duration>>,
     payer: Balance,
@@ -260,11 +258,12 @@ fn order(asked: &[Asked]) -> Result<TransactionOrder, CliError> {
             model: one.card().name.clone(),
             method: one.method.clone(),
             inputs: vec![TensorOrder::of(&one.sample.input).map_err(CliError::failed)?],
+            timeout: None,
         })
     };
     let items = asked.iter().map(item).collect::<Result<_, CliError>>()?;
     let preferences = Preferences::new().with_cap(money::development_asset()?.id, CAP);
-    Ok(TransactionOrder { items, preferences })
+    Ok(TransactionOrder { items, outcome_policy: OutcomePolicy::All, preferences })
 }
 
 /// Verifies a bundle, and says how long that took.

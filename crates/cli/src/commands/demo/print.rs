@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use assay_primitives::{Amount, ItemId, Method, Tensor};
+use assay_primitives::{Amount, InferenceOutput, ItemId, Method, Tensor};
 use assay_receipt::SettlementBlock;
 use assay_verify::{PaymentReport, Report};
 use assay_x402::{PaymentRequirements, SettleResponse};
@@ -49,7 +49,7 @@ pub(super) fn text(story: &Story, args: &DemoArgs) {
 }
 
 fn answers(story: &Story, style: Style) {
-    for (asked, output) in story.asked.iter().zip(&story.bought.output) {
+    for (asked, output) in story.asked.iter().zip(outputs(story)) {
         let card = asked.card();
         let label = card.labels.get(asked.sample.label).map_or("unknown", String::as_str);
         let answer = card.top_label(output).unwrap_or("none");
@@ -57,6 +57,11 @@ fn answers(story: &Story, style: Style) {
         let text = format!("{} answers {}, which is {right}", card.name, style.bold(answer));
         line(format_args!("  {:<11} {text}", asked.id.as_str()));
     }
+}
+
+/// Returns what the items gave. None failed: the outcome policy is `all`.
+fn outputs(story: &Story) -> impl Iterator<Item = &InferenceOutput> {
+    story.bought.output.iter().filter_map(|output| output.as_ref().ok())
 }
 
 fn pay(story: &Story, style: Style) {
@@ -175,7 +180,7 @@ struct ToldOfDisclosed<'a> {
 }
 
 pub(super) fn json(story: &Story) -> Result<(), CliError> {
-    let items = story.asked.iter().zip(&story.bought.output).zip(&story.latencies);
+    let items = story.asked.iter().zip(outputs(story)).zip(&story.latencies);
     let items = items.map(|((asked, output), latency)| ToldOfItem {
         id: &asked.id,
         model: &asked.card().name,

@@ -11,7 +11,7 @@ use assay_chain::{AccountKey, is_development_address};
 use assay_client::{Bought, Buyer, BuyerConfig, ClientError};
 use assay_primitives::{Account, Amount, AssetId, Clock, Network, SystemRandomness};
 use assay_verify::{Report, Verifier};
-use assay_x402::{Preferences, SettleResponse};
+use assay_x402::{Preferences, SettleResponse, UPTO};
 use serde::Serialize;
 
 pub(super) use self::failure::{client_error, keep};
@@ -109,7 +109,7 @@ fn print<T>(args: &PurchaseArgs, bought: &Bought<T>, given: &impl Given) -> Resu
         return output::json(&Told {
             given,
             report,
-            paid: Paid { amount: offer.amount, asset: &offer.asset, network: &offer.network },
+            paid: Paid { amount: paid(bought), asset: &offer.asset, network: &offer.network },
             settlement,
             answered_in_microseconds: output::micros(bought.answered_in),
             bundle: args.out.as_deref(),
@@ -121,6 +121,12 @@ fn print<T>(args: &PurchaseArgs, bought: &Bought<T>, given: &impl Given) -> Resu
         output::field("bundle", path.display());
     }
     Ok(())
+}
+
+/// Returns what was paid: under `upto` what was settled of the most.
+fn paid<T>(bought: &Bought<T>) -> Amount {
+    let settled = bought.report.payment.as_ref().map(|payment| payment.settled);
+    settled.filter(|_| bought.offer.scheme == UPTO).unwrap_or(bought.offer.amount)
 }
 
 /// Makes a buyer who pays with a key.
