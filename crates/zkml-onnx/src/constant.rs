@@ -4,6 +4,7 @@ use tract_onnx::pb::TensorProto;
 use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
 
 use crate::error::Refusal;
+use crate::limits;
 
 /// Most dimensions of a tensor.
 pub(crate) const MAX_RANK: usize = 8;
@@ -66,10 +67,7 @@ impl Constant {
         if proto.data_location == Some(i32::from(DataLocation::External as u8)) {
             return Err(Refusal::unsupported("data outside the file"));
         }
-        if proto.dims.len() > MAX_RANK {
-            let (limit, got) = (MAX_RANK as u64, proto.dims.len() as u64);
-            return Err(Refusal::TooLarge { what: "rank", limit, got });
-        }
+        limits::rank(proto.dims.len())?;
         let dims = proto.dims.iter().map(|&dim| {
             u32::try_from(dim).map_err(|_| Refusal::mismatch("dimension", "0 to 2^32 - 1", dim))
         });

@@ -8,7 +8,7 @@ use tract_onnx::pb::tensor_shape_proto::dimension::Value as Dimension;
 use tract_onnx::pb::type_proto::Value as TypeValue;
 use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, ValueInfoProto};
 
-use crate::constant::{Constant, MAX_RANK};
+use crate::constant::Constant;
 use crate::error::{CompileError, Refusal};
 use crate::limits;
 use crate::trees;
@@ -19,7 +19,7 @@ pub const MAX_MODEL_BYTES: usize = 1 << 29;
 /// Most nodes of a graph.
 const MAX_NODES: usize = 1 << 14;
 /// Most inputs, outputs, and attributes of one node.
-const MAX_NODE_PARTS: usize = 1 << 10;
+const MAX_NODE_PARTS: u64 = 1 << 10;
 /// Oldest and newest operator sets that the compiler knows.
 const OPSETS: std::ops::RangeInclusive<i64> = 7..=22;
 /// The same of `ai.onnx.ml`.
@@ -206,10 +206,7 @@ fn input_dims(input: &ValueInfoProto) -> Result<(Vec<u32>, i32), Refusal> {
     let Some(shape) = &tensor.shape else {
         return Err(Refusal::unsupported("an input without a shape"));
     };
-    if shape.dim.len() > MAX_RANK {
-        let (limit, got) = (MAX_RANK as u64, shape.dim.len() as u64);
-        return Err(Refusal::TooLarge { what: "rank", limit, got });
-    }
+    limits::rank(shape.dim.len())?;
     let dims = shape.dim.iter().enumerate().map(|(axis, dim)| match &dim.value {
         Some(Dimension::DimValue(size)) if axis > 0 || *size > 0 => u32::try_from(*size)
             .ok()
@@ -242,10 +239,8 @@ impl Node {
             attributes: BTreeMap::new(),
         };
         let parts = proto.input.len() + proto.output.len() + proto.attribute.len();
-        if parts > MAX_NODE_PARTS {
-            let (limit, got) = (MAX_NODE_PARTS as u64, parts as u64);
-            return Err(node.refuse(Refusal::TooLarge { what: "number of parts", limit, got }));
-        }
+        limits::at_most("number of parts", MAX_NODE_PARTS, parts as u64)
+            .map_err(|refusal| node.refuse(refusal))?;
         let domain = proto.domain.as_str();
         let is_known = match trees::is_one(&proto.op_type) {
             true => domain == ML_DOMAIN,

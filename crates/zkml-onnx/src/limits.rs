@@ -2,6 +2,7 @@
 
 use assay_zkml::program::{MAX_EXTENT, MAX_KERNEL_TAPS, MAX_REMOTE_TERMS, MAX_SITES, TensorShape};
 
+use crate::constant::MAX_RANK;
 use crate::draft::{Draft, Read, Step, Sum, SumTerm};
 use crate::error::{CompileError, Refusal};
 
@@ -16,6 +17,11 @@ const MAX_WEIGHTS: u64 = 1 << 30;
 /// Most products for one input: a hundred times those of the largest image classifiers.
 const MAX_PRODUCTS: u64 = 1 << 40;
 
+/// Refuses a number above `limit`; `what` names it.
+pub(crate) const fn at_most(what: &'static str, limit: u64, got: u64) -> Result<(), Refusal> {
+    if got <= limit { Ok(()) } else { Err(Refusal::TooLarge { what, limit, got }) }
+}
+
 /// Refuses an extent that no program has.
 pub(crate) fn extent(extent: u64) -> Result<u32, Refusal> {
     let (what, limit) = ("an extent", u64::from(MAX_EXTENT));
@@ -26,33 +32,32 @@ pub(crate) fn extent(extent: u64) -> Result<u32, Refusal> {
 /// Refuses a value of more cells than a program's tensor has.
 pub(crate) fn cells(sizes: &[u32]) -> Result<(), Refusal> {
     let got = sizes.iter().fold(1_u64, |cells, &size| cells.saturating_mul(u64::from(size)));
-    let (what, limit) = ("number of values of a tensor", MAX_CELLS);
-    if got <= limit { Ok(()) } else { Err(Refusal::TooLarge { what, limit, got }) }
+    at_most("number of values of a tensor", MAX_CELLS, got)
 }
 
 /// Refuses more sites than a program has.
 pub(crate) fn sites(got: usize) -> Result<(), Refusal> {
-    let (what, limit) = ("number of sites, with those before,", MAX_SITES as u64);
-    let got = got as u64;
-    if got <= limit { Ok(()) } else { Err(Refusal::TooLarge { what, limit, got }) }
+    at_most("number of sites, with those before,", MAX_SITES as u64, got as u64)
 }
 
 /// Refuses more weights than a program has: nodes that share a kernel in the file have one each.
 pub(crate) fn weights(got: u64) -> Result<(), Refusal> {
-    let (what, limit) = ("number of weights, with those before,", MAX_WEIGHTS);
-    if got <= limit { Ok(()) } else { Err(Refusal::TooLarge { what, limit, got }) }
+    at_most("number of weights, with those before,", MAX_WEIGHTS, got)
 }
 
 /// Refuses a value that is made of too many tensors: joining a value with itself doubles them.
 pub(crate) fn parts(got: usize) -> Result<(), Refusal> {
-    let (what, limit, got) = ("number of tensors joined", MAX_PARTS, got as u64);
-    if got <= limit { Ok(()) } else { Err(Refusal::TooLarge { what, limit, got }) }
+    at_most("number of tensors joined", MAX_PARTS, got as u64)
 }
 
 /// Refuses more taps than a term of a program has.
 pub(crate) fn taps(got: usize) -> Result<(), Refusal> {
-    let (what, limit, got) = ("number of cells chosen", MAX_KERNEL_TAPS, got as u64);
-    if got <= limit { Ok(()) } else { Err(Refusal::TooLarge { what, limit, got }) }
+    at_most("number of cells chosen", MAX_KERNEL_TAPS, got as u64)
+}
+
+/// Refuses more dimensions than a tensor of a model has.
+pub(crate) fn rank(got: usize) -> Result<(), Refusal> {
+    at_most("rank", MAX_RANK as u64, got as u64)
 }
 
 /// Refuses a draft whose tensors are too large together, or take too many products.
@@ -72,9 +77,7 @@ pub(crate) fn check(draft: &Draft) -> Result<(), CompileError> {
             ("number of products, with those before,", MAX_PRODUCTS, products),
             ("number of terms, with those before,", MAX_REMOTE_TERMS, terms),
         ] {
-            if got > limit {
-                return Err(site.refuse(Refusal::TooLarge { what, limit, got }));
-            }
+            at_most(what, limit, got).map_err(|refusal| site.refuse(refusal))?;
         }
     }
     Ok(())

@@ -7,6 +7,7 @@ use crate::constant::Constant;
 use crate::draft::{Clamp, Kernel, Sum, SumConv, SumTerm};
 use crate::error::Refusal;
 use crate::graph::Node;
+use crate::limits;
 use crate::view::{C, X, Y};
 
 /// Largest dense kernel that a grouped one is written as, in weights.
@@ -296,12 +297,8 @@ fn kernel_of(weights: &Constant, groups: u32, inputs: u32) -> Result<(Kernel, u3
         depthwise || groups == 1 || group_in.is_power_of_two() && group_out.is_power_of_two();
     let (width, groups_left) = if allowed { (channels, groups) } else { (inputs, 1) };
     let dense = u64::from(outputs) * u64::from(width) * taps as u64;
-    if !allowed && dense > MAX_DENSE {
-        return Err(Refusal::TooLarge {
-            what: "kernel without its groups",
-            limit: MAX_DENSE,
-            got: dense,
-        });
+    if !allowed {
+        limits::at_most("kernel without its groups", MAX_DENSE, dense)?;
     }
     let mut ordered = Vec::with_capacity(outputs as usize * width as usize * taps);
     for tap in 0..taps {

@@ -5,9 +5,10 @@ use std::rc::Rc;
 use super::layout::{axis_index, indices, reshape_sizes, squeezed, unsqueezed};
 use super::quantised::dequantized;
 use super::{Lowering, Value};
-use crate::constant::{Constant, Data, Integer, MAX_RANK, element_count};
+use crate::constant::{Constant, Data, Integer, element_count};
 use crate::error::Refusal;
 use crate::graph::Node;
+use crate::limits;
 
 /// Most elements of a tensor that a node makes from its shape, or by joining others.
 const MAX_FILLED: u64 = 1 << 20;
@@ -33,8 +34,8 @@ impl Folded {
     fn add(&mut self, made: &Constant) -> Result<(), Refusal> {
         self.made = self.made.saturating_add(made.len() as u64);
         let limit = MAX_FOLDED.saturating_add(self.given.saturating_mul(MAX_COPIES));
-        let (what, got) = ("number of elements made of constants, with those before,", self.made);
-        if got <= limit { Ok(()) } else { Err(Refusal::TooLarge { what, limit, got }) }
+        let what = "number of elements made of constants, with those before,";
+        limits::at_most(what, limit, self.made)
     }
 }
 
@@ -314,8 +315,7 @@ fn transposed(node: &Node, value: &Constant) -> Result<Constant, Refusal> {
 }
 
 fn filled_at_most(got: u64) -> Result<(), Refusal> {
-    let (what, limit) = ("values of the tensor", MAX_FILLED);
-    if got <= limit { Ok(()) } else { Err(Refusal::TooLarge { what, limit, got }) }
+    limits::at_most("values of the tensor", MAX_FILLED, got)
 }
 
 fn filled(node: &Node, shape: &Constant) -> Result<Constant, Refusal> {
@@ -325,10 +325,7 @@ fn filled(node: &Node, shape: &Constant) -> Result<Constant, Refusal> {
     let dims: Vec<u32> = dims.collect::<Result<_, _>>()?;
     let count = element_count(&dims).unwrap_or(u64::MAX);
     filled_at_most(count)?;
-    if dims.len() > MAX_RANK {
-        let (limit, got) = (MAX_RANK as u64, dims.len() as u64);
-        return Err(Refusal::TooLarge { what: "rank", limit, got });
-    }
+    limits::rank(dims.len())?;
     let count = usize::try_from(count).unwrap_or(0);
     let data = match node.constant().map(|value| value.data.clone()) {
         None => Data::Float(vec![0.0; count]),

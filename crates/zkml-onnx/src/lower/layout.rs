@@ -3,10 +3,10 @@
 use assay_zkml::program::{Axis, AxisMap, TensorShape};
 
 use super::{Activation, Lowering, Source, label, whole};
-use crate::constant::MAX_RANK;
 use crate::draft::{Label, Order, Scale, Step};
 use crate::error::Refusal;
 use crate::graph::Node;
+use crate::limits;
 use crate::view::{C, View, X, Y};
 
 /// For each dimension, the axis on which it stands; `None` for those of extent 1.
@@ -201,10 +201,7 @@ pub(super) fn reshape_sizes(
     target: &[i64],
     allow_zero: bool,
 ) -> Result<Vec<u32>, Refusal> {
-    if target.len() > MAX_RANK {
-        let (limit, got) = (MAX_RANK as u64, target.len() as u64);
-        return Err(Refusal::TooLarge { what: "rank", limit, got });
-    }
+    limits::rank(target.len())?;
     let all = from.iter().fold(1_u64, |all, &size| all.saturating_mul(u64::from(size)));
     let size = |(index, &size): (usize, &i64)| match size {
         0 if !allow_zero => Ok(u64::from(from.get(index).copied().unwrap_or(0))),
@@ -253,10 +250,7 @@ pub(super) fn squeezed(sizes: &[u32], axes: Option<&[i64]>) -> Result<Vec<u32>, 
 
 pub(super) fn unsqueezed(sizes: &[u32], axes: &[i64]) -> Result<Vec<u32>, Refusal> {
     let rank = sizes.len() + axes.len();
-    if rank > MAX_RANK {
-        let (limit, got) = (MAX_RANK as u64, rank as u64);
-        return Err(Refusal::TooLarge { what: "rank", limit, got });
-    }
+    limits::rank(rank)?;
     let axes = indices(axes, rank)?;
     let mut sizes = sizes.iter();
     let all =

@@ -18,7 +18,7 @@ use crate::quantise::{Block, HIGH_BITS, lay_out, split_bias};
 /// Most weights of the leaves, and of their values.
 const MAX_WEIGHTS: u64 = 1 << 27;
 /// Most nodes on the way to a leaf.
-const MAX_DEPTH: usize = 1 << 10;
+const MAX_DEPTH: u64 = 1 << 10;
 /// A leaf's value is `low + STEP high`. Programs of trees keep their bytes, so it stays what it is.
 const STEP: i64 = 510;
 /// Limbs of programs without any: no site shifts.
@@ -157,12 +157,8 @@ impl Leaves {
         for each in group {
             limits::extent(each.saturating_mul(groups))?;
         }
-        let (what, limit) =
-            ("number of weights of leaves, with those that fill up groups,", MAX_WEIGHTS);
-        let got = groups.saturating_mul(cells).saturating_mul(leaves);
-        if got > limit {
-            return Err(Refusal::TooLarge { what, limit, got });
-        }
+        let what = "number of weights of leaves, with those that fill up groups,";
+        limits::at_most(what, MAX_WEIGHTS, groups.saturating_mul(cells).saturating_mul(leaves))?;
         let group = group.map(|each| u32::try_from(each).unwrap_or(u32::MAX));
         let mut all = Self {
             cuts: Vec::new(),
@@ -187,11 +183,8 @@ impl Leaves {
         while let Some(path) = open.pop() {
             match tree.nodes.get(path.node) {
                 Some(Node::Branch { question, children: [yes, no] }) => {
-                    if path.depth == MAX_DEPTH {
-                        let (what, limit) = ("number of nodes on the way to a leaf", MAX_DEPTH);
-                        let (limit, got) = (limit as u64, path.depth as u64 + 1);
-                        return Err(Refusal::TooLarge { what, limit, got });
-                    }
+                    let depth = path.depth as u64 + 1;
+                    limits::at_most("number of nodes on the way to a leaf", MAX_DEPTH, depth)?;
                     let asked = Asked::of(*question);
                     let (yes, no) = if asked.is_negated { (*no, *yes) } else { (*yes, *no) };
                     let first = self.cuts.len() - first_cut;
@@ -250,11 +243,8 @@ impl Path {
 /// Returns what leaves are worth, in the finest unit that N1 allows.
 fn worth(ensemble: &Ensemble, leaves: &Leaves) -> Result<(Worth, f64), Refusal> {
     let (targets, places) = (ensemble.targets as usize, leaves.values.len());
-    let (what, limit) = ("number of values of all leaves", MAX_WEIGHTS);
-    let got = (targets as u64).saturating_mul(places as u64);
-    if got > limit {
-        return Err(Refusal::TooLarge { what, limit, got });
-    }
+    let values = (targets as u64).saturating_mul(places as u64);
+    limits::at_most("number of values of all leaves", MAX_WEIGHTS, values)?;
     // `[target][leaf]`
     let mut values = vec![0.0; targets * places];
     for (place, own) in leaves.values.iter().enumerate() {

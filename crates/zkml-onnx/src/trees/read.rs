@@ -8,13 +8,14 @@ use crate::constant::check_finite;
 use crate::draft::Label;
 use crate::error::Refusal;
 use crate::graph::{Graph, Node as GraphNode};
+use crate::limits;
 
 /// `TensorProto.DataType.FLOAT`.
 const FLOAT: i32 = 1;
 /// Most nodes of all trees: each branch is a cell of the input.
-const MAX_NODES: usize = 1 << 19;
+const MAX_NODES: u64 = 1 << 19;
 /// Most trees.
-const MAX_TREES: usize = 1 << 14;
+const MAX_TREES: u64 = 1 << 14;
 /// Most targets or classes.
 const MAX_TARGETS: usize = 1 << 12;
 
@@ -203,7 +204,7 @@ fn trees(node: &GraphNode, features: u32) -> Result<(Vec<Tree>, Places), Refusal
     if count == 0 {
         return Err(Refusal::mismatch("number of nodes", "1 or more", 0));
     }
-    limit("number of nodes of all trees", MAX_NODES, count)?;
+    limits::at_most("number of nodes of all trees", MAX_NODES, count as u64)?;
     let list = |name| listed(name, node.ints(name)?.unwrap_or_default(), count);
     let ids: Vec<Id> =
         list("nodes_treeids")?.iter().zip(nodes).map(|(&tree, &node)| Id { tree, node }).collect();
@@ -252,7 +253,7 @@ fn places(ids: &[Id]) -> Result<(Places, Vec<i64>), Refusal> {
             sizes.push(0);
             order.len() - 1
         });
-        limit("number of trees", MAX_TREES, order.len())?;
+        limits::at_most("number of trees", MAX_TREES, order.len() as u64)?;
         let place = sizes.get(tree).copied().unwrap_or(0);
         if places.insert(*id, (tree, place)).is_some() {
             return Err(Refusal::mismatch("nodes_nodeids", "different", format!("{id} twice")));
@@ -446,9 +447,4 @@ fn listed<'a, T>(name: &'static str, values: &'a [T], expected: usize) -> Result
     }
     let (expected, got) = (format!("{expected} values"), values.len());
     Err(Refusal::mismatch(name, expected, got))
-}
-
-fn limit(what: &'static str, limit: usize, got: usize) -> Result<(), Refusal> {
-    let (limit, got) = (limit as u64, got as u64);
-    if got <= limit { Ok(()) } else { Err(Refusal::TooLarge { what, limit, got }) }
 }
