@@ -79,7 +79,7 @@ pub(super) fn ensemble(
     let is_classifier = node.operator == CLASSIFIER;
     check_attributes(node, is_classifier)?;
     check_output(node, output, is_classifier)?;
-    check_transform(node, is_cut, output)?;
+    let transform = transform(node, is_cut, output)?;
     let targets = if is_classifier { classes(node)? } else { targets(node)? };
     let (mut trees, places) = trees(node, features)?;
     let values = if is_classifier {
@@ -111,7 +111,6 @@ pub(super) fn ensemble(
     let ids = if is_classifier { node.ints("class_ids")?.unwrap_or_default() } else { &[] };
     ensemble.base = match (ids.first(), targets) {
         (Some(class), 2) if ids.iter().all(|id| id == class) => {
-            let transform = node.text("post_transform")?.unwrap_or("NONE");
             two_classes(&mut ensemble.trees, base, *class, transform)?
         }
         _ => bases(base, targets, is_classifier)?,
@@ -159,11 +158,12 @@ fn check_output(node: &GraphNode, output: &str, is_classifier: bool) -> Result<(
     )))
 }
 
-fn check_transform(node: &GraphNode, is_cut: bool, output: &str) -> Result<(), Refusal> {
+/// Returns what is done to the scores behind the sums.
+fn transform<'a>(node: &'a GraphNode, is_cut: bool, output: &str) -> Result<&'a str, Refusal> {
     let transform = node.text("post_transform")?.unwrap_or("NONE");
     match transform {
-        "NONE" => Ok(()),
-        "LOGISTIC" | "SOFTMAX" if is_cut => Ok(()),
+        "NONE" => Ok(transform),
+        "LOGISTIC" | "SOFTMAX" if is_cut => Ok(transform),
         "LOGISTIC" | "SOFTMAX" => Err(Refusal::unsupported(format!(
             "post_transform {transform} (the model can be compiled up to its raw scores, output \
              `{output}`)"
