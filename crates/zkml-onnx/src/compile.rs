@@ -17,9 +17,6 @@ use crate::quantise::{Resolution, finest, quantise, refine, scales};
 use crate::report::{SiteSummary, Summary};
 use crate::trees::{self, Ensemble};
 
-/// `TensorProto.DataType.FLOAT`.
-const FLOAT: i32 = 1;
-
 /// A model that can be served and proven.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -82,10 +79,8 @@ pub fn compile(
 ) -> Result<Compiled, CompileError> {
     let (model, graph) = graph::open(bytes, options.output.as_deref())?;
     let (input, output) = (graph.input.clone(), graph.output.clone());
-    if input.element != FLOAT {
-        let refusal = Refusal::mismatch("element type of the input", "float", input.element);
-        return Err(CompileError::Tensor { name: input.name, refusal });
-    }
+    let is_float = input.check_float();
+    is_float.map_err(|refusal| CompileError::Tensor { name: input.name.clone(), refusal })?;
     if samples.is_empty() {
         let refusal = Refusal::mismatch("number of samples", "1 or more", 0);
         return Err(CompileError::Sample { index: 0, refusal });

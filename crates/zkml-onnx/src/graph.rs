@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 
 use prost::Message as _;
+use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::tensor_shape_proto::dimension::Value as Dimension;
 use tract_onnx::pb::type_proto::Value as TypeValue;
 use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, ValueInfoProto};
@@ -40,7 +41,7 @@ pub(crate) struct Input {
     pub(crate) name: String,
     pub(crate) dims: Vec<u32>,
     /// `TensorProto.DataType` of the elements.
-    pub(crate) element: i32,
+    element: i32,
 }
 
 /// A node.
@@ -85,6 +86,14 @@ impl Input {
     /// Returns the number of values, at most that of a tensor.
     pub(crate) fn values(&self) -> usize {
         self.dims.iter().map(|&dim| dim as usize).product()
+    }
+
+    /// Refuses elements that are no floats.
+    pub(crate) fn check_float(&self) -> Result<(), Refusal> {
+        if self.element == DataType::Float as i32 {
+            return Ok(());
+        }
+        Err(Refusal::mismatch("element type of the input", "float", self.element))
     }
 }
 

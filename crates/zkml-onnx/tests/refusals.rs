@@ -6,6 +6,7 @@ use assay_zkml_onnx::{
 };
 use prost::Message as _;
 use tract_onnx::pb::ModelProto;
+use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::tensor_shape_proto::dimension::Value as Dimension;
 use tract_onnx::pb::type_proto::Value as TypeValue;
 
@@ -282,6 +283,26 @@ fn the_float_model_is_checked_before_it_is_run() {
     assert!((sum - 1.0).abs() < 1e-6, "{sum}");
     assert_eq!(input_values(&bytes, None), Ok(4));
     assert_eq!(input_values(&bytes, Some(&logits)), Ok(4));
+}
+
+/// By the compiler, and by the float model of trees, which take an input as floats.
+#[test]
+fn an_input_that_is_not_of_floats_is_refused() {
+    let to_doubles = |model: &mut ModelProto| {
+        let input = &mut model.graph.as_mut().unwrap().input[0];
+        let Some(TypeValue::TensorType(tensor)) = &mut input.r#type.as_mut().unwrap().value else {
+            panic!("{input:?}")
+        };
+        tensor.elem_type = DataType::Double as i32;
+    };
+    let expected = "element type of the input must be float, got 11";
+    assert_eq!(changed(to_doubles), format!("tensor `x`: {expected}"));
+    let mut builder = Builder::batched(&[2]);
+    let output = builder.node("TreeEnsembleRegressor", &["x"], &[]);
+    let mut model = builder.model(&output);
+    to_doubles(&mut model);
+    let error = Reference::new(&model.encode_to_vec()).unwrap_err().to_string();
+    assert!(error.contains(&format!("(TreeEnsembleRegressor): {expected}")), "{error}");
 }
 
 #[test]

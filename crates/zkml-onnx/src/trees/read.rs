@@ -10,8 +10,6 @@ use crate::error::Refusal;
 use crate::graph::{Graph, Node as GraphNode};
 use crate::limits;
 
-/// `TensorProto.DataType.FLOAT`.
-const FLOAT: i32 = 1;
 /// Most nodes of all trees: each branch is a cell of the input.
 const MAX_NODES: u64 = 1 << 19;
 /// Most trees.
@@ -126,9 +124,7 @@ fn features(graph: &Graph, node: &GraphNode) -> Result<u32, Refusal> {
         [name] => return Err(Refusal::Missing { name: name.clone() }),
         names => return Err(Refusal::mismatch("number of inputs", 1, names.len())),
     }
-    if input.element != FLOAT {
-        return Err(Refusal::mismatch("element type of the input", "float", input.element));
-    }
+    input.check_float()?;
     match *input.dims.as_slice() {
         [1, features] => Ok(features),
         _ => {
