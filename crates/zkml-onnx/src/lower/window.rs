@@ -106,7 +106,6 @@ impl Lowering {
         if sizes.get(dimension) == Some(&length) {
             return Ok(activation);
         }
-        let activation = self.settle(activation)?;
         let (tensor, Activation { name, shape, view, .. }) = self.settled(activation)?;
         let [axis] = *view.dim(dimension) else {
             return Err(Refusal::unsupported(format!(
