@@ -228,7 +228,7 @@ impl Circuit {
         const BASE: u64 = 32 << 20;
         const OF_CELL: u64 = 96;
         let cells = self.sizes.advice_cells.max(self.sizes.leaves);
-        let weights = 1_u64.checked_shl(count(self.weights().log_weights())).unwrap_or(u64::MAX);
+        let weights = self.weights().places() as u64;
         let of_weights = weights.saturating_mul(match &self.weight_schedule {
             None => 24,
             // The code, its tree, and what the opening copies: by measurement 19 to 27 for each place.

@@ -39,7 +39,7 @@ impl SmallWeights {
         }
         weights.resize(capacity, 0);
         let mut column: Vec<F> = weights.iter().map(|&weight| F::from_i16(weight)).collect();
-        column.resize(1 << shape.log_weights(), F::ZERO);
+        column.resize(shape.places(), F::ZERO);
         // The key binds the root: the transcript of a proof starts with the model's id.
         let unused = &mut Transcript::new();
         let committed = advice::commit(&schedule, vec![column], unused).map_err(|_| size)?;
