@@ -40,6 +40,11 @@ def node(layer, source, target):
     return helper.make_node(operator, inputs, [target], name=layer.name, **attributes)
 
 
+def tensor(name, shape):
+    """An input or output of a graph, in single precision."""
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+
+
 def initializers(layers, scaling):
     """Every weight in single precision, the first layer's with the input scaling folded in."""
     tensors = []
@@ -75,12 +80,8 @@ def to_onnx(recipe, layers, scaling):
     graph = helper.make_graph(
         nodes=[node(*step) for step in zip(layers, names, names[1:])],
         name=recipe.name,
-        inputs=[
-            helper.make_tensor_value_info(recipe.input_name, TensorProto.FLOAT, recipe.input_shape)
-        ],
-        outputs=[
-            helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, len(recipe.labels)])
-        ],
+        inputs=[tensor(recipe.input_name, recipe.input_shape)],
+        outputs=[tensor("logits", [1, len(recipe.labels)])],
         initializer=initializers(layers, scaling),
     )
     model = helper.make_model(

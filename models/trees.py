@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper
+from onnx import helper
 from sklearn.ensemble import GradientBoostingClassifier
 
-IR_VERSION = 8
+import export
+
 # Every node stands for itself: the operator is of this set of operators alone.
 ML_OPSET = 1
 LEAF = -1
@@ -50,12 +51,12 @@ class Trees:
         graph = helper.make_graph(
             nodes=[node],
             name=recipe.name,
-            inputs=[tensor(recipe.input_name, recipe.input_shape)],
-            outputs=[tensor("logits", [1, len(recipe.labels)])],
+            inputs=[export.tensor(recipe.input_name, recipe.input_shape)],
+            outputs=[export.tensor("logits", [1, len(recipe.labels)])],
         )
         opsets = [helper.make_opsetid("ai.onnx.ml", ML_OPSET)]
         model = helper.make_model(
-            graph, ir_version=IR_VERSION, opset_imports=opsets, producer_name="assay"
+            graph, ir_version=export.IR_VERSION, opset_imports=opsets, producer_name="assay"
         )
         onnx.checker.check_model(model)
         return model.SerializeToString(deterministic=True)
@@ -127,7 +128,3 @@ def fit(boosting, inputs, labels, seed):
 
 def single(inputs):
     return inputs.astype(np.float32)
-
-
-def tensor(name, shape):
-    return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
