@@ -12,8 +12,27 @@ from typing import Callable
 import numpy as np
 from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 
+import export
 import nn
 import trees
+
+
+@dataclass(frozen=True)
+class Descent:
+    """A network, and how it is trained by gradient descent."""
+
+    # Offset and scale such that the network trains on (raw - offset) / scale; folded in on export.
+    scaling: Callable
+    network: Callable
+    schedule: nn.Schedule
+
+    def fit(self, inputs, labels, seed):
+        """A network trained on raw inputs, which scores such inputs and can be exported."""
+        rng = np.random.default_rng(seed)
+        offset, scale = self.scaling(inputs)
+        layers = self.network(rng)
+        nn.fit(layers, (inputs - offset) / scale, labels, self.schedule, rng)
+        return export.Network(layers, (offset, scale))
 
 
 @dataclass(frozen=True)
@@ -32,12 +51,7 @@ class Recipe:
     output_description: str
     loader: Callable
     data: str
-    # Offset and scale such that the network trains on (raw - offset) / scale; folded in on export.
-    scaling: Callable | None = None
-    network: Callable | None = None
-    schedule: nn.Schedule | None = None
-    # Of trees, which need no scaling.
-    boosting: trees.Boosting | None = None
+    training: Descent | trees.Boosting
 
     def load(self):
         """Every row of the data set as (inputs, labels); inputs raw, in the model's shape."""
@@ -104,9 +118,11 @@ DIGITS = Recipe(
     output_description="One score per digit, 0 to 9; the largest is the answer",
     loader=load_digits,
     data="scikit-learn load_digits (UCI ML hand-written digits, CC BY 4.0)",
-    scaling=sixteenths,
-    network=digits_network,
-    schedule=nn.Schedule(epochs=60, batch=32, rate=3e-3, decay=0.1, augment=shift_by_a_pixel),
+    training=Descent(
+        scaling=sixteenths,
+        network=digits_network,
+        schedule=nn.Schedule(epochs=60, batch=32, rate=3e-3, decay=0.1, augment=shift_by_a_pixel),
+    ),
 )
 
 TUMOUR = Recipe(
@@ -130,9 +146,11 @@ TUMOUR = Recipe(
     output_description="One score for malignant, one for benign; the larger is the answer",
     loader=load_breast_cancer,
     data="scikit-learn load_breast_cancer (UCI ML Breast Cancer Wisconsin Diagnostic, CC BY 4.0)",
-    scaling=standard_score,
-    network=tumour_network,
-    schedule=nn.Schedule(epochs=120, batch=32, rate=3e-3, decay=1.0),
+    training=Descent(
+        scaling=standard_score,
+        network=tumour_network,
+        schedule=nn.Schedule(epochs=120, batch=32, rate=3e-3, decay=1.0),
+    ),
 )
 
 WINE = Recipe(
@@ -156,7 +174,7 @@ WINE = Recipe(
     output_description="One score per grower; the largest is the answer",
     loader=load_wine,
     data="scikit-learn load_wine (UCI ML Wine, CC BY 4.0)",
-    boosting=trees.Boosting(rounds=60, depth=2, rate=0.2),
+    training=trees.Boosting(rounds=60, depth=2, rate=0.2),
 )
 
 RECIPES = [DIGITS, TUMOUR, WINE]

@@ -16,14 +16,10 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
 from sklearn.model_selection import StratifiedKFold, train_test_split
 from threadpoolctl import threadpool_limits
 
-import export
-import nn
 import package
-import trees
 from recipes import RECIPES
 
 SEED = 7
@@ -36,21 +32,10 @@ def split(recipe):
     return train_test_split(inputs, labels, test_size=0.2, stratify=labels, random_state=SEED)
 
 
-def train(recipe, inputs, labels):
-    """A model trained on raw inputs, which scores such inputs and can be exported."""
-    if recipe.boosting is not None:
-        return trees.fit(recipe.boosting, inputs, labels, SEED)
-    rng = np.random.default_rng(SEED)
-    offset, scale = recipe.scaling(inputs)
-    layers = recipe.network(rng)
-    nn.fit(layers, (inputs - offset) / scale, labels, recipe.schedule, rng)
-    return export.Network(layers, (offset, scale))
-
-
 def build(recipe, folder):
     """Trains a model, writes its package into `folder` and returns (correct, samples)."""
     training, held_out, training_labels, held_out_labels = split(recipe)
-    model = train(recipe, training, training_labels)
+    model = recipe.training.fit(training, training_labels, SEED)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.onnx").write_bytes(model.to_onnx(recipe))
     write(folder / "samples.json", package.samples_text(held_out, held_out_labels))
@@ -88,7 +73,8 @@ def validate(recipe):
     folds = StratifiedKFold(5, shuffle=True, random_state=SEED).split(inputs, labels)
     correct = 0
     for fitted, kept in folds:
-        scores = train(recipe, inputs[fitted], labels[fitted]).scores(inputs[kept])
+        model = recipe.training.fit(inputs[fitted], labels[fitted], SEED)
+        scores = model.scores(inputs[kept])
         correct += int((scores.argmax(axis=1) == labels[kept]).sum())
     return correct, len(inputs)
 

@@ -27,6 +27,16 @@ class Boosting:
     depth: int
     rate: float
 
+    def fit(self, inputs, labels, seed):
+        """Trees trained on inputs as they will come: in single precision."""
+        classifier = GradientBoostingClassifier(
+            n_estimators=self.rounds,
+            max_depth=self.depth,
+            learning_rate=self.rate,
+            random_state=seed,
+        )
+        return Trees(classifier.fit(single(inputs), labels))
+
 
 class Trees:
     """A trained ensemble."""
@@ -113,17 +123,6 @@ def rounded_down(value):
     """The largest number of single precision that is at most `value`."""
     nearest = np.float32(value)
     return float(nearest if nearest <= value else np.nextafter(nearest, np.float32(-np.inf)))
-
-
-def fit(boosting, inputs, labels, seed):
-    """Trees trained on inputs as they will come: in single precision."""
-    classifier = GradientBoostingClassifier(
-        n_estimators=boosting.rounds,
-        max_depth=boosting.depth,
-        learning_rate=boosting.rate,
-        random_state=seed,
-    )
-    return Trees(classifier.fit(single(inputs), labels))
 
 
 def single(inputs):
