@@ -348,11 +348,11 @@ async fn buys_under_each_without_an_allowance() {
     assert!(bought.output.iter().all(Result::is_ok));
     market.charged(1, BOTH).await;
 
-    // The allowance is there now. What failed is not charged, and what refers to it neither.
+    // What failed is not charged, and what refers to it neither.
     let mut order = each(BOTH + SIGNED_PRICE);
     order.items.push(item("other", "digits", "signed", &digit_data(1)));
     market.shop.toy.set(Mood::Fail);
-    let bought = buyer(&market).transact(order, &verifier(), None).await.unwrap();
+    let bought = asking().transact(order, &verifier(), None).await.unwrap();
     let reasons: Vec<Option<(&str, bool)>> = bought
         .output
         .iter()
@@ -365,7 +365,7 @@ async fn buys_under_each_without_an_allowance() {
     market.shop.toy.set(Mood::Wait(Arc::new(Semaphore::new(0))));
     let mut order = each(BOTH);
     order.items[0].timeout = Some(Duration::from_millis(1));
-    let bought = buyer(&market).transact(order, &verifier(), None).await;
+    let bought = asking().transact(order, &verifier(), None).await;
     let failed = bought.unwrap().output[0].clone().unwrap_err();
     assert_eq!((failed.reason.as_str(), failed.is_charged), ("timeout_below_floor", true));
     market.charged(3, BOTH + SIGNED_PRICE + TOY_PRICE).await;
