@@ -9,21 +9,30 @@ from x402.http.clients.httpx import wrapHttpxWithPayment
 from x402.http.clients.requests import wrapRequestsWithPayment
 from x402.http.x402_http_client import x402HTTPClientSync
 from x402.mechanisms.evm.exact.register import register_exact_evm_client
-from x402.mechanisms.evm.signers import EthAccountSigner
+from x402.mechanisms.evm.signers import EthAccountSigner, EthAccountSignerWithRPC
+from x402.mechanisms.evm.upto import UptoEvmScheme
 
 NETWORK = "eip155:31337"
 TIMEOUT = 30
 
 
 class Buyer:
-    def __init__(self, key):
+    """Pays by `exact`, or with a chain to ask what Permit2 may move by `upto` alone."""
+
+    def __init__(self, key, rpc_url=None):
         account = Account.from_key(key)
         self.address = account.address
-        self.signer = EthAccountSigner(account)
+        self.is_upto = rpc_url is not None
+        self.signer = (
+            EthAccountSignerWithRPC(account, rpc_url) if rpc_url else EthAccountSigner(account)
+        )
         self.http = x402HTTPClientSync(self.client(x402ClientSync))
 
     def client(self, kind):
-        client = register_exact_evm_client(kind(), self.signer, NETWORK)
+        if self.is_upto:
+            client = kind().register(NETWORK, UptoEvmScheme(self.signer))
+        else:
+            client = register_exact_evm_client(kind(), self.signer, NETWORK)
         # By default only well-known stablecoins are paid with; the development token is none.
         return client.set_spend_controls(False)
 

@@ -50,6 +50,28 @@ def run(report, gateway):
         assert methods == [("first", "zkml"), ("second", "signed")], methods
         fetch_bundle(gateway, response.headers)
 
+    def each():
+        short = {"id": "short", "model": "digits", "method": "zkml", "timeoutMs": 1}
+        built = [{"$from": "short", "pointer": "/outputs/0/data/3"}, *range(1, 30)]
+        features = {"name": "features", "shape": [1, 30], "datatype": "FP32", "data": built}
+        after = {"id": "after", "model": "tumour", "method": "signed"}
+        items = [
+            {"id": "plain", "model": "digits", "method": "signed", "input": request(0)},
+            short | {"input": request(1)},
+            after | {"input": {"inputs": [features]}},
+        ]
+        paying = Buyer(gateway.keys[2], gateway.rpc_url)
+        with token.charges(buyer.address, gateway.pay_to, [6 * PRICE]) as transactions:
+            response = paying.by_requests(
+                f"{gateway.url}/v1/transactions", {"items": items, "outcomePolicy": "each"}
+            )
+        assert response.status_code == 200, response.text
+        settlement = paying.settlement(response)
+        assert settlement.success and settlement.transaction == transactions[0], settlement
+        failed = [item.get("failed", {}).get("reason") for item in response.json()["items"]]
+        assert failed == [None, "timeout_below_floor", "source_failed"], failed
+        fetch_bundle(gateway, response.headers)
+
     def wrong_requests():
         wrong = {"inputs": [{"name": "image", "shape": [1, 2], "datatype": "FP32", "data": [1, 2]}]}
         with token.charges(buyer.address, gateway.pay_to, []):
@@ -63,6 +85,7 @@ def run(report, gateway):
     report.test("an inference is bought through requests, charged once, and verifies", by_requests)
     report.test("an inference is bought through httpx, charged once, and verifies", by_httpx)
     report.test("a mixed transaction is bought by one payment, and charged once", transaction)
+    report.test("what failed is not charged: a transaction is paid by upto", each)
     report.test(
         "a wrong request is refused before and with a payment, and costs nothing", wrong_requests
     )

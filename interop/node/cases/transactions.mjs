@@ -23,7 +23,8 @@ export async function transactions(report, assay) {
 
   await report.test("a 402 for a transaction has the sum, and each item's price in its body", async () => {
     const { quote } = await asked.json();
-    assert.deepEqual(required.accepts.map(({ amount }) => amount), [String(price)]);
+    const offers = required.accepts.map(({ scheme, amount }) => [scheme, amount]);
+    assert.deepEqual(offers, [["exact", String(price)], ["upto", String(price)]]);
     const amounts = quote.items.map(({ id, amounts: [amount] }) => [id, amount]);
     const expected = order.items.map(({ id, method }) => [id, String(PRICES[method])]);
     assert.deepEqual(amounts, expected);
@@ -71,7 +72,56 @@ export async function transactions(report, assay) {
     });
   });
 
+  await report.test("what failed is not charged: paid by upto, by who never gave Permit2 an allowance", async () => {
+    const uptoBuyer = new FetchBuyer(await token.payer(10n * price), shop.rpcUrl);
+    const each = { ...(await failing()), outcomePolicy: "each" };
+    const charged = PRICES.signed + PRICES.tee + PRICES.zkml;
+    const uptoCharges = (amounts, buy) =>
+      token.charges(uptoBuyer.account.address, payTo, amounts, buy);
+    const { result, hashes } = await uptoCharges([charged], async () =>
+      boughtTransaction(await uptoBuyer.transact(shop.url, each)),
+    );
+    assert.deepEqual(
+      [result.settlement.transaction, result.settlement.amount],
+      [hashes[0], String(charged)],
+    );
+    const outcomes = result.items.map(({ id, failed }) => [id, failed?.reason, failed?.charged]);
+    assert.deepEqual(outcomes, [
+      ["plain", undefined, undefined],
+      ["vault", undefined, undefined],
+      ["wrong", "uncertifiable_input", false],
+      ["after", "source_failed", false],
+      ["short", "timeout_below_floor", true],
+    ]);
+    const file = await bundle(shop.url, result.id, result.token);
+    const verified = await assay.verify(file, ["--development-root", root]);
+    assert.deepEqual([verified.code, verified.report.verdict], [3, "simulated"], verified.stderr);
+    const { authorized, settled } = verified.report.payment;
+    assert.deepEqual([authorized, settled], [String(charged + 2n * PRICES.zkml), String(charged)]);
+  });
+
   await shop.daemon.stop();
+}
+
+/** Two good items, one whose input turns out to be none, one that refers to it, one given no time. */
+async function failing() {
+  const input = async (sample) => ({ inputs: (await digits(sample)).inputs });
+  const built = async (from, pointer) => {
+    const asked = await input(2);
+    asked.inputs[0].data[0] = { $from: from, pointer };
+    return asked;
+  };
+  const wrong = await built("plain", "/outputs/0/data/0");
+  const after = await built("wrong", "/outputs/0/data/0");
+  return {
+    items: [
+      { id: "plain", model: "digits", method: "signed", input: await input(0) },
+      { id: "vault", model: "digits", method: "tee", input: await input(1) },
+      { id: "wrong", model: "digits", method: "zkml", input: wrong },
+      { id: "after", model: "digits", method: "zkml", input: after },
+      { id: "short", model: "digits", method: "zkml", input: await input(3), timeoutMs: 1 },
+    ],
+  };
 }
 
 async function mixed() {

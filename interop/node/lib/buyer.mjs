@@ -5,6 +5,7 @@ import { x402HTTPClient } from "@x402/core/client";
 import { decodePaymentRequiredHeader, encodePaymentSignatureHeader } from "@x402/core/http";
 import { PaymentRequiredV2Schema } from "@x402/core/schemas";
 import { ExactEvmScheme } from "@x402/evm";
+import { UptoEvmScheme } from "@x402/evm/upto/client";
 import { decodePaymentResponseHeader, wrapFetchWithPayment, x402Client } from "@x402/fetch";
 
 const NETWORK = "eip155:31337";
@@ -13,11 +14,13 @@ const NETWORK = "eip155:31337";
 export const PRICE = 1000n;
 
 export class FetchBuyer {
-  constructor(account) {
+  /** Pays by `exact`, or with a chain to ask what Permit2 may move by `upto` alone. */
+  constructor(account, rpcUrl) {
     this.account = account;
+    const client = rpcUrl ? new UptoEvmScheme(account, { rpcUrl }) : new ExactEvmScheme(account);
     // By default only well-known stablecoins are paid with; the development token is none.
     this.client = x402Client.fromConfig({
-      schemes: [{ network: NETWORK, client: new ExactEvmScheme(account) }],
+      schemes: [{ network: NETWORK, client }],
       spendControls: false,
     });
     this.fetch = wrapFetchWithPayment(fetch, this.client);
