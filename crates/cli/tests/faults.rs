@@ -72,13 +72,13 @@ fn every_failpoint_has_a_case() {
 fn a_process_that_ends_anywhere_charges_once_or_not_at_all() {
     println!("{:<50} settled  charged", "the process ends at");
     for case in &cases() {
-        let charged = run(case, PRICE, |place, url| place.order(url, &[]));
+        let charged = run(case, PRICE, |place, url, _| place.order(url, &[]));
         println!("{:<50} {:>7} {charged:>8}", case.failpoints.join(", "), case.settled);
     }
 }
 
 /// A signed item, one built of its output, and one that is proven.
-fn transaction(place: &Place, url: &str) -> Running {
+fn transaction(place: &Place, url: &str, _: &str) -> Running {
     let data = features(&[(0, "first", "/outputs/0/data/4")], |index| format!("{index}.5"));
     let file = place.file(
         "transaction.toml",
@@ -96,7 +96,30 @@ fn transaction(place: &Place, url: &str) -> Running {
     Running::start(&mut place.command(&buy))
 }
 
-/// Also between any two items: it finishes as a whole, or is not charged.
+/// What [`each`] costs: two signed items, without one whose input turns out to be none.
+const EACH_PRICE: u128 = 2_000;
+
+/// Two signed items, and one whose input turns out to be none: it is not charged.
+fn each(place: &Place, url: &str, rpc_url: &str) -> Running {
+    let data = features(&[(19, "first", "/outputs/0/data/4")], |_| "0.01".to_owned());
+    let file = place.file(
+        "each.toml",
+        format!(
+            r#"
+            outcome_policy = "each"
+            items = [
+                {{ id = "first", model = "digits", sample = 0 }},
+                {{ id = "wrong", model = "tumour", method = "zkml", input_data = [[{data}]] }},
+                {{ id = "third", model = "digits", sample = 1 }},
+            ]
+            "#
+        ),
+    );
+    let buy = ["buy", &file, "--gateway", url, "--development-account", "2"];
+    Running::start(place.command(&buy).args(["--rpc-url", rpc_url]))
+}
+
+/// Also between any two items: it finishes as a whole, or is not charged; and under `each` what failed never is.
 #[test]
 fn a_process_that_ends_within_a_transaction_charges_all_of_it_or_nothing() {
     let settles = [
@@ -121,7 +144,9 @@ fn a_process_that_ends_within_a_transaction_charges_all_of_it_or_nothing() {
     println!("{:<50} settled  charged", "the process ends at");
     for case in &cases {
         let charged = run(case, TRANSACTION_PRICE, transaction);
-        println!("{:<50} {:>7} {charged:>8}", case.failpoints.join(", "), case.settled);
+        let of_each = run(case, EACH_PRICE, each);
+        let (name, settled) = (case.failpoints.join(", "), case.settled);
+        println!("{name:<50} {settled:>7} {charged:>8} {of_each:>8}");
     }
 }
 
@@ -156,7 +181,7 @@ impl Drop for BlocksWithout {
 }
 
 /// Runs a case with a purchase at a price, and returns what the buyer was charged.
-fn run(case: &Case, price: u128, order: fn(&Place, &str) -> Running) -> u128 {
+fn run(case: &Case, price: u128, order: fn(&Place, &str, &str) -> Running) -> u128 {
     let place = Place::new();
     let chain = Devchain::start(&place, &[]);
     let buyer = chain.told["accounts"][2]["address"].as_str().unwrap().to_owned();
@@ -175,7 +200,7 @@ fn run(case: &Case, price: u128, order: fn(&Place, &str) -> Running) -> u128 {
         if case.is_stuck {
             rpc(&chain.url, "dev_pause", &json!([]));
         }
-        let order = order(&place, &shop.url);
+        let order = order(&place, &shop.url, &chain.url);
         let blocks = BlocksWithout::start(&chain.url, case.is_stuck);
         let ran = shop.process.finish();
         drop(blocks);

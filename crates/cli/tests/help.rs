@@ -2,11 +2,13 @@ use std::path::Path;
 
 use crate::support::Place;
 
-const COMMANDS: [&[&str]; 31] = [
+const COMMANDS: [&[&str]; 33] = [
     &[],
     &["demo"],
     &["serve"],
     &["infer"],
+    &["buy"],
+    &["disclose"],
     &["receipt"],
     &["receipt", "fetch"],
     &["receipt", "erase"],

@@ -3,7 +3,7 @@
 use assay_primitives::encoding;
 use serde_json::{Value, json};
 
-use crate::support::{Gateway, Place, features};
+use crate::support::{Devchain, Gateway, Place, features};
 
 /// The root of a simulation, in a place's data.
 const ROOT: &str = "assay-data/tee/simulated-nitro/root.pem";
@@ -183,6 +183,55 @@ fn an_output_is_not_told_by_an_error() {
         assert!(!ran.stderr.contains(told), "{ran:?}");
     }
     assert_eq!(shop.count("settled"), 0);
+}
+
+/// Under `each` what failed is not charged, and the table says so. The buyer never gave Permit2 an allowance.
+#[test]
+fn what_failed_is_told_and_not_charged() {
+    let place = Place::new();
+    let chain = Devchain::start(&place, &[]);
+    let shop = Gateway::start(&place, &[("ASSAY_RPC_URL", &chain.url)]);
+    let data = features(&[(19, "first", "/outputs/0/data/4")], |_| "0.01".to_owned());
+    let file = place.file(
+        "each.toml",
+        format!(
+            r#"
+            outcome_policy = "each"
+            items = [
+                {{ id = "first", model = "digits", sample = 0 }},
+                {{ id = "wrong", model = "tumour", method = "zkml", input_data = [[{data}]] }},
+                {{ id = "short", model = "wine", method = "zkml", sample = 0, timeout_ms = 1 }},
+            ]
+            "#
+        ),
+    );
+    let out = place.arg("bought.assay");
+    let buy = ["buy", &file, "--gateway", &shop.url, "--development-account", "2", "--out", &out];
+    let refused = place.run(&buy).expect_told(1, "permit2_allowance_required");
+    assert!(!place.path("bought.assay").exists(), "{refused:?}");
+    let buy = [&buy[..], &["--rpc-url", &chain.url]].concat();
+    let table = place.run(&buy).expect(0).stdout;
+    let line = |start: &str| table.lines().find(|line| line.starts_with(start)).unwrap();
+    assert!(line("wrong").contains("not charged"), "{table}");
+    assert!(line("wrong").ends_with("failed: uncertifiable_input"), "{table}");
+    assert!(line("short").contains("0.005"), "{table}");
+    assert!(line("short").ends_with("failed: timeout_below_floor"), "{table}");
+    let json = place.run(&[&buy[..6], &buy[8..], &["--json"]].concat()).expect(0).json();
+    assert_eq!((&json["paid"]["amount"], shop.count("settled")), (&json!("6000"), 2));
+    assert_eq!(json["items"][1]["failed"]["charged"], false);
+    // Fetched again, every item is there.
+    let (id, token) = (&json["report"]["transaction"], &json["accessToken"]);
+    let fetch = ["receipt", "fetch", id.as_str().unwrap(), "--gateway", &shop.url];
+    let token = [("ASSAY_ACCESS_TOKEN", token.as_str().unwrap())];
+    let fetched = place.run_with(&token, &fetch).expect(0).stdout;
+    assert!(fetched.lines().any(|line| line.ends_with("failed: timeout_below_floor")), "{fetched}");
+    shop.stop();
+    // A copy is verified with the failed items in it, and each of them alone.
+    place.run(&["verify", &out]).expect(3);
+    let shown = place.arg("wrong.assay");
+    place.run(&["disclose", &out, "--item", "wrong", "--out", &shown]).expect(0);
+    let told = place.run(&["verify", &shown]).expect(3).stdout;
+    assert!(told.contains("failed: uncertifiable_input"), "{told}");
 }
 
 #[test]

@@ -4,9 +4,9 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use assay_client::{Bought, FailedItem, ItemOrder, ItemResult, TensorOrder, TransactionOrder};
-use assay_primitives::{ItemId, Method, Tensor, printable};
-use assay_receipt::{ItemDetails, ItemStatement, OutcomePolicy, Price};
+use assay_client::{ItemOrder, TensorOrder, TransactionOrder};
+use assay_primitives::{InferenceOutput, ItemId, Method, Tensor, printable};
+use assay_receipt::{Bundle, ItemDetails, ItemStatement, Outcome, OutcomePolicy, Price};
 use assay_verify::{ItemReport, Report};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -75,7 +75,7 @@ pub(crate) async fn run(args: BuyArgs) -> Result<ExitCode, CliError> {
     }
     let order = TransactionOrder { items, outcome_policy, preferences };
     let bought = purchase.wait(buyer.transact(order, &purchase.verifier, None)).await?;
-    purchase.finish(&bought, || Answers::new(&bought))
+    purchase.finish(&bought, || Answers::of(&bought.bundle, &bought.report))
 }
 
 /// Reads the file, and what it names.
@@ -148,7 +148,7 @@ impl Item {
 
 /// What the items gave.
 #[derive(Serialize)]
-struct Answers<'a> {
+pub(super) struct Answers<'a> {
     items: Vec<ItemAnswer<'a>>,
 }
 
@@ -158,43 +158,47 @@ struct ItemAnswer<'a> {
     model: &'a str,
     method: &'a Method,
     #[serde(skip_serializing_if = "Option::is_none")]
-    outputs: Option<&'a [Tensor]>,
+    outputs: Option<Vec<Tensor>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    failed: Option<Failed<'a>>,
+    failed: Option<Failed>,
     label: Option<String>,
     #[serde(skip)]
     price: Price,
 }
 
 #[derive(Serialize)]
-struct Failed<'a> {
-    reason: &'a str,
+struct Failed {
+    reason: String,
     charged: bool,
 }
 
 impl<'a> Answers<'a> {
-    fn new(bought: &'a Bought<Vec<ItemResult>>) -> Result<Self, CliError> {
+    /// Reads them in a bundle that was verified.
+    pub(super) fn of(bundle: &Bundle, report: &'a Report) -> Result<Self, CliError> {
         let packages = packages(None)?;
-        let items = bought.report.items.iter().zip(&bought.output).zip(&bought.bundle.items);
-        let items = items.map(|((item, output), disclosed)| {
+        let items = report.items.iter().zip(&bundle.items);
+        let items = items.map(|(item, disclosed)| {
             let statement = ItemStatement::from_bytes(&disclosed.statement);
-            let ItemDetails { model, price, .. } = statement.map_err(CliError::failed)?.details;
+            let ItemDetails { model, price, usage, outcome, .. } =
+                statement.map_err(CliError::failed)?.details;
+            let output = disclosed.output.as_deref().map(InferenceOutput::from_bytes).transpose();
+            let output = output.map_err(CliError::failed)?;
             // A program has the labels of the model that it was compiled from.
             let package = packages.iter().find(|package| package.id() == model.package);
-            let label = package.zip(output.as_ref().ok());
+            let label = package.zip(output.as_ref());
             let label = label.and_then(|(package, output)| package.card().top_label(output));
-            let failed = output.as_ref().err();
-            let failed = failed.map(|FailedItem { reason, is_charged: charged }| Failed {
-                reason,
-                charged: *charged,
-            });
             Ok(ItemAnswer {
                 id: item.id.as_ref(),
                 model: &item.model.name,
                 method: &item.method,
-                outputs: output.as_ref().ok().map(|output| output.outputs.as_slice()),
-                failed,
                 label: label.map(str::to_owned),
+                outputs: output.map(|output| output.outputs),
+                failed: match outcome {
+                    Outcome::Failed { reason } => {
+                        Some(Failed { reason, charged: usage.inferences > 0 })
+                    }
+                    Outcome::Ok => None,
+                },
                 price,
             })
         });
@@ -220,7 +224,7 @@ impl ItemAnswer<'_> {
             (Some(failed), _) => format!("failed: {}", failed.reason),
             (None, Some(label)) => label.clone(),
             (None, None) => {
-                let first = self.outputs.and_then(|outputs| outputs.first());
+                let first = self.outputs.as_ref().and_then(|outputs| outputs.first());
                 first.map(infer::shown).transpose()?.unwrap_or_default()
             }
         };

@@ -2,6 +2,7 @@ use std::process::ExitCode;
 
 use assay_client::InferenceOrder;
 use assay_primitives::{InferenceOutput, Method, Tensor, printable};
+use assay_receipt::{Bundle, ItemStatement};
 use assay_verify::Report;
 use serde::Serialize;
 
@@ -25,7 +26,7 @@ pub(crate) async fn run(args: InferArgs) -> Result<ExitCode, CliError> {
     let order = InferenceOrder { model, method, request, preferences };
     let buyer = purchase.buyer()?;
     let bought = purchase.wait(buyer.infer(order, &purchase.verifier)).await?;
-    purchase.finish(&bought, || Ok(Answer::new(&bought.report, &bought.output)))
+    purchase.finish(&bought, || Ok(Answer::new(&bought.bundle, &bought.output)))
 }
 
 /// What a model gave.
@@ -36,8 +37,8 @@ pub(super) struct Answer<'a> {
 }
 
 impl<'a> Answer<'a> {
-    pub(super) fn new(report: &Report, output: &'a InferenceOutput) -> Self {
-        Self { outputs: &output.outputs, label: label(report, output) }
+    pub(super) fn new(bundle: &Bundle, output: &'a InferenceOutput) -> Self {
+        Self { outputs: &output.outputs, label: label(bundle, output) }
     }
 }
 
@@ -55,11 +56,13 @@ impl Given for Answer<'_> {
 }
 
 /// Returns what the output says in a word, where this program carries the model that the receipt
-/// names by its digest. The gateway's own word for it would be a word that nothing certifies.
-fn label(report: &Report, output: &InferenceOutput) -> Option<String> {
-    let id = report.items.first()?.model.id;
+/// names by its digest: a program has the words of the package that it was compiled from. The gateway's own
+/// word for it would be a word that nothing certifies.
+fn label(bundle: &Bundle, output: &InferenceOutput) -> Option<String> {
+    let statement = ItemStatement::from_bytes(&bundle.items.first()?.statement).ok()?;
     let packages = packages(None).ok()?;
-    let package = packages.iter().find(|package| package.id() == id)?;
+    let package =
+        packages.iter().find(|package| package.id() == statement.details.model.package)?;
     package.card().top_label(output).map(str::to_owned)
 }
 

@@ -12,8 +12,9 @@ use assay_verify::{Expectation, Report, Verdict, Verifier};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::buy::Answers;
 use super::infer::Answer;
-use super::purchase::{self, Given as _, PAYER_KEY, client_error};
+use super::purchase::{self, Given, PAYER_KEY, client_error};
 use super::{system_clock, verify};
 use crate::args::{ReceiptArgs, ReceiptCommand, ReceiptFetchArgs};
 use crate::error::CliError;
@@ -72,9 +73,9 @@ fn token(place: &str, text: &str) -> Result<Credential, CliError> {
 
 /// What `fetch --json` prints of a bundle.
 #[derive(Serialize)]
-struct Fetched<'a> {
+struct Fetched<'a, G> {
     #[serde(flatten)]
-    answer: Answer<'a>,
+    given: &'a G,
     report: &'a Report,
     bundle: Option<&'a Path>,
 }
@@ -91,7 +92,7 @@ async fn fetch(
     let waiting = format!("Fetching from {}", args.of.gateway);
     let file = output::patiently(&waiting, asking).await;
     let file = file.map_err(|error| refused(error, &args.of.gateway))?;
-    let (report, output) = match examine(&file, &verifier, id) {
+    let (report, bundle) = match examine(&file, &verifier, id) {
         Ok(found) => found,
         Err(error) => {
             let kept = purchase::keep(args.out.as_deref(), Some(&file));
@@ -100,16 +101,26 @@ async fn fetch(
         }
     };
     let saved = out.map_or(Ok(()), |out| out.write(&file));
-    let answer = Answer::new(&report, &output);
-    if args.of.json {
-        output::json(&Fetched { answer, report: &report, bundle: args.out.as_deref() })?;
+    // What was bought alone has no name.
+    if report.items.iter().any(|item| item.id.is_some()) {
+        print(args, &report, &Answers::of(&bundle, &report)?)?;
     } else {
-        answer.print(&report, Style::of_stdout())?;
-        if let Some(path) = &args.out {
-            output::field("bundle", path.display());
-        }
+        let output = bundle.items.first().and_then(|item| item.output.as_deref());
+        let output = InferenceOutput::from_bytes(output.unwrap_or_default());
+        print(args, &report, &Answer::new(&bundle, &output.map_err(CliError::failed)?))?;
     }
     saved.map(|()| ExitCode::SUCCESS)
+}
+
+fn print(args: &ReceiptFetchArgs, report: &Report, given: &impl Given) -> Result<(), CliError> {
+    if args.of.json {
+        return output::json(&Fetched { given, report, bundle: args.out.as_deref() });
+    }
+    given.print(report, Style::of_stdout())?;
+    if let Some(path) = &args.out {
+        output::field("bundle", path.display());
+    }
+    Ok(())
 }
 
 /// Finds out that the file can be written before anything is fetched. Nothing is replaced unasked,
@@ -127,7 +138,7 @@ fn examine(
     file: &[u8],
     verifier: &Verifier,
     id: TransactionId,
-) -> Result<(Report, InferenceOutput), String> {
+) -> Result<(Report, Bundle), String> {
     let report = verifier
         .verify(file, &Expectation::default(), system_clock().now())
         .map_err(|error| format!("what came cannot be used: {error}"))?;
@@ -139,9 +150,7 @@ fn examine(
         return Err(format!("what came is another receipt: expected {id}, got {got}"));
     }
     let bundle = Bundle::from_bytes(file).map_err(|error| format!("what came: {error}"))?;
-    let output = bundle.items.first().and_then(|item| item.output.as_deref()).unwrap_or_default();
-    let output = InferenceOutput::from_bytes(output).map_err(|error| format!("output: {error}"))?;
-    Ok((report, output))
+    Ok((report, bundle))
 }
 
 async fn public(
