@@ -340,6 +340,19 @@ async fn contents_leave_early_within_what_a_payer_may_owe() {
     }
 }
 
+/// What fails by what is asked and is not charged counts: nobody has it run for nothing without end.
+#[tokio::test]
+async fn items_that_fail_are_counted() {
+    let market = open(|setup| setup.toy_mood = Mood::Fail).await;
+    let toys: Vec<Value> = (0..31).map(|n| digits(&format!("toy-{n}"), TOY, 0)).collect();
+    market.buyer.permit(&each(&toys)).await.is_served();
+    market.buyer.permit(&three()).await.is_served();
+    let refused = market.buyer.permit(&three()).await;
+    let told = refused.is(429, "too_many_payments").json();
+    assert!(told["error"].as_str().unwrap().starts_with("32 inferences of this payer"), "{told}");
+    market.charged(1, SIGNED_PRICE).await;
+}
+
 /// What left early and is not paid counts: who has it is given no more than he may owe.
 #[tokio::test]
 async fn who_had_contents_for_nothing_has_no_more() {

@@ -303,7 +303,12 @@ impl Place {
     /// Counts the purchase as one that came to nothing: its work was for nothing, and its payer may
     /// send the same payment again.
     pub(crate) fn count_unfinished(&self, now: Duration) {
-        self.room.admission.count_unfinished(&self.payer, self.items, now);
+        self.count_unfinished_items(self.items, now);
+    }
+
+    /// Counts so many of its inferences as come to nothing.
+    pub(crate) fn count_unfinished_items(&self, items: usize, now: Duration) {
+        self.room.admission.count_unfinished(&self.payer, items, now);
     }
 }
 

@@ -106,6 +106,11 @@ impl ItemFailure {
         }
     }
 
+    /// Says whether its work was for nothing by its payer's input.
+    pub(crate) const fn is_by_input(self) -> bool {
+        matches!(self, Self::Inference | Self::Request)
+    }
+
     /// Says whether the item is charged all the same, as its buyer ended it.
     #[must_use]
     pub const fn is_charged(self) -> bool {
@@ -401,6 +406,13 @@ impl Jobs {
     pub(crate) fn count_unfinished(&self, id: TransactionId, now: Duration) {
         if let Some(place) = self.entries().get(&id).and_then(|entry| entry.place.as_ref()) {
             place.count_unfinished(now);
+        }
+    }
+
+    /// Counts so many items of a job as come to nothing, against its payer.
+    pub(crate) fn count_unfinished_items(&self, id: TransactionId, items: usize, now: Duration) {
+        if let Some(place) = self.entries().get(&id).and_then(|entry| entry.place.as_ref()) {
+            place.count_unfinished_items(items, now);
         }
     }
 

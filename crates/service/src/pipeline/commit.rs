@@ -33,6 +33,8 @@ pub(super) struct Committed {
     pub(super) receipt_digest: Digest,
     pub(super) intent: SettlementIntent,
     pub(super) items: Vec<PurchasedItem>,
+    /// How many failed by what their payer asked, and are not charged.
+    pub(super) for_nothing: usize,
 }
 
 impl Certificated {
@@ -40,6 +42,9 @@ impl Certificated {
         let Self { work, mut ended } = self;
         let (receipt, receipt_digest, intent) = store(service, &work, &mut ended).await?;
         let id = work.lease.id;
+        let is_for_nothing =
+            |ended: &&Ended| matches!(ended, Ended::Failed(failed) if failed.failure.is_by_input());
+        let for_nothing = ended.iter().filter(is_for_nothing).count();
         let bought = |(item, ended): (Item, Ended)| {
             let (model, outcome) = match ended {
                 Ended::Ran(ran) => {
@@ -54,7 +59,7 @@ impl Certificated {
             PurchasedItem { id: item.id, model, method: item.method, outcome }
         };
         let items = work.items.into_iter().zip(ended).map(bought).collect();
-        Ok(Committed { id, receipt, receipt_digest, intent, items })
+        Ok(Committed { id, receipt, receipt_digest, intent, items, for_nothing })
     }
 }
 

@@ -174,6 +174,10 @@ impl Service {
             }
         };
         in_hand.settling();
+        if committed.for_nothing > 0 {
+            let now = self.parts().clock.monotonic();
+            self.jobs.count_unfinished_items(id, committed.for_nothing, now);
+        }
         if self.parts().settings.release == Release::Verification {
             in_hand.answer(Ok(committed.purchase(committed.items.clone(), None)));
         }
