@@ -158,7 +158,7 @@ impl Sold<'_> {
                 .map_err(|e| contents("an item statement", &e))
         });
         let statements = statements.collect::<Result<Vec<_>, _>>()?;
-        self.check_quoted(&statements)?;
+        self.check_quoted(&statements, report.issued_at)?;
         let outputs = bundle.items.iter().zip(&statements).map(output);
         let outputs = outputs.collect::<Result<_, _>>()?;
         Ok((bundle, report, outputs))
@@ -197,17 +197,28 @@ impl Sold<'_> {
 
     /// Of several items each has to be what was quoted for it, at its price; and what failed may be charged only
     /// where too little time was given to it here.
-    fn check_quoted(&self, statements: &[ItemStatement]) -> Result<(), DeliveryError> {
-        for ((ordered, quoted), ItemStatement { details, .. }) in
-            self.items.iter().zip(self.announced).zip(statements)
-        {
-            same("price", quoted.amount.to_string(), details.price.amount.to_string())?;
-            if ordered.id.is_some() {
+    fn check_quoted(
+        &self,
+        statements: &[ItemStatement],
+        issued_at: Option<Timestamp>,
+    ) -> Result<(), DeliveryError> {
+        for (index, (ordered, statement)) in self.items.iter().zip(statements).enumerate() {
+            let details = &statement.details;
+            let quoted = self.announced.get(index);
+            if let Some(quoted) = quoted {
+                same("price", quoted.amount.to_string(), details.price.amount.to_string())?;
+            }
+            if let Some(quoted) = quoted.filter(|_| ordered.id.is_some()) {
                 same("model id", quoted.model_id.to_string(), details.model.id().to_string())?;
             }
             let Outcome::Failed { reason } = &details.outcome else { continue };
-            let is_short =
-                ordered.timeout.is_some_and(|timeout| quoted.timeout_floor > Some(timeout));
+            let floor = quoted.and_then(|quoted| quoted.timeout_floor);
+            let is_short = ordered.timeout.is_some_and(|timeout| {
+                // It had its time, too: the receipt is not from before its end.
+                let end = self.signed_at.plus(timeout);
+                let has_ended = |at: Timestamp| at.plus(CLOCK_TOLERANCE) >= end;
+                floor > Some(timeout) && issued_at.is_some_and(has_ended)
+            });
             let may_charge = is_short && reason == TIMEOUT_BELOW_FLOOR;
             if details.usage.inferences > 0 && !may_charge {
                 let expected = "nothing charged for what the seller failed to do".to_owned();

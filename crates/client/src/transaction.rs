@@ -140,8 +140,9 @@ fn is_asked(
     let request = request.map_err(|error| contents("a request", &error))?;
     let statement = ItemStatement::from_bytes(&item.statement);
     let statement = statement.map_err(|error| contents("an item statement", &error))?;
-    // What failed may never have had its input.
-    let is_ok = statement.details.outcome == Outcome::Ok;
+    // What failed may never have had the outputs that it refers to.
+    let is_filled = statement.details.outcome == Outcome::Ok;
+    let is_filled = is_filled || statement.details.references.is_empty();
     if request.inputs.len() != order.inputs.len() {
         return Ok(false);
     }
@@ -151,7 +152,7 @@ fn is_asked(
         let asked = place.and_then(|place| request.inputs.get(place));
         let (Some(place), Some(asked)) = (place, asked) else { return Ok(false) };
         let draft = draft(tensor)?;
-        if is_ok && !draft.is_of(asked) {
+        if is_filled && !draft.is_of(asked) {
             return Ok(false);
         }
         let place = u32::try_from(place).unwrap_or(u32::MAX);

@@ -1,7 +1,7 @@
 //! A request that pays: what it is bound to, and how its client learns of the result.
 
 use assay_primitives::{AccessToken, Digest};
-use assay_service::{Order, Plan, RequestBinding};
+use assay_service::{ItemOutcome, Order, Plan, PurchasedItem, RequestBinding};
 use assay_x402::PaymentPayload;
 use axum::http::Uri;
 use axum::response::Response;
@@ -86,7 +86,8 @@ pub(crate) async fn buy(
         outcome => {
             if let Ok(purchase) = outcome {
                 let took = clock.monotonic().saturating_sub(begun);
-                for item in &purchase.items {
+                let is_ok = |item: &&PurchasedItem| matches!(item.outcome, ItemOutcome::Ok(_));
+                for item in purchase.items.iter().filter(is_ok) {
                     gateway.metrics.purchase(&item.model.name, item.method.as_str(), took);
                 }
             }

@@ -257,6 +257,93 @@ async fn what_had_begun_when_its_buyer_cancelled_is_charged() {
     }
 }
 
+/// Of many items those are charged whose turn had come when the buyer cancelled, and no more.
+#[tokio::test]
+async fn who_cancels_pays_for_what_had_its_turn() {
+    let market = open(|setup| setup.body_limit = 1 << 20).await;
+    let items: Vec<Value> = (0..200).map(|n| digits(&format!("item-{n}"), "signed", 0)).collect();
+    let many = each(&items);
+    let accepted = begin(&market, &many, &market.buyer.permit_for(&many).await).await;
+    let location = location(&accepted);
+    let cancelled = send(market.buyer.request(Method::DELETE, &location)).await;
+    assert_eq!(cancelled.json()["state"], "settling", "{cancelled:?}");
+    let answer = end(&market, &location).await;
+    let failures = failed(&answer);
+    let done = failures.iter().filter(|failure| failure.is_none()).count();
+    let ended = failures.iter().filter(|failure| **failure == charged("cancelled")).count();
+    // Two run at a time here.
+    assert!(done < 200 && ended <= 2, "{done} are done, {ended} were ended");
+    let price = SIGNED_PRICE * (done + ended) as u128;
+    market.charged(usize::from(price > 0), price).await;
+    market.buyer.bundle(accepted.transaction(), &accepted.token()).await;
+}
+
+/// The output of an item whose certification failed is nobody's: not what was built of it, nor a word of it.
+#[tokio::test]
+async fn an_output_that_is_not_charged_is_nowhere() {
+    let market = open(|setup| {
+        setup.toy_batches = true;
+        setup.toy_mood = Mood::Fail;
+        setup.release = Release::Verification;
+        setup.limits.exposure = Some(Amount(10_000));
+    })
+    .await;
+    let built = |id: &str, method: &str| {
+        referring(id, "digits", method, &[reference("toy", "/outputs/0/data/0")])
+    };
+    let asked = each(&[
+        digits("toy", TOY, 1),
+        built("built", "signed"),
+        with_timeout(built("short", TOY), 1),
+        digits("good", "signed", 0),
+    ]);
+    let payment = market.buyer.permit_for(&asked).await.header;
+    let paid = market.buyer.paid(TRANSACTIONS, &asked.to_string(), &payment);
+    let answer = send(paid.header("accept", "text/event-stream")).await;
+    market.shop.wait_for(answer.transaction(), TransactionState::Settled).await;
+    market.charged(1, SIGNED_PRICE).await;
+    for (_, event) in events(&answer) {
+        let told = event["items"].as_array().cloned().unwrap_or_default();
+        let early = told.iter().filter(|item| item["outputs"].is_array());
+        assert!(early.clone().all(|item| item["id"] == "good"), "{:?}", early.collect::<Vec<_>>());
+    }
+    let (bundle, _) = market.buyer.bundle(answer.transaction(), &answer.token()).await;
+    for index in [1, 2] {
+        let statement = &statements(&bundle)[index].details;
+        let reason = Outcome::Failed { reason: "source_failed".to_owned() };
+        assert_eq!((&statement.outcome, statement.usage.inferences), (&reason, 0));
+        let request: Value = serde_json::from_slice(&bundle.items[index].request).unwrap();
+        // What stands where the output would: nothing of it.
+        assert_eq!(request["inputs"][0]["data"][0].as_f64(), Some(0.0), "{request}");
+    }
+}
+
+/// One bad item of a batch ends no other.
+#[tokio::test]
+async fn a_batch_that_fails_is_certified_one_by_one() {
+    let market = open(|setup| {
+        setup.toy_batches = true;
+        setup.toy_mood = Mood::FailTogether;
+    })
+    .await;
+    let asked = each(&[digits("a", TOY, 0), digits("b", TOY, 1)]);
+    let answer = market.buyer.permit(&asked).await;
+    assert_eq!(failed(answer.is_served()), [None, None]);
+    market.charged(1, 2 * TOY_PRICE).await;
+}
+
+/// Under `all` a timeout at the floor costs nothing, but counts: nobody has the work for nothing without end.
+#[tokio::test]
+async fn timeouts_under_all_are_counted() {
+    let gate = Arc::new(Semaphore::new(0));
+    let market = open(|setup| setup.toy_mood = Mood::Wait(gate.clone())).await;
+    let item = |n: usize| with_timeout(digits(&format!("toy-{n}"), TOY, 0), TOY_FLOOR.as_millis());
+    let toys = json!({ "items": (0..32).map(item).collect::<Vec<_>>() });
+    market.buyer.transact(&toys).await.is(409, "given_up");
+    market.buyer.transact(&toys).await.is(429, "too_many_payments");
+    market.not_charged().await;
+}
+
 /// What waits for its turn has not begun: it is cancelled for nothing, under `each` too.
 #[tokio::test]
 async fn what_waits_for_its_turn_is_cancelled_for_nothing() {

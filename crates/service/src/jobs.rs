@@ -26,7 +26,7 @@ pub(crate) const TRANSACTIONS: &str = "transaction";
 /// certifiers to say.
 const MAX_TRANSACTIONS: usize = 64;
 
-/// How far a purchase is. Nothing of its contents stands here until it ends.
+/// How far a purchase is. Nothing of its contents stands here until it ends, but what leaves early.
 #[derive(Clone, Debug)]
 pub enum Progress {
     /// It waits for its turn.
@@ -73,7 +73,7 @@ pub enum ItemState {
 pub enum ItemFailure {
     /// Its buyer cancelled the transaction.
     Cancelled {
-        /// Whether its input was there by then.
+        /// Whether its turn had come by then.
         has_begun: bool,
     },
     /// The model did not run, or was not certified.
@@ -106,9 +106,9 @@ impl ItemFailure {
         }
     }
 
-    /// Says whether its work was for nothing by its payer's input.
-    pub(crate) const fn is_by_input(self) -> bool {
-        matches!(self, Self::Inference | Self::Request)
+    /// Says whether its work was for nothing by what its payer asked: counted, as he could ask for as much again.
+    pub(crate) const fn is_for_nothing(self) -> bool {
+        matches!(self, Self::Inference | Self::Request | Self::TimedOut { is_below_floor: false })
     }
 
     /// Says whether the item is charged all the same, as its buyer ended it.

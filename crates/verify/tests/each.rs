@@ -5,7 +5,7 @@ use assay_receipt::{
     Bundle, CANCELLED, Outcome, OutcomePolicy, SettlementStatus, TIMEOUT_BELOW_FLOOR,
 };
 use assay_testkit::{PRICE, SampleTransaction, sample_transaction};
-use assay_verify::Check;
+use assay_verify::{Check, Methods, Policy, Verifier};
 
 use crate::support::{lenient, refused, verdict, verify};
 
@@ -121,4 +121,21 @@ fn that_an_item_failed_is_the_operators_word_by_every_method() {
     let mut unknown = sold("inference_failed", 0);
     unknown.items[2].details.method = "unheard-of".parse().unwrap();
     expect(Check::ItemMethod, Some(2), &unknown.bundle());
+}
+
+/// Nobody but its buyer can say whether he ended an item: one that is charged for that is nothing more than
+/// consistent, whatever is pinned.
+#[test]
+fn what_is_charged_though_it_failed_is_the_operators_word() {
+    for (charged, verdict_of) in [(0, "verified"), (1, "consistent")] {
+        let mut transaction = sold(CANCELLED, charged).settled();
+        transaction.records[0].amount = Amount(2 * PRICE.0);
+        let mut policy = Policy::default();
+        let model = transaction.items[0].details.model.clone();
+        policy.operators = Some(vec![transaction.operator.id()]);
+        policy.models = Some([(model.name.clone(), vec![model.id()])].into());
+        let report = verify(&Verifier::new(policy, Methods::standard()), &transaction.bundle());
+        assert_eq!(verdict(&report), verdict_of, "{:?}", report.refusal);
+        assert_eq!(report.items[2].notes.len(), charged as usize);
+    }
 }

@@ -17,8 +17,8 @@ use crate::{ApiError, Gateway};
 /// Without `PAYMENT-SIGNATURE` the answer is 402 with one offer for each asset in which every item has a
 /// price, and with the prices of the items in its body. With it every item is run and certified as its
 /// buyer chose, as parallel as their references allow, one receipt over all of them is signed, the payment
-/// is settled, and then the results are released. If one item fails, nothing is charged and nothing is
-/// released. `Prefer: respond-async` and `Accept: text/event-stream` are as for one inference; events tell
+/// is settled, and then the results are released. Under the outcome policy `all` one item that fails means that
+/// nothing is charged and nothing is released; under `each` what failed is not charged. `Prefer: respond-async` and `Accept: text/event-stream` are as for one inference; events tell
 /// how far each item is.
 #[utoipa::path(post, path = "/v1/transactions", tag = "assay",
     params(

@@ -28,6 +28,8 @@ pub(crate) enum Mood {
     Act(Arc<dyn Fn() + Send + Sync>),
     /// The run fails.
     Fail,
+    /// Several fail together, and each goes well alone.
+    FailTogether,
     /// The run panics.
     Panic,
     /// The run takes until there is a permit.
@@ -97,6 +99,10 @@ impl Batching for ToyCertifier {
     ) -> Result<Vec<Certified>, CertifierError> {
         let requests = inferences.iter().map(|inference| inference.request.clone()).collect();
         self.batches.lock().unwrap().push(requests);
+        if matches!(*self.mood.lock().unwrap(), Mood::FailTogether) && inferences.len() > 1 {
+            let reason = "too many at a time".to_owned();
+            return Err(CertifierError::Method { method: self.method(), reason });
+        }
         let mut certified = Vec::new();
         for inference in &inferences {
             certified.push(self.certify(inference).await?);
@@ -129,10 +135,11 @@ impl Certifier for ToyCertifier {
 
     async fn certify(&self, inference: &Inference) -> Result<Certified, CertifierError> {
         let Inference { entry, request, .. } = inference;
+        inference.stages.begin();
         self.runs.send_modify(|runs| *runs += 1);
         let mood = self.mood.lock().unwrap().clone();
         match &mood {
-            Mood::Good | Mood::OtherEvidence => {}
+            Mood::Good | Mood::FailTogether | Mood::OtherEvidence => {}
             Mood::Act(act) => {
                 act();
                 // Long enough for the payment to be looked at again.
@@ -185,6 +192,7 @@ impl fmt::Debug for Mood {
             Self::Good => "Good",
             Self::Act(_) => "Act",
             Self::Fail => "Fail",
+            Self::FailTogether => "FailTogether",
             Self::Panic => "Panic",
             Self::Wait(_) => "Wait",
             Self::OtherEvidence => "OtherEvidence",

@@ -68,11 +68,11 @@ pub trait Certifier: Debug + Send + Sync {
         None
     }
 
-    /// Runs a model on a request and certifies the output. It may be dropped at any point, when its
-    /// job is cancelled.
+    /// Runs a model on a request and certifies the output, and says when its turn has come
+    /// ([`Stages::begin`]). It may be dropped at any point, when its job is cancelled.
     ///
     /// # Errors
-    /// When the run or the certification fails; nothing is charged then.
+    /// When the run or the certification fails; it is not charged then.
     async fn certify(&self, inference: &Inference) -> Result<Certified, CertifierError>;
 
     /// Returns how it certifies several inferences of one model together, if that is less work than each
@@ -118,7 +118,7 @@ pub trait Batching: Send + Sync {
     /// any point.
     ///
     /// # Errors
-    /// When a run or the certification fails; nothing is charged then.
+    /// When a run or the certification fails; none of them is charged then.
     async fn certify_all(
         &self,
         inferences: Vec<Inference>,

@@ -44,6 +44,7 @@ impl Certifier for Signed {
     async fn certify(&self, inference: &Inference) -> Result<Certified, CertifierError> {
         let permit = self.permits.clone().acquire_owned().await;
         let permit = permit.map_err(|_| CertifierError::Interrupted)?;
+        inference.stages.begin();
         let Inference { entry, request, .. } = inference;
         let (model, request) = (entry.loaded().clone(), request.clone());
         let output = spawn_blocking(move || {

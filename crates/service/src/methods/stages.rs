@@ -1,20 +1,42 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// Is told the stage that a run or its certification is at. By default nobody is.
+use tokio::sync::SetOnce;
+
+/// Is told how far a run and its certification are.
 #[derive(Clone, Default)]
-pub struct Stages(Option<Arc<dyn Fn(&'static str) + Send + Sync>>);
+pub struct Stages {
+    listener: Option<Arc<dyn Fn(&'static str) + Send + Sync>>,
+    begun: Arc<SetOnce<()>>,
+}
 
 impl Stages {
-    /// Tells `listener`.
+    /// Tells `listener` each stage, too.
     #[must_use]
     pub fn to(listener: impl Fn(&'static str) + Send + Sync + 'static) -> Self {
-        Self(Some(Arc::new(listener)))
+        Self { listener: Some(Arc::new(listener)), begun: Arc::default() }
+    }
+
+    /// Says that its turn has come: from now on its time runs, and its buyer pays for what he ends.
+    /// Each certifier says so when it holds what it needs.
+    pub fn begin(&self) {
+        let _ = self.begun.set(());
+    }
+
+    /// Says whether its turn has come.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.begun.get().is_some()
+    }
+
+    /// Waits until its turn has come.
+    pub async fn begun(&self) {
+        self.begun.wait().await;
     }
 
     /// Says which stage begins, in one word.
     pub fn tell(&self, stage: &'static str) {
-        if let Some(listener) = &self.0 {
+        if let Some(listener) = &self.listener {
             listener(stage);
         }
     }
@@ -22,6 +44,6 @@ impl Stages {
 
 impl fmt::Debug for Stages {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Stages")
+        f.debug_struct("Stages").field("has_begun", &self.has_begun()).finish_non_exhaustive()
     }
 }

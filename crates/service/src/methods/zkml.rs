@@ -367,6 +367,7 @@ impl Batching for Zkml {
         let program = self.program(inference.entry.package()).map_err(failed)?.clone();
         let permit = self.running.clone().acquire_owned().await;
         let permit = permit.map_err(|_| CertifierError::Interrupted)?;
+        inference.stages.begin();
         let inference = inference.clone();
         let run = spawn_blocking(move || {
             let output = program.run(&inference);
@@ -384,6 +385,7 @@ impl Batching for Zkml {
         let program = self.program(first.entry.package()).map_err(failed)?.clone();
         let permit = self.permits.clone().acquire_owned().await;
         let permit = permit.map_err(|_| CertifierError::Interrupted)?;
+        inferences.iter().for_each(|inference| inference.stages.begin());
         // Dropped with this future: nobody waits for the proof any more.
         let unwanted = CancellationToken::new();
         let _wanted = unwanted.clone().drop_guard();

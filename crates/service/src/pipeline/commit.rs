@@ -42,8 +42,7 @@ impl Certificated {
         let Self { work, mut ended } = self;
         let (receipt, receipt_digest, intent) = store(service, &work, &mut ended).await?;
         let id = work.lease.id;
-        let is_for_nothing =
-            |ended: &&Ended| matches!(ended, Ended::Failed(failed) if failed.failure.is_by_input());
+        let is_for_nothing = |ended: &&Ended| matches!(ended, Ended::Failed(failed) if failed.failure.is_for_nothing());
         let for_nothing = ended.iter().filter(is_for_nothing).count();
         let bought = |(item, ended): (Item, Ended)| {
             let (model, outcome) = match ended {

@@ -67,7 +67,7 @@ pub enum PurchaseError {
         /// The time of the question.
         now: Timestamp,
     },
-    /// An item ran longer than its buyer's timeout, and so all came to nothing. Nothing was charged.
+    /// An item ran longer than its buyer's timeout.
     #[error("the item did not end within its timeout of {after:?}")]
     TimedOut {
         /// The timeout.
@@ -127,6 +127,7 @@ impl PurchaseError {
                 | Self::Hidden
                 | Self::Request { .. }
                 | Self::Late { .. }
+                | Self::TimedOut { .. }
                 | Self::NotSettled(_)
                 | Self::Facilitator(FacilitatorError::Refused { .. })
         )

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use assay_primitives::{InferenceOutput, InferenceRequest, Method, ModelId, failpoint};
@@ -55,6 +56,8 @@ struct Cell {
     /// Or that there is none.
     output: SetOnce<Option<Arc<InferenceOutput>>>,
     ended: SetOnce<Ended>,
+    /// It ran, and so did all that went into its input: what it gave is charged, whatever else fails.
+    is_sure: AtomicBool,
 }
 
 struct Run<'a> {
@@ -89,24 +92,34 @@ pub(super) async fn run(
     Ok(ended)
 }
 
-/// Fails what ran on the output of an item whose certification failed later, or was cancelled.
+/// Fails what was built of the output of an item that is not charged, whatever became of it: its input says
+/// what nobody pays for, and its buyer did not end it. Where its buyer cancelled the source, what ran on it was
+/// cancelled with it.
 fn fail_with_sources(work: &Work, ended: &mut [Ended]) {
     for (index, item) in work.items.iter().enumerate() {
         let Some((earlier, [this, ..])) = ended.split_at_mut_checked(index) else { return };
-        let Ended::Ran(ran) = this else { continue };
         let sources = item.references.iter().filter_map(|one| earlier.get(one.item as usize));
         let failures = sources.filter_map(|source| match source {
             Ended::Failed(failed) => Some(failed.failure),
             Ended::Ran(_) => None,
         });
-        let failure = failures.reduce(|first, next| if next.is_charged() { next } else { first });
-        if let Some(failure) = failure {
-            let failure = match failure {
-                ItemFailure::Cancelled { .. } => ItemFailure::Cancelled { has_begun: true },
-                _ => ItemFailure::Source,
+        let failures: Vec<ItemFailure> = failures.collect();
+        let failed = if failures.iter().any(|failure| !failure.is_charged()) {
+            let is_cancelled = matches!(this, Ended::Failed(Failed { failure, .. })
+                if *failure == ItemFailure::Cancelled { has_begun: false });
+            let failure = if is_cancelled {
+                ItemFailure::Cancelled { has_begun: false }
+            } else {
+                ItemFailure::Source
             };
-            *this = Ended::Failed(Failed { request: Arc::clone(&ran.request), failure });
-        }
+            Failed { request: Arc::clone(&item.request), failure }
+        } else if let (Ended::Ran(ran), false) = (&*this, failures.is_empty()) {
+            let failure = ItemFailure::Cancelled { has_begun: true };
+            Failed { request: Arc::clone(&ran.request), failure }
+        } else {
+            continue;
+        };
+        *this = Ended::Failed(failed);
     }
 }
 
@@ -160,9 +173,13 @@ impl Run<'_> {
             let certified = self.certify(item, cell, &inference);
             let certified = match timeout {
                 None => certified.await?,
-                Some(after) => tokio::time::timeout(after, certified)
-                    .await
-                    .map_err(|_| item.failed(PurchaseError::TimedOut { after }))??,
+                Some(after) => tokio::select! {
+                    biased;
+                    certified = certified => certified?,
+                    () = elapsed(&inference, after) => {
+                        return Err(item.failed(PurchaseError::TimedOut { after }));
+                    }
+                },
             };
             match certified {
                 Some(certified) => self.end(index, &inference, began, certified),
@@ -254,7 +271,12 @@ impl Run<'_> {
         let mut begun = Vec::with_capacity(members.len());
         for member in members {
             let (_, cell) = self.at(*member)?;
-            if let Some((inference, began)) = cell.inference.wait().await {
+            let Some((inference, began)) = cell.inference.wait().await else { continue };
+            if cell.is_awaited {
+                cell.output.wait().await;
+            }
+            // One that others wait for was run already, and may have failed.
+            if cell.ended.get().is_none() {
                 begun.push((*member, inference, *began));
             }
         }
@@ -262,7 +284,14 @@ impl Run<'_> {
         if asked.is_empty() {
             return Ok(());
         }
-        let certified = batching.certify_all(asked).await;
+        let certified = match batching.certify_all(asked).await {
+            Err(CertifierError::Engine(_) | CertifierError::Method { .. })
+                if !is_alone && self.work.outcome_policy == OutcomePolicy::Each =>
+            {
+                return self.certify_alone(begun).await;
+            }
+            certified => certified,
+        };
         let certified = certified.map_err(|error| match is_alone {
             true => first.failed(error.into()),
             // Nobody knows which of them it was.
@@ -274,10 +303,26 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Ends an item that its buyer cancelled: it is charged if it had begun.
+    /// Certifies items one by one whose batch failed: one of them need not end the others.
+    async fn certify_alone(
+        &self,
+        begun: Vec<(usize, &Inference, Duration)>,
+    ) -> Result<(), PurchaseError> {
+        for (member, inference, began) in begun {
+            let (item, _) = self.at(member)?;
+            match self.certifier(&item.method)?.certify(inference).await {
+                Ok(certified) => self.end(member, inference, began, certified)?,
+                Err(error) => self.fail(member, item.failure(item.failed(error.into()))?)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends an item that its buyer cancelled: it is charged if its turn had come.
     fn fail_cancelled(&self, index: usize) -> Result<(), PurchaseError> {
         let (_, cell) = self.at(index)?;
-        let has_begun = matches!(cell.inference.get(), Some(Some(_)));
+        let begun = cell.inference.get().and_then(Option::as_ref);
+        let has_begun = begun.is_some_and(|(inference, _)| inference.stages.has_begun());
         self.fail(index, ItemFailure::Cancelled { has_begun })
     }
 
@@ -318,7 +363,10 @@ impl Run<'_> {
         let took = self.service.parts().clock.monotonic().saturating_sub(began);
         if let Some(latency) = item.entry.latency(&item.method) {
             // What it shared with others of its method it took its part of.
-            let alike = self.work.items.iter().filter(|other| other.method == item.method).count();
+            let alike = self.work.items.iter().zip(&self.cells).filter(|(other, cell)| {
+                other.method == item.method && !matches!(cell.ended.get(), Some(Ended::Failed(_)))
+            });
+            let alike = alike.count();
             latency.record(took / u32::try_from(alike.max(1)).unwrap_or(u32::MAX));
         }
         let bytes = certified.output.to_bytes();
@@ -326,8 +374,10 @@ impl Run<'_> {
         if item.id.is_some() {
             let [_, salt] = &inference.salts;
             let output_commitment = commit_output(salt, &bytes);
-            let early = self.work.early.as_ref().inspect(|early| early.add(item.price));
-            let output = output.filter(|_| early.is_some());
+            let is_sure = self.is_sure(item);
+            cell.is_sure.store(is_sure, Ordering::Release);
+            let early = self.work.early.as_ref().filter(|_| is_sure);
+            let output = output.filter(|_| early.inspect(|early| early.add(item.price)).is_some());
             self.note(index, ItemState::Certified { took, output_commitment, output });
         }
         failpoint!("service.item.after");
@@ -379,11 +429,24 @@ impl Run<'_> {
         }
     }
 
-    /// Says whether nothing is told of an item before the payment is settled: its input is built of outputs, and
-    /// how far it is may tell of them.
+    /// Says whether nothing is told of an item before the payment is settled: its input is built of outputs that
+    /// have not left, and how far it is may tell of them.
     fn is_hidden(&self, item: &Item) -> bool {
-        item.refers() && self.work.early.is_none()
+        item.refers() && (self.work.early.is_none() || !self.is_sure(item))
     }
+
+    /// Says whether all that went into an item's input is charged, whatever else fails.
+    fn is_sure(&self, item: &Item) -> bool {
+        let cell = |source: u32| self.cells.get(source as usize);
+        let is_sure = |cell: &Cell| cell.is_sure.load(Ordering::Acquire);
+        item.references.iter().all(|reference| cell(reference.item).is_some_and(is_sure))
+    }
+}
+
+/// Waits until an item has had its time, from when its turn came.
+async fn elapsed(inference: &Inference, after: Duration) {
+    inference.stages.begun().await;
+    tokio::time::sleep(after).await;
 }
 
 impl Item {

@@ -160,6 +160,8 @@ impl Admitted {
         let request = stored::write(nonce.as_deref(), outcome_policy, &self.items)?;
         let queue = queue_of(&self.items);
         let slot = service.jobs.slot(&queue);
+        // Who waits for the answer is told nothing before.
+        let early = location.as_ref().map(|_| Early::new(service, outcome_policy, &self.items, 1));
         let reservation = Reservation {
             id,
             payment: self.key,
@@ -186,7 +188,7 @@ impl Admitted {
         let work = slot.map(|slot| {
             let work = Work {
                 lease: Lease { id, number: 1 },
-                early: Early::new(service, outcome_policy, &self.items, 1),
+                early: early.flatten(),
                 outcome_policy,
                 items: self.items,
                 nonce,

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use assay_attest::{Images, Roots};
 use assay_primitives::{Method, Timestamp};
-use assay_receipt::{EvidenceReference, ItemStatement, Outcome, Receipt};
+use assay_receipt::{EvidenceReference, ItemStatement, Outcome, OutcomePolicy, Receipt};
 
 pub use self::signed::Signed;
 pub use self::tee::Tee;
@@ -68,6 +68,18 @@ impl MethodContext<'_> {
     /// Says whether the item failed, and nothing but the operator's word backs that.
     fn is_word_alone(&self) -> bool {
         self.evidence.is_empty() && matches!(self.item.details.outcome, Outcome::Failed { .. })
+    }
+
+    /// What the operator's word is worth: one that is charged all the same only his buyer can judge.
+    fn by_word(&self) -> Certification {
+        let mut certification = Certification::by("the operator");
+        let is_each = self.receipt.predicate().outcome_policy == OutcomePolicy::Each;
+        if is_each && self.item.details.usage.inferences > 0 {
+            certification.is_pinned = false;
+            let note = "charged, though it failed: that its buyer ended it is the operator's word";
+            certification.notes.push(note.to_owned());
+        }
+        certification
     }
 }
 
@@ -179,10 +191,9 @@ impl Methods {
                 (format!("one of {}", self.names()), &context.item.details.method);
             Err(Refusal::new(Check::ItemMethod, expected, got))
         };
-        let by_word = || Ok(Certification::by("the operator"));
         let is_known = |method: &Method| self.0.iter().any(|known| known.method() == *method);
         let judged = contexts.iter().map(|context| match context.is_word_alone() {
-            true if is_known(&context.item.details.method) => by_word(),
+            true if is_known(&context.item.details.method) => Ok(context.by_word()),
             _ => unknown(context),
         });
         let mut certified: Vec<_> = judged.collect();
