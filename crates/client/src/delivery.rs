@@ -46,7 +46,7 @@ pub type ItemResult = Result<InferenceOutput, FailedItem>;
 pub struct FailedItem {
     /// Why, a short code of the receipt's.
     pub reason: String,
-    /// Whether it was charged: its buyer gave it too little time.
+    /// Whether it was charged, as its buyer gave it too little time or cancelled it.
     pub is_charged: bool,
 }
 

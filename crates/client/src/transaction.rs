@@ -25,7 +25,7 @@ pub struct ItemOrder {
     pub method: Method,
     /// What it is asked.
     pub inputs: Vec<TensorOrder>,
-    /// For how long it may run, in whole milliseconds. What ends by it is charged under `each` if that is less than
+    /// For how long it may run from when its turn has come, in whole milliseconds. What ends by it is charged under `each` if that is less than
     /// the gateway's floor; under `all` it may not be.
     pub timeout: Option<Duration>,
 }

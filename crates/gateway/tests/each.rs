@@ -185,6 +185,9 @@ async fn a_timeout_below_the_floor_is_the_buyers() {
     let asked = market.buyer.ask(TRANSACTIONS, three().to_string()).await.json();
     let floor = TOY_FLOOR.as_millis();
     assert_eq!(asked["quote"]["items"][1]["timeoutFloorMs"], u64::try_from(floor).unwrap());
+    let models = market.buyer.get("/v1/models").await.json();
+    let published = models.to_string().contains(&format!("\"timeoutFloorMs\":{floor}"));
+    assert!(published, "{models}");
     let with = |millis| {
         each(&[
             digits("good", "signed", 0),

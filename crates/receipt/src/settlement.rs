@@ -65,7 +65,7 @@ pub enum SettlementStatus {
     Refunded,
     /// The block that settled it is no longer part of the chain.
     Reorged,
-    /// It was moved as authorised.
+    /// It was moved, within what was authorised.
     Settled,
     /// Nothing was owed.
     Zero,

@@ -1,12 +1,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use assay_engine::{Engine, EngineError, LoadedModel, ModelPackage};
 use assay_primitives::{Digest, Method};
 use assay_receipt::{EngineUsed, ModelUsed};
 use thiserror::Error;
 
-use crate::{Certifiers, Latency, Price, PriceList};
+use crate::prices::timeout_floor;
+use crate::{Certifier, Certifiers, Latency, Price, PriceList};
 
 /// What is sold: models, each with the methods and prices it is offered at.
 #[derive(Debug)]
@@ -183,6 +185,14 @@ impl CatalogueEntry {
             }
         }
         methods
+    }
+
+    /// Returns how long a buyer has to give an inference by a method: what he ends earlier is charged.
+    #[must_use]
+    pub fn timeout_floor(&self, certifier: &dyn Certifier) -> Duration {
+        let method = certifier.method();
+        let prices = self.prices.iter().filter(|price| price.method == method);
+        timeout_floor(prices, certifier.timeout_floor())
     }
 
     /// Returns how long runs by a method take.

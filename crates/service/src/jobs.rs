@@ -39,7 +39,7 @@ pub enum Progress {
     Ended(Arc<Result<Purchase, PurchaseError>>),
 }
 
-/// How far an item is.
+/// An item, and how far it is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ItemProgress {
     /// Its name within the transaction, if it has one.

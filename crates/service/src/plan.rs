@@ -13,6 +13,7 @@ use assay_receipt::{OutcomePolicy, Reference};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::prices::timeout_floor;
 use crate::{CatalogueEntry, Certifiers, Price, PriceList};
 
 /// The most items of a transaction.
@@ -34,7 +35,7 @@ pub struct NewItem {
     pub request: InferenceRequest,
     /// What of it is earlier items' output.
     pub references: Vec<NewReference>,
-    /// For how long it may run, from when its input is there; as long as it takes where it is `None`.
+    /// For how long it may run, from when its turn has come; as long as it takes where it is `None`.
     pub timeout: Option<Duration>,
 }
 
@@ -434,8 +435,7 @@ impl PlannedItem {
     }
 
     fn timeout_floor(&self, list: Option<&PriceList>) -> Duration {
-        let floors = self.prices(list).into_iter().filter_map(|price| price.timeout_floor_ms);
-        floors.max().map_or(self.timeout_floor, |millis| Duration::from_millis(millis.into()))
+        timeout_floor(self.prices(list), self.timeout_floor)
     }
 
     fn price_in(&self, asset: &AssetId, list: Option<&PriceList>) -> Option<Amount> {

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use assay_primitives::json::{self, StrictJsonError};
 use assay_primitives::{Amount, AmountError, AssetId, Method};
@@ -115,6 +116,15 @@ struct WirePrice {
     asset: String,
     amount: String,
     timeout_floor_ms: Option<u32>,
+}
+
+/// Returns how long the seller of these prices, all of one model and method, asks for at least.
+pub(crate) fn timeout_floor<'a>(
+    prices: impl IntoIterator<Item = &'a Price>,
+    of_method: Duration,
+) -> Duration {
+    let floors = prices.into_iter().filter_map(|price| price.timeout_floor_ms);
+    floors.max().map_or(of_method, |floor| Duration::from_millis(floor.into()))
 }
 
 impl PriceList {

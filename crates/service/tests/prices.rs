@@ -31,6 +31,19 @@ fn error(prices: &str) -> PriceError {
 }
 
 #[test]
+fn a_price_may_say_how_long_its_seller_asks_for() {
+    let text = price("m", "signed", "usd", "1") + "timeout_floor_ms = 750\n";
+    let list = read(&text).unwrap();
+    assert_eq!(list.of_model("m").next().unwrap().timeout_floor_ms, Some(750));
+    assert_eq!(
+        read(&price("m", "signed", "usd", "1")).unwrap().iter().next().unwrap().timeout_floor_ms,
+        None
+    );
+    let wrong = price("m", "signed", "usd", "1") + "timeout_floor_ms = -1\n";
+    assert!(matches!(error(&wrong), PriceError::Toml(_)));
+}
+
+#[test]
 fn amounts_are_exact() {
     for (text, units) in
         [("0.001", 1_000), ("12", 12_000_000), ("0.000001", 1), ("1.500000000", 1_500_000)]

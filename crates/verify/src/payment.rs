@@ -53,7 +53,7 @@ pub enum PaymentState {
     Refunded,
     /// The block that settled it is gone; it may settle again.
     Reorged,
-    /// Moved as authorised.
+    /// Moved, within what was authorised.
     Settled,
     /// Nothing was owed.
     Zero,

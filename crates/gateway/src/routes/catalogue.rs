@@ -64,6 +64,9 @@ struct ModelMethod {
     #[serde(skip_serializing_if = "Option::is_none")]
     proof: Option<ModelProof>,
     prices: Vec<ModelPrice>,
+    /// How long a buyer has to give an inference, in milliseconds: a timeout below it is at his own cost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeout_floor_ms: Option<u64>,
     /// How long the latest inferences took, payment included and settlement not; absent before the
     /// first.
     latency: Option<ModelLatency>,
@@ -150,6 +153,9 @@ fn method(gateway: &Gateway, entry: &CatalogueEntry, method: &Method) -> ModelMe
                 decimal: price.amount.to_decimal(price.asset.decimals),
             })
             .collect(),
+        timeout_floor_ms: certifier.map(|certifier| {
+            u64::try_from(entry.timeout_floor(certifier).as_millis()).unwrap_or(u64::MAX)
+        }),
         latency: latency.map(|summary| ModelLatency {
             p50_microseconds: micros(summary.p50),
             p99_microseconds: micros(summary.p99),

@@ -42,7 +42,7 @@ struct WireItem {
     /// How it is to be certified.
     method: String,
     input: WireInput,
-    /// For how many milliseconds it may run, from when its input is there. What ends by it is charged under `each`
+    /// For how many milliseconds it may run, from when its turn has come. What ends by it is charged under `each`
     /// if it is below the floor that the quote names; under `all` it may not be below.
     timeout_ms: Option<u32>,
 }
