@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use assay_primitives::Amount;
+use assay_primitives::{AccessToken, Amount};
 use assay_receipt::{Outcome, OutcomePolicy, Receipt, SettlementRecord, SettlementStatus};
-use assay_service::Release;
+use assay_service::{ItemState, Progress, Release, Status};
 use assay_store::TransactionState;
 use assay_x402::Payment;
 use reqwest::Method;
@@ -80,6 +80,19 @@ async fn end(market: &Market, location: &str) -> Answer {
         }
     };
     tokio::time::timeout(PATIENCE, ends).await.unwrap()
+}
+
+/// Waits until an item of a transaction that is under way is certified.
+async fn wait_for_certified(market: &Market, location: &str, index: usize) {
+    let secret: AccessToken = location.rsplit('/').next().unwrap().parse().unwrap();
+    let asked = market.shop.service.purchase_at(&secret).await.unwrap().unwrap();
+    let Status::UnderWay(mut progress) = asked.status else { panic!("{asked:?}") };
+    let is_certified = |progress: &Progress| {
+        let item = progress.items().get(index);
+        item.is_some_and(|item| matches!(item.state, ItemState::Certified { .. }))
+    };
+    let certified = progress.wait_for(is_certified);
+    tokio::time::timeout(PATIENCE, certified).await.unwrap().unwrap();
 }
 
 #[tokio::test]
@@ -244,6 +257,7 @@ async fn what_had_begun_when_its_buyer_cancelled_is_charged() {
         let accepted = begin(&market, &three, &payment).await;
         market.shop.toy.wait_for_runs(1).await;
         let location = location(&accepted);
+        wait_for_certified(&market, &location, 0).await;
         let cancelled = send(market.buyer.request(Method::DELETE, &location)).await;
         assert_eq!(cancelled.json()["state"], "settling", "{cancelled:?}");
         let answer = end(&market, &location).await;

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
 
-import { digits, priceList, tokenArtifact } from "../lib/assay.mjs";
-import { FetchBuyer, bought, bundle } from "../lib/buyer.mjs";
+import { digits, priceList, tokenArtifact, uptoContracts } from "../lib/assay.mjs";
+import { FetchBuyer, bought, boughtTransaction, bundle } from "../lib/buyer.mjs";
 import { Token } from "../lib/chain.mjs";
 import { startAnvil } from "../lib/process.mjs";
 
@@ -15,6 +15,8 @@ export async function anvil(report, assay) {
   const { anvil: chain, rpcUrl } = await startAnvil();
   try {
     const token = await Token.deploy(rpcUrl, FUNDER, await tokenArtifact());
+    for (const [address, { deployedBytecode }] of await uptoContracts())
+      await token.client.request({ method: "anvil_setCode", params: [address, deployedBytecode] });
     const payTo = privateKeyToAccount(generatePrivateKey()).address;
     const shop = await assay.serve("anvil", {
       ASSAY_NETWORK: "eip155:31337",
@@ -40,6 +42,28 @@ export async function anvil(report, assay) {
         transaction: hashes[0],
         input: request,
       });
+    });
+
+    await report.test("@x402/fetch pays by upto: what failed is not charged", async () => {
+      const buyer = new FetchBuyer(await token.payer(2n * PRICE), rpcUrl);
+      // Finite, and what the model makes of it is not.
+      const data = Array.from({ length: 30 }, (_, index) => (index % 2 ? 3e38 : -3e38));
+      const wrong = { inputs: [{ name: "features", shape: [1, 30], datatype: "FP32", data }] };
+      const item = (id, model, { inputs }) => ({ id, model, method: "signed", input: { inputs } });
+      const each = {
+        items: [item("good", "digits", request), item("wrong", "tumour", wrong)],
+        outcomePolicy: "each",
+      };
+      const { result, hashes } = await token.charges(
+        buyer.account.address,
+        payTo,
+        [PRICE],
+        async () => boughtTransaction(await buyer.transact(shop.url, each)),
+      );
+      const { transaction, amount } = result.settlement;
+      assert.deepEqual([transaction, amount], [hashes[0], String(PRICE)]);
+      const reasons = result.items.map(({ failed }) => failed?.reason);
+      assert.deepEqual(reasons, [undefined, "inference_failed"]);
     });
 
     await report.test(

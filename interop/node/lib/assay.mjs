@@ -164,6 +164,17 @@ export function tokenArtifact() {
   return json("contracts/artifacts/DevToken.json");
 }
 
+/** Reads what the contracts of the scheme `upto` compile to, and says where they stand on every chain. */
+export async function uptoContracts() {
+  return [
+    ["0x000000000022D473030F116dDEE9F6B43aC78BA3", await json("contracts/artifacts/DevPermit2.json")],
+    [
+      "0x4020A4f3b7b90ccA423B9fabCc0CE57C6C240002",
+      await json("contracts/artifacts/DevUptoPermit2Proxy.json"),
+    ],
+  ];
+}
+
 /** Reads what the contract for batches compiles to. */
 export function multicallArtifact() {
   return json("contracts/artifacts/DevMulticall.json");
@@ -185,6 +196,12 @@ version = "1"
 
 [[prices]]
 model = "digits"
+method = "signed"
+asset = "development"
+amount = "0.002345"
+
+[[prices]]
+model = "tumour"
 method = "signed"
 asset = "development"
 amount = "0.002345"

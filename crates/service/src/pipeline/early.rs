@@ -15,16 +15,18 @@ pub(super) struct Early(Mutex<Amount>);
 
 impl Early {
     /// Looks whether contents leave early: under `each`, where results are released before they are settled and
-    /// the operator says how much a payer may owe. Of an earlier attempt nobody knows how much was released.
+    /// the operator says how much a payer may owe, to who is told how far it is. Of an earlier attempt nobody knows how much was released.
     pub(super) fn new(
         service: &Service,
         outcome_policy: OutcomePolicy,
         items: &[Item],
         attempts: u64,
+        is_told: bool,
     ) -> Option<Arc<Self>> {
         let is_allowed = service.parts().settings.release == Release::Verification
             && service.admission.limits_exposure()
-            && outcome_policy == OutcomePolicy::Each;
+            && outcome_policy == OutcomePolicy::Each
+            && is_told;
         let released = if attempts > 1 { sum(items)? } else { Amount::ZERO };
         is_allowed.then(|| Arc::new(Self(Mutex::new(released))))
     }

@@ -103,23 +103,17 @@ fn fail_with_sources(work: &Work, ended: &mut [Ended]) {
             Ended::Failed(failed) => Some(failed.failure),
             Ended::Ran(_) => None,
         });
-        let failures: Vec<ItemFailure> = failures.collect();
-        let failed = if failures.iter().any(|failure| !failure.is_charged()) {
-            let is_cancelled = matches!(this, Ended::Failed(Failed { failure, .. })
-                if *failure == ItemFailure::Cancelled { has_begun: false });
-            let failure = if is_cancelled {
-                ItemFailure::Cancelled { has_begun: false }
-            } else {
-                ItemFailure::Source
-            };
-            Failed { request: Arc::clone(&item.request), failure }
-        } else if let (Ended::Ran(ran), false) = (&*this, failures.is_empty()) {
-            let failure = ItemFailure::Cancelled { has_begun: true };
-            Failed { request: Arc::clone(&ran.request), failure }
-        } else {
-            continue;
+        // One that is not charged counts more.
+        let Some(of_source) = failures.min_by_key(|failure| failure.is_charged()) else { continue };
+        let (request, failure) = match (of_source.is_charged(), &*this) {
+            (true, Ended::Failed(_)) => continue,
+            (true, Ended::Ran(ran)) => (&ran.request, ItemFailure::Cancelled { has_begun: true }),
+            (false, Ended::Failed(Failed { failure: ItemFailure::Cancelled { .. }, .. })) => {
+                (&item.request, ItemFailure::Cancelled { has_begun: false })
+            }
+            (false, _) => (&item.request, ItemFailure::Source),
         };
-        *this = Ended::Failed(failed);
+        *this = Ended::Failed(Failed { request: Arc::clone(request), failure });
     }
 }
 
@@ -129,6 +123,7 @@ fn of_hidden(work: &Work, error: PurchaseError) -> PurchaseError {
     let is_of_item = matches!(
         error.cause(),
         PurchaseError::Request { .. }
+            | PurchaseError::TimedOut { .. }
             | PurchaseError::Certifier(CertifierError::Engine(_) | CertifierError::Method { .. })
     );
     if !is_of_item || !work.items.iter().any(Item::refers) {

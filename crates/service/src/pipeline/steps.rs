@@ -161,7 +161,7 @@ impl Admitted {
         let queue = queue_of(&self.items);
         let slot = service.jobs.slot(&queue);
         // Who waits for the answer is told nothing before.
-        let early = location.as_ref().map(|_| Early::new(service, outcome_policy, &self.items, 1));
+        let is_told = location.is_some();
         let reservation = Reservation {
             id,
             payment: self.key,
@@ -188,7 +188,7 @@ impl Admitted {
         let work = slot.map(|slot| {
             let work = Work {
                 lease: Lease { id, number: 1 },
-                early: early.flatten(),
+                early: Early::new(service, outcome_policy, &self.items, 1, is_told),
                 outcome_policy,
                 items: self.items,
                 nonce,
@@ -221,7 +221,7 @@ impl Work {
         let payment = parts.facilitator.verify(&checked).await?;
         Ok(Self {
             lease: job.lease,
-            early: Early::new(service, outcome_policy, &items, job.attempts),
+            early: Early::new(service, outcome_policy, &items, job.attempts, true),
             outcome_policy,
             items,
             nonce,
