@@ -3,7 +3,7 @@
 use assay_primitives::encoding;
 use serde_json::{Value, json};
 
-use crate::support::{Devchain, Gateway, Place, features};
+use crate::support::{Devchain, Gateway, Place, features, of_each};
 
 /// The root of a simulation, in a place's data.
 const ROOT: &str = "assay-data/tee/simulated-nitro/root.pem";
@@ -191,20 +191,8 @@ fn what_failed_is_told_and_not_charged() {
     let place = Place::new();
     let chain = Devchain::start(&place, &[]);
     let shop = Gateway::start(&place, &[("ASSAY_RPC_URL", &chain.url)]);
-    let data = features(&[(19, "first", "/outputs/0/data/4")], |_| "0.01".to_owned());
-    let file = place.file(
-        "each.toml",
-        format!(
-            r#"
-            outcome_policy = "each"
-            items = [
-                {{ id = "first", model = "digits", sample = 0 }},
-                {{ id = "wrong", model = "tumour", method = "zkml", input_data = [[{data}]] }},
-                {{ id = "short", model = "wine", method = "zkml", sample = 0, timeout_ms = 1 }},
-            ]
-            "#
-        ),
-    );
+    let short = r#"{ id = "short", model = "wine", method = "zkml", sample = 0, timeout_ms = 1 }"#;
+    let file = of_each(&place, short);
     let out = place.arg("bought.assay");
     let buy = ["buy", &file, "--gateway", &shop.url, "--development-account", "2", "--out", &out];
     let refused = place.run(&buy).expect_told(1, "permit2_allowance_required");

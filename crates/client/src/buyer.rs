@@ -5,7 +5,7 @@ use assay_chain::{Chain, PERMIT2};
 use assay_primitives::{
     AccessToken, Clock, InferenceOutput, InferenceRequest, Method, Randomness, Timestamp, encoding,
 };
-use assay_receipt::{Bundle, OutcomePolicy};
+use assay_receipt::{Bundle, ItemStatement, OutcomePolicy};
 use assay_verify::{Expectation, Report, Verifier};
 use assay_x402::{
     ChosenOffer, PAYMENT_REQUIRED, PAYMENT_SIGNATURE, Payment, PaymentRequired,
@@ -217,8 +217,8 @@ impl Buyer {
             input: None,
             watch,
         };
-        self.buy(&question, verifier, |bundle, report, outputs| {
-            transaction::check_inputs(&order.items, bundle, report)?;
+        self.buy(&question, verifier, |bundle, statements, outputs| {
+            transaction::check_inputs(&order.items, bundle, statements)?;
             Ok(outputs)
         })
         .await
@@ -230,7 +230,7 @@ impl Buyer {
         &self,
         question: &Question<'_>,
         verifier: &Verifier,
-        accept: impl FnOnce(&Bundle, &Report, Vec<ItemResult>) -> Result<T, DeliveryError>,
+        accept: impl FnOnce(&Bundle, &[ItemStatement], Vec<ItemResult>) -> Result<T, DeliveryError>,
     ) -> Result<Bought<T>, ClientError> {
         let (asked, body) = self.ask(question).await?;
         let chosen = choose_offer(&asked, &question.preferences)?;

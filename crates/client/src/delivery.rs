@@ -126,27 +126,23 @@ impl Sold<'_> {
         file: Vec<u8>,
         verifier: &Verifier,
         expectation: &Expectation,
-        accept: impl FnOnce(&Bundle, &Report, Vec<ItemResult>) -> Result<T, DeliveryError>,
+        accept: impl FnOnce(&Bundle, &[ItemStatement], Vec<ItemResult>) -> Result<T, DeliveryError>,
         now: Timestamp,
     ) -> Result<Delivered<T>, ClientError> {
-        let examined = self.examine(&file, verifier, expectation, now);
-        let examined = examined.and_then(|(bundle, report, outputs)| {
-            let output = accept(&bundle, &report, outputs)?;
-            Ok((bundle, report, output))
-        });
-        match examined {
+        match self.examine(&file, verifier, expectation, accept, now) {
             Ok((bundle, report, output)) => Ok(Delivered { file, bundle, report, output }),
             Err(cause) => Err(self.lost(Some(file), cause)),
         }
     }
 
-    fn examine(
+    fn examine<T>(
         &self,
         file: &[u8],
         verifier: &Verifier,
         expectation: &Expectation,
+        accept: impl FnOnce(&Bundle, &[ItemStatement], Vec<ItemResult>) -> Result<T, DeliveryError>,
         now: Timestamp,
-    ) -> Result<(Bundle, Report, Vec<ItemResult>), DeliveryError> {
+    ) -> Result<(Bundle, Report, T), DeliveryError> {
         let report = verifier.verify(file, expectation, now)?;
         if let Verdict::Refused(refusal) = report.verdict {
             return Err(DeliveryError::Refused(refusal));
@@ -161,7 +157,8 @@ impl Sold<'_> {
         self.check_quoted(&statements, report.issued_at)?;
         let outputs = bundle.items.iter().zip(&statements).map(output);
         let outputs = outputs.collect::<Result<_, _>>()?;
-        Ok((bundle, report, outputs))
+        let output = accept(&bundle, &statements, outputs)?;
+        Ok((bundle, report, output))
     }
 
     /// The receipt has to be about the authorisation that was signed here, not merely about one, not from

@@ -6,7 +6,6 @@ use assay_primitives::{
     InferenceRequest, InputPointer, ItemId, Method, OutputReference, Tensor, TensorDraft,
 };
 use assay_receipt::{Bundle, BundleItem, ItemStatement, Outcome, OutcomePolicy, Reference};
-use assay_verify::Report;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -114,13 +113,10 @@ pub(crate) fn body(
 pub(crate) fn check_inputs(
     orders: &[ItemOrder],
     bundle: &Bundle,
-    report: &Report,
+    statements: &[ItemStatement],
 ) -> Result<(), DeliveryError> {
-    if orders.len() != bundle.items.len() || orders.len() != report.items.len() {
-        return Err(contents("as many items as were ordered", &bundle.items.len()));
-    }
-    for (order, item) in orders.iter().zip(&bundle.items) {
-        if !is_asked(order, orders, item)? {
+    for ((order, item), statement) in orders.iter().zip(&bundle.items).zip(statements) {
+        if !is_asked(order, orders, item, statement)? {
             return Err(DeliveryError::OtherOrder {
                 field: "input",
                 expected: format!("what item `{}` was to be asked", order.id),
@@ -135,11 +131,10 @@ fn is_asked(
     order: &ItemOrder,
     orders: &[ItemOrder],
     item: &BundleItem,
+    statement: &ItemStatement,
 ) -> Result<bool, DeliveryError> {
     let request = InferenceRequest::from_bytes(&item.request);
     let request = request.map_err(|error| contents("a request", &error))?;
-    let statement = ItemStatement::from_bytes(&item.statement);
-    let statement = statement.map_err(|error| contents("an item statement", &error))?;
     // What failed may never have had the outputs that it refers to.
     let is_filled = statement.details.outcome == Outcome::Ok;
     let is_filled = is_filled || statement.details.references.is_empty();

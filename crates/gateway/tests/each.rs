@@ -69,19 +69,6 @@ async fn begin(market: &Market, transaction: &Value, payment: &Payment) -> Answe
     accepted
 }
 
-async fn end(market: &Market, location: &str) -> Answer {
-    let ends = async {
-        loop {
-            let answer = market.buyer.get(location).await;
-            if answer.status.as_u16() != 202 {
-                return answer;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, ends).await.unwrap()
-}
-
 /// Waits until an item of a transaction that is under way is certified.
 async fn wait_for_certified(market: &Market, location: &str, index: usize) {
     let secret: AccessToken = location.rsplit('/').next().unwrap().parse().unwrap();
@@ -260,7 +247,7 @@ async fn what_had_begun_when_its_buyer_cancelled_is_charged() {
         wait_for_certified(&market, &location, 0).await;
         let cancelled = send(market.buyer.request(Method::DELETE, &location)).await;
         assert_eq!(cancelled.json()["state"], "settling", "{cancelled:?}");
-        let answer = end(&market, &location).await;
+        let answer = market.buyer.finished(&location).await;
         let failures = failed(answer.is_served());
         let (built, price) = match in_batches {
             true => (charged("cancelled"), 2 * SIGNED_PRICE + TOY_PRICE),
@@ -284,7 +271,7 @@ async fn who_cancels_pays_for_what_had_its_turn() {
     let location = location(&accepted);
     let cancelled = send(market.buyer.request(Method::DELETE, &location)).await;
     assert_eq!(cancelled.json()["state"], "settling", "{cancelled:?}");
-    let answer = end(&market, &location).await;
+    let answer = market.buyer.finished(&location).await;
     let failures = failed(&answer);
     let done = failures.iter().filter(|failure| failure.is_none()).count();
     let ended = failures.iter().filter(|failure| **failure == charged("cancelled")).count();
@@ -314,9 +301,8 @@ async fn an_output_that_is_not_charged_is_nowhere() {
         with_timeout(built("short", TOY), 1),
         digits("good", "signed", 0),
     ]);
-    let payment = market.buyer.permit_for(&asked).await.header;
-    let paid = market.buyer.paid(TRANSACTIONS, &asked.to_string(), &payment);
-    let answer = send(paid.header("accept", "text/event-stream")).await;
+    let payment = market.buyer.permit_for(&asked).await;
+    let answer = market.buyer.follow(&asked, &payment).await;
     market.shop.wait_for(answer.transaction(), TransactionState::Settled).await;
     market.charged(1, SIGNED_PRICE).await;
     for (_, event) in events(&answer) {
@@ -380,7 +366,7 @@ async fn what_waits_for_its_turn_is_cancelled_for_nothing() {
     let cancelled = send(market.buyer.request(Method::DELETE, &location(&second))).await;
     assert_eq!(cancelled.json()["state"], "released");
     gate.add_permits(1);
-    end(&market, &location(&first)).await.is_served();
+    market.buyer.finished(&location(&first)).await.is_served();
     market.charged(1, TOY_PRICE).await;
 }
 
@@ -401,8 +387,7 @@ async fn who_takes_his_money_back_has_nothing() {
         let market = open(|_| {}).await;
         let payment = market.buyer.permit_for(&three()).await;
         market.shop.toy.act(act(&market, &payment));
-        let paid = market.buyer.paid(TRANSACTIONS, &three().to_string(), &payment.header);
-        let answer = send(paid.header("accept", "text/event-stream")).await;
+        let answer = market.buyer.follow(&three(), &payment).await;
         let text = String::from_utf8_lossy(&answer.body).into_owned();
         assert!(text.contains("event: error") && !text.contains("outputs"), "{text}");
         let refused = market.buyer.fetch(answer.transaction(), &answer.token()).await;
@@ -430,9 +415,8 @@ async fn contents_leave_early_within_what_a_payer_may_owe() {
         (at_once(Some(price), Release::Verification), all, false),
     ] {
         let market = open(setup).await;
-        let payment = market.buyer.permit_for(&asked).await.header;
-        let paid = market.buyer.paid(TRANSACTIONS, &asked.to_string(), &payment);
-        let answer = send(paid.header("accept", "text/event-stream")).await;
+        let payment = market.buyer.permit_for(&asked).await;
+        let answer = market.buyer.follow(&asked, &payment).await;
         let told = events(&answer);
         let items = told.iter().filter(|(kind, _)| kind == "progress");
         let items =
@@ -468,8 +452,7 @@ async fn who_had_contents_for_nothing_has_no_more() {
     let payment = market.buyer.permit_for(&three()).await;
     let (dev, nonce) = (market.world.dev.clone(), payment.signed.nonce());
     market.shop.toy.act(move || invalidate(&dev, BUYER, nonce));
-    let paid = market.buyer.paid(TRANSACTIONS, &three().to_string(), &payment.header);
-    let answer = send(paid.header("accept", "text/event-stream")).await;
+    let answer = market.buyer.follow(&three(), &payment).await;
     let text = String::from_utf8_lossy(&answer.body).into_owned();
     assert!(text.contains("event: error") && text.contains("outputs"), "{text}");
     // 4000 left for nothing: another 4000 would be 8000.
@@ -508,7 +491,7 @@ async fn the_next_process_charges_each_as_agreed() {
         market.reopened(|setup| setup.toy_mood = Mood::Wait(never)).await
     };
     market.charged(1, TOY_PRICE).await;
-    let answer = end(&market, &location(&accepted)).await;
+    let answer = market.buyer.finished(&location(&accepted)).await;
     assert_eq!(
         failed(answer.is_served()),
         [charged("timeout_below_floor"), not_charged("timeout")]

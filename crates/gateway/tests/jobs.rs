@@ -32,17 +32,6 @@ pub(crate) fn location(accepted: &Answer) -> String {
 }
 
 /// Asks at a location until there is something else than 202.
-async fn finished(buyer: &Buyer, location: &str) -> Answer {
-    for _ in 0..500 {
-        let answer = buyer.get(location).await;
-        if answer.status.as_u16() != 202 {
-            return answer;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("{location} was never finished");
-}
-
 async fn toys(slots: usize, gate: &Arc<Semaphore>) -> Market {
     let market = Market::open_with(|setup| setup.toy_slots = slots).await;
     market.shop.toy.set(Mood::Wait(gate.clone()));
@@ -61,12 +50,12 @@ async fn a_result_is_fetched_at_its_location() {
     assert_eq!(buyer.get(&location).await.status.as_u16(), 202);
     market.not_charged().await;
     gate.add_permits(1);
-    let answer = finished(buyer, &location).await;
+    let answer = buyer.finished(&location).await;
     answer.is_served();
     assert_eq!(answer.transaction(), accepted.transaction());
     assert!(answer.json()["outputs"].is_array());
     // As often as it is asked for, and by the token as well.
-    assert_eq!(finished(buyer, &location).await.body, answer.body);
+    assert_eq!(buyer.finished(&location).await.body, answer.body);
     buyer.bundle(accepted.transaction(), &token).await;
     market.charged(1, TOY_PRICE).await;
     let other = format!("/v1/jobs/{}", AccessToken::new(&SystemRandomness).unwrap().reveal());
@@ -141,7 +130,7 @@ async fn what_waits_for_its_turn_can_be_cancelled() {
     cancel(&first).await.json();
     let third = order(buyer, &payment).await;
     gate.add_permits(1);
-    finished(buyer, &location(&third)).await.is_served();
+    buyer.finished(&location(&third)).await.is_served();
     cancel(&location(&third)).await.is(409, "too_late");
     market.charged(1, TOY_PRICE).await;
     assert_eq!(market.shop.count(TransactionState::Released).await, 2);
@@ -160,7 +149,7 @@ async fn what_waits_runs_in_its_turn() {
     assert_eq!(market.shop.toy.runs(), 1);
     gate.add_permits(4);
     for location in &locations {
-        finished(buyer, location).await.is_served();
+        buyer.finished(location).await.is_served();
     }
     market.charged(4, 4 * TOY_PRICE).await;
 }
@@ -195,12 +184,12 @@ async fn two_thousand_wait_for_their_turn() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     for location in [&locations[0], &locations[MANY - 1]] {
-        finished(buyer, location).await.is_served();
+        buyer.finished(location).await.is_served();
     }
     assert_eq!(market.shop.toy.runs(), MANY);
     market.charged(MANY, MANY as u128 * TOY_PRICE).await;
     // Now there is room for the payment that was refused.
-    finished(buyer, &location(&order(buyer, &payment).await)).await.is_served();
+    buyer.finished(&location(&order(buyer, &payment).await)).await.is_served();
     market.charged(MANY + 1, (MANY as u128 + 1) * TOY_PRICE).await;
 }
 
@@ -214,8 +203,8 @@ async fn a_payment_is_looked_at_again_when_its_turn_comes() {
     let second = order(buyer, &buyer.payment(DIGITS, TOY).await.header).await;
     empty(&market.world.dev, crate::harness::BUYER);
     gate.add_permits(2);
-    finished(buyer, &location(&second)).await.is(409, "given_up");
-    finished(buyer, &location(&first)).await;
+    buyer.finished(&location(&second)).await.is(409, "given_up");
+    buyer.finished(&location(&first)).await;
     assert_eq!(market.shop.toy.runs(), 1);
     market.not_charged().await;
 }
@@ -235,7 +224,7 @@ async fn what_comes_too_late_is_not_charged() {
     tokio::time::sleep(Duration::from_secs(7)).await;
     gate.add_permits(2);
     for accepted in [first, second] {
-        let answer = finished(buyer, &location(&accepted)).await;
+        let answer = buyer.finished(&location(&accepted)).await;
         answer.is(409, "given_up");
         assert!(answer.json()["error"].as_str().unwrap().contains("committed by"));
     }
@@ -298,7 +287,7 @@ async fn what_is_erased_is_told_at_its_location() {
     buyer.get(&given_up).await.is(409, "given_up");
     let settled = location(&order(buyer, &buyer.payment(DIGITS, TOY).await.header).await);
     gate.add_permits(1);
-    finished(buyer, &settled).await.is_served();
+    buyer.finished(&settled).await.is_served();
 
     let failed = location(&order(buyer, &payment.header).await);
     // What the payer cancels once it is committed fails.
@@ -312,7 +301,7 @@ async fn what_is_erased_is_told_at_its_location() {
     while market.shop.count(TransactionState::Failed).await < 1 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    finished(buyer, &failed).await.is(402, "settlement_failed");
+    buyer.finished(&failed).await.is(402, "settlement_failed");
 
     let store = &market.shop.service.parts().store;
     assert_eq!(store.erase_ended(now(), now(), 64).await.unwrap(), 3);
@@ -360,7 +349,7 @@ async fn a_restart_runs_what_was_left() {
     let shop = open().await;
     let buyer = Buyer::of(&shop.url);
     for location in &locations {
-        finished(&buyer, location).await.is_served();
+        buyer.finished(location).await.is_served();
     }
     shop.wait_for(id, TransactionState::Settled).await;
     buyer.bundle(id, &token).await;

@@ -300,9 +300,8 @@ async fn items_run_as_parallel_as_their_references_allow() {
 #[tokio::test]
 async fn events_tell_how_far_each_item_is() {
     let market = Market::open().await;
-    let payment = market.buyer.payment_for(&mixed()).await.header;
-    let request = market.buyer.paid(TRANSACTIONS, &mixed().to_string(), &payment);
-    let answer = send(request.header("accept", "text/event-stream")).await;
+    let payment = market.buyer.payment_for(&mixed()).await;
+    let answer = market.buyer.follow(&mixed(), &payment).await;
     let text = String::from_utf8(answer.body.clone()).unwrap();
     let (before, result) = text.split_once("event: result").unwrap();
     assert!(!before.contains("outputs\""), "{before}");
@@ -442,9 +441,8 @@ async fn items_that_come_to_nothing_are_counted() {
 #[tokio::test]
 async fn events_say_nothing_of_inputs_that_are_built_of_outputs() {
     let market = Market::open().await;
-    let payment = market.buyer.payment_for(&mixed()).await.header;
-    let request = market.buyer.paid(TRANSACTIONS, &mixed().to_string(), &payment);
-    let answer = send(request.header("accept", "text/event-stream")).await;
+    let payment = market.buyer.payment_for(&mixed()).await;
+    let answer = market.buyer.follow(&mixed(), &payment).await;
     let text = String::from_utf8(answer.body.clone()).unwrap();
     let (before, _) = text.split_once("event: result").unwrap();
     for line in before.lines().filter(|line| line.contains("\"third\"")) {

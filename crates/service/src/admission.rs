@@ -300,14 +300,10 @@ impl Place {
         }
     }
 
-    /// Counts the purchase as one that came to nothing: its work was for nothing, and its payer may
-    /// send the same payment again.
-    pub(crate) fn count_unfinished(&self, now: Duration) {
-        self.count_unfinished_items(self.items, now);
-    }
-
-    /// Counts so many of its inferences as come to nothing.
-    pub(crate) fn count_unfinished_items(&self, items: usize, now: Duration) {
+    /// Counts so many of its inferences as come to nothing, all where it is `None`: their work was for nothing,
+    /// and its payer may ask for as much again.
+    pub(crate) fn count_unfinished(&self, items: Option<usize>, now: Duration) {
+        let items = items.unwrap_or(self.items);
         self.room.admission.count_unfinished(&self.payer, items, now);
     }
 }
@@ -447,7 +443,7 @@ mod tests {
         let at = |seconds| Duration::from_secs(seconds);
         let enters = |payer: &str, now| {
             let place = admission.enter().unwrap().admit(&terms(payer, 1), 1, at(now));
-            place.inspect(|place| place.count_unfinished(at(now)))
+            place.inspect(|place| place.count_unfinished(None, at(now)))
         };
         for second in 0..u64::from(UNFINISHED) {
             drop(enters("0x0a", 100 + second).unwrap());

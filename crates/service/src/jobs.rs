@@ -402,17 +402,10 @@ impl Jobs {
         self.entries().values().filter_map(|entry| entry.lease).collect()
     }
 
-    /// Counts a job as one that came to nothing, against its payer.
-    pub(crate) fn count_unfinished(&self, id: TransactionId, now: Duration) {
+    /// Counts so many items of a job as come to nothing, against its payer; all where it is `None`.
+    pub(crate) fn count_unfinished(&self, id: TransactionId, items: Option<usize>, now: Duration) {
         if let Some(place) = self.entries().get(&id).and_then(|entry| entry.place.as_ref()) {
-            place.count_unfinished(now);
-        }
-    }
-
-    /// Counts so many items of a job as come to nothing, against its payer.
-    pub(crate) fn count_unfinished_items(&self, id: TransactionId, items: usize, now: Duration) {
-        if let Some(place) = self.entries().get(&id).and_then(|entry| entry.place.as_ref()) {
-            place.count_unfinished_items(items, now);
+            place.count_unfinished(items, now);
         }
     }
 
@@ -466,7 +459,7 @@ impl InHand {
 
     /// Counts the job as one that came to nothing, against its payer.
     pub(crate) fn count_unfinished(&self, now: Duration) {
-        self.jobs.count_unfinished(self.id, now);
+        self.jobs.count_unfinished(self.id, None, now);
     }
 
     pub(crate) fn end(mut self, outcome: Result<Purchase, PurchaseError>) {

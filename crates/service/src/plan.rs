@@ -315,7 +315,8 @@ impl Plan {
     /// Returns the methods of a transaction's items, each once.
     #[must_use]
     pub fn methods(&self) -> BTreeSet<&Method> {
-        self.named().map(|item| item.method).collect()
+        let items = self.several().into_iter().flat_map(|several| several.items.iter());
+        items.map(|item| &item.method).collect()
     }
 
     const fn several(&self) -> Option<&Several> {
@@ -329,7 +330,7 @@ impl Plan {
 impl Several {
     fn quotes(&self) -> Vec<Quote> {
         let Some(first) = self.items.first() else { return Vec::new() };
-        let prices = first.prices(self.prices.as_deref()).into_iter();
+        let prices = first.prices(self.prices.as_deref());
         prices.filter_map(|price| self.quote(price)).collect()
     }
 
@@ -346,9 +347,10 @@ impl Several {
         let list = self.prices.as_deref();
         let fix = |item: &PlannedItem| {
             let price = item.price_in(asset, list)?;
-            let floor = item.timeout_floor(list);
-            let timeout =
-                item.timeout.map(|after| Timeout { after, is_below_floor: after < floor });
+            let timeout = item.timeout.map(|after| {
+                let is_below_floor = after < item.timeout_floor(list);
+                Timeout { after, is_below_floor }
+            });
             let PlannedItem { id, entry, method, request, references, .. } = item.clone();
             Some(Item { id: Some(id), entry, method, price, request, references, timeout })
         };
@@ -361,8 +363,9 @@ impl Several {
             return Ok(());
         }
         for item in self.items.iter() {
+            let Some(got) = item.timeout else { continue };
             let floor = item.timeout_floor(self.prices.as_deref());
-            if let Some(got) = item.timeout.filter(|timeout| *timeout < floor) {
+            if got < floor {
                 return Err(PlanError::Timeout { item: item.id.clone(), floor, got });
             }
         }
@@ -421,12 +424,13 @@ impl PlannedItem {
     }
 
     /// Returns its prices, of a list or of those in force.
-    fn prices<'a>(&'a self, list: Option<&'a PriceList>) -> Vec<&'a Price> {
-        let by_method = |price: &&Price| price.method == self.method;
-        match list {
-            None => self.entry.prices().iter().filter(by_method).collect(),
-            Some(list) => list.of_model(&self.entry.used().name).filter(by_method).collect(),
-        }
+    fn prices<'a>(&'a self, list: Option<&'a PriceList>) -> impl Iterator<Item = &'a Price> {
+        let (in_force, listed) = match list {
+            None => (self.entry.prices(), None),
+            Some(list) => ([].as_slice(), Some(list.of_model(&self.entry.used().name))),
+        };
+        let prices = in_force.iter().chain(listed.into_iter().flatten());
+        prices.filter(|price| price.method == self.method)
     }
 
     fn named<'a>(&'a self, list: Option<&PriceList>) -> NamedItem<'a> {
@@ -439,8 +443,8 @@ impl PlannedItem {
     }
 
     fn price_in(&self, asset: &AssetId, list: Option<&PriceList>) -> Option<Amount> {
-        let prices = self.prices(list).into_iter();
-        prices.into_iter().find(|price| price.asset.id == *asset).map(|price| price.amount)
+        let mut prices = self.prices(list);
+        prices.find(|price| price.asset.id == *asset).map(|price| price.amount)
     }
 }
 

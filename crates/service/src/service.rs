@@ -199,8 +199,8 @@ impl Service {
     /// scheme `upto`, if it is.
     #[must_use]
     pub fn gas_sponsoring(&self) -> Option<(String, Value)> {
-        self.parts.settings.upto.as_ref().filter(|upto| upto.sponsors_gas)?;
-        Some((EIP2612_GAS_SPONSORING.to_owned(), eip2612_gas_sponsoring()))
+        let is_sponsored = self.parts.settings.upto.as_ref()?.sponsors_gas;
+        is_sponsored.then(|| (EIP2612_GAS_SPONSORING.to_owned(), eip2612_gas_sponsoring()))
     }
 
     /// Asks for an amount in the asset of a price.

@@ -5,9 +5,9 @@ use assay_receipt::{
     Bundle, CANCELLED, Outcome, OutcomePolicy, SettlementStatus, TIMEOUT_BELOW_FLOOR,
 };
 use assay_testkit::{PRICE, SampleTransaction, sample_transaction};
-use assay_verify::{Check, Methods, Policy, Verifier};
+use assay_verify::{Check, Methods, Verifier};
 
-use crate::support::{lenient, refused, verdict, verify};
+use crate::support::{expect, lenient, pinning, verdict, verify};
 
 const REAL: u64 = 8_453;
 
@@ -31,11 +31,6 @@ fn settled(mut transaction: SampleTransaction, amount: u128) -> Bundle {
     transaction = transaction.settled();
     transaction.records[0].amount = Amount(amount);
     transaction.bundle()
-}
-
-#[track_caller]
-fn expect(check: Check, item: Option<u32>, bundle: &Bundle) {
-    assert_eq!(refused(&verify(&lenient(), bundle)), (check, item));
 }
 
 #[track_caller]
@@ -130,11 +125,8 @@ fn what_is_charged_though_it_failed_is_the_operators_word() {
     for (charged, verdict_of) in [(0, "verified"), (1, "consistent")] {
         let mut transaction = sold(CANCELLED, charged).settled();
         transaction.records[0].amount = Amount(2 * PRICE.0);
-        let mut policy = Policy::default();
-        let model = transaction.items[0].details.model.clone();
-        policy.operators = Some(vec![transaction.operator.id()]);
-        policy.models = Some([(model.name.clone(), vec![model.id()])].into());
-        let report = verify(&Verifier::new(policy, Methods::standard()), &transaction.bundle());
+        let verifier = Verifier::new(pinning(&transaction), Methods::standard());
+        let report = verify(&verifier, &transaction.bundle());
         assert_eq!(verdict(&report), verdict_of, "{:?}", report.refusal);
         assert_eq!(report.items[2].notes.len(), charged as usize);
     }

@@ -17,7 +17,7 @@ use assay_testkit::{
 };
 use assay_verify::Check;
 
-use crate::support::{lenient, refused, verdict, verify};
+use crate::support::{expect, lenient, refused, verdict, verify};
 
 const REAL: u64 = 8_453;
 
@@ -31,11 +31,6 @@ fn account(text: &str) -> Account {
 
 fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
-}
-
-#[track_caller]
-fn expect(check: Check, item: Option<u32>, bundle: &Bundle) {
-    assert_eq!(refused(&verify(&lenient(), bundle)), (check, item));
 }
 
 /// Signs a receipt that says something else.

@@ -6,10 +6,10 @@ use assay_primitives::{Digest, Method, Timestamp};
 use assay_receipt::{Bundle, EvidenceScope};
 use assay_testkit::{DEVELOPMENT, ISSUED_AT, SampleTransaction, sample_transaction};
 use assay_verify::{
-    Certification, Check, MethodContext, MethodVerifier, Methods, Policy, Refusal, Verifier,
+    Certification, Check, MethodContext, MethodVerifier, Methods, Refusal, Verifier,
 };
 
-use crate::support::{lenient, refused, verdict, verify, verify_at};
+use crate::support::{lenient, pinning, refused, verdict, verify, verify_at};
 
 /// Certifies an output by the SHA-256 of request and output, which anyone can make.
 #[derive(Debug)]
@@ -75,16 +75,7 @@ pub(crate) fn bundle() -> Bundle {
 
 /// A verifier that knows the method and pins operator and model.
 pub(crate) fn verifier() -> Verifier {
-    Verifier::new(policy(), Methods::standard().with(Toy::real()))
-}
-
-fn policy() -> Policy {
-    let transaction = transaction();
-    let model = transaction.items[0].details.model.clone();
-    let mut policy = Policy::default();
-    policy.operators = Some(vec![transaction.operator.id()]);
-    policy.models = Some([(model.name.clone(), vec![model.id()])].into());
-    policy
+    Verifier::new(pinning(&transaction()), Methods::standard().with(Toy::real()))
 }
 
 #[test]
@@ -117,7 +108,7 @@ fn evidence_is_of_a_time_that_the_operator_cannot_choose() {
             None => transaction.records.clear(),
         }
         let toy = Toy { simulated: false, signed_at };
-        let verifier = Verifier::new(policy(), Methods::standard().with(toy));
+        let verifier = Verifier::new(pinning(&transaction), Methods::standard().with(toy));
         let report = verify_at(&verifier, &transaction.bundle(), ISSUED_AT.plus(later));
         let told = report.items[0].notes.iter().any(|note| note.starts_with("time: "));
         (verdict(&report), told)
@@ -183,7 +174,10 @@ fn nothing_wrong_with_the_whole_leaves_an_item_verified() {
 fn simulated_never_becomes_verified() {
     // Development roots on a real network, under a policy that pins everything.
     let simulating = || {
-        Verifier::new(policy(), Methods::standard().with(Toy { simulated: true, signed_at: None }))
+        Verifier::new(
+            pinning(&transaction()),
+            Methods::standard().with(Toy { simulated: true, signed_at: None }),
+        )
     };
     let report = verify(&simulating(), &bundle());
     assert_eq!(verdict(&report), "simulated");
@@ -217,7 +211,10 @@ fn simulated_never_becomes_verified() {
 fn of_two_verifiers_of_one_method_the_later_counts() {
     let methods =
         Methods::standard().with(Toy { simulated: true, signed_at: None }).with(Toy::real());
-    assert_eq!(verdict(&verify(&Verifier::new(policy(), methods), &bundle())), "verified");
+    assert_eq!(
+        verdict(&verify(&Verifier::new(pinning(&transaction()), methods), &bundle())),
+        "verified"
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use assay_primitives::Timestamp;
 use assay_receipt::Bundle;
-use assay_testkit::VERIFIED_AT;
+use assay_testkit::{SampleTransaction, VERIFIED_AT};
 use assay_verify::{Check, Expectation, Methods, Policy, Report, Verifier};
 
 /// Returns the path of a golden file.
@@ -27,6 +27,21 @@ pub(crate) fn strict() -> Verifier {
 /// Returns a verifier that accepts everything that holds.
 pub(crate) fn lenient() -> Verifier {
     Verifier::new(Policy::default(), Methods::standard())
+}
+
+/// Returns a policy that pins the operator of a transaction and the model of its first item.
+pub(crate) fn pinning(transaction: &SampleTransaction) -> Policy {
+    let model = &transaction.items[0].details.model;
+    let mut policy = Policy::default();
+    policy.operators = Some(vec![transaction.operator.id()]);
+    policy.models = Some([(model.name.clone(), vec![model.id()])].into());
+    policy
+}
+
+/// Checks that a bundle is refused, by which check and in which item.
+#[track_caller]
+pub(crate) fn expect(check: Check, item: Option<u32>, bundle: &Bundle) {
+    assert_eq!(refused(&verify(&lenient(), bundle)), (check, item));
 }
 
 /// Verifies a bundle at the samples' time, expecting nothing.

@@ -27,7 +27,7 @@ use assay_testkit::{
 use assay_verify::{Check, Methods, Policy, Report, Tee, Verifier};
 
 use crate::mutation::signatures::twin;
-use crate::support::{refused, verdict, verify, verify_at};
+use crate::support::{pinning, refused, verdict, verify, verify_at};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -142,11 +142,7 @@ impl Sale {
 
     /// A policy that pins operator and model.
     fn pinning(&self) -> Policy {
-        let model = &self.transaction.items[0].details.model;
-        let mut policy = Policy::default();
-        policy.operators = Some(vec![self.transaction.operator.id()]);
-        policy.models = Some([(model.name.clone(), vec![model.id()])].into());
-        policy
+        pinning(&self.transaction)
     }
 
     fn report(&self) -> Report {

@@ -7,7 +7,7 @@ use assay_primitives::{
 };
 use assay_receipt::{Bundle, EvidenceScope, commit_request};
 use assay_testkit::{SampleTransaction, sample_transaction};
-use assay_verify::{Check, Methods, Policy, Report, Verifier};
+use assay_verify::{Check, Methods, Report, Verifier};
 use assay_zkml::circuit::Circuit;
 use assay_zkml::execute::execute_batch;
 use assay_zkml::model::{
@@ -19,7 +19,7 @@ use assay_zkml::statement::Instance;
 use assay_zkml_onnx::synthetic::{Forest, forest};
 use assay_zkml_onnx::{Options, compile, synthetic};
 
-use crate::support::{refused, verdict, verify};
+use crate::support::{pinning, refused, verdict, verify};
 
 /// A program that is ready to prove.
 struct Program {
@@ -155,11 +155,7 @@ impl Sale {
 
     /// A verifier whose policy pins the operator and the program.
     fn verifier(&self) -> Verifier {
-        let model = &self.transaction.items[0].details.model;
-        let mut policy = Policy::default();
-        policy.operators = Some(vec![self.transaction.operator.id()]);
-        policy.models = Some([(model.name.clone(), vec![model.id()])].into());
-        Verifier::new(policy, Methods::standard())
+        Verifier::new(pinning(&self.transaction), Methods::standard())
     }
 
     #[track_caller]

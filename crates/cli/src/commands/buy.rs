@@ -183,15 +183,12 @@ impl<'a> Answers<'a> {
                 statement.map_err(CliError::failed)?.details;
             let output = disclosed.output.as_deref().map(InferenceOutput::from_bytes).transpose();
             let output = output.map_err(CliError::failed)?;
-            // A program has the labels of the model that it was compiled from.
-            let package = packages.iter().find(|package| package.id() == model.package);
-            let label = package.zip(output.as_ref());
-            let label = label.and_then(|(package, output)| package.card().top_label(output));
+            let label = output.as_ref().and_then(|output| infer::label(&packages, &model, output));
             Ok(ItemAnswer {
                 id: item.id.as_ref(),
                 model: &item.model.name,
                 method: &item.method,
-                label: label.map(str::to_owned),
+                label,
                 outputs: output.map(|output| output.outputs),
                 failed: match outcome {
                     Outcome::Failed { reason } => {

@@ -1,8 +1,9 @@
 use std::process::ExitCode;
 
 use assay_client::InferenceOrder;
+use assay_engine::ModelPackage;
 use assay_primitives::{InferenceOutput, Method, Tensor, printable};
-use assay_receipt::{Bundle, ItemStatement};
+use assay_receipt::{Bundle, ItemStatement, ModelUsed};
 use assay_verify::Report;
 use serde::Serialize;
 
@@ -26,7 +27,7 @@ pub(crate) async fn run(args: InferArgs) -> Result<ExitCode, CliError> {
     let order = InferenceOrder { model, method, request, preferences };
     let buyer = purchase.buyer()?;
     let bought = purchase.wait(buyer.infer(order, &purchase.verifier)).await?;
-    purchase.finish(&bought, || Ok(Answer::new(&bought.bundle, &bought.output)))
+    purchase.finish(&bought, || Answer::new(&bought.bundle, &bought.output))
 }
 
 /// What a model gave.
@@ -37,8 +38,12 @@ pub(super) struct Answer<'a> {
 }
 
 impl<'a> Answer<'a> {
-    pub(super) fn new(bundle: &Bundle, output: &'a InferenceOutput) -> Self {
-        Self { outputs: &output.outputs, label: label(bundle, output) }
+    pub(super) fn new(bundle: &Bundle, output: &'a InferenceOutput) -> Result<Self, CliError> {
+        let statement = bundle.items.first().map(|item| ItemStatement::from_bytes(&item.statement));
+        let statement = statement.transpose().map_err(CliError::failed)?;
+        let packages = packages(None)?;
+        let label = statement.and_then(|it| label(&packages, &it.details.model, output));
+        Ok(Self { outputs: &output.outputs, label })
     }
 }
 
@@ -58,11 +63,12 @@ impl Given for Answer<'_> {
 /// Returns what the output says in a word, where this program carries the model that the receipt
 /// names by its digest: a program has the words of the package that it was compiled from. The gateway's own
 /// word for it would be a word that nothing certifies.
-fn label(bundle: &Bundle, output: &InferenceOutput) -> Option<String> {
-    let statement = ItemStatement::from_bytes(&bundle.items.first()?.statement).ok()?;
-    let packages = packages(None).ok()?;
-    let package =
-        packages.iter().find(|package| package.id() == statement.details.model.package)?;
+pub(super) fn label(
+    packages: &[ModelPackage],
+    model: &ModelUsed,
+    output: &InferenceOutput,
+) -> Option<String> {
+    let package = packages.iter().find(|package| package.id() == model.package)?;
     package.card().top_label(output).map(str::to_owned)
 }
 

@@ -107,7 +107,7 @@ async fn fetch(
     } else {
         let output = bundle.items.first().and_then(|item| item.output.as_deref());
         let output = InferenceOutput::from_bytes(output.unwrap_or_default());
-        print(args, &report, &Answer::new(&bundle, &output.map_err(CliError::failed)?))?;
+        print(args, &report, &Answer::new(&bundle, &output.map_err(CliError::failed)?)?)?;
     }
     saved.map(|()| ExitCode::SUCCESS)
 }

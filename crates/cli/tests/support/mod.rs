@@ -105,6 +105,25 @@ pub(crate) fn features(
     (0..30).map(element).collect::<Vec<_>>().join(", ")
 }
 
+/// Writes a transaction of which what failed is not charged: a signed item, one whose input turns out to be
+/// none, and `third`, an element of TOML. Returns the file's path.
+pub(crate) fn of_each(place: &Place, third: &str) -> String {
+    let data = features(&[(19, "first", "/outputs/0/data/4")], |_| "0.01".to_owned());
+    place.file(
+        "each.toml",
+        format!(
+            r#"
+            outcome_policy = "each"
+            items = [
+                {{ id = "first", model = "digits", sample = 0 }},
+                {{ id = "wrong", model = "tumour", method = "zkml", input_data = [[{data}]] }},
+                {third},
+            ]
+            "#
+        ),
+    )
+}
+
 /// Returns the permissions of a file.
 pub(crate) fn mode(path: &Path) -> u32 {
     use std::os::unix::fs::PermissionsExt as _;

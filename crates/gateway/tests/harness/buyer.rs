@@ -67,25 +67,30 @@ impl Buyer {
     /// Signs a payment for the model's offer by a method.
     pub(crate) async fn payment(&self, path: &str, method: &str) -> Payment {
         let required = self.offers(path).await;
-        let wanted = |offer: &PaymentRequirements| offer.extra_text("method") == Some(method);
-        let index = required.accepts.iter().position(wanted).unwrap();
-        let chosen = ChosenOffer { index, offer: &required.accepts[index] };
-        pay(&required, chosen, &Map::new(), &*self.key, now(), &SystemRandomness).unwrap()
+        self.sign(&required, |offer| offer.extra_text("method") == Some(method))
     }
 
-    /// Signs a payment for the only offer for a transaction.
+    /// Signs a payment of the first offer that is wanted.
+    fn sign(
+        &self,
+        required: &PaymentRequired,
+        wanted: impl Fn(&PaymentRequirements) -> bool,
+    ) -> Payment {
+        let index = required.accepts.iter().position(wanted).unwrap();
+        let chosen = ChosenOffer { index, offer: &required.accepts[index] };
+        pay(required, chosen, &Map::new(), &*self.key, now(), &SystemRandomness).unwrap()
+    }
+
+    /// Signs a payment for the first offer for a transaction.
     pub(crate) async fn payment_for(&self, transaction: &Value) -> Payment {
         let required = self.ask(TRANSACTIONS, transaction.to_string()).await.required();
-        let chosen = ChosenOffer { index: 0, offer: &required.accepts[0] };
-        pay(&required, chosen, &Map::new(), &*self.key, now(), &SystemRandomness).unwrap()
+        self.sign(&required, |_| true)
     }
 
     /// Signs a permit for the most that a transaction may cost.
     pub(crate) async fn permit_for(&self, transaction: &Value) -> Payment {
         let required = self.ask(TRANSACTIONS, transaction.to_string()).await.required();
-        let index = required.accepts.iter().position(|offer| offer.scheme == UPTO).unwrap();
-        let chosen = ChosenOffer { index, offer: &required.accepts[index] };
-        pay(&required, chosen, &Map::new(), &*self.key, now(), &SystemRandomness).unwrap()
+        self.sign(&required, |offer| offer.scheme == UPTO)
     }
 
     /// Asks for the price of a transaction, and permits to take it.
@@ -113,6 +118,24 @@ impl Buyer {
     pub(crate) fn paid(&self, path: &str, body: &str, payment: &str) -> RequestBuilder {
         let request = self.request(Method::POST, path).body(body.to_owned());
         request.header(PAYMENT_SIGNATURE, payment)
+    }
+
+    /// Pays for a transaction, and follows it to its end.
+    pub(crate) async fn follow(&self, transaction: &Value, payment: &Payment) -> Answer {
+        let paid = self.paid(TRANSACTIONS, &transaction.to_string(), &payment.header);
+        send(paid.header("accept", "text/event-stream")).await
+    }
+
+    /// Asks at a location until what is there is over.
+    pub(crate) async fn finished(&self, location: &str) -> Answer {
+        for _ in 0..500 {
+            let answer = self.get(location).await;
+            if answer.status.as_u16() != 202 {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("{location} was never finished");
     }
 
     /// Fetches a bundle, and checks that it verifies.

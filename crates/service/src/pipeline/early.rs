@@ -15,7 +15,8 @@ pub(super) struct Early(Mutex<Amount>);
 
 impl Early {
     /// Looks whether contents leave early: under `each`, where results are released before they are settled and
-    /// the operator says how much a payer may owe, to who is told how far it is. Of an earlier attempt nobody knows how much was released.
+    /// the operator says how much a payer may owe, to who is told how far it is. Of an earlier attempt nobody
+    /// knows how much was released.
     pub(super) fn new(
         service: &Service,
         outcome_policy: OutcomePolicy,

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use assay_primitives::{InferenceOutput, InferenceRequest, Method, ModelId, failpoint};
@@ -66,6 +66,8 @@ struct Run<'a> {
     /// Under `each`: what is certified by then is charged and released.
     cancel: &'a CancellationToken,
     cells: Vec<Cell>,
+    /// How many items of a method have not failed.
+    alike: BTreeMap<&'a Method, AtomicU32>,
 }
 
 /// Runs and certifies the items of a job.
@@ -80,7 +82,11 @@ pub(super) async fn run(
             cell.is_awaited = true;
         }
     }
-    let run = Run { service, work, cancel, cells };
+    let mut alike: BTreeMap<_, AtomicU32> = BTreeMap::new();
+    for item in &work.items {
+        *alike.entry(&item.method).or_default().get_mut() += 1;
+    }
+    let run = Run { service, work, cancel, cells, alike };
     let items = (0..work.items.len()).map(|index| run.item(index));
     let batches = run.batches()?;
     let batches = batches.into_values().map(|members| run.batch(members));
@@ -182,14 +188,29 @@ impl Run<'_> {
                 None => Ok(()),
             }
         };
+        self.contain(&[index], attempt).await
+    }
+
+    /// Under `each` keeps a failure, and a cancellation, to the items that an attempt is of.
+    async fn contain(
+        &self,
+        members: &[usize],
+        attempt: impl Future<Output = Result<(), PurchaseError>>,
+    ) -> Result<(), PurchaseError> {
         if self.work.outcome_policy == OutcomePolicy::All {
             return attempt.await;
         }
-        tokio::select! {
+        let done = tokio::select! {
             biased;
-            () = self.cancel.cancelled() => self.fail_cancelled(index),
-            done = attempt => done.or_else(|error| self.fail(index, item.failure(error)?)),
-        }
+            () = self.cancel.cancelled() => {
+                return members.iter().try_for_each(|member| self.fail_cancelled(*member));
+            }
+            done = attempt => done,
+        };
+        let (Err(error), Some(first)) = (done, members.first()) else { return Ok(()) };
+        let (item, _) = self.at(*first)?;
+        let failure = item.failure(error)?;
+        members.iter().try_for_each(|member| self.fail(*member, failure))
     }
 
     /// Waits for an item's input, and says that it runs; nothing if an item failed that it refers to.
@@ -235,27 +256,7 @@ impl Run<'_> {
     }
 
     async fn batch(&self, members: Vec<usize>) -> Result<(), PurchaseError> {
-        let attempt = async {
-            let certified = self.certify_batch(&members).await;
-            if self.work.outcome_policy == OutcomePolicy::All {
-                return certified;
-            }
-            certified.or_else(|error| {
-                let (first, _) = self.at(members.first().copied().unwrap_or_default())?;
-                let failure = first.failure(error)?;
-                members.iter().try_for_each(|member| self.fail(*member, failure))
-            })
-        };
-        if self.work.outcome_policy == OutcomePolicy::All {
-            return attempt.await;
-        }
-        tokio::select! {
-            biased;
-            () = self.cancel.cancelled() => {
-                members.iter().try_for_each(|member| self.fail_cancelled(*member))
-            }
-            done = attempt => done,
-        }
+        self.contain(&members, self.certify_batch(&members)).await
     }
 
     async fn certify_batch(&self, members: &[usize]) -> Result<(), PurchaseError> {
@@ -328,6 +329,9 @@ impl Run<'_> {
         let request = begun.map_or(&item.request, |(inference, _)| &inference.request);
         let failed = Failed { request: Arc::clone(request), failure };
         if cell.ended.set(Ended::Failed(failed)).is_ok() {
+            if let Some(alike) = self.alike.get(&item.method) {
+                alike.fetch_sub(1, Ordering::Relaxed);
+            }
             let _ = cell.inference.set(None);
             let _ = cell.output.set(None);
             self.note(index, ItemState::Failed(failure));
@@ -358,11 +362,9 @@ impl Run<'_> {
         let took = self.service.parts().clock.monotonic().saturating_sub(began);
         if let Some(latency) = item.entry.latency(&item.method) {
             // What it shared with others of its method it took its part of.
-            let alike = self.work.items.iter().zip(&self.cells).filter(|(other, cell)| {
-                other.method == item.method && !matches!(cell.ended.get(), Some(Ended::Failed(_)))
-            });
-            let alike = alike.count();
-            latency.record(took / u32::try_from(alike.max(1)).unwrap_or(u32::MAX));
+            let alike = self.alike.get(&item.method);
+            let alike = alike.map_or(1, |alike| alike.load(Ordering::Relaxed));
+            latency.record(took / alike.max(1));
         }
         let bytes = certified.output.to_bytes();
         let bytes = bytes.map_err(|error| PurchaseError::Receipt(error.to_string()))?;

@@ -58,7 +58,7 @@ impl Service {
             return Ok(Cancelled::CutShort);
         }
         self.release(id, &PurchaseError::Cancelled).await?;
-        self.jobs.count_unfinished(id, self.parts().clock.monotonic());
+        self.jobs.count_unfinished(id, None, self.parts().clock.monotonic());
         self.jobs.cancel(id);
         Ok(Cancelled::Released)
     }
@@ -176,7 +176,7 @@ impl Service {
         in_hand.settling();
         if committed.for_nothing > 0 {
             let now = self.parts().clock.monotonic();
-            self.jobs.count_unfinished_items(id, committed.for_nothing, now);
+            self.jobs.count_unfinished(id, Some(committed.for_nothing), now);
         }
         if self.parts().settings.release == Release::Verification {
             in_hand.answer(Ok(committed.purchase(committed.items.clone(), None)));

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::evm::text::{bytes, checksummed, decimal, word};
-use crate::wire::shown;
+use crate::payment::{read_payload, write_payload};
 use crate::{PaymentRefusal, PaymentRequirements};
 
 /// An EIP-3009 authorisation: `from` pays `to`, once, between two times.
@@ -50,25 +50,13 @@ impl ExactPayload {
     /// # Errors
     /// When it is of another kind, such as Permit2, or malformed.
     pub fn from_json(payload: &Map<String, Value>) -> Result<Self, PaymentRefusal> {
-        if !payload.contains_key("authorization") {
-            let keys: Vec<_> = payload.keys().map(String::as_str).collect();
-            return Err(PaymentRefusal::PayloadType {
-                expected: "signature and authorization",
-                got: shown(&keys.join(", ")),
-            });
-        }
-        serde_json::from_value(Value::Object(payload.clone()))
-            .map_err(|error| PaymentRefusal::Payload { detail: shown(&error.to_string()) })
+        read_payload(payload, "authorization", "signature and authorization")
     }
 
     /// Writes the `payload` of a payment.
     #[must_use]
     pub fn to_json(&self) -> Map<String, Value> {
-        match serde_json::to_value(self) {
-            Ok(Value::Object(fields)) => fields,
-            // A struct of texts always is an object.
-            _ => Map::new(),
-        }
+        write_payload(self)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is checked of a payment whatever its scheme, and what comes of it.
 
 mod checked;
+mod payload;
 mod refusal;
 mod signed;
 
@@ -12,3 +13,4 @@ pub use refusal::PaymentRefusal;
 pub use signed::Signed;
 
 pub(crate) use checked::{Examined, check_untimed};
+pub(crate) use payload::{read_payload, write_payload};

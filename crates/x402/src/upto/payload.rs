@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::TokenPermit;
 use crate::PaymentRefusal;
 use crate::evm::text::{bytes, checksummed, decimal};
-use crate::wire::shown;
+use crate::payment::{read_payload, write_payload};
 
 /// A permit of Permit2 with the witness of `upto`: its facilitator may have `from` pay `witness.to`,
 /// once, until the deadline, at most the permitted amount.
@@ -83,25 +83,13 @@ impl UptoPayload {
     /// # Errors
     /// When it is of another kind, such as EIP-3009, or malformed.
     pub fn from_json(payload: &Map<String, Value>) -> Result<Self, PaymentRefusal> {
-        if !payload.contains_key("permit2Authorization") {
-            let keys: Vec<_> = payload.keys().map(String::as_str).collect();
-            return Err(PaymentRefusal::PayloadType {
-                expected: "signature and permit2Authorization",
-                got: shown(&keys.join(", ")),
-            });
-        }
-        serde_json::from_value(Value::Object(payload.clone()))
-            .map_err(|error| PaymentRefusal::Payload { detail: shown(&error.to_string()) })
+        read_payload(payload, "permit2Authorization", "signature and permit2Authorization")
     }
 
     /// Writes the `payload` of a payment.
     #[must_use]
     pub fn to_json(&self) -> Map<String, Value> {
-        match serde_json::to_value(self) {
-            Ok(Value::Object(fields)) => fields,
-            // A struct of texts always is an object.
-            _ => Map::new(),
-        }
+        write_payload(self)
     }
 }
 
