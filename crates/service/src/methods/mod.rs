@@ -3,6 +3,7 @@
 mod signed;
 mod stages;
 mod tee;
+mod turns;
 mod zkml;
 
 use std::fmt::Debug;

@@ -1,10 +1,7 @@
-use std::sync::Arc;
-
 use assay_primitives::Method;
 use async_trait::async_trait;
-use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
 
+use super::turns::Turns;
 use super::{Certified, Certifier, CertifierError, Inference};
 
 /// How many jobs are in hand for each that runs.
@@ -14,7 +11,7 @@ const IN_HAND_FOR_EACH: usize = 32;
 #[derive(Debug)]
 pub struct Signed {
     parallel: usize,
-    permits: Arc<Semaphore>,
+    turns: Turns,
 }
 
 impl Signed {
@@ -22,7 +19,7 @@ impl Signed {
     #[must_use]
     pub fn new(parallel: usize) -> Self {
         let parallel = parallel.max(1);
-        Self { parallel, permits: Arc::new(Semaphore::new(parallel)) }
+        Self { parallel, turns: Turns::new(parallel) }
     }
 }
 
@@ -42,18 +39,13 @@ impl Certifier for Signed {
     }
 
     async fn certify(&self, inference: &Inference) -> Result<Certified, CertifierError> {
-        let permit = self.permits.clone().acquire_owned().await;
-        let permit = permit.map_err(|_| CertifierError::Interrupted)?;
-        inference.stages.begin();
-        let Inference { entry, request, .. } = inference;
-        let (model, request) = (entry.loaded().clone(), request.clone());
-        let output = spawn_blocking(move || {
-            let output = model.run(&request);
-            drop(permit);
-            output
-        })
-        .await
-        .map_err(|_| CertifierError::Interrupted)??;
-        Ok(Certified { output, model: entry.used().clone(), evidence: Vec::new() })
+        let Inference { entry, request, stages, .. } = inference.clone();
+        let output = self.turns.take(move || {
+            stages.begin();
+            entry.loaded().run(&request)
+        });
+        let output = output.await.map_err(|_| CertifierError::Interrupted)??;
+        let model = inference.entry.used().clone();
+        Ok(Certified { output, model, evidence: Vec::new() })
     }
 }

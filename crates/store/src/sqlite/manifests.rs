@@ -7,6 +7,7 @@ use futures_util::future::BoxFuture;
 use sqlx::sqlite::SqliteConnection;
 
 use super::SqliteStore;
+use super::writer::Extent;
 use crate::StoreError;
 
 const KEEP: &str =
@@ -23,7 +24,8 @@ impl KeptManifest {
 }
 
 impl SqliteStore {
-    /// Runs a step that refers to a key manifest, which is kept before it unless it is known to be.
+    /// Runs a step of one statement that refers to a key manifest, which is kept before it unless it is known
+    /// to be.
     pub(super) async fn write_under<I, T>(
         &self,
         envelope: Vec<u8>,
@@ -44,8 +46,12 @@ impl SqliteStore {
     {
         let manifest = Digest::of(&envelope);
         let missing = (*self.kept_manifest.digest() != Some(manifest)).then_some(envelope);
+        let extent = match missing {
+            Some(_) => Extent::Transaction,
+            None => Extent::Statement,
+        };
         let done = self
-            .write((input, missing), move |writer, (input, missing)| {
+            .write_as(extent, (input, missing), move |writer, (input, missing)| {
                 Box::pin(async move {
                     if let Some(envelope) = missing {
                         keep(writer, manifest, envelope).await?;

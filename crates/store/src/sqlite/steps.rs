@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection as _, Row as _};
 
+use super::writer::Extent;
 use super::{SqliteStore, erase, jobs, rows};
 use crate::seal::{Column, Sealer};
 use crate::{
@@ -61,7 +62,9 @@ pub(super) const OPEN_AFTER: &str = "SELECT id, state FROM transactions \
 impl TransactionStore for SqliteStore {
     async fn reserve(&self, reservation: Reservation) -> Result<ReserveOutcome, StoreError> {
         let (binding, sealed) = (reservation.binding, self.seal(reservation)?);
-        let taken = self.write(sealed, |writer, sealed| Box::pin(reserve(writer, sealed))).await?;
+        let taken = self
+            .write_statement(sealed, |writer, sealed| Box::pin(reserve(writer, sealed)))
+            .await?;
         Ok(match taken {
             None => ReserveOutcome::Reserved,
             Some(holder) => ReserveOutcome::Taken(holder.open(&self.sealer, binding)?),
@@ -113,7 +116,7 @@ impl TransactionStore for SqliteStore {
     }
 
     async fn release(&self, id: TransactionId, failure: Option<String>) -> Result<(), StoreError> {
-        self.write((id, failure), |writer, step| {
+        self.write_statement((id, failure), |writer, step| {
             Box::pin(release(writer, step.0, step.1.as_deref()))
         })
         .await
@@ -130,7 +133,8 @@ impl TransactionStore for SqliteStore {
     }
 
     async fn fail(&self, id: TransactionId, response: Vec<u8>) -> Result<(), StoreError> {
-        self.write((id, response), |writer, step| Box::pin(fail(writer, step.0, &step.1))).await
+        self.write_statement((id, response), |writer, step| Box::pin(fail(writer, step.0, &step.1)))
+            .await
     }
 
     async fn settle(
@@ -312,6 +316,23 @@ impl SqliteStore {
         })
     }
 
+    /// Runs a step of the writer over what it was given, which changes no more than one statement does.
+    pub(super) async fn write_statement<I, T>(
+        &self,
+        input: I,
+        step: impl for<'c> Fn(&'c mut SqliteConnection, &'c I) -> BoxFuture<'c, Result<T, StoreError>>
+        + Copy
+        + Send
+        + Sync
+        + 'static,
+    ) -> Result<T, StoreError>
+    where
+        I: Send + Sync + 'static,
+        T: Send + Sync + 'static,
+    {
+        self.write_as(Extent::Statement, input, step).await
+    }
+
     /// Runs a step of the writer over what it was given.
     pub(super) async fn write<I, T>(
         &self,
@@ -326,10 +347,27 @@ impl SqliteStore {
         I: Send + Sync + 'static,
         T: Send + Sync + 'static,
     {
+        self.write_as(Extent::Transaction, input, step).await
+    }
+
+    pub(super) async fn write_as<I, T>(
+        &self,
+        extent: Extent,
+        input: I,
+        step: impl for<'c> Fn(&'c mut SqliteConnection, &'c I) -> BoxFuture<'c, Result<T, StoreError>>
+        + Copy
+        + Send
+        + Sync
+        + 'static,
+    ) -> Result<T, StoreError>
+    where
+        I: Send + Sync + 'static,
+        T: Send + Sync + 'static,
+    {
         let input = Arc::new(input);
         let _timer = self.observer.as_ref().map(|observer| observer.time(StepKind::Write));
         self.writer
-            .write(move |connection| {
+            .write(extent, move |connection| {
                 let input = Arc::clone(&input);
                 Box::pin(async move { step(connection, &input).await })
             })

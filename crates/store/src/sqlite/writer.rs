@@ -22,8 +22,19 @@ pub(super) struct Writer {
     task: tokio::sync::Mutex<JoinSet<()>>,
 }
 
+/// How much a step changes by itself.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Extent {
+    /// What one statement changes: alone it needs no database transaction around it.
+    Statement,
+    /// More than that.
+    Transaction,
+}
+
 /// What is done in a database transaction. It may be done again when that is taken back.
 trait Step: Send + Sync {
+    fn extent(&self) -> Extent;
+
     fn run<'a>(
         &'a mut self,
         connection: &'a mut SqliteConnection,
@@ -35,6 +46,7 @@ trait Step: Send + Sync {
 
 struct Waited<T, F> {
     step: F,
+    extent: Extent,
     result: Option<Result<T, StoreError>>,
     done: oneshot::Sender<Result<T, StoreError>>,
 }
@@ -44,6 +56,10 @@ where
     T: Send + Sync,
     F: for<'c> Fn(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + Sync,
 {
+    fn extent(&self) -> Extent {
+        self.extent
+    }
+
     fn run<'a>(
         &'a mut self,
         connection: &'a mut SqliteConnection,
@@ -81,7 +97,7 @@ impl Writer {
     }
 
     /// Runs a step. It is done also when the caller stops waiting for it.
-    pub(super) async fn write<T, F>(&self, step: F) -> Result<T, StoreError>
+    pub(super) async fn write<T, F>(&self, extent: Extent, step: F) -> Result<T, StoreError>
     where
         T: Send + Sync + 'static,
         F: for<'c> Fn(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>>
@@ -91,7 +107,7 @@ impl Writer {
     {
         let (done, answer) = oneshot::channel();
         let steps = self.steps().clone().ok_or(StoreError::Closed)?;
-        let step = Box::new(Waited { step, result: None, done });
+        let step = Box::new(Waited { step, extent, result: None, done });
         steps.send(step).await.map_err(|_| StoreError::Closed)?;
         answer.await.map_err(|_| StoreError::Closed)?
     }
@@ -137,6 +153,11 @@ async fn together(
     connection: &mut SqliteConnection,
     steps: &mut [Box<dyn Step>],
 ) -> Result<(), sqlx::Error> {
+    if let [step] = steps
+        && step.extent() == Extent::Statement
+    {
+        return step.run(connection).await;
+    }
     let outcome = async {
         sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await?;
         for step in steps {
