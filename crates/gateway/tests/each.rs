@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use crate::harness::{
-    Answer, BUYER, Market, Mood, PATIENCE, SIGNED_PRICE, Setup, TOY, TOY_FLOOR, TOY_PRICE,
+    Answer, BUYER, Market, Mood, PATIENCE, SIGNED_PRICE, Setup, Step, TOY, TOY_FLOOR, TOY_PRICE,
     TRANSACTIONS, approve, empty, invalidate, send,
 };
 use crate::jobs::{events, location};
@@ -259,6 +259,23 @@ async fn what_had_begun_when_its_buyer_cancelled_is_charged() {
         let again = send(market.buyer.request(Method::DELETE, &location)).await;
         again.is(409, "too_late");
     }
+}
+
+/// Where the process ends before what was cancelled is committed, the next does not run it again.
+#[tokio::test]
+async fn what_was_cancelled_is_not_run_again_after_a_restart() {
+    let gate = Arc::new(Semaphore::new(0));
+    let market = open(|setup| setup.toy_mood = Mood::Wait(gate.clone())).await;
+    let accepted = begin(&market, &three(), &market.buyer.permit_for(&three()).await).await;
+    market.shop.toy.wait_for_runs(1).await;
+    // Nothing that follows is written any more.
+    market.shop.disk.breaks_at(&[Step::Commit, Step::Release]);
+    let location = location(&accepted);
+    let cancelled = send(market.buyer.request(Method::DELETE, &location)).await;
+    assert_eq!(cancelled.json()["state"], "settling", "{cancelled:?}");
+    let market = market.reopened(|_| {}).await;
+    market.shop.wait_for(accepted.transaction(), TransactionState::Released).await;
+    market.not_charged().await;
 }
 
 /// Of many items those are charged whose turn had come when the buyer cancelled, and no more.

@@ -409,11 +409,16 @@ impl Jobs {
         }
     }
 
-    /// Cancels a job that has begun and whose buyer pays for what it ends; says whether it is one. It goes on
-    /// to its settlement.
+    /// Says whether a job goes on to its settlement when it is cancelled: it has begun, and its buyer pays for
+    /// what he ends.
+    pub(crate) fn is_cut_short(&self, id: TransactionId) -> bool {
+        self.entries().get(&id).is_some_and(Entry::is_cut_short)
+    }
+
+    /// Cancels a job that goes on to its settlement; says whether it is one.
     pub(crate) fn cut_short(&self, id: TransactionId) -> bool {
         let entries = self.entries();
-        let entry = entries.get(&id).filter(|entry| entry.charges && entry.lease.is_some());
+        let entry = entries.get(&id).filter(|entry| entry.is_cut_short());
         if let Some(entry) = entry {
             entry.cancel.cancel();
         }
@@ -437,6 +442,12 @@ impl Jobs {
 
     fn entries(&self) -> MutexGuard<'_, HashMap<TransactionId, Entry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry {
+    const fn is_cut_short(&self) -> bool {
+        self.charges && self.lease.is_some()
     }
 }
 

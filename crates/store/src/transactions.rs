@@ -49,6 +49,13 @@ pub trait TransactionStore: Debug + Send + Sync {
     /// When the claim was lost, or the store fails.
     async fn postpone(&self, lease: Lease, not_before: Timestamp) -> Result<(), StoreError>;
 
+    /// Notes that a transaction is not run again after a restart: [`TransactionStore::requeue`] releases it. One
+    /// that is committed stays as it is.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn do_not_resume(&self, id: TransactionId) -> Result<(), StoreError>;
+
     /// Ends every claim: those of the process before. What was in hand and is not to be run again is
     /// released, and what is in none of these queues: nobody would claim it.
     ///

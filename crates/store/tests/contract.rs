@@ -610,10 +610,15 @@ pub(crate) async fn a_new_process_finds_what_was_left(store: &dyn Store) {
     store.reserve(Reservation { leased_until: None, ..reservation(3) }).await.unwrap();
     committed(store, 4).await;
     store.reserve(Reservation { queue: "toy".to_owned(), ..reservation(5) }).await.unwrap();
+    store.reserve(reservation(6)).await.unwrap();
+    for n in [4, 6, 7] {
+        store.do_not_resume(id(n)).await.unwrap();
+    }
     let methods = ["signed", "zk\"ml"].map(str::to_owned).to_vec();
     let found = store.requeue(methods).await.unwrap();
-    assert_eq!((found.queued.len(), found.released), (2, 2));
-    for n in [2, 5] {
+    assert_eq!((found.queued.len(), found.released), (2, 3));
+    assert_eq!(state(store, 4).await, TransactionState::Committed);
+    for n in [2, 5, 6] {
         assert_eq!(state(store, n).await, TransactionState::Released);
     }
     let claimed = store.claim("signed", at(1), at(2)).await.unwrap().unwrap();

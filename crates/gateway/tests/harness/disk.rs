@@ -75,6 +75,10 @@ impl TransactionStore for Disk {
         self.inner.postpone(lease, not_before).await
     }
 
+    async fn do_not_resume(&self, id: TransactionId) -> Result<(), StoreError> {
+        self.inner.do_not_resume(id).await
+    }
+
     async fn requeue(&self, methods: Vec<String>) -> Result<Requeued, StoreError> {
         self.inner.requeue(methods).await
     }

@@ -54,8 +54,12 @@ impl Service {
     /// # Errors
     /// When it is committed, or over, or the store fails.
     pub async fn cancel(&self, id: TransactionId) -> Result<Cancelled, PurchaseError> {
-        if self.jobs.cut_short(id) {
-            return Ok(Cancelled::CutShort);
+        if self.jobs.is_cut_short(id) {
+            // Should this process end before it is committed, nobody runs it again: nothing is charged.
+            self.parts().store.do_not_resume(id).await?;
+            if self.jobs.cut_short(id) {
+                return Ok(Cancelled::CutShort);
+            }
         }
         self.release(id, &PurchaseError::Cancelled).await?;
         self.jobs.count_unfinished(id, None, self.parts().clock.monotonic());

@@ -27,6 +27,9 @@ const RELEASE: &str = "UPDATE transactions SET state = 'released', request = NUL
     'the gateway was started anew') \
     WHERE state = 'reserved' AND (is_resumable = 0 OR method NOT IN (";
 
+const DO_NOT_RESUME: &str =
+    "UPDATE transactions SET is_resumable = 0 WHERE id = ? AND state = 'reserved'";
+
 const REQUEUE: &str = "UPDATE transactions SET leased_until = NULL \
     WHERE state = 'reserved' RETURNING method";
 
@@ -82,6 +85,14 @@ pub(super) async fn postpone(
         .await?
         .rows_affected();
     if changed == 1 { Ok(()) } else { Err(StoreError::LeaseLost(lease)) }
+}
+
+pub(super) async fn do_not_resume(
+    writer: &mut SqliteConnection,
+    id: TransactionId,
+) -> Result<(), StoreError> {
+    sqlx::query(DO_NOT_RESUME).bind(id.to_string()).execute(writer).await?;
+    Ok(())
 }
 
 pub(super) async fn requeue(

@@ -106,6 +106,10 @@ impl TransactionStore for SqliteStore {
         self.write(step, |writer, step| Box::pin(jobs::postpone(writer, step.0, step.1))).await
     }
 
+    async fn do_not_resume(&self, id: TransactionId) -> Result<(), StoreError> {
+        self.write_statement(id, |writer, id| Box::pin(jobs::do_not_resume(writer, *id))).await
+    }
+
     async fn requeue(&self, queues: Vec<String>) -> Result<Requeued, StoreError> {
         self.write(queues, |writer, queues| Box::pin(jobs::requeue(writer, queues))).await
     }
