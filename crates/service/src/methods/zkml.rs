@@ -367,10 +367,10 @@ impl Batching for Zkml {
         let program = self.program(inference.entry.package()).map_err(failed)?.clone();
         let permit = self.running.clone().acquire_owned().await;
         let permit = permit.map_err(|_| CertifierError::Interrupted)?;
-        inference.stages.begin();
+        inference.stages.begin()?;
         let inference = inference.clone();
         let run = spawn_blocking(move || {
-            let output = program.run(&inference);
+            let output = among_provers(|| program.run(&inference));
             drop(permit);
             output
         });
@@ -385,18 +385,25 @@ impl Batching for Zkml {
         let program = self.program(first.entry.package()).map_err(failed)?.clone();
         let permit = self.permits.clone().acquire_owned().await;
         let permit = permit.map_err(|_| CertifierError::Interrupted)?;
-        inferences.iter().for_each(|inference| inference.stages.begin());
+        inferences.iter().try_for_each(|inference| inference.stages.begin())?;
         // Dropped with this future: nobody waits for the proof any more.
         let unwanted = CancellationToken::new();
         let _wanted = unwanted.clone().drop_guard();
         let (randomness, memory) = (self.randomness.clone(), self.memory / self.parallel as u64);
         let certified = spawn_blocking(move || {
-            let certified = program.certify(&inferences, memory, &unwanted, randomness.as_ref());
+            let prove = || program.certify(&inferences, memory, &unwanted, randomness.as_ref());
+            let certified = among_provers(prove);
             drop(permit);
             certified
         });
         certified.await.map_err(|_| CertifierError::Interrupted)?
     }
+}
+
+/// Does a prover's work on its own threads, all of it: which other work comes before theirs is for who starts them to
+/// say, and what is done between two parallel steps is as much in its way.
+fn among_provers<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    rayon::scope(|_| work())
 }
 
 /// Returns the only input or output of a card.
