@@ -1,0 +1,166 @@
+#!/usr/bin/env python3
+"""Measures transactions whose items are certified differently: what the whole takes beyond its slowest chain, and
+what a prover at work costs the signed items beside it."""
+
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+
+import processes
+from run import target
+
+# The account that pays for transactions; the load's payers are others.
+ACCOUNT = "2"
+
+
+def main():
+    args = arguments()
+    with tempfile.TemporaryDirectory(prefix="assay-mixed-") as folder:
+        folder = pathlib.Path(folder)
+        chain = processes.Started(
+            "devchain",
+            [args.assay, "devchain", "--listen", "127.0.0.1:0", "--data", folder / "chain", "--json"],
+            {},
+            folder / "devchain.log",
+        )
+        try:
+            with_gateway(args, folder, chain)
+        finally:
+            chain.stop()
+    return 0
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--assay", default=target() / "release/assay", help="the binary")
+    parser.add_argument("--load", default=target() / "release/examples/paid_load")
+    parser.add_argument("--proven", type=int, default=256, help="inferences in the proof")
+    parser.add_argument("--repeat", type=int, default=15, help="transactions of each kind, in turns")
+    parser.add_argument("--rate", type=float, default=50, help="signed requests a second")
+    parser.add_argument("--for", dest="duration", default="20s", help="for how long, each time")
+    parser.add_argument("--rounds", type=int, default=3, help="with the prover and without, in turns")
+    return parser.parse_args()
+
+
+def with_gateway(args, folder, chain):
+    environment = {
+        "ASSAY_LISTEN": "127.0.0.1:0",
+        "ASSAY_TEE_ATTESTER": "simulated-nitro",
+        "ASSAY_DATA": str(folder / "data"),
+        "ASSAY_RPC_URL": chain.told["rpcUrl"],
+    }
+    gateway = processes.Started(
+        "gateway", [args.assay, "serve", "--json"], environment, folder / "gateway.log"
+    )
+    try:
+        root = folder / "data/tee/simulated-nitro/root.pem"
+        buy = [args.assay, "buy", "--gateway", gateway.told["gateway"], "--json",
+               "--development-account", ACCOUNT, "--development-root", root, "--max-amount", "1000000000"]
+        whole(args, folder, buy)
+        beside(args, folder, chain, gateway, buy)
+    finally:
+        gateway.stop()
+
+
+def whole(args, folder, buy):
+    """A proof by itself, and the same proof within a transaction by all methods, in turns."""
+    proof = [{"id": f"proven-{index}", "model": "digits", "method": "zkml", "sample": index % 10}
+             for index in range(args.proven)]
+    others = [{"id": f"signed-{index}", "model": "digits", "method": "signed", "sample": index}
+              for index in range(5)]
+    others += [{"id": f"enclave-{index}", "model": "digits", "method": "tee", "sample": index}
+               for index in range(2)]
+    kinds = {"proof": proof, "mixed": proof + others}
+    files = {kind: transaction(folder / f"{kind}.toml", items) for kind, items in kinds.items()}
+    took = {kind: [] for kind in kinds}
+    for kind, file in files.items():
+        purchase(buy, file)
+    for _ in range(args.repeat):
+        for kind, file in files.items():
+            took[kind].append(purchase(buy, file)["answeredInMicroseconds"] / 1e3)
+    middle = {kind: statistics.median(times) for kind, times in took.items()}
+    more = statistics.median(b / a for a, b in zip(took["proof"], took["mixed"]))
+    print(f"a proof of {args.proven} inferences: {middle['proof']:.1f} ms; with {len(others)} items by other "
+          f"methods: {middle['mixed']:.1f} ms; the median of {args.repeat} pairs: {(more - 1) * 100:+.1f} %",
+          flush=True)
+
+
+def beside(args, folder, chain, gateway, buy):
+    """Signed requests by themselves, and while one proof after the other is made, in turns."""
+    example = subprocess.run([args.assay, "models", "--example", "digits"], capture_output=True, check=True)
+    (folder / "input.json").write_bytes(example.stdout)
+    load = [args.load, "--gateway", gateway.told["gateway"], "--rpc-url", chain.told["rpcUrl"],
+            "--model", "digits", "--method", "signed", "--input", folder / "input.json",
+            "--rate", args.rate, "--for", args.duration]
+    found = []
+    for _ in range(args.rounds):
+        alone = latency(load)
+        with Proving(buy, folder / "proof.toml") as proving:
+            busy = latency(load)
+        found.append((alone, busy))
+        print(f"signed at {args.rate:g}/s: p50 {alone['p50']:.2f} ms, beside {proving.made} transactions with "
+              f"proofs {busy['p50']:.2f} ms ({(busy['p50'] / alone['p50'] - 1) * 100:+.1f} %); p90 "
+              f"{alone['p90']:.2f} and {busy['p90']:.2f} ms", flush=True)
+    ratios = [busy["p50"] / alone["p50"] for alone, busy in found]
+    print(f"the median of {args.rounds} rounds, of p50: {(statistics.median(ratios) - 1) * 100:+.1f} %")
+
+
+def latency(load):
+    ran = subprocess.run([str(part) for part in load], capture_output=True)
+    if ran.returncode != 0:
+        raise RuntimeError(f"the load ended with {ran.returncode}: {ran.stderr.decode()}")
+    report = json.loads(ran.stdout)
+    if any(not outcome.startswith("200 ") for outcome in report["outcomes"]):
+        print(f"not every request was served: {report['outcomes']}", file=sys.stderr)
+    return report["latency"]
+
+
+class Proving:
+    """Buys proofs one after the other until it is left. The buyer, who verifies them, gives way: it is the
+    gateway's prover that is measured."""
+
+    def __init__(self, buy, file):
+        self.made = 0
+        self._command = ["nice", "-n", "19", *buy]
+        self._file = file
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._end.set()
+        self._thread.join()
+
+    def _run(self):
+        while not self._end.is_set():
+            purchase(self._command, self._file)
+            self.made += 1
+
+
+def transaction(file, items):
+    lines = ", ".join("{ " + ", ".join(f"{key} = {json.dumps(value)}" for key, value in item.items()) + " }"
+                      for item in items)
+    file.write_text(f"items = [{lines}]\n")
+    return file
+
+
+def purchase(buy, file):
+    command = [str(part) for part in [*buy, file]]
+    ran = subprocess.run(command, capture_output=True, env={**os.environ, "NO_COLOR": "1"})
+    # 3: what verifies, but stands on keys that nobody pinned.
+    if ran.returncode not in (0, 3):
+        raise RuntimeError(f"a purchase ended with {ran.returncode}: {ran.stderr.decode()}")
+    return json.loads(ran.stdout)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
