@@ -135,7 +135,7 @@ impl Certifier for ToyCertifier {
 
     async fn certify(&self, inference: &Inference) -> Result<Certified, CertifierError> {
         let Inference { entry, request, .. } = inference;
-        inference.stages.begin();
+        inference.stages.begin()?;
         self.runs.send_modify(|runs| *runs += 1);
         let mood = self.mood.lock().unwrap().clone();
         match &mood {

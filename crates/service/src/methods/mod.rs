@@ -204,6 +204,9 @@ pub enum CertifierError {
     /// There is too much to do.
     #[error("there is too much to do")]
     Busy,
+    /// Its buyer cancelled it before its turn came.
+    #[error("it was cancelled before its turn came")]
+    Cancelled,
     /// The run was ended by a shutdown or a panic.
     #[error("the run was interrupted")]
     Interrupted,

@@ -41,8 +41,8 @@ impl Certifier for Signed {
     async fn certify(&self, inference: &Inference) -> Result<Certified, CertifierError> {
         let Inference { entry, request, stages, .. } = inference.clone();
         let output = self.turns.take(move || {
-            stages.begin();
-            entry.loaded().run(&request)
+            stages.begin()?;
+            entry.loaded().run(&request).map_err(CertifierError::from)
         });
         let output = output.await.map_err(|_| CertifierError::Interrupted)??;
         let model = inference.entry.used().clone();

@@ -120,7 +120,7 @@ impl Certifier for Tee {
     async fn certify(&self, inference: &Inference) -> Result<Certified, CertifierError> {
         let permit = self.permits.clone().acquire_owned().await;
         let permit = permit.map_err(|_| CertifierError::Interrupted)?;
-        inference.stages.begin();
+        inference.stages.begin()?;
         let (enclaves, inference) = (self.in_turn(), inference.clone());
         let certified = spawn_blocking(move || {
             let certified = run(&enclaves, &inference);

@@ -169,7 +169,11 @@ impl Run<'_> {
         let attempt = async {
             let timeout = item.timeout.map(|timeout| timeout.after);
             let Some((inference, began)) = self.begin(index, item, cell).await? else {
-                return self.fail(index, ItemFailure::Source);
+                // Where the buyer cancelled the source, he cancelled this.
+                return match self.cancel.is_cancelled() {
+                    true => self.fail_cancelled(index),
+                    false => self.fail(index, ItemFailure::Source),
+                };
             };
             let certified = self.certify(item, cell, &inference);
             let certified = match timeout {
@@ -202,10 +206,11 @@ impl Run<'_> {
         }
         let done = tokio::select! {
             biased;
+            // What is done by now is charged, and given.
+            done = attempt => done,
             () = self.cancel.cancelled() => {
                 return members.iter().try_for_each(|member| self.fail_cancelled(*member));
             }
-            done = attempt => done,
         };
         let (Err(error), Some(first)) = (done, members.first()) else { return Ok(()) };
         let (item, _) = self.at(*first)?;
@@ -416,6 +421,7 @@ impl Run<'_> {
         let (jobs, id) = (Arc::clone(&self.service.jobs), self.work.lease.id);
         let tell = move |stage| jobs.note(id, index, ItemState::Running(Some(stage)));
         let stages = if self.is_hidden(item) { Stages::default() } else { Stages::to(tell) };
+        let stages = stages.until(self.cancel.clone());
         Ok(Inference { entry: item.entry.clone(), request, salts, stages })
     }
 
@@ -463,6 +469,9 @@ impl Item {
             PurchaseError::TimedOut { .. } => Ok(ItemFailure::TimedOut {
                 is_below_floor: self.timeout.is_some_and(|timeout| timeout.is_below_floor),
             }),
+            PurchaseError::Certifier(CertifierError::Cancelled) => {
+                Ok(ItemFailure::Cancelled { has_begun: false })
+            }
             PurchaseError::Certifier(CertifierError::Interrupted) => Err(error),
             PurchaseError::Certifier(CertifierError::Unavailable { .. } | CertifierError::Busy) => {
                 Ok(ItemFailure::Unavailable)
