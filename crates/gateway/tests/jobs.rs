@@ -31,7 +31,6 @@ pub(crate) fn location(accepted: &Answer) -> String {
     location
 }
 
-/// Asks at a location until there is something else than 202.
 async fn toys(slots: usize, gate: &Arc<Semaphore>) -> Market {
     let market = Market::open_with(|setup| setup.toy_slots = slots).await;
     market.shop.toy.set(Mood::Wait(gate.clone()));

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use assay_client::{ItemOrder, TensorOrder, TransactionOrder};
+use assay_engine::ModelPackage;
 use assay_primitives::{InferenceOutput, ItemId, Method, Tensor, printable};
 use assay_receipt::{Bundle, ItemDetails, ItemStatement, Outcome, OutcomePolicy, Price};
 use assay_verify::{ItemReport, Report};
@@ -85,10 +86,11 @@ async fn read(args: &BuyArgs) -> Result<(Vec<ItemOrder>, OutcomePolicy), CliErro
     let text = files::read_text(path, MAX_FILE)?;
     let file: File = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
     let folder = path.parent().unwrap_or(Path::new(""));
+    let packages = packages(None)?;
     let mut orders = Vec::with_capacity(file.items.len());
     for item in file.items {
         let id = item.id.clone();
-        let inputs = item.inputs(folder, &args.gateway).await;
+        let inputs = item.inputs(folder, &args.gateway, &packages).await;
         let inputs = inputs.map_err(|error| match error {
             CliError::Input(error) => wrong(format!("item `{id}`: {error}")),
             other => other,
@@ -101,7 +103,12 @@ async fn read(args: &BuyArgs) -> Result<(Vec<ItemOrder>, OutcomePolicy), CliErro
 }
 
 impl Item {
-    async fn inputs(&self, folder: &Path, gateway: &str) -> Result<Vec<TensorOrder>, CliError> {
+    async fn inputs(
+        &self,
+        folder: &Path,
+        gateway: &str,
+        packages: &[ModelPackage],
+    ) -> Result<Vec<TensorOrder>, CliError> {
         match (&self.inputs, &self.input_data, &self.input, self.sample) {
             (Some(inputs), None, None, None) => {
                 let text = serde_json::to_string(inputs).map_err(CliError::input)?;
@@ -115,7 +122,7 @@ impl Item {
                 Written::Inputs(inputs) => Ok(inputs),
                 Written::Data(data) => self.shaped(data, gateway).await,
             },
-            (None, None, None, Some(sample)) => self.sample(sample),
+            (None, None, None, Some(sample)) => self.sample(sample, packages),
             _ => Err(CliError::Input(
                 "expected one of `input`, `inputs`, `input_data` and `sample`".to_owned(),
             )),
@@ -132,8 +139,11 @@ impl Item {
         input::shaped(data, specs).map_err(CliError::Input)
     }
 
-    fn sample(&self, index: usize) -> Result<Vec<TensorOrder>, CliError> {
-        let packages = packages(None)?;
+    fn sample(
+        &self,
+        index: usize,
+        packages: &[ModelPackage],
+    ) -> Result<Vec<TensorOrder>, CliError> {
         let package = packages.iter().find(|package| package.card().name == self.model);
         let sample = package.and_then(|package| package.samples().get(index));
         let input = &sample

@@ -367,10 +367,11 @@ impl Batching for Zkml {
         let program = self.program(inference.entry.package()).map_err(failed)?.clone();
         let permit = self.running.clone().acquire_owned().await;
         let permit = permit.map_err(|_| CertifierError::Interrupted)?;
-        inference.stages.begin()?;
         let inference = inference.clone();
+        // Not on the prover's threads: one that waits for a part of it would take up a whole proof meanwhile.
         let run = spawn_blocking(move || {
-            let output = among_provers(|| program.run(&inference));
+            inference.stages.begin()?;
+            let output = program.run(&inference);
             drop(permit);
             output
         });
@@ -385,14 +386,15 @@ impl Batching for Zkml {
         let program = self.program(first.entry.package()).map_err(failed)?.clone();
         let permit = self.permits.clone().acquire_owned().await;
         let permit = permit.map_err(|_| CertifierError::Interrupted)?;
-        inferences.iter().try_for_each(|inference| inference.stages.begin())?;
         // Dropped with this future: nobody waits for the proof any more.
         let unwanted = CancellationToken::new();
         let _wanted = unwanted.clone().drop_guard();
         let (randomness, memory) = (self.randomness.clone(), self.memory / self.parallel as u64);
         let certified = spawn_blocking(move || {
-            let prove = || program.certify(&inferences, memory, &unwanted, randomness.as_ref());
-            let certified = among_provers(prove);
+            let certified = among_provers(|| {
+                inferences.iter().try_for_each(|inference| inference.stages.begin())?;
+                program.certify(&inferences, memory, &unwanted, randomness.as_ref())
+            });
             drop(permit);
             certified
         });

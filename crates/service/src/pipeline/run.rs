@@ -213,6 +213,9 @@ impl Run<'_> {
             }
         };
         let (Err(error), Some(first)) = (done, members.first()) else { return Ok(()) };
+        if matches!(error.cause(), PurchaseError::Certifier(CertifierError::Cancelled)) {
+            return members.iter().try_for_each(|member| self.fail_cancelled(*member));
+        }
         let (item, _) = self.at(*first)?;
         let failure = item.failure(error)?;
         members.iter().try_for_each(|member| self.fail(*member, failure))

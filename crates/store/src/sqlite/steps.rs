@@ -1,5 +1,5 @@
-//! The steps of a transaction's life, each one statement, and so one database transaction: what goes
-//! with a step is done by the schema's triggers.
+//! The steps of a transaction's life. Those that change its state are one statement each: what goes with them is
+//! done by the schema's triggers.
 
 use std::sync::Arc;
 

@@ -31,7 +31,7 @@ pub(super) enum Extent {
     Transaction,
 }
 
-/// What is done in a database transaction. It may be done again when that is taken back.
+/// What is done as one. It may be done again when it was taken back.
 trait Step: Send + Sync {
     fn extent(&self) -> Extent;
 
@@ -148,7 +148,8 @@ async fn run(pool: SqlitePool, mut received: mpsc::Receiver<Box<dyn Step>>) {
     }
 }
 
-/// Runs steps in one database transaction. When that fails, nothing of them is left.
+/// Runs steps as one: in one database transaction, but for a statement alone, which is one by itself. When that
+/// fails, nothing of them is left.
 async fn together(
     connection: &mut SqliteConnection,
     steps: &mut [Box<dyn Step>],
