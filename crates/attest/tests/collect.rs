@@ -18,48 +18,66 @@ use assay_receipt::{EngineUsed, EvidenceScope};
 
 use crate::samples::tpm::{AT, certified, policy};
 
-/// A software TPM, and the folder of its state; both go with it.
+/// A software TPM that ends with this, and then the folder of its state.
 struct SoftwareTpm {
     process: Child,
-    folder: PathBuf,
+    folder: Folder,
     address: SocketAddr,
 }
 
 impl SoftwareTpm {
     /// Starts one. Says so and returns `None` if it is not installed.
     fn start(name: &str) -> Option<Self> {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"))
-            .join(format!("swtpm-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+        // Somebody else may take a port between the moment it is found free and the one it is used.
+        for _ in 0..20 {
+            let mut tpm = match Self::spawn(name) {
+                Ok(tpm) => tpm,
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    eprintln!("left out: `swtpm` is not installed");
+                    return None;
+                }
+                Err(error) => panic!("swtpm: {error}"),
+            };
+            if tpm.listens() {
+                return Some(tpm);
+            }
+        }
+        panic!("swtpm had no port of its own in 20 attempts")
+    }
+
+    fn spawn(name: &str) -> std::io::Result<Self> {
+        let folder = Folder::new(name);
+        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
         let process = Command::new("swtpm")
             .args(["socket", "--tpm2", "--flags", "startup-clear", "--tpmstate"])
-            .arg(format!("dir={}", folder.display()))
-            .args(["--server", &format!("type=tcp,port={}", port.port())])
+            .arg(format!("dir={}", folder.0.display()))
+            .args(["--server", &format!("type=tcp,port={}", address.port())])
+            .args(["--pid", &format!("file={}", folder.0.join("pid").display())])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .spawn();
-        match process {
-            Ok(process) => Some(Self { process, folder, address: port }),
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                eprintln!("left out: `swtpm` is not installed");
-                std::fs::remove_dir_all(&folder).unwrap();
-                None
+            .spawn()?;
+        Ok(Self { process, folder, address })
+    }
+
+    /// Waits until it has its port, after which it writes its process id, or until it ends.
+    fn listens(&mut self) -> bool {
+        let pid = self.folder.0.join("pid");
+        for _ in 0..1000 {
+            if std::fs::read(&pid).is_ok_and(|id| !id.is_empty()) {
+                return true;
             }
-            Err(error) => panic!("swtpm: {error}"),
+            if self.process.try_wait().unwrap().is_some() {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(10));
         }
+        panic!("swtpm neither listens nor ends")
     }
 
     fn quote(&self, pcrs: &[u8], extra_data: &[u8]) -> TpmQuote {
-        for _ in 0..100 {
-            let Ok(mut tpm) = Tpm::connect(self.address) else {
-                std::thread::sleep(Duration::from_millis(50));
-                continue;
-            };
-            tpm.start().unwrap();
-            return tpm.quote(pcrs, extra_data).unwrap();
-        }
-        panic!("swtpm does not listen at {}", self.address)
+        let mut tpm = Tpm::connect(self.address).unwrap();
+        tpm.start().unwrap();
+        tpm.quote(pcrs, extra_data).unwrap()
     }
 }
 
@@ -67,7 +85,24 @@ impl Drop for SoftwareTpm {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
-        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// A folder that goes with the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR"))
+            .join(format!("swtpm-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
@@ -122,7 +157,7 @@ fn a_quote_holds_for_the_tools_of_others() {
     let Some(tpm) = SoftwareTpm::start("tools") else { return };
     let quote = tpm.quote(&[0, 7, 16], &BOUND);
     let write = |name: &str, bytes: &[u8]| {
-        let path = tpm.folder.join(name);
+        let path = tpm.folder.0.join(name);
         std::fs::File::create(&path).unwrap().write_all(bytes).unwrap();
         path
     };
@@ -157,24 +192,6 @@ fn a_quote_holds_for_the_tools_of_others() {
 struct OwnTpm {
     process: tpm::SoftwareTpm,
     attester: TpmAttester,
-}
-
-/// A folder that goes with the test.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR"))
-            .join(format!("swtpm-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }
 
 impl OwnTpm {
