@@ -1,7 +1,15 @@
 // What the chain says about a token: who has how much, and who sent what to whom.
 
 import assert from "node:assert/strict";
-import { createPublicClient, createWalletClient, http, parseAbi, parseEther } from "viem";
+import { setTimeout as sleep } from "node:timers/promises";
+import {
+  TransactionReceiptNotFoundError,
+  createPublicClient,
+  createWalletClient,
+  http,
+  parseAbi,
+  parseEther,
+} from "viem";
 import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
 import { foundry } from "viem/chains";
 
@@ -37,10 +45,22 @@ export class Token {
     return token;
   }
 
+  /**
+   * Waits for a transaction to be in a block. viem's own wait may miss the block that comes while it
+   * looks at the one before, and a chain that mines on demand has no next one.
+   */
   async mined(hash) {
-    const receipt = await this.client.waitForTransactionReceipt({ hash });
-    assert.equal(receipt.status, "success");
-    return receipt;
+    for (let look = 0; look < 600; look += 1) {
+      const receipt = await this.client.getTransactionReceipt({ hash }).catch((error) => {
+        if (!(error instanceof TransactionReceiptNotFoundError)) throw error;
+      });
+      if (receipt) {
+        assert.equal(receipt.status, "success");
+        return receipt;
+      }
+      await sleep(50);
+    }
+    throw new Error(`${hash} is not mined`);
   }
 
   /** Makes a key whose account has this much of the token and no gas. */
