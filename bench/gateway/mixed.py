@@ -10,7 +10,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 
 import processes
 from run import target
@@ -23,12 +22,7 @@ def main():
     args = arguments()
     with tempfile.TemporaryDirectory(prefix="assay-mixed-") as folder:
         folder = pathlib.Path(folder)
-        chain = processes.Started(
-            "devchain",
-            [args.assay, "devchain", "--listen", "127.0.0.1:0", "--data", folder / "chain", "--json"],
-            {},
-            folder / "devchain.log",
-        )
+        chain = processes.devchain(args.assay, folder)
         try:
             with_gateway(args, folder, chain)
         finally:
@@ -49,15 +43,8 @@ def arguments():
 
 
 def with_gateway(args, folder, chain):
-    environment = {
-        "ASSAY_LISTEN": "127.0.0.1:0",
-        "ASSAY_TEE_ATTESTER": "simulated-nitro",
-        "ASSAY_DATA": str(folder / "data"),
-        "ASSAY_RPC_URL": chain.told["rpcUrl"],
-    }
-    gateway = processes.Started(
-        "gateway", [args.assay, "serve", "--json"], environment, folder / "gateway.log"
-    )
+    settings = {"ASSAY_TEE_ATTESTER": "simulated-nitro"}
+    gateway = processes.gateway(args.assay, folder, chain, settings)
     try:
         root = folder / "data/tee/simulated-nitro/root.pem"
         buy = [args.assay, "buy", "--gateway", gateway.told["gateway"], "--json",
@@ -93,18 +80,18 @@ def whole(args, folder, buy):
 
 def beside(args, folder, chain, gateway, buy):
     """Signed requests by themselves, and while one proof after the other is made, in turns."""
-    example = subprocess.run([args.assay, "models", "--example", "digits"], capture_output=True, check=True)
-    (folder / "input.json").write_bytes(example.stdout)
-    load = [args.load, "--gateway", gateway.told["gateway"], "--rpc-url", chain.told["rpcUrl"],
-            "--model", "digits", "--method", "signed", "--input", folder / "input.json",
-            "--rate", args.rate, "--for", args.duration]
+    length = ["--rate", args.rate, "--for", args.duration]
+    load = processes.load(args, folder, chain, gateway, "digits", "signed", length)
+    # The buyer, who verifies them, gives way: it is the gateway's prover that is measured.
+    giving_way = ["nice", "-n", "19", *buy]
     found = []
     for _ in range(args.rounds):
         alone = latency(load)
-        with Proving(buy, folder / "proof.toml") as proving:
+        made = []
+        with processes.Meanwhile(0, lambda: made.append(purchase(giving_way, folder / "proof.toml"))):
             busy = latency(load)
         found.append((alone, busy))
-        print(f"signed at {args.rate:g}/s: p50 {alone['p50']:.2f} ms, beside {proving.made} transactions with "
+        print(f"signed at {args.rate:g}/s: p50 {alone['p50']:.2f} ms, beside {len(made)} transactions with "
               f"proofs {busy['p50']:.2f} ms ({(busy['p50'] / alone['p50'] - 1) * 100:+.1f} %); p90 "
               f"{alone['p90']:.2f} and {busy['p90']:.2f} ms", flush=True)
     ratios = [busy["p50"] / alone["p50"] for alone, busy in found]
@@ -112,38 +99,13 @@ def beside(args, folder, chain, gateway, buy):
 
 
 def latency(load):
-    ran = subprocess.run([str(part) for part in load], capture_output=True)
+    ran = subprocess.run(load, capture_output=True)
     if ran.returncode != 0:
         raise RuntimeError(f"the load ended with {ran.returncode}: {ran.stderr.decode()}")
     report = json.loads(ran.stdout)
     if any(not outcome.startswith("200 ") for outcome in report["outcomes"]):
         print(f"not every request was served: {report['outcomes']}", file=sys.stderr)
     return report["latency"]
-
-
-class Proving:
-    """Buys proofs one after the other until it is left. The buyer, who verifies them, gives way: it is the
-    gateway's prover that is measured."""
-
-    def __init__(self, buy, file):
-        self.made = 0
-        self._command = ["nice", "-n", "19", *buy]
-        self._file = file
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._end.set()
-        self._thread.join()
-
-    def _run(self):
-        while not self._end.is_set():
-            purchase(self._command, self._file)
-            self.made += 1
 
 
 def transaction(file, items):

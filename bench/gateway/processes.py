@@ -1,4 +1,4 @@
-"""Starts what is measured, and reads from /proc what it uses."""
+"""Starts what is measured and what loads it, and reads from /proc what a process uses."""
 
 import json
 import os
@@ -61,6 +61,34 @@ class Started:
             self.log.close()
 
 
+def devchain(assay, folder):
+    """A development chain whose data and log are in a folder."""
+    command = [assay, "devchain", "--listen", "127.0.0.1:0", "--data", folder / "chain", "--json"]
+    return Started("devchain", command, {}, folder / "devchain.log")
+
+
+def gateway(assay, folder, chain, settings):
+    """A gateway over a chain, with its data and log in a folder, and further environment variables."""
+    environment = {
+        "ASSAY_LISTEN": "127.0.0.1:0",
+        "ASSAY_DATA": str(folder / "data"),
+        "ASSAY_RPC_URL": chain.told["rpcUrl"],
+        **settings,
+    }
+    return Started("gateway", [assay, "serve", "--json"], environment, folder / "gateway.log")
+
+
+def load(args, folder, chain, gateway, model, method, further):
+    """The command that loads a gateway with a model's example, which is written into a folder."""
+    example = subprocess.run([args.assay, "models", "--example", model], capture_output=True, check=True)
+    (folder / "input.json").write_bytes(example.stdout)
+    command = [
+        args.load, "--gateway", gateway.told["gateway"], "--rpc-url", chain.told["rpcUrl"],
+        "--model", model, "--method", method, "--input", folder / "input.json", *further,
+    ]
+    return [str(part) for part in command]
+
+
 def resident_bytes(pid):
     """What a process holds in memory now; 0 when it has ended."""
     try:
@@ -104,14 +132,12 @@ def _after_name(path):
     return path.read_text().rpartition(")")[2].split()
 
 
-class MemoryWatch:
-    """Notes every second what processes hold in memory."""
+class Meanwhile:
+    """Repeats a step in a thread of its own, with pauses, until it is left."""
 
-    def __init__(self, pids):
-        self.pids = pids
-        self.samples = []
+    def __init__(self, pause, step):
         self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run)
+        self._thread = threading.Thread(target=self._run, args=(pause, step))
 
     def __enter__(self):
         self._thread.start()
@@ -120,13 +146,29 @@ class MemoryWatch:
     def __exit__(self, *_):
         self._end.set()
         self._thread.join()
-        self.samples.append(self._sample())
 
-    def _sample(self):
-        memory = {name: resident_bytes(pid) for name, pid in self.pids.items()}
-        return {"at": time.monotonic(), **memory}
+    def _run(self, pause, step):
+        step()
+        while not self._end.wait(pause):
+            step()
 
-    def _run(self):
-        self.samples.append(self._sample())
-        while not self._end.wait(1):
-            self.samples.append(self._sample())
+
+class MemoryWatch:
+    """Notes every second, at the beginning and at the end, what processes hold in memory."""
+
+    def __init__(self, pids):
+        self.samples = []
+        self._pids = pids
+        self._meanwhile = Meanwhile(1, self._note)
+
+    def __enter__(self):
+        self._meanwhile.__enter__()
+        return self
+
+    def __exit__(self, *left):
+        self._meanwhile.__exit__(*left)
+        self._note()
+
+    def _note(self):
+        memory = {name: resident_bytes(pid) for name, pid in self._pids.items()}
+        self.samples.append({"at": time.monotonic(), **memory})

@@ -91,12 +91,7 @@ def settings(args):
 
 def measure(args, rate, method, folder):
     """One run, on a chain and a data folder of its own."""
-    chain = processes.Started(
-        "devchain",
-        [args.assay, "devchain", "--listen", "127.0.0.1:0", "--data", folder / "chain", "--json"],
-        {},
-        folder / "devchain.log",
-    )
+    chain = processes.devchain(args.assay, folder)
     try:
         keep_beginning(chain.told, folder)
         result = with_gateway(args, rate, method, folder, chain)
@@ -122,18 +117,13 @@ def keep_beginning(told, folder):
 
 
 def with_gateway(args, rate, method, folder, chain):
-    environment = {
-        "ASSAY_LISTEN": "127.0.0.1:0",
+    settings = {
         "ASSAY_TEE_ATTESTER": "simulated-nitro" if method == "tee" else "none",
-        "ASSAY_DATA": str(folder / "data"),
-        "ASSAY_RPC_URL": chain.told["rpcUrl"],
         "ASSAY_DURABILITY": args.durability,
         "ASSAY_RELEASE": args.release,
         **dict(pair.split("=", 1) for pair in args.set),
     }
-    gateway = processes.Started(
-        "gateway", [args.assay, "serve", "--json"], environment, folder / "gateway.log"
-    )
+    gateway = processes.gateway(args.assay, folder, chain, settings)
     try:
         result = with_load(args, rate, method, folder, chain, gateway)
     finally:
@@ -146,20 +136,12 @@ def with_gateway(args, rate, method, folder, chain):
 
 
 def with_load(args, rate, method, folder, chain, gateway):
-    example = subprocess.run(
-        [args.assay, "models", "--example", args.model], capture_output=True, check=True
-    )
-    (folder / "input.json").write_bytes(example.stdout)
-    length = ["--count", str(args.count)] if args.count else ["--for", args.duration]
-    command = [
-        args.load, "--gateway", gateway.told["gateway"], "--rpc-url", chain.told["rpcUrl"],
-        "--model", args.model, "--method", method, "--input", folder / "input.json",
-        "--rate", str(rate), *length,
-        "--payers", str(args.payers), "--lines", folder / "lines.jsonl",
+    length = ["--count", args.count] if args.count else ["--for", args.duration]
+    further = [
+        "--rate", rate, *length, "--payers", args.payers, "--lines", folder / "lines.jsonl",
     ]
-    load = subprocess.Popen(
-        [str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    command = processes.load(args, folder, chain, gateway, args.model, method, further)
+    load = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     pids = {"gateway": gateway.pid, "devchain": chain.pid, "load": load.pid}
     # The load says on standard error when it begins to send.
     said = b""
