@@ -51,7 +51,7 @@ impl SqliteStore {
             None => Extent::Statement,
         };
         let done = self
-            .write_as(extent, (input, missing), move |writer, (input, missing)| {
+            .write(extent, (input, missing), move |writer, (input, missing)| {
                 Box::pin(async move {
                     if let Some(envelope) = missing {
                         keep(writer, manifest, envelope).await?;

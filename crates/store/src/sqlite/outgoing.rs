@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use sqlx::Row as _;
 
+use super::writer::Extent;
 use super::{SqliteStore, rows};
 use crate::{OutgoingRow, OutgoingStore, StoreError};
 
@@ -25,7 +26,7 @@ pub(super) const HIGHEST: &str =
 #[async_trait]
 impl OutgoingStore for SqliteStore {
     async fn append_outgoing(&self, row: OutgoingRow) -> Result<(), StoreError> {
-        self.write(row, |writer, row| {
+        self.write(Extent::Statement, row, |writer, row| {
             Box::pin(async move {
                 sqlx::query(APPEND)
                     .bind(row.account.as_str())
@@ -40,7 +41,8 @@ impl OutgoingStore for SqliteStore {
     }
 
     async fn close_outgoing(&self, account: &str, nonce: u64) -> Result<(), StoreError> {
-        self.write((account.to_owned(), nonce), |writer, (account, nonce)| {
+        let step = (account.to_owned(), nonce);
+        self.write(Extent::Statement, step, |writer, (account, nonce)| {
             Box::pin(async move {
                 let closed = sqlx::query(CLOSE).bind(account.as_str()).bind(rows::signed(*nonce)?);
                 closed.execute(writer).await?;

@@ -63,7 +63,7 @@ impl TransactionStore for SqliteStore {
     async fn reserve(&self, reservation: Reservation) -> Result<ReserveOutcome, StoreError> {
         let (binding, sealed) = (reservation.binding, self.seal(reservation)?);
         let taken = self
-            .write_statement(sealed, |writer, sealed| Box::pin(reserve(writer, sealed)))
+            .write(Extent::Statement, sealed, |writer, sealed| Box::pin(reserve(writer, sealed)))
             .await?;
         Ok(match taken {
             None => ReserveOutcome::Reserved,
@@ -89,7 +89,7 @@ impl TransactionStore for SqliteStore {
     ) -> Result<Option<Job>, StoreError> {
         let step = (queue.to_owned(), now, until);
         let claimed = self
-            .write(step, |writer, (queue, now, until)| {
+            .write(Extent::Transaction, step, |writer, (queue, now, until)| {
                 Box::pin(jobs::claim(writer, queue, *now, *until))
             })
             .await?;
@@ -97,21 +97,30 @@ impl TransactionStore for SqliteStore {
     }
 
     async fn renew(&self, leases: Vec<Lease>, until: Timestamp) -> Result<(), StoreError> {
-        self.write((leases, until), |writer, step| Box::pin(jobs::renew(writer, &step.0, step.1)))
-            .await
+        self.write(Extent::Transaction, (leases, until), |writer, step| {
+            Box::pin(jobs::renew(writer, &step.0, step.1))
+        })
+        .await
     }
 
     async fn postpone(&self, lease: Lease, not_before: Timestamp) -> Result<(), StoreError> {
         let step = (lease, not_before);
-        self.write(step, |writer, step| Box::pin(jobs::postpone(writer, step.0, step.1))).await
+        self.write(Extent::Transaction, step, |writer, step| {
+            Box::pin(jobs::postpone(writer, step.0, step.1))
+        })
+        .await
     }
 
     async fn do_not_resume(&self, id: TransactionId) -> Result<(), StoreError> {
-        self.write_statement(id, |writer, id| Box::pin(jobs::do_not_resume(writer, *id))).await
+        self.write(Extent::Statement, id, |writer, id| Box::pin(jobs::do_not_resume(writer, *id)))
+            .await
     }
 
     async fn requeue(&self, queues: Vec<String>) -> Result<Requeued, StoreError> {
-        self.write(queues, |writer, queues| Box::pin(jobs::requeue(writer, queues))).await
+        self.write(Extent::Transaction, queues, |writer, queues| {
+            Box::pin(jobs::requeue(writer, queues))
+        })
+        .await
     }
 
     async fn at_location(&self, location: Digest) -> Result<Option<TransactionId>, StoreError> {
@@ -120,7 +129,7 @@ impl TransactionStore for SqliteStore {
     }
 
     async fn release(&self, id: TransactionId, failure: Option<String>) -> Result<(), StoreError> {
-        self.write_statement((id, failure), |writer, step| {
+        self.write(Extent::Statement, (id, failure), |writer, step| {
             Box::pin(release(writer, step.0, step.1.as_deref()))
         })
         .await
@@ -137,8 +146,10 @@ impl TransactionStore for SqliteStore {
     }
 
     async fn fail(&self, id: TransactionId, response: Vec<u8>) -> Result<(), StoreError> {
-        self.write_statement((id, response), |writer, step| Box::pin(fail(writer, step.0, &step.1)))
-            .await
+        self.write(Extent::Statement, (id, response), |writer, step| {
+            Box::pin(fail(writer, step.0, &step.1))
+        })
+        .await
     }
 
     async fn settle(
@@ -168,7 +179,10 @@ impl TransactionStore for SqliteStore {
 
     async fn erase(&self, id: TransactionId, at: Timestamp) -> Result<(), StoreError> {
         let step = (Arc::clone(&self.log), id, at);
-        self.write(step, |writer, step| Box::pin(erase::one(writer, &step.0, step.1, step.2))).await
+        self.write(Extent::Transaction, step, |writer, step| {
+            Box::pin(erase::one(writer, &step.0, step.1, step.2))
+        })
+        .await
     }
 
     async fn erase_ended(
@@ -178,7 +192,7 @@ impl TransactionStore for SqliteStore {
         limit: u32,
     ) -> Result<u64, StoreError> {
         let step = (Arc::clone(&self.log), until, at, limit);
-        self.write(step, |writer, step| {
+        self.write(Extent::Transaction, step, |writer, step| {
             Box::pin(erase::ended(writer, &step.0, step.1, step.2, step.3))
         })
         .await
@@ -187,8 +201,10 @@ impl TransactionStore for SqliteStore {
     async fn erase_intents(&self, before_block: u64, limit: u32) -> Result<u64, StoreError> {
         let before = i64::try_from(before_block).unwrap_or(i64::MAX);
         let step = (Arc::clone(&self.log), before, limit);
-        self.write(step, |writer, step| Box::pin(erase::intents(writer, &step.0, step.1, step.2)))
-            .await
+        self.write(Extent::Transaction, step, |writer, step| {
+            Box::pin(erase::intents(writer, &step.0, step.1, step.2))
+        })
+        .await
     }
 
     async fn forget_erased(&self) -> Result<bool, StoreError> {
@@ -251,8 +267,10 @@ impl TransactionStore for SqliteStore {
     }
 
     async fn keep_prices(&self, digest: Digest, list: Vec<u8>) -> Result<(), StoreError> {
-        self.write((digest, list), |writer, step| Box::pin(keep_prices(writer, step.0, &step.1)))
-            .await
+        self.write(Extent::Transaction, (digest, list), |writer, step| {
+            Box::pin(keep_prices(writer, step.0, &step.1))
+        })
+        .await
     }
 
     async fn prices(&self, digest: Digest) -> Result<Option<Vec<u8>>, StoreError> {
@@ -320,41 +338,8 @@ impl SqliteStore {
         })
     }
 
-    /// Runs a step of the writer over what it was given, which changes no more than one statement does.
-    pub(super) async fn write_statement<I, T>(
-        &self,
-        input: I,
-        step: impl for<'c> Fn(&'c mut SqliteConnection, &'c I) -> BoxFuture<'c, Result<T, StoreError>>
-        + Copy
-        + Send
-        + Sync
-        + 'static,
-    ) -> Result<T, StoreError>
-    where
-        I: Send + Sync + 'static,
-        T: Send + Sync + 'static,
-    {
-        self.write_as(Extent::Statement, input, step).await
-    }
-
     /// Runs a step of the writer over what it was given.
     pub(super) async fn write<I, T>(
-        &self,
-        input: I,
-        step: impl for<'c> Fn(&'c mut SqliteConnection, &'c I) -> BoxFuture<'c, Result<T, StoreError>>
-        + Copy
-        + Send
-        + Sync
-        + 'static,
-    ) -> Result<T, StoreError>
-    where
-        I: Send + Sync + 'static,
-        T: Send + Sync + 'static,
-    {
-        self.write_as(Extent::Transaction, input, step).await
-    }
-
-    pub(super) async fn write_as<I, T>(
         &self,
         extent: Extent,
         input: I,
