@@ -65,7 +65,8 @@ fn signed() -> Method {
 
 pub(crate) async fn run(args: BuyArgs) -> Result<ExitCode, CliError> {
     let purchase = Purchase::prepare(&args.gateway, &args.purchase)?;
-    let (items, outcome_policy) = read(&args).await?;
+    let packages = packages(None)?;
+    let (items, outcome_policy) = read(&args, &packages).await?;
     let mut preferences = purchase.preferences.clone();
     let mut buyer = purchase.buyer()?;
     if outcome_policy == OutcomePolicy::Each {
@@ -76,21 +77,23 @@ pub(crate) async fn run(args: BuyArgs) -> Result<ExitCode, CliError> {
     }
     let order = TransactionOrder { items, outcome_policy, preferences };
     let bought = purchase.wait(buyer.transact(order, &purchase.verifier, None)).await?;
-    purchase.finish(&bought, || Answers::of(&bought.bundle, &bought.report))
+    purchase.finish(&bought, || Answers::of(&bought.bundle, &bought.report, &packages))
 }
 
 /// Reads the file, and what it names.
-async fn read(args: &BuyArgs) -> Result<(Vec<ItemOrder>, OutcomePolicy), CliError> {
+async fn read(
+    args: &BuyArgs,
+    packages: &[ModelPackage],
+) -> Result<(Vec<ItemOrder>, OutcomePolicy), CliError> {
     let path = &args.transaction;
     let wrong = |error: String| CliError::Input(format!("{}: {error}", path.display()));
     let text = files::read_text(path, MAX_FILE)?;
     let file: File = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    let packages = packages(None)?;
     let mut orders = Vec::with_capacity(file.items.len());
     for item in file.items {
         let id = item.id.clone();
-        let inputs = item.inputs(folder, &args.gateway, &packages).await;
+        let inputs = item.inputs(folder, &args.gateway, packages).await;
         let inputs = inputs.map_err(|error| match error {
             CliError::Input(error) => wrong(format!("item `{id}`: {error}")),
             other => other,
@@ -184,8 +187,11 @@ struct Failed {
 
 impl<'a> Answers<'a> {
     /// Reads them in a bundle that was verified.
-    pub(super) fn of(bundle: &Bundle, report: &'a Report) -> Result<Self, CliError> {
-        let packages = packages(None)?;
+    pub(super) fn of(
+        bundle: &Bundle,
+        report: &'a Report,
+        packages: &[ModelPackage],
+    ) -> Result<Self, CliError> {
         let items = report.items.iter().zip(&bundle.items);
         let items = items.map(|(item, disclosed)| {
             let statement = ItemStatement::from_bytes(&disclosed.statement);
@@ -193,7 +199,7 @@ impl<'a> Answers<'a> {
                 statement.map_err(CliError::failed)?.details;
             let output = disclosed.output.as_deref().map(InferenceOutput::from_bytes).transpose();
             let output = output.map_err(CliError::failed)?;
-            let label = output.as_ref().and_then(|output| infer::label(&packages, &model, output));
+            let label = output.as_ref().and_then(|output| infer::label(packages, &model, output));
             Ok(ItemAnswer {
                 id: item.id.as_ref(),
                 model: &item.model.name,

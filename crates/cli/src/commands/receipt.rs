@@ -20,7 +20,7 @@ use crate::args::{ReceiptArgs, ReceiptCommand, ReceiptFetchArgs};
 use crate::error::CliError;
 use crate::files::{self, OutFile};
 use crate::money;
-use crate::node::{account_key, development_key, environment, warn_of_readers};
+use crate::node::{account_key, development_key, environment, packages, warn_of_readers};
 use crate::output::{self, Style};
 
 /// Where the access token may stand in place of a file.
@@ -103,7 +103,7 @@ async fn fetch(
     let saved = out.map_or(Ok(()), |out| out.write(&file));
     // What was bought alone has no name.
     if report.items.iter().any(|item| item.id.is_some()) {
-        print(args, &report, &Answers::of(&bundle, &report)?)?;
+        print(args, &report, &Answers::of(&bundle, &report, &packages(None)?)?)?;
     } else {
         let output = bundle.items.first().and_then(|item| item.output.as_deref());
         let output = InferenceOutput::from_bytes(output.unwrap_or_default());

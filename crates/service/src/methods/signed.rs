@@ -10,7 +10,6 @@ const IN_HAND_FOR_EACH: usize = 32;
 /// The `signed` method: the engine runs the model, and the receipt's signature is all the evidence.
 #[derive(Debug)]
 pub struct Signed {
-    parallel: usize,
     turns: Turns,
 }
 
@@ -18,8 +17,7 @@ impl Signed {
     /// Makes the certifier, running at most `parallel` inferences at a time.
     #[must_use]
     pub fn new(parallel: usize) -> Self {
-        let parallel = parallel.max(1);
-        Self { parallel, turns: Turns::new(parallel) }
+        Self { turns: Turns::new(parallel) }
     }
 }
 
@@ -35,7 +33,7 @@ impl Certifier for Signed {
 
     /// A run takes less time than a step of the store: many are in hand for one that runs.
     fn slots(&self) -> usize {
-        self.parallel.saturating_mul(IN_HAND_FOR_EACH)
+        self.turns.parallel().saturating_mul(IN_HAND_FOR_EACH)
     }
 
     async fn certify(&self, inference: &Inference) -> Result<Certified, CertifierError> {

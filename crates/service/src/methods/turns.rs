@@ -29,6 +29,11 @@ impl Turns {
         Self { parallel: parallel.max(1), queue: Arc::default() }
     }
 
+    /// Returns how much is done at a time.
+    pub(super) const fn parallel(&self) -> usize {
+        self.parallel
+    }
+
     /// Does work in its turn, unless nobody waits for it by then. The sender is gone where it panics.
     pub(super) fn take<T: Send + 'static>(
         &self,

@@ -208,14 +208,17 @@ impl Run<'_> {
             biased;
             // What is done by now is charged, and given.
             done = attempt => done,
-            () = self.cancel.cancelled() => {
-                return members.iter().try_for_each(|member| self.fail_cancelled(*member));
-            }
+            () = self.cancel.cancelled() => Err(CertifierError::Cancelled.into()),
         };
-        let (Err(error), Some(first)) = (done, members.first()) else { return Ok(()) };
+        done.or_else(|error| self.fail_by(members, error))
+    }
+
+    /// Ends items by an error that each of them failed with.
+    fn fail_by(&self, members: &[usize], error: PurchaseError) -> Result<(), PurchaseError> {
         if matches!(error.cause(), PurchaseError::Certifier(CertifierError::Cancelled)) {
             return members.iter().try_for_each(|member| self.fail_cancelled(*member));
         }
+        let Some(first) = members.first() else { return Ok(()) };
         let (item, _) = self.at(*first)?;
         let failure = item.failure(error)?;
         members.iter().try_for_each(|member| self.fail(*member, failure))
@@ -316,7 +319,7 @@ impl Run<'_> {
             let (item, _) = self.at(member)?;
             match self.certifier(&item.method)?.certify(inference).await {
                 Ok(certified) => self.end(member, inference, began, certified)?,
-                Err(error) => self.fail(member, item.failure(item.failed(error.into()))?)?,
+                Err(error) => self.fail_by(&[member], item.failed(error.into()))?,
             }
         }
         Ok(())
@@ -472,9 +475,6 @@ impl Item {
             PurchaseError::TimedOut { .. } => Ok(ItemFailure::TimedOut {
                 is_below_floor: self.timeout.is_some_and(|timeout| timeout.is_below_floor),
             }),
-            PurchaseError::Certifier(CertifierError::Cancelled) => {
-                Ok(ItemFailure::Cancelled { has_begun: false })
-            }
             PurchaseError::Certifier(CertifierError::Interrupted) => Err(error),
             PurchaseError::Certifier(CertifierError::Unavailable { .. } | CertifierError::Busy) => {
                 Ok(ItemFailure::Unavailable)
