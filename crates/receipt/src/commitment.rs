@@ -63,7 +63,11 @@ impl<'de> Deserialize<'de> for Salt {
 
 /// The secret that all salts of one transaction come from.
 #[derive(Clone)]
-pub struct TransactionSecret(Zeroizing<[u8; 32]>);
+pub struct TransactionSecret {
+    bytes: Zeroizing<[u8; 32]>,
+    /// HKDF's second step under the key that its first made of the secret.
+    expand: Hmac<Sha256>,
+}
 
 impl TransactionSecret {
     /// Makes a new secret.
@@ -71,19 +75,25 @@ impl TransactionSecret {
     /// # Errors
     /// When no randomness is to be had.
     pub fn new(randomness: &dyn Randomness) -> Result<Self, RandomnessError> {
-        Ok(Self(Zeroizing::new(randomness.array()?)))
+        Ok(Self::of(Zeroizing::new(randomness.array()?)))
     }
 
     /// Takes a secret that was stored.
     #[must_use]
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(Zeroizing::new(bytes))
+        Self::of(Zeroizing::new(bytes))
+    }
+
+    /// HKDF-SHA256's extraction, without a salt.
+    fn of(bytes: Zeroizing<[u8; 32]>) -> Self {
+        let extracted = Zeroizing::new(hmac(&[0; 32], &[&*bytes]));
+        Self { bytes, expand: keyed(&extracted) }
     }
 
     /// Returns the bytes, for storing.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
+        &self.bytes
     }
 
     /// Returns the salt of item `index`'s Merkle leaf.
@@ -104,11 +114,10 @@ impl TransactionSecret {
         self.salt(b"output", index)
     }
 
-    /// HKDF-SHA256 without a salt, of 32 bytes, so that its output is its first block: T(1).
+    /// HKDF-SHA256's expansion to 32 bytes, so that its output is its first block: T(1).
     fn salt(&self, purpose: &[u8], index: u32) -> Salt {
-        let extracted = Zeroizing::new(hmac(&[0; 32], &[self.as_bytes()]));
         let info: [&[u8]; 5] = [b"assay salt v1 ", purpose, b" ", &index.to_be_bytes(), &[1]];
-        Salt(hmac(&extracted, &info))
+        Salt(finished(self.expand.clone(), &info))
     }
 }
 
@@ -141,12 +150,19 @@ fn commit(salt: &Salt, domain: &[u8], bytes: &[u8]) -> Digest {
 
 /// HMAC-SHA256 (RFC 2104) of the concatenation of `parts`.
 fn hmac(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
+    finished(keyed(key), parts)
+}
+
+fn keyed(key: &[u8; 32]) -> Hmac<Sha256> {
     // HMAC fills a key up to the hash's block with zeros (RFC 2104 section 2).
     let mut block = Zeroizing::new([0_u8; 64]);
     for (to, from) in block.iter_mut().zip(key) {
         *to = *from;
     }
-    let mut mac = Hmac::<Sha256>::new((&*block).into());
+    Hmac::<Sha256>::new((&*block).into())
+}
+
+fn finished(mut mac: Hmac<Sha256>, parts: &[&[u8]]) -> [u8; 32] {
     for part in parts {
         mac.update(part);
     }
