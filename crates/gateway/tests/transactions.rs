@@ -343,8 +343,8 @@ async fn a_batch_holds_items_of_one_transaction_and_no_others() {
         let asked: Vec<InferenceRequest> =
             (0..items).map(|index| request(&bundle, index)).collect();
         let batches = market.shop.toy.batches();
-        let batch = batches.iter().find(|batch| *batch[0] == asked[0]).unwrap();
-        assert!(batch.iter().map(AsRef::as_ref).eq(&asked));
+        let batch = batches.iter().find(|batch| **batch[0] == asked[0]).unwrap();
+        assert!(batch.iter().map(|request| &***request).eq(&asked));
     }
 }
 

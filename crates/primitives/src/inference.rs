@@ -1,3 +1,6 @@
+use std::ops::Deref;
+use std::sync::OnceLock;
+
 use serde::{Deserialize, Serialize};
 
 use crate::Tensor;
@@ -37,6 +40,41 @@ impl InferenceRequest {
     /// When they are not the canonical JSON of a request.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, StrictJsonError> {
         json::from_slice(bytes)
+    }
+}
+
+/// A request, and the bytes that are committed to, which are written once.
+#[derive(Clone, Debug)]
+pub struct CommittedRequest {
+    request: InferenceRequest,
+    bytes: OnceLock<Vec<u8>>,
+}
+
+impl CommittedRequest {
+    /// Returns the bytes that are committed to.
+    ///
+    /// # Errors
+    /// As [`InferenceRequest::to_bytes`].
+    pub fn as_bytes(&self) -> Result<&[u8], StrictJsonError> {
+        if let Some(bytes) = self.bytes.get() {
+            return Ok(bytes);
+        }
+        let bytes = self.request.to_bytes()?;
+        Ok(self.bytes.get_or_init(|| bytes))
+    }
+}
+
+impl From<InferenceRequest> for CommittedRequest {
+    fn from(request: InferenceRequest) -> Self {
+        Self { request, bytes: OnceLock::new() }
+    }
+}
+
+impl Deref for CommittedRequest {
+    type Target = InferenceRequest;
+
+    fn deref(&self) -> &InferenceRequest {
+        &self.request
     }
 }
 

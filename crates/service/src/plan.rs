@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use assay_engine::TensorSpec;
 use assay_primitives::{
-    Amount, AssetId, InferenceRequest, InputPointer, ItemId, Method, OutputPointer,
+    Amount, AssetId, CommittedRequest, InferenceRequest, InputPointer, ItemId, Method,
+    OutputPointer,
 };
 use assay_receipt::{OutcomePolicy, Reference};
 use serde::{Deserialize, Serialize};
@@ -63,7 +64,7 @@ pub(crate) enum Planned {
         /// The model.
         entry: Arc<CatalogueEntry>,
         /// What it is asked.
-        request: Arc<InferenceRequest>,
+        request: Arc<CommittedRequest>,
     },
     /// A transaction.
     Several(Several),
@@ -83,7 +84,7 @@ struct PlannedItem {
     id: ItemId,
     entry: Arc<CatalogueEntry>,
     method: Method,
-    request: Arc<InferenceRequest>,
+    request: Arc<CommittedRequest>,
     references: Vec<Reference>,
     timeout: Option<Duration>,
     /// The method's own.
@@ -97,7 +98,7 @@ pub(crate) struct Item {
     pub(crate) entry: Arc<CatalogueEntry>,
     pub(crate) method: Method,
     pub(crate) price: Amount,
-    pub(crate) request: Arc<InferenceRequest>,
+    pub(crate) request: Arc<CommittedRequest>,
     pub(crate) references: Vec<Reference>,
     pub(crate) timeout: Option<Timeout>,
 }
@@ -235,7 +236,7 @@ impl Plan {
     /// Makes the plan of one inference, by the method of the offer that its payment accepts.
     #[must_use]
     pub fn of_one(entry: Arc<CatalogueEntry>, request: InferenceRequest) -> Self {
-        Self(Planned::One { entry, request: Arc::new(request) })
+        Self(Planned::One { entry, request: Arc::new(request.into()) })
     }
 
     /// Makes the plan of a transaction.
@@ -419,7 +420,7 @@ impl PlannedItem {
             let checked = certifier.check(entry.package(), &request);
             checked.map_err(|reason| PlanError::Request { item: id.clone(), reason })?;
         }
-        let (request, timeout_floor) = (Arc::new(request), certifier.timeout_floor());
+        let (request, timeout_floor) = (Arc::new(request.into()), certifier.timeout_floor());
         Ok(Self { id, entry, method, request, references, timeout, timeout_floor })
     }
 

@@ -139,7 +139,7 @@ fn inference() -> Inference {
         Catalogue::new(packages, &assay_service::PriceList::default(), &Tract, &certifiers);
     let entry = catalogue.unwrap().find("digits").unwrap().clone();
     let sample = entry.package().samples().get(0).unwrap();
-    let request = Arc::new(InferenceRequest { inputs: vec![sample.input.clone()] });
+    let request = Arc::new(InferenceRequest { inputs: vec![sample.input.clone()] }.into());
     let secret = TransactionSecret::from_bytes([3; 32]);
     let salts = [secret.request_salt(0), secret.output_salt(0)];
     Inference { entry, request, salts, stages: Stages::default() }

@@ -53,7 +53,7 @@ fn inference_of(model: &str, stages: Stages) -> Inference {
     let entry = catalogue.unwrap().find(model).unwrap().clone();
     let secret = TransactionSecret::from_bytes([3; 32]);
     let salts = [secret.request_salt(0), secret.output_salt(0)];
-    let request = Arc::new(InferenceRequest { inputs: vec![sample] });
+    let request = Arc::new(InferenceRequest { inputs: vec![sample] }.into());
     Inference { entry, request, salts, stages }
 }
 
@@ -177,7 +177,7 @@ fn items(count: u32) -> Vec<Inference> {
     let item = |index: u32| {
         let input = package.samples().get(index as usize).unwrap().input.clone();
         let salts = [secret.request_salt(index), secret.output_salt(index)];
-        let request = Arc::new(InferenceRequest { inputs: vec![input] });
+        let request = Arc::new(InferenceRequest { inputs: vec![input] }.into());
         Inference { request, salts, ..first.clone() }
     };
     (0..count).map(item).collect()

@@ -5,8 +5,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use assay_primitives::{CommittedRequest, InferenceOutput, InferenceRequest};
 use assay_primitives::{Digest, Method};
-use assay_primitives::{InferenceOutput, InferenceRequest};
 use assay_receipt::EvidenceScope;
 use assay_service::{Batching, Certified, CertifiedEvidence, Certifier, CertifierError, Inference};
 use assay_verify::{Certification, Check, MethodContext, MethodVerifier, Refusal};
@@ -46,7 +46,7 @@ pub(crate) struct ToyCertifier {
     runs: watch::Sender<usize>,
     /// Whether it certifies in batches, and the requests of each that it did.
     is_batching: bool,
-    batches: Arc<Mutex<Vec<Vec<Arc<InferenceRequest>>>>>,
+    batches: Arc<Mutex<Vec<Vec<Arc<CommittedRequest>>>>>,
 }
 
 /// Verifies the seal.
@@ -64,7 +64,7 @@ impl ToyCertifier {
     }
 
     /// Returns the requests that were certified together.
-    pub(crate) fn batches(&self) -> Vec<Vec<Arc<InferenceRequest>>> {
+    pub(crate) fn batches(&self) -> Vec<Vec<Arc<CommittedRequest>>> {
         self.batches.lock().unwrap().clone()
     }
 

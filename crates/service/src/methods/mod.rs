@@ -11,7 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use assay_engine::{EngineError, ModelPackage};
-use assay_primitives::{Digest, InferenceOutput, InferenceRequest, Method, ModelId};
+use assay_primitives::{
+    CommittedRequest, Digest, InferenceOutput, InferenceRequest, Method, ModelId,
+};
 use assay_receipt::{EvidenceReference, EvidenceScope, ModelUsed, Salt};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -132,7 +134,7 @@ pub struct Inference {
     /// The model.
     pub entry: Arc<CatalogueEntry>,
     /// What it is asked.
-    pub request: Arc<InferenceRequest>,
+    pub request: Arc<CommittedRequest>,
     /// The salts of the commitments to request and output, for evidence that states them.
     pub salts: [Salt; 2],
     /// Who is told how far it is.

@@ -147,10 +147,10 @@ impl Certifier for Tee {
 
 /// Has the first enclave that can do it run the model.
 fn run(enclaves: &InTurn, inference: &Inference) -> Result<Certified, CertifierError> {
-    let request = inference.request.to_bytes().map_err(|error| failed(error.to_string()))?;
+    let request = inference.request.as_bytes().map_err(|error| failed(error.to_string()))?;
     let model = inference.entry.package().id();
     let (enclave, inferred) = enclaves.first(|enclave| {
-        let inferred = enclave.client.infer(model, inference.salts, request.clone())?;
+        let inferred = enclave.client.infer(model, inference.salts, request.to_vec())?;
         Ok((Arc::clone(enclave), inferred))
     })?;
     enclave.certified(inferred, inference)

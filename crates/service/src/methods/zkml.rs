@@ -241,10 +241,10 @@ impl Program {
         let runs = runs.map_err(|error| failed(error.to_string()))?;
         let mut instances = Vec::with_capacity(inferences.len());
         for ((inference, input), run) in inferences.iter().zip(&inputs).zip(&runs) {
-            let request = inference.request.to_bytes();
+            let request = inference.request.as_bytes();
             let request = request.map_err(|error| failed(error.to_string()))?;
             let [request_salt, _] = &inference.salts;
-            let commitment = commit_request(request_salt, &request);
+            let commitment = commit_request(request_salt, request);
             let mut salt = [0; 32];
             randomness.fill(&mut salt).map_err(|error| failed(error.to_string()))?;
             let context = context(&self.key.digest(), &commitment.0);

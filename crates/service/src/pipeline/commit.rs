@@ -244,7 +244,7 @@ fn new_item(
         evidence,
         outcome,
     };
-    let request = request.to_bytes().map_err(failed)?;
+    let request = request.as_bytes().map_err(failed)?.to_vec();
     Ok(NewItem { details, request, output })
 }
 

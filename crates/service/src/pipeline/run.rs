@@ -11,9 +11,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use assay_primitives::{InferenceOutput, InferenceRequest, Method, ModelId, failpoint};
+use assay_primitives::{
+    CommittedRequest, InferenceOutput, InferenceRequest, Method, ModelId, failpoint,
+};
 use assay_receipt::{OutcomePolicy, commit_output};
-use futures_util::future::{try_join, try_join_all};
+use futures_util::TryStreamExt as _;
+use futures_util::future::try_join;
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::SetOnce;
 use tokio_util::sync::CancellationToken;
 
@@ -33,7 +37,7 @@ pub(super) enum Ended {
 
 /// An item that ran and is certified.
 pub(super) struct Ran {
-    pub(super) request: Arc<InferenceRequest>,
+    pub(super) request: Arc<CommittedRequest>,
     pub(super) certified: Certified,
     /// The output's bytes.
     pub(super) output: Vec<u8>,
@@ -42,7 +46,7 @@ pub(super) struct Ran {
 /// An item that failed.
 pub(super) struct Failed {
     /// As it was asked, where its input never was known.
-    pub(super) request: Arc<InferenceRequest>,
+    pub(super) request: Arc<CommittedRequest>,
     pub(super) failure: ItemFailure,
 }
 
@@ -90,12 +94,20 @@ pub(super) async fn run(
     let items = (0..work.items.len()).map(|index| run.item(index));
     let batches = run.batches()?;
     let batches = batches.into_values().map(|members| run.batch(members));
-    let joined = try_join(try_join_all(items), try_join_all(batches)).await;
+    let joined = try_join(all(items), all(batches)).await;
     joined.map_err(|error| of_hidden(work, error))?;
     let ended = run.cells.into_iter().map(|cell| cell.ended.into_inner());
     let mut ended: Vec<Ended> = ended.collect::<Option<_>>().ok_or(PurchaseError::Interrupted)?;
     fail_with_sources(work, &mut ended);
     Ok(ended)
+}
+
+/// Waits for all, or the first that fails. Only who has something to do is asked.
+async fn all<F>(futures: impl Iterator<Item = F>) -> Result<(), PurchaseError>
+where
+    F: Future<Output = Result<(), PurchaseError>>,
+{
+    futures.collect::<FuturesUnordered<F>>().try_for_each(async |()| Ok(())).await
 }
 
 /// Fails what was built of the output of an item that is not charged, whatever became of it: its input says
@@ -396,11 +408,11 @@ impl Run<'_> {
     }
 
     /// Waits for what an item's input refers to, and fills it in; nothing if one of them failed.
-    async fn request(&self, item: &Item) -> Result<Option<Arc<InferenceRequest>>, PurchaseError> {
+    async fn request(&self, item: &Item) -> Result<Option<Arc<CommittedRequest>>, PurchaseError> {
         if !item.refers() {
             return Ok(Some(Arc::clone(&item.request)));
         }
-        let mut request = item.request.as_ref().clone();
+        let mut request = InferenceRequest::clone(&item.request);
         for reference in &item.references {
             let (_, source) = self.at(reference.item as usize)?;
             let Some(output) = source.output.wait().await else { return Ok(None) };
@@ -412,14 +424,14 @@ impl Run<'_> {
                 return Err(item.failed(CertifierError::Method { method, reason }.into()));
             }
         }
-        Ok(Some(Arc::new(request)))
+        Ok(Some(Arc::new(request.into())))
     }
 
     fn inference(
         &self,
         index: usize,
         item: &Item,
-        request: Arc<InferenceRequest>,
+        request: Arc<CommittedRequest>,
     ) -> Result<Inference, PurchaseError> {
         let place = u32::try_from(index).map_err(|_| PurchaseError::Interrupted)?;
         let secret = &self.work.secret;

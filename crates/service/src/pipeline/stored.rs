@@ -6,6 +6,7 @@ use std::sync::Arc;
 use assay_primitives::{Amount, InferenceRequest, ItemId, Method, ModelId};
 use assay_receipt::{OutcomePolicy, Reference};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::error::{PurchaseError, written};
 use crate::Service;
@@ -23,6 +24,7 @@ struct StoredOrder<'a> {
     nonce: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "OutcomePolicy::is_all")]
     outcome_policy: OutcomePolicy,
+    #[serde(borrow)]
     items: Vec<StoredItem<'a>>,
 }
 
@@ -33,7 +35,9 @@ struct StoredItem<'a> {
     package: ModelId,
     method: Method,
     price: Amount,
-    request: Cow<'a, InferenceRequest>,
+    /// Its committed bytes, which others need as well.
+    #[serde(borrow)]
+    request: &'a RawValue,
     references: Cow<'a, [Reference]>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     timeout: Option<Timeout>,
@@ -45,8 +49,8 @@ pub(super) fn write(
     outcome_policy: OutcomePolicy,
     items: &[Item],
 ) -> Result<Vec<u8>, PurchaseError> {
-    let (nonce, items) = (nonce.map(Cow::Borrowed), items.iter().map(StoredItem::of).collect());
-    written(&StoredOrder { nonce, outcome_policy, items })
+    let items = items.iter().map(StoredItem::of).collect::<Result<_, _>>()?;
+    written(&StoredOrder { nonce: nonce.map(Cow::Borrowed), outcome_policy, items })
 }
 
 /// Reads an order back, of models that are sold as they were.
@@ -58,17 +62,20 @@ pub(super) fn read(service: &Service, bytes: &[u8]) -> Result<Stored, PurchaseEr
 }
 
 impl<'a> StoredItem<'a> {
-    fn of(item: &'a Item) -> Self {
-        Self {
+    fn of(item: &'a Item) -> Result<Self, PurchaseError> {
+        let failed =
+            |error: String| PurchaseError::Receipt(format!("a request to be stored: {error}"));
+        let request = item.request.as_bytes().map_err(|error| failed(error.to_string()))?;
+        Ok(Self {
             id: item.id.clone(),
             model: item.entry.package().card().name.clone(),
             package: item.entry.used().id(),
             method: item.method.clone(),
             price: item.price,
-            request: Cow::Borrowed(item.request.as_ref()),
+            request: serde_json::from_slice(request).map_err(|error| failed(error.to_string()))?,
             references: Cow::Borrowed(&item.references),
             timeout: item.timeout,
-        }
+        })
     }
 
     fn open(self, service: &Service) -> Result<Item, PurchaseError> {
@@ -76,7 +83,9 @@ impl<'a> StoredItem<'a> {
         let entry = service.parts().catalogue.find(&model);
         let entry = entry.filter(|entry| entry.used().id() == package);
         let entry = entry.cloned().ok_or(PurchaseError::ModelGone(model))?;
-        let (request, references) = (Arc::new(request.into_owned()), references.into_owned());
+        let request: InferenceRequest = serde_json::from_str(request.get())
+            .map_err(|error| PurchaseError::Receipt(format!("stored request: {error}")))?;
+        let (request, references) = (Arc::new(request.into()), references.into_owned());
         Ok(Item { id, entry, method, price, request, references, timeout })
     }
 }
