@@ -16,11 +16,15 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser as _;
+use mimalloc::MiMalloc;
 
 use self::args::Command;
 use self::config::Config;
 use self::error::CliError;
 use self::telemetry::Telemetry;
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// How long tasks get that a second signal left behind.
 const ABANDONED: Duration = Duration::from_millis(500);
