@@ -133,10 +133,11 @@ def _after_name(path):
 
 
 class Meanwhile:
-    """Repeats a step in a thread of its own, with pauses, until it is left."""
+    """Repeats a step in a thread of its own, with pauses, until it is left. It is left with the step's error."""
 
     def __init__(self, pause, step):
         self._end = threading.Event()
+        self._error = None
         self._thread = threading.Thread(target=self._run, args=(pause, step))
 
     def __enter__(self):
@@ -146,11 +147,16 @@ class Meanwhile:
     def __exit__(self, *_):
         self._end.set()
         self._thread.join()
+        if self._error:
+            raise self._error
 
     def _run(self, pause, step):
-        step()
-        while not self._end.wait(pause):
+        try:
             step()
+            while not self._end.wait(pause):
+                step()
+        except Exception as error:
+            self._error = error
 
 
 class MemoryWatch:
