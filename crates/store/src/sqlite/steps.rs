@@ -105,7 +105,7 @@ impl TransactionStore for SqliteStore {
 
     async fn postpone(&self, lease: Lease, not_before: Timestamp) -> Result<(), StoreError> {
         let step = (lease, not_before);
-        self.write(Extent::Transaction, step, |writer, step| {
+        self.write(Extent::Statement, step, |writer, step| {
             Box::pin(jobs::postpone(writer, step.0, step.1))
         })
         .await
@@ -267,7 +267,7 @@ impl TransactionStore for SqliteStore {
     }
 
     async fn keep_prices(&self, digest: Digest, list: Vec<u8>) -> Result<(), StoreError> {
-        self.write(Extent::Transaction, (digest, list), |writer, step| {
+        self.write(Extent::Statement, (digest, list), |writer, step| {
             Box::pin(keep_prices(writer, step.0, &step.1))
         })
         .await
@@ -338,7 +338,8 @@ impl SqliteStore {
         })
     }
 
-    /// Runs a step of the writer over what it was given.
+    /// Runs a step of the writer over what it was given. [`Extent::Statement`] is only for a step that changes
+    /// something by at most one statement: alone it is not taken back when it fails later.
     pub(super) async fn write<I, T>(
         &self,
         extent: Extent,
