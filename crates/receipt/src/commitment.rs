@@ -2,7 +2,7 @@
 //!
 //! Every salt of a transaction comes from one secret by HKDF-SHA256 (RFC 5869), so that a service
 //! that crashed between storing the secret and storing the receipt makes the same salts again.
-//! A salt is one block of HKDF's output, which is two HMACs and cannot fail.
+//! Its key is extracted once for each secret; a salt is one block under it, which is one HMAC and cannot fail.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,7 +12,7 @@ use assay_primitives::{Digest, Randomness, RandomnessError};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::Sha256;
-use zeroize::Zeroizing;
+use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 /// Thirty-two bytes that make a hash of something guessable unguessable.
 #[derive(Clone, Copy, Eq, PartialEq)]
@@ -60,6 +60,12 @@ impl<'de> Deserialize<'de> for Salt {
         encoding::deserialize_text(deserializer)
     }
 }
+
+/// What a key leaves in the state of a hash is wiped with it.
+const _: () = {
+    const fn is_wiped<T: ZeroizeOnDrop>() {}
+    is_wiped::<Sha256>();
+};
 
 /// The secret that all salts of one transaction come from.
 #[derive(Clone)]
