@@ -343,13 +343,31 @@ async fn an_output_that_is_not_charged_is_nowhere() {
 async fn a_batch_that_fails_is_certified_one_by_one() {
     let market = open(|setup| {
         setup.toy_batches = true;
-        setup.toy_mood = Mood::FailTogether;
+        setup.toy_mood = Mood::FailTogether(Arc::new(Semaphore::new(2)));
     })
     .await;
     let asked = each(&[digits("a", TOY, 0), digits("b", TOY, 1)]);
     let answer = market.buyer.permit(&asked).await;
     assert_eq!(failed(answer.is_served()), [None, None]);
     market.charged(1, 2 * TOY_PRICE).await;
+}
+
+/// A batch that fails is the seller's failure: what waits to be certified alone after it has not begun.
+#[tokio::test]
+async fn what_a_batch_failed_to_do_is_cancelled_for_nothing() {
+    let market = open(|setup| {
+        setup.toy_batches = true;
+        setup.toy_mood = Mood::FailTogether(Arc::new(Semaphore::new(1)));
+    })
+    .await;
+    let asked = each(&[digits("a", TOY, 0), digits("b", TOY, 1)]);
+    let permit = market.buyer.permit_for(&asked).await;
+    let begun = begin(&market, &asked, &permit).await;
+    wait_for_certified(&market, &location(&begun), 0).await;
+    send(market.buyer.request(Method::DELETE, &location(&begun))).await;
+    let answer = market.buyer.finished(&location(&begun)).await;
+    assert_eq!(failed(answer.is_served()), [None, not_charged("cancelled")]);
+    market.charged(1, TOY_PRICE).await;
 }
 
 /// Under `all` a timeout at the floor costs nothing, but counts: nobody has the work for nothing without end.

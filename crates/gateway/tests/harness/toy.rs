@@ -28,8 +28,8 @@ pub(crate) enum Mood {
     Act(Arc<dyn Fn() + Send + Sync>),
     /// The run fails.
     Fail,
-    /// Several fail together, and each goes well alone.
-    FailTogether,
+    /// Several fail together, and each goes well alone when its turn comes, by a permit.
+    FailTogether(Arc<Semaphore>),
     /// The run panics.
     Panic,
     /// The run takes until there is a permit.
@@ -46,7 +46,7 @@ pub(crate) struct ToyCertifier {
     runs: watch::Sender<usize>,
     /// Whether it certifies in batches, and the requests of each that it did.
     is_batching: bool,
-    batches: Arc<Mutex<Vec<Vec<Arc<CommittedRequest>>>>>,
+    batches: Arc<Mutex<Vec<Vec<Arc<WrittenRequest>>>>>,
 }
 
 /// Verifies the seal.
@@ -64,7 +64,7 @@ impl ToyCertifier {
     }
 
     /// Returns the requests that were certified together.
-    pub(crate) fn batches(&self) -> Vec<Vec<Arc<CommittedRequest>>> {
+    pub(crate) fn batches(&self) -> Vec<Vec<Arc<WrittenRequest>>> {
         self.batches.lock().unwrap().clone()
     }
 
@@ -99,7 +99,8 @@ impl Batching for ToyCertifier {
     ) -> Result<Vec<Certified>, CertifierError> {
         let requests = inferences.iter().map(|inference| inference.request.clone()).collect();
         self.batches.lock().unwrap().push(requests);
-        if matches!(*self.mood.lock().unwrap(), Mood::FailTogether) && inferences.len() > 1 {
+        if matches!(*self.mood.lock().unwrap(), Mood::FailTogether(_)) && inferences.len() > 1 {
+            inferences.iter().try_for_each(|inference| inference.stages.begin())?;
             let reason = "too many at a time".to_owned();
             return Err(CertifierError::Method { method: self.method(), reason });
         }
@@ -135,11 +136,14 @@ impl Certifier for ToyCertifier {
 
     async fn certify(&self, inference: &Inference) -> Result<Certified, CertifierError> {
         let Inference { entry, request, .. } = inference;
+        let mood = self.mood.lock().unwrap().clone();
+        if let Mood::FailTogether(turns) = &mood {
+            turns.acquire().await.unwrap().forget();
+        }
         inference.stages.begin()?;
         self.runs.send_modify(|runs| *runs += 1);
-        let mood = self.mood.lock().unwrap().clone();
         match &mood {
-            Mood::Good | Mood::FailTogether | Mood::OtherEvidence => {}
+            Mood::Good | Mood::FailTogether(_) | Mood::OtherEvidence => {}
             Mood::Act(act) => {
                 act();
                 // Long enough for the payment to be looked at again.
@@ -192,7 +196,7 @@ impl fmt::Debug for Mood {
             Self::Good => "Good",
             Self::Act(_) => "Act",
             Self::Fail => "Fail",
-            Self::FailTogether => "FailTogether",
+            Self::FailTogether(_) => "FailTogether",
             Self::Panic => "Panic",
             Self::Wait(_) => "Wait",
             Self::OtherEvidence => "OtherEvidence",

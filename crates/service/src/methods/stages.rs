@@ -26,6 +26,11 @@ impl Stages {
         Self { cancel, ..self }
     }
 
+    /// Begins anew: what had begun came to nothing.
+    pub(crate) fn anew(&self) -> Self {
+        Self { begun: Arc::default(), ..self.clone() }
+    }
+
     /// Says that its turn has come: from now on its time runs, and its buyer pays for what he ends.
     /// Each certifier says so when it holds what it needs.
     ///

@@ -57,6 +57,8 @@ struct Cell {
     is_awaited: bool,
     /// Once its input is known, or that it never will be.
     inference: SetOnce<Option<(Inference, Duration)>>,
+    /// Of its second attempt, alone, after its batch failed.
+    alone: SetOnce<Stages>,
     /// Or that there is none.
     output: SetOnce<Option<Arc<InferenceOutput>>>,
     ended: SetOnce<Ended>,
@@ -322,15 +324,22 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Certifies items one by one whose batch failed: one of them need not end the others.
+    /// Certifies items one by one whose batch failed: one of them need not end the others. Their turns come
+    /// anew.
     async fn certify_alone(
         &self,
         begun: Vec<(usize, &Inference, Duration)>,
     ) -> Result<(), PurchaseError> {
+        for (member, inference, _) in &begun {
+            let (_, cell) = self.at(*member)?;
+            let _ = cell.alone.set(inference.stages.anew());
+        }
         for (member, inference, began) in begun {
-            let (item, _) = self.at(member)?;
-            match self.certifier(&item.method)?.certify(inference).await {
-                Ok(certified) => self.end(member, inference, began, certified)?,
+            let (item, cell) = self.at(member)?;
+            let stages = cell.alone.wait().await.clone();
+            let inference = Inference { stages, ..inference.clone() };
+            match self.certifier(&item.method)?.certify(&inference).await {
+                Ok(certified) => self.end(member, &inference, began, certified)?,
                 Err(error) => self.fail_by(&[member], item.failed(error.into()))?,
             }
         }
@@ -341,7 +350,8 @@ impl Run<'_> {
     fn fail_cancelled(&self, index: usize) -> Result<(), PurchaseError> {
         let (_, cell) = self.at(index)?;
         let begun = cell.inference.get().and_then(Option::as_ref);
-        let has_begun = begun.is_some_and(|(inference, _)| inference.stages.has_begun());
+        let stages = cell.alone.get().or(begun.map(|(inference, _)| &inference.stages));
+        let has_begun = stages.is_some_and(Stages::has_begun);
         self.fail(index, ItemFailure::Cancelled { has_begun })
     }
 
