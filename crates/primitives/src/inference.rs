@@ -45,12 +45,12 @@ impl InferenceRequest {
 
 /// A request, and the bytes that are committed to, which are written once.
 #[derive(Clone, Debug)]
-pub struct CommittedRequest {
+pub struct WrittenRequest {
     request: InferenceRequest,
     bytes: OnceLock<Vec<u8>>,
 }
 
-impl CommittedRequest {
+impl WrittenRequest {
     /// Returns the bytes that are committed to.
     ///
     /// # Errors
@@ -64,13 +64,13 @@ impl CommittedRequest {
     }
 }
 
-impl From<InferenceRequest> for CommittedRequest {
+impl From<InferenceRequest> for WrittenRequest {
     fn from(request: InferenceRequest) -> Self {
         Self { request, bytes: OnceLock::new() }
     }
 }
 
-impl Deref for CommittedRequest {
+impl Deref for WrittenRequest {
     type Target = InferenceRequest;
 
     fn deref(&self) -> &InferenceRequest {

@@ -35,7 +35,7 @@ pub use failpoint::{arm_failpoint, pass_failpoint};
 pub use ids::{
     AccessToken, ItemId, ItemIdError, KeyId, ModelId, OperatorId, TransactionId, TransactionIdError,
 };
-pub use inference::{CommittedRequest, InferenceOutput, InferenceRequest};
+pub use inference::{InferenceOutput, InferenceRequest, WrittenRequest};
 pub use method::{Method, MethodError};
 pub use pointer::{InputPointer, OutputPointer, PointerError};
 pub use random::{Randomness, RandomnessError, SystemRandomness};

@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use assay_engine::TensorSpec;
 use assay_primitives::{
-    Amount, AssetId, CommittedRequest, InferenceRequest, InputPointer, ItemId, Method,
-    OutputPointer,
+    Amount, AssetId, InferenceRequest, InputPointer, ItemId, Method, OutputPointer, WrittenRequest,
 };
 use assay_receipt::{OutcomePolicy, Reference};
 use serde::{Deserialize, Serialize};
@@ -64,7 +63,7 @@ pub(crate) enum Planned {
         /// The model.
         entry: Arc<CatalogueEntry>,
         /// What it is asked.
-        request: Arc<CommittedRequest>,
+        request: Arc<WrittenRequest>,
     },
     /// A transaction.
     Several(Several),
@@ -84,7 +83,7 @@ struct PlannedItem {
     id: ItemId,
     entry: Arc<CatalogueEntry>,
     method: Method,
-    request: Arc<CommittedRequest>,
+    request: Arc<WrittenRequest>,
     references: Vec<Reference>,
     timeout: Option<Duration>,
     /// The method's own.
@@ -98,7 +97,7 @@ pub(crate) struct Item {
     pub(crate) entry: Arc<CatalogueEntry>,
     pub(crate) method: Method,
     pub(crate) price: Amount,
-    pub(crate) request: Arc<CommittedRequest>,
+    pub(crate) request: Arc<WrittenRequest>,
     pub(crate) references: Vec<Reference>,
     pub(crate) timeout: Option<Timeout>,
 }

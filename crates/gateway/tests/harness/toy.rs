@@ -5,8 +5,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use assay_primitives::{CommittedRequest, InferenceOutput, InferenceRequest};
 use assay_primitives::{Digest, Method};
+use assay_primitives::{InferenceOutput, InferenceRequest, WrittenRequest};
 use assay_receipt::EvidenceScope;
 use assay_service::{Batching, Certified, CertifiedEvidence, Certifier, CertifierError, Inference};
 use assay_verify::{Certification, Check, MethodContext, MethodVerifier, Refusal};

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use assay_engine::{EngineError, ModelPackage};
 use assay_primitives::{
-    CommittedRequest, Digest, InferenceOutput, InferenceRequest, Method, ModelId,
+    Digest, InferenceOutput, InferenceRequest, Method, ModelId, WrittenRequest,
 };
 use assay_receipt::{EvidenceReference, EvidenceScope, ModelUsed, Salt};
 use async_trait::async_trait;
@@ -134,7 +134,7 @@ pub struct Inference {
     /// The model.
     pub entry: Arc<CatalogueEntry>,
     /// What it is asked.
-    pub request: Arc<CommittedRequest>,
+    pub request: Arc<WrittenRequest>,
     /// The salts of the commitments to request and output, for evidence that states them.
     pub salts: [Salt; 2],
     /// Who is told how far it is.

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use assay_primitives::{
-    CommittedRequest, InferenceOutput, InferenceRequest, Method, ModelId, failpoint,
+    InferenceOutput, InferenceRequest, Method, ModelId, WrittenRequest, failpoint,
 };
 use assay_receipt::{OutcomePolicy, commit_output};
 use futures_util::TryStreamExt as _;
@@ -37,7 +37,7 @@ pub(super) enum Ended {
 
 /// An item that ran and is certified.
 pub(super) struct Ran {
-    pub(super) request: Arc<CommittedRequest>,
+    pub(super) request: Arc<WrittenRequest>,
     pub(super) certified: Certified,
     /// The output's bytes.
     pub(super) output: Vec<u8>,
@@ -46,7 +46,7 @@ pub(super) struct Ran {
 /// An item that failed.
 pub(super) struct Failed {
     /// As it was asked, where its input never was known.
-    pub(super) request: Arc<CommittedRequest>,
+    pub(super) request: Arc<WrittenRequest>,
     pub(super) failure: ItemFailure,
 }
 
@@ -104,12 +104,19 @@ pub(super) async fn run(
     Ok(ended)
 }
 
-/// Waits for all, or the first that fails. Only who has something to do is asked.
-async fn all<F>(futures: impl Iterator<Item = F>) -> Result<(), PurchaseError>
+/// Waits for all, or the first that fails. Of several only those are polled that have something to do; one alone
+/// would be polled once more than that.
+async fn all<F>(mut futures: impl ExactSizeIterator<Item = F>) -> Result<(), PurchaseError>
 where
     F: Future<Output = Result<(), PurchaseError>>,
 {
-    futures.collect::<FuturesUnordered<F>>().try_for_each(async |()| Ok(())).await
+    if futures.len() > 1 {
+        return futures.collect::<FuturesUnordered<F>>().try_for_each(async |()| Ok(())).await;
+    }
+    match futures.next() {
+        Some(future) => future.await,
+        None => Ok(()),
+    }
 }
 
 /// Fails what was built of the output of an item that is not charged, whatever became of it: its input says
@@ -418,7 +425,7 @@ impl Run<'_> {
     }
 
     /// Waits for what an item's input refers to, and fills it in; nothing if one of them failed.
-    async fn request(&self, item: &Item) -> Result<Option<Arc<CommittedRequest>>, PurchaseError> {
+    async fn request(&self, item: &Item) -> Result<Option<Arc<WrittenRequest>>, PurchaseError> {
         if !item.refers() {
             return Ok(Some(Arc::clone(&item.request)));
         }
@@ -441,7 +448,7 @@ impl Run<'_> {
         &self,
         index: usize,
         item: &Item,
-        request: Arc<CommittedRequest>,
+        request: Arc<WrittenRequest>,
     ) -> Result<Inference, PurchaseError> {
         let place = u32::try_from(index).map_err(|_| PurchaseError::Interrupted)?;
         let secret = &self.work.secret;

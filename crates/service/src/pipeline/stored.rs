@@ -35,9 +35,9 @@ struct StoredItem<'a> {
     package: ModelId,
     method: Method,
     price: Amount,
-    /// Its committed bytes, which others need as well.
+    /// As it was asked, in the spelling that is committed to.
     #[serde(borrow)]
-    request: &'a RawValue,
+    request: Cow<'a, RawValue>,
     references: Cow<'a, [Reference]>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     timeout: Option<Timeout>,
@@ -65,14 +65,21 @@ impl<'a> StoredItem<'a> {
     fn of(item: &'a Item) -> Result<Self, PurchaseError> {
         let failed =
             |error: String| PurchaseError::Receipt(format!("a request to be stored: {error}"));
-        let request = item.request.as_bytes().map_err(|error| failed(error.to_string()))?;
+        let request = match item.refers() {
+            // What its input will be is written later, and what it is now is not needed again.
+            true => serde_json::value::to_raw_value(&**item.request).map(Cow::Owned),
+            false => {
+                let bytes = item.request.as_bytes().map_err(|error| failed(error.to_string()))?;
+                serde_json::from_slice(bytes).map(Cow::Borrowed)
+            }
+        };
         Ok(Self {
             id: item.id.clone(),
             model: item.entry.package().card().name.clone(),
             package: item.entry.used().id(),
             method: item.method.clone(),
             price: item.price,
-            request: serde_json::from_slice(request).map_err(|error| failed(error.to_string()))?,
+            request: request.map_err(|error| failed(error.to_string()))?,
             references: Cow::Borrowed(&item.references),
             timeout: item.timeout,
         })
