@@ -1,10 +1,5 @@
 //! Whose turn it is on a processor that a prover wants as well.
 
-/// The niceness of the prover's threads: what else runs gets nearly all of a processor that it wants, and a
-/// prover that is alone gets it as before.
-#[cfg(target_os = "linux")]
-const NICENESS: i32 = 19;
-
 /// Has what runs beside the prover come first: a proof takes every core for as long as it is made, and an
 /// inference without one a moment. To be called before the first thread of the pool is started.
 pub(super) fn calm_prover() {
@@ -17,13 +12,39 @@ pub(super) fn calm_prover() {
     }
 }
 
-/// Makes this thread a nice one. On Linux, where it is a thread's; elsewhere it would be the process's.
+/// Makes this thread one that only gets what no other wants of a processor: Linux's `SCHED_IDLE`. The lowest
+/// niceness is not enough. A thread that has it keeps the processor until the next tick when another wakes up, which
+/// is up to 4 ms each time that an answer changes hands, while an idle one makes way at once.
 fn calm_thread() {
     #[cfg(target_os = "linux")]
     {
-        let thread = rustix::thread::gettid();
-        if let Err(error) = rustix::process::setpriority_process(Some(thread), NICENESS) {
-            tracing::debug!(%error, "A thread of the prover is not nice.");
+        use thread_priority::{
+            NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy,
+            set_thread_priority_and_policy, thread_native_id,
+        };
+        let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+        let set = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle);
+        if let Err(error) = set {
+            tracing::debug!(?error, "A thread of the prover is not idle.");
         }
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_thread_of_the_prover_is_idle_to_the_scheduler() {
+        let stat = std::thread::spawn(|| {
+            calm_thread();
+            fs::read_to_string("/proc/thread-self/stat").unwrap()
+        });
+        let stat = stat.join().unwrap();
+        // proc_pid_stat(5): `policy` is the 41st field; the second may hold spaces and ends with a bracket.
+        let (_, fields) = stat.rsplit_once(") ").unwrap();
+        assert_eq!(fields.split(' ').nth(41 - 3), Some("5"), "SCHED_IDLE: {stat}");
     }
 }
