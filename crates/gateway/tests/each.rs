@@ -338,15 +338,20 @@ async fn an_output_that_is_not_charged_is_nowhere() {
     }
 }
 
+/// Two items whose batch fails, and how many of them are certified alone after it before the test lets the next one.
+async fn failing_batch(alone: usize) -> (Market, Value) {
+    let market = open(|setup| {
+        setup.toy_batches = true;
+        setup.toy_mood = Mood::FailTogether(Arc::new(Semaphore::new(alone)));
+    })
+    .await;
+    (market, each(&[digits("a", TOY, 0), digits("b", TOY, 1)]))
+}
+
 /// One bad item of a batch ends no other.
 #[tokio::test]
 async fn a_batch_that_fails_is_certified_one_by_one() {
-    let market = open(|setup| {
-        setup.toy_batches = true;
-        setup.toy_mood = Mood::FailTogether(Arc::new(Semaphore::new(2)));
-    })
-    .await;
-    let asked = each(&[digits("a", TOY, 0), digits("b", TOY, 1)]);
+    let (market, asked) = failing_batch(2).await;
     let answer = market.buyer.permit(&asked).await;
     assert_eq!(failed(answer.is_served()), [None, None]);
     market.charged(1, 2 * TOY_PRICE).await;
@@ -355,12 +360,7 @@ async fn a_batch_that_fails_is_certified_one_by_one() {
 /// A batch that fails is the seller's failure: what waits to be certified alone after it has not begun.
 #[tokio::test]
 async fn what_a_batch_failed_to_do_is_cancelled_for_nothing() {
-    let market = open(|setup| {
-        setup.toy_batches = true;
-        setup.toy_mood = Mood::FailTogether(Arc::new(Semaphore::new(1)));
-    })
-    .await;
-    let asked = each(&[digits("a", TOY, 0), digits("b", TOY, 1)]);
+    let (market, asked) = failing_batch(1).await;
     let permit = market.buyer.permit_for(&asked).await;
     let begun = begin(&market, &asked, &permit).await;
     wait_for_certified(&market, &location(&begun), 0).await;
