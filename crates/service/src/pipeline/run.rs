@@ -337,14 +337,14 @@ impl Run<'_> {
         &self,
         begun: Vec<(usize, &Inference, Duration)>,
     ) -> Result<(), PurchaseError> {
-        for (member, inference, _) in &begun {
-            let (_, cell) = self.at(*member)?;
-            let _ = cell.alone.set(inference.stages.anew());
-        }
+        let mut alone = Vec::with_capacity(begun.len());
         for (member, inference, began) in begun {
             let (item, cell) = self.at(member)?;
-            let stages = cell.alone.wait().await.clone();
-            let inference = Inference { stages, ..inference.clone() };
+            let inference = Inference { stages: inference.stages.anew(), ..inference.clone() };
+            let _ = cell.alone.set(inference.stages.clone());
+            alone.push((member, item, inference, began));
+        }
+        for (member, item, inference, began) in alone {
             match self.certifier(&item.method)?.certify(&inference).await {
                 Ok(certified) => self.end(member, &inference, began, certified)?,
                 Err(error) => self.fail_by(&[member], item.failed(error.into()))?,
