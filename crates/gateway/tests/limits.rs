@@ -6,6 +6,7 @@ use std::time::Duration;
 use assay_service::{Limits, Release};
 use assay_store::TransactionState;
 use bytes::Bytes;
+use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -14,6 +15,7 @@ use crate::harness::{
     BODY_LIMIT, BUYER, DIGITS, Fault, Market, Mood, PATIENCE, SIGNED_PRICE, Setup, TOY, TOY_PRICE,
     Twist, digit, forge, header, send,
 };
+use crate::transactions::digits;
 
 /// Writes to the gateway and returns what it answers until it closes the connection.
 async fn exchange(market: &Market, request: &[u8]) -> String {
@@ -187,6 +189,26 @@ async fn more_purchases_of_a_payer_than_are_taken_on() {
     gate.open(tasks).await;
     market.buyer.buy(DIGITS, &digit(1), &payment).await.is_served();
     market.charged(4, 3 * TOY_PRICE + 1_000).await;
+}
+
+/// What many items take together is not what each takes by itself. Where their payment would not last for it, they
+/// are refused before anything is done.
+#[tokio::test]
+async fn more_items_than_a_payment_lasts_for() {
+    let market = Market::open().await;
+    let parts = market.shop.service.parts();
+    let entry = parts.catalogue.find("digits").unwrap();
+    let latency = entry.latency(&assay_primitives::Method::SIGNED).unwrap();
+    let now = parts.clock.monotonic();
+    let two = json!({ "items": [digits("a", "signed", 0), digits("b", "signed", 1)] });
+    (0..15).for_each(|_| latency.record(Duration::from_secs(3_600), 1, now));
+    market.buyer.transact(&two).await.is_served();
+    (0..15).for_each(|_| latency.record(Duration::from_secs(7_200), 2, now));
+    let refused = market.buyer.transact(&two).await;
+    assert!(refused.is(503, "busy").header("retry-after").is_some());
+    let one = json!({ "items": [digits("a", "signed", 0)] });
+    market.buyer.transact(&one).await.is_served();
+    market.charged(2, 3 * SIGNED_PRICE).await;
 }
 
 /// A balance that covers each payment and not all of them gets no more inferences than it pays for.

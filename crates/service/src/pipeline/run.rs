@@ -399,12 +399,12 @@ impl Run<'_> {
             let method = item.method.clone();
             return Err(item.failed(CertifierError::Method { method, reason }.into()));
         }
-        let took = self.service.parts().clock.monotonic().saturating_sub(began);
+        let now = self.service.parts().clock.monotonic();
+        let took = now.saturating_sub(began);
         if let Some(latency) = item.entry.latency(&item.method) {
-            // What it shared with others of its method it took its part of.
             let alike = self.alike.get(&item.method);
             let alike = alike.map_or(1, |alike| alike.load(Ordering::Relaxed));
-            latency.record(took / alike.max(1));
+            latency.record(took, alike, now);
         }
         let bytes = certified.output.to_bytes();
         let bytes = bytes.map_err(|error| PurchaseError::Receipt(error.to_string()))?;

@@ -1,6 +1,7 @@
 //! Until the items run: admit, reserve, and what is taken up of a queued job.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -305,13 +306,21 @@ fn deadline(
     let lately = |item: &Item| item.entry.latency(&item.method)?.lately();
     let longest = items.iter().filter_map(lately).max();
     let waiting = service.jobs.expected(&queue_of(items), longest);
-    // What comes after the first of a method, one after the other: how many run at a time nobody promises.
+    let monotonic = service.parts().clock.monotonic();
+    // Methods work beside each other. The first of each is left out: it may be fast again, and nobody would find out.
     let mut methods: BTreeMap<&Method, Duration> = BTreeMap::new();
     for item in items {
-        *methods.entry(&item.method).or_default() += lately(item).unwrap_or_default();
+        let one_more = item.entry.latency(&item.method).map(|latency| latency.one_more(monotonic));
+        match methods.entry(&item.method) {
+            Entry::Vacant(first) => drop(first.insert(Duration::ZERO)),
+            Entry::Occupied(mut work) => {
+                let more = work.get().saturating_add(one_more.unwrap_or_default());
+                work.insert(more);
+            }
+        }
     }
     let work = methods.into_values().max().unwrap_or_default();
-    let expected = waiting.saturating_add(work.saturating_sub(longest.unwrap_or_default()));
+    let expected = waiting.saturating_add(work);
     let left = deadline.since(now);
     if expected > left {
         return Err(AdmissionRefusal::Late { expected, left });
