@@ -10,6 +10,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 
 import processes
 from run import target
@@ -37,8 +38,9 @@ def arguments():
     parser.add_argument("--proven", type=int, default=256, help="inferences in the proof")
     parser.add_argument("--repeat", type=int, default=15, help="transactions of each kind, in turns")
     parser.add_argument("--rate", type=float, default=50, help="signed requests a second")
-    parser.add_argument("--for", dest="duration", default="20s", help="for how long, each time")
-    parser.add_argument("--rounds", type=int, default=3, help="with the prover and without, in turns")
+    parser.add_argument("--for", dest="duration", default="4s", help="for how long, each time")
+    parser.add_argument("--every", type=float, default=0.5, help="seconds from one transaction beside it to the next")
+    parser.add_argument("--rounds", type=int, default=9, help="with the prover and without, in turns")
     return parser.parse_args()
 
 
@@ -79,23 +81,48 @@ def whole(args, folder, buy):
 
 
 def beside(args, folder, chain, gateway, buy):
-    """Signed requests by themselves, and while one proof after the other is made, in turns."""
+    """Signed requests by themselves, beside transactions of many signed items, and beside as many with a proof of
+    as many inferences, in turns."""
     length = ["--rate", args.rate, "--for", args.duration]
     load = processes.load(args, folder, chain, gateway, "digits", "signed", length)
-    # The buyer, who verifies them, gives way: it is the gateway's prover that is measured.
-    giving_way = ["nice", "-n", "19", *buy]
-    found = []
+    signed = [{"id": f"signed-{index}", "model": "digits", "method": "signed", "sample": index % 10}
+              for index in range(args.proven)]
+    besides = {"alone": None, "signed": transaction(folder / "signed.toml", signed),
+               "proof": folder / "proof.toml"}
+    found = {kind: [] for kind in besides}
     for _ in range(args.rounds):
-        alone = latency(load)
-        made = []
-        with processes.Meanwhile(0, lambda: made.append(purchase(giving_way, folder / "proof.toml"))):
-            busy = latency(load)
-        found.append((alone, busy))
-        print(f"signed at {args.rate:g}/s: p50 {alone['p50']:.2f} ms, beside {len(made)} transactions with "
-              f"proofs {busy['p50']:.2f} ms ({(busy['p50'] / alone['p50'] - 1) * 100:+.1f} %); p90 "
-              f"{alone['p90']:.2f} and {busy['p90']:.2f} ms", flush=True)
-    ratios = [busy["p50"] / alone["p50"] for alone, busy in found]
-    print(f"the median of {args.rounds} rounds, of p50: {(statistics.median(ratios) - 1) * 100:+.1f} %")
+        for kind, file in besides.items():
+            before = prover_seconds(gateway)
+            took, made = busy(args, load, buy, file)
+            prover = (prover_seconds(gateway) - before) / took["seconds"]
+            found[kind].append(took["p50"])
+            print(f"signed at {args.rate:g}/s, {kind}: p50 {took['p50']:.2f} ms, p90 {took['p90']:.2f} ms; "
+                  f"{made} transactions beside it, {prover:.2f} cores to the prover", flush=True)
+    for kind, than in [("signed", "alone"), ("proof", "alone"), ("proof", "signed")]:
+        ratio = statistics.median(a / b for a, b in zip(found[kind], found[than]))
+        print(f"the median of {args.rounds} rounds, of p50: {kind} over {than} {(ratio - 1) * 100:+.1f} %")
+
+
+def busy(args, load, buy, file):
+    """The latency of a load while a transaction is bought again and again, and how often it was."""
+    if file is None:
+        return latency(load), 0
+    made = []
+    # Whoever buys verifies as well: it only gets what no other process wants, as it is the gateway that is measured.
+    giving_way = ["chrt", "--idle", "0", *buy]
+
+    def step():
+        begun = time.monotonic()
+        made.append(purchase(giving_way, file))
+        time.sleep(max(0, begun + args.every - time.monotonic()))
+
+    with processes.Meanwhile(0, step):
+        return latency(load), len(made)
+
+
+def prover_seconds(gateway):
+    threads = processes.cpu_by_thread(gateway.pid).items()
+    return sum(seconds for name, seconds in threads if name.startswith("prover-"))
 
 
 def latency(load):
@@ -105,7 +132,7 @@ def latency(load):
     report = json.loads(ran.stdout)
     if any(not outcome.startswith("200 ") for outcome in report["outcomes"]):
         print(f"not every request was served: {report['outcomes']}", file=sys.stderr)
-    return report["latency"]
+    return {**report["latency"], "seconds": report["seconds"]}
 
 
 def transaction(file, items):
