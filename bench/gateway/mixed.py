@@ -59,12 +59,8 @@ def with_gateway(args, folder, chain):
 
 def whole(args, folder, buy):
     """A proof by itself, and the same proof within a transaction by all methods, in turns."""
-    proof = [{"id": f"proven-{index}", "model": "digits", "method": "zkml", "sample": index % 10}
-             for index in range(args.proven)]
-    others = [{"id": f"signed-{index}", "model": "digits", "method": "signed", "sample": index}
-              for index in range(5)]
-    others += [{"id": f"enclave-{index}", "model": "digits", "method": "tee", "sample": index}
-               for index in range(2)]
+    proof = items_by("zkml", args.proven)
+    others = items_by("signed", 5) + items_by("tee", 2)
     kinds = {"proof": proof, "mixed": proof + others}
     files = {kind: transaction(folder / f"{kind}.toml", items) for kind, items in kinds.items()}
     took = {kind: [] for kind in kinds}
@@ -85,9 +81,7 @@ def beside(args, folder, chain, gateway, buy):
     as many inferences, in turns."""
     length = ["--rate", args.rate, "--for", args.duration]
     load = processes.load(args, folder, chain, gateway, "digits", "signed", length)
-    signed = [{"id": f"signed-{index}", "model": "digits", "method": "signed", "sample": index % 10}
-              for index in range(args.proven)]
-    besides = {"alone": None, "signed": transaction(folder / "signed.toml", signed),
+    besides = {"alone": None, "signed": transaction(folder / "signed.toml", items_by("signed", args.proven)),
                "proof": folder / "proof.toml"}
     found = {kind: [] for kind in besides}
     for _ in range(args.rounds):
@@ -108,12 +102,10 @@ def busy(args, load, buy, file):
     if file is None:
         return latency(load), 0
     made = []
-    # Whoever buys verifies as well: it only gets what no other process wants, as it is the gateway that is measured.
-    giving_way = ["chrt", "--idle", "0", *buy]
 
     def step():
         begun = time.monotonic()
-        made.append(purchase(giving_way, file))
+        made.append(purchase(giving_way(buy), file))
         time.sleep(max(0, begun + args.every - time.monotonic()))
 
     with processes.Meanwhile(0, step):
@@ -133,6 +125,17 @@ def latency(load):
     if any(not outcome.startswith("200 ") for outcome in report["outcomes"]):
         print(f"not every request was served: {report['outcomes']}", file=sys.stderr)
     return {**report["latency"], "seconds": report["seconds"]}
+
+
+def items_by(method, count):
+    return [{"id": f"{method}-{index}", "model": "digits", "method": method, "sample": index % 10}
+            for index in range(count)]
+
+
+def giving_way(buy):
+    """Whoever buys verifies as well: it only gets what no other process wants, as it is the gateway that is
+    measured."""
+    return ["chrt", "--idle", "0", *buy]
 
 
 def transaction(file, items):
