@@ -8,8 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sqlx::Row as _;
-use sqlx::sqlite::{SqliteConnection, SqlitePool};
+use sqlx::sqlite::SqliteConnection;
 use tokio::task::JoinSet;
+
+use super::connections::Pool;
 
 /// How often the log is written back.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -32,8 +34,8 @@ const TRUNCATE: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 #[derive(Debug)]
 pub(super) struct Log {
     /// One connection, which waits for no lock.
-    pool: SqlitePool,
-    writing: SqlitePool,
+    pool: Pool,
+    writing: Arc<Pool>,
     /// Whether it may hold what was erased. Nobody knows what the process before left in it.
     holds_erased: AtomicBool,
 }
@@ -57,7 +59,7 @@ struct Checkpoint {
 
 impl Log {
     /// Makes the log of a connection that waits for no lock, and of the one that writes.
-    pub(super) const fn new(pool: SqlitePool, writing: SqlitePool) -> Self {
+    pub(super) const fn new(pool: Pool, writing: Arc<Pool>) -> Self {
         Self { pool, writing, holds_erased: AtomicBool::new(true) }
     }
 

@@ -5,16 +5,36 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use assay_primitives::Clock;
-use sqlx::Sqlite;
-use sqlx::pool::PoolConnection;
-use sqlx::sqlite::{SqliteConnection, SqlitePool};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions as _, Connection as _};
+use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard, Semaphore, SemaphorePermit};
 
 use crate::{StepKind, StepObserver};
+
+/// Connections that stay open, each for one step at a time.
+///
+/// A pool of sqlx's asks a connection after each step whether it still works: a task, and a way to the connection's
+/// thread and back. One to a file does not go stale.
+#[derive(Debug)]
+pub(super) struct Pool {
+    /// None in them once they are closed.
+    connections: Vec<Mutex<Option<SqliteConnection>>>,
+    /// As many as there are connections.
+    turns: Semaphore,
+}
+
+/// A connection for one step.
+#[derive(Debug)]
+pub(super) struct Turn<'a> {
+    // Given back before the turn.
+    connection: MappedMutexGuard<'a, SqliteConnection>,
+    _turn: SemaphorePermit<'a>,
+}
 
 /// Connections that take steps of one kind.
 #[derive(Debug)]
 pub(super) struct Connections {
-    pub(super) pool: SqlitePool,
+    pool: Pool,
     kind: StepKind,
     observer: Option<Arc<Observer>>,
 }
@@ -27,8 +47,8 @@ pub(super) struct Observer {
 }
 
 /// A connection for one step, which ends when this is dropped.
-pub(super) struct Step {
-    connection: PoolConnection<Sqlite>,
+pub(super) struct Step<'a> {
+    turn: Turn<'a>,
     _timer: Option<Timer>,
 }
 
@@ -46,8 +66,42 @@ impl Observer {
     }
 }
 
+impl Pool {
+    /// Opens so many connections.
+    pub(super) async fn open(
+        count: usize,
+        options: &SqliteConnectOptions,
+    ) -> Result<Self, sqlx::Error> {
+        let mut connections = Vec::with_capacity(count);
+        for _ in 0..count {
+            connections.push(Mutex::new(Some(options.connect().await?)));
+        }
+        Ok(Self { connections, turns: Semaphore::new(count) })
+    }
+
+    /// Waits for a connection.
+    pub(super) async fn acquire(&self) -> Result<Turn<'_>, sqlx::Error> {
+        let turn = self.turns.acquire().await.map_err(|_| sqlx::Error::PoolClosed)?;
+        let free = self.connections.iter().filter_map(|connection| connection.try_lock().ok());
+        let mut open = free.filter_map(|free| MutexGuard::try_map(free, Option::as_mut).ok());
+        let connection = open.next().ok_or(sqlx::Error::PoolClosed)?;
+        Ok(Turn { connection, _turn: turn })
+    }
+
+    /// Waits for the steps that are under way, and closes the connections. There are no more turns.
+    pub(super) async fn close(&self) {
+        for connection in &self.connections {
+            if let Some(connection) = connection.lock().await.take() {
+                // Nobody is left who could do anything about it.
+                let _ = connection.close().await;
+            }
+        }
+        self.turns.close();
+    }
+}
+
 impl Connections {
-    pub(super) const fn new(pool: SqlitePool, kind: StepKind) -> Self {
+    pub(super) const fn new(pool: Pool, kind: StepKind) -> Self {
         Self { pool, kind, observer: None }
     }
 
@@ -56,9 +110,9 @@ impl Connections {
     }
 
     /// Waits for the turn of a step.
-    pub(super) async fn acquire(&self) -> Result<Step, sqlx::Error> {
+    pub(super) async fn acquire(&self) -> Result<Step<'_>, sqlx::Error> {
         let timer = self.observer.as_ref().map(|observer| observer.time(self.kind));
-        Ok(Step { connection: self.pool.acquire().await?, _timer: timer })
+        Ok(Step { turn: self.pool.acquire().await?, _timer: timer })
     }
 
     pub(super) async fn close(&self) {
@@ -66,7 +120,7 @@ impl Connections {
     }
 }
 
-impl Deref for Step {
+impl Deref for Turn<'_> {
     type Target = SqliteConnection;
 
     fn deref(&self) -> &SqliteConnection {
@@ -74,9 +128,23 @@ impl Deref for Step {
     }
 }
 
-impl DerefMut for Step {
+impl DerefMut for Turn<'_> {
     fn deref_mut(&mut self) -> &mut SqliteConnection {
         &mut self.connection
+    }
+}
+
+impl Deref for Step<'_> {
+    type Target = SqliteConnection;
+
+    fn deref(&self) -> &SqliteConnection {
+        &self.turn
+    }
+}
+
+impl DerefMut for Step<'_> {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        &mut self.turn
     }
 }
 

@@ -17,13 +17,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use assay_primitives::{Clock, Randomness};
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use tokio::task::JoinSet;
 
 use self::checkpoint::Log;
-use self::connections::{Connections, Observer};
+use self::connections::{Connections, Observer, Pool};
 pub use self::inspect::StoreInspection;
 use self::manifests::KeptManifest;
 use self::writer::Writer;
@@ -31,7 +29,7 @@ use crate::lock::private_file;
 use crate::seal::Sealer;
 use crate::{FolderLock, StepKind, StepObserver, StorageKey, StoreError};
 
-const READERS: u32 = 4;
+const READERS: usize = 4;
 /// The file whose lock keeps other processes from the database.
 const LOCK: &str = "assay.lock";
 
@@ -50,7 +48,7 @@ pub enum Durability {
 #[derive(Debug)]
 pub struct SqliteStore {
     /// One connection: SQLite has one writer at a time.
-    writing: SqlitePool,
+    writing: Arc<Pool>,
     writer: Writer,
     readers: Connections,
     kept_manifest: KeptManifest,
@@ -99,14 +97,14 @@ impl SqliteStore {
             .busy_timeout(Duration::from_secs(5));
         // The log is written back by a connection of its own.
         let options = options.pragma("wal_autocheckpoint", "0");
-        let writing = pool(1).connect_with(options.clone()).await?;
+        let writing = Arc::new(Pool::open(1, &options).await?);
         prepare::prepare(&writing, &path, &sealer).await?;
         let checkpointing = options.clone().pragma("busy_timeout", "0");
-        let checkpointing = pool(1).connect_with(checkpointing).await?;
+        let checkpointing = Pool::open(1, &checkpointing).await?;
         let log = Arc::new(Log::new(checkpointing, writing.clone()));
         // What the process before erased and could not empty it of. What fails is tried again.
         let _ = log.forget_erased().await;
-        let readers = pool(READERS).connect_with(options.read_only(true)).await?;
+        let readers = Pool::open(READERS, &options.read_only(true)).await?;
         let writer = Writer::start(writing.clone());
         let checkpoints = tokio::sync::Mutex::new(checkpoint::start(Arc::clone(&log)));
         let readers = Connections::new(readers, StepKind::Read);
@@ -139,15 +137,4 @@ impl SqliteStore {
         self.readers.close().await;
         self.writing.close().await;
     }
-}
-
-/// A pool that keeps its connections: to a file they do not go stale, so there is nothing to test
-/// before each use.
-fn pool(connections: u32) -> SqlitePoolOptions {
-    SqlitePoolOptions::new()
-        .max_connections(connections)
-        .min_connections(connections)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .test_before_acquire(false)
 }

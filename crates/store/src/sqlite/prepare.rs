@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use assay_primitives::encoding;
-use sqlx::sqlite::{SqliteConnection, SqlitePool};
+use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection as _, Row as _};
 
+use super::connections::Pool;
 use crate::StoreError;
 use crate::seal::Sealer;
 
@@ -21,11 +22,7 @@ const SHOWN: usize = 16;
 
 /// Makes the tables of a new file, brings one of the version before up to date, refuses one with other tables than this program's, and checks that
 /// its key is this one.
-pub(super) async fn prepare(
-    pool: &SqlitePool,
-    path: &Path,
-    sealer: &Sealer,
-) -> Result<(), StoreError> {
+pub(super) async fn prepare(pool: &Pool, path: &Path, sealer: &Sealer) -> Result<(), StoreError> {
     let mut connection = pool.acquire().await?;
     let got: i64 =
         sqlx::query("PRAGMA user_version").fetch_one(&mut *connection).await?.try_get(0)?;

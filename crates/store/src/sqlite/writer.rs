@@ -1,12 +1,13 @@
 //! Steps that come together are committed together: one write to the disk for all of them.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::BoxFuture;
-use sqlx::sqlite::{SqliteConnection, SqlitePool};
+use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
+use super::connections::Pool;
 use crate::StoreError;
 
 /// How many steps may wait, and how many go into one database transaction.
@@ -89,7 +90,7 @@ where
 }
 
 impl Writer {
-    pub(super) fn start(pool: SqlitePool) -> Self {
+    pub(super) fn start(pool: Arc<Pool>) -> Self {
         let (steps, received) = mpsc::channel(WAITING);
         let mut task = JoinSet::new();
         task.spawn(run(pool, received));
@@ -123,7 +124,7 @@ impl Writer {
     }
 }
 
-async fn run(pool: SqlitePool, mut received: mpsc::Receiver<Box<dyn Step>>) {
+async fn run(pool: Arc<Pool>, mut received: mpsc::Receiver<Box<dyn Step>>) {
     let mut steps = Vec::with_capacity(TOGETHER);
     while received.recv_many(&mut steps, TOGETHER).await > 0 {
         let mut connection = match pool.acquire().await {
