@@ -201,9 +201,9 @@ async fn more_items_than_a_payment_lasts_for() {
     let latency = entry.latency(&assay_primitives::Method::SIGNED).unwrap();
     let now = parts.clock.monotonic();
     let two = json!({ "items": [digits("a", "signed", 0), digits("b", "signed", 1)] });
-    (0..15).for_each(|_| latency.record(Duration::from_secs(3_600), 1, now));
+    (0..15).for_each(|_| latency.record(1, Duration::from_secs(3_600), now));
     market.buyer.transact(&two).await.is_served();
-    (0..15).for_each(|_| latency.record(Duration::from_secs(7_200), 2, now));
+    (0..15).for_each(|_| latency.record(2, Duration::from_secs(7_200), now));
     let refused = market.buyer.transact(&two).await;
     assert!(refused.is(503, "busy").header("retry-after").is_some());
     let one = json!({ "items": [digits("a", "signed", 0)] });

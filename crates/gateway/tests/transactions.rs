@@ -468,3 +468,22 @@ async fn what_cannot_be_committed_in_time_ends_then() {
     again.is(429, "too_many_payments");
     market.not_charged().await;
 }
+
+/// What was given up is not taken on again at once: it would not end in time then either.
+#[tokio::test]
+async fn what_was_given_up_is_refused_for_a_while() {
+    let gate = Arc::new(Semaphore::new(0));
+    let market = Market::open_with(|setup| {
+        setup.toy_mood = Mood::Wait(gate.clone());
+        setup.max_timeout_seconds = 10;
+    })
+    .await;
+    let toys: Vec<Value> = (0..8).map(|n| digits(&format!("item-{n}"), TOY, 0)).collect();
+    market.buyer.transact(&transaction(&toys)).await.is(409, "given_up");
+    gate.add_permits(1_000);
+    let again = market.buyer.transact(&transaction(&toys)).await;
+    assert!(again.is(503, "busy").header("retry-after").is_some());
+    // What takes less time is served.
+    market.buyer.transact(&transaction(&toys[..1])).await.is_served();
+    market.charged(1, TOY_PRICE).await;
+}

@@ -515,7 +515,7 @@ mod tests {
         let first = jobs.slot("signed").unwrap();
         assert_eq!(expected(), Duration::ZERO);
         let long = Duration::from_secs(60);
-        latency.record(long, 1, Duration::ZERO);
+        latency.record(1, long, Duration::ZERO);
         assert_eq!(expected(), long);
         for _ in 0..40 {
             jobs.queue("signed");

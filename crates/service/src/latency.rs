@@ -13,6 +13,10 @@ const LATELY: usize = 15;
 /// refused for it would never find out.
 const COUNTS_FOR: Duration = Duration::from_secs(60);
 
+/// How many times as many as were seen together are told of: what one takes, or two, says little of a thousand that
+/// are certified as one.
+const TOLD_BY: u32 = 4;
+
 /// How long the latest runs of a model by a method took, from admission to certification.
 #[derive(Debug, Default)]
 pub struct Latency {
@@ -21,9 +25,18 @@ pub struct Latency {
 
 #[derive(Debug, Default)]
 struct Windows {
-    took: VecDeque<Duration>,
-    /// When a run ended that was one of several alike, and its part of what they took.
-    parts: VecDeque<(Duration, Duration)>,
+    /// Of those that were the only one of their transaction.
+    alone: VecDeque<Duration>,
+    /// Of the others, those of a transaction as one.
+    together: VecDeque<Together>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Together {
+    count: u32,
+    took: Duration,
+    /// When they ended, by the monotonic clock.
+    at: Duration,
 }
 
 /// The figures that are published.
@@ -38,35 +51,40 @@ pub struct LatencySummary {
 }
 
 impl Latency {
-    /// Adds a run that ends now, by the monotonic clock: one of so many of a transaction that go by its method.
-    pub fn record(&self, took: Duration, alike: u32, now: Duration) {
+    /// Adds the runs of a transaction, which took so long from the first one's admission to the last one's
+    /// certification, and end now, by the monotonic clock.
+    pub fn record(&self, count: u32, took: Duration, now: Duration) {
         let mut windows = self.lock();
-        push(&mut windows.took, took);
-        if alike > 1 {
-            push(&mut windows.parts, (now, took / alike));
+        match count {
+            0 => {}
+            1 => push(&mut windows.alone, took),
+            _ => push(&mut windows.together, Together { count, took, at: now }),
         }
     }
 
-    /// Returns how long runs take lately: the median of the latest few. `None` before the first run.
+    /// Returns how long a run by itself takes lately: the median of the latest few. `None` before the first.
     #[must_use]
     pub fn lately(&self) -> Option<Duration> {
-        median(self.lock().took.iter().rev().take(LATELY).copied())
+        median(self.lock().alone.iter().rev().take(LATELY).copied())
     }
 
-    /// Returns by how much longer a transaction takes lately for one more run by the same method: nothing where
-    /// nobody knows. What is certified together takes much less than each would by itself.
+    /// Returns by how much longer so many runs of a transaction take lately than the first of them, by the latest that
+    /// were nearly as many: nothing where nobody knows.
     #[must_use]
-    pub fn one_more(&self, now: Duration) -> Duration {
-        let counts = |(at, _): &&(Duration, Duration)| now.saturating_sub(*at) < COUNTS_FOR;
+    pub fn further(&self, count: u32, now: Duration) -> Duration {
+        let counts = |one: &&Together| {
+            now.saturating_sub(one.at) < COUNTS_FOR && one.count.saturating_mul(TOLD_BY) >= count
+        };
         let windows = self.lock();
-        let parts = windows.parts.iter().rev().take(LATELY).take_while(counts);
-        median(parts.map(|(_, part)| *part)).unwrap_or_default()
+        let alike = windows.together.iter().rev().filter(counts).take(LATELY);
+        let each = median(alike.map(|one| one.took / one.count.max(1)));
+        each.unwrap_or_default().saturating_mul(count.saturating_sub(1))
     }
 
-    /// Returns the figures, or `None` before the first run.
+    /// Returns the figures of the runs that were the only one of their transaction, or `None` before the first.
     #[must_use]
     pub fn summary(&self) -> Option<LatencySummary> {
-        let mut sorted: Vec<Duration> = self.lock().took.iter().copied().collect();
+        let mut sorted: Vec<Duration> = self.lock().alone.iter().copied().collect();
         sorted.sort_unstable();
         let at = |percent: usize| sorted.get((sorted.len() * percent / 100).min(sorted.len() - 1));
         if sorted.is_empty() {
@@ -102,14 +120,14 @@ mod tests {
         let latency = Latency::default();
         assert_eq!(latency.lately(), None);
         let (short, long) = (Duration::from_millis(50), Duration::from_secs(60));
-        latency.record(long, 1, Duration::ZERO);
+        latency.record(1, long, Duration::ZERO);
         assert_eq!(latency.lately(), Some(long));
-        latency.record(short, 1, Duration::ZERO);
+        latency.record(1, short, Duration::ZERO);
         assert_eq!(latency.lately(), Some(short));
         // However many there were: half of the latest count.
-        (0..WINDOW).for_each(|_| latency.record(long, 1, Duration::ZERO));
+        (0..WINDOW).for_each(|_| latency.record(1, long, Duration::ZERO));
         assert_eq!(latency.lately(), Some(long));
-        (0..=LATELY / 2).for_each(|_| latency.record(short, 1, Duration::ZERO));
+        (0..=LATELY / 2).for_each(|_| latency.record(1, short, Duration::ZERO));
         assert_eq!(latency.lately(), Some(short));
     }
 
@@ -118,7 +136,7 @@ mod tests {
         let latency = Latency::default();
         assert_eq!(latency.summary(), None);
         for millis in 0..1_000 {
-            latency.record(Duration::from_millis(millis), 1, Duration::ZERO);
+            latency.record(1, Duration::from_millis(millis), Duration::ZERO);
         }
         let summary = latency.summary().unwrap();
         assert_eq!(summary.runs, WINDOW);
@@ -126,18 +144,23 @@ mod tests {
         assert_eq!(summary.p99, Duration::from_millis(488 + 506));
     }
 
-    /// What one run takes by itself says nothing of what one more adds, nor does what took long a while ago.
+    /// What one run takes by itself says nothing of what one more adds, what two take nothing of a hundred, and
+    /// nothing what took long a while ago.
     #[test]
-    fn one_more_takes_its_part_of_those_lately() {
+    fn many_take_what_nearly_as_many_took() {
         let latency = Latency::default();
         let at = Duration::from_secs;
-        latency.record(at(10), 1, at(10));
-        assert_eq!(latency.one_more(at(10)), Duration::ZERO);
-        (0..100).for_each(|_| latency.record(at(30), 100, at(40)));
-        assert_eq!(latency.lately(), Some(at(30)));
-        assert_eq!(latency.one_more(at(99)), Duration::from_millis(300));
-        assert_eq!(latency.one_more(at(100)), Duration::ZERO);
-        latency.record(at(2), 2, at(101));
-        assert_eq!(latency.one_more(at(102)), at(1));
+        latency.record(1, at(10), at(10));
+        latency.record(2, at(10), at(10));
+        assert_eq!(latency.further(100, at(10)), Duration::ZERO);
+        assert_eq!(latency.further(8, at(10)), at(35));
+        latency.record(100, at(30), at(40));
+        assert_eq!(latency.further(401, at(99)), Duration::ZERO);
+        assert_eq!(latency.further(400, at(99)), at(30) * 399 / 100);
+        assert_eq!(latency.further(1, at(99)), Duration::ZERO);
+        assert_eq!(latency.further(400, at(100)), Duration::ZERO);
+        // A transaction of many is one, and one by itself takes what such ones took.
+        (0..100).for_each(|_| latency.record(400, at(1_000), at(100)));
+        assert_eq!(latency.lately(), Some(at(10)));
     }
 }

@@ -14,7 +14,8 @@ pub(super) fn calm_prover() {
 
 /// Makes this thread one that only gets what no other wants of a processor: Linux's `SCHED_IDLE`. The lowest
 /// niceness is not enough. A thread that has it keeps the processor until the next tick when another wakes up, which
-/// is up to 4 ms each time that an answer changes hands, while an idle one makes way at once.
+/// is up to 4 ms each time that an answer changes hands, while an idle one makes way at once. It is what is left
+/// where the policy is refused.
 fn calm_thread() {
     #[cfg(target_os = "linux")]
     {
@@ -22,10 +23,13 @@ fn calm_thread() {
             NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy,
             set_thread_priority_and_policy, thread_native_id,
         };
-        let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
-        let set = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle);
-        if let Err(error) = set {
-            tracing::debug!(?error, "A thread of the prover is not idle.");
+        let set = |policy| {
+            let policy = ThreadSchedulePolicy::Normal(policy);
+            set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy)
+        };
+        if let Err(error) = set(NormalThreadSchedulePolicy::Idle) {
+            let is_nice = set(NormalThreadSchedulePolicy::Other).is_ok();
+            tracing::warn!(?error, is_nice, "A thread of the prover may hold up others.");
         }
     }
 }

@@ -7,8 +7,9 @@
 //! refers to it and no more.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use assay_primitives::{
@@ -41,6 +42,8 @@ pub(super) struct Ran {
     pub(super) certified: Certified,
     /// The output's bytes.
     pub(super) output: Vec<u8>,
+    /// From when its input was there until it was certified, by the monotonic clock.
+    span: Range<Duration>,
 }
 
 /// An item that failed.
@@ -72,8 +75,6 @@ struct Run<'a> {
     /// Under `each`: what is certified by then is charged and released.
     cancel: &'a CancellationToken,
     cells: Vec<Cell>,
-    /// How many items of a method have not failed.
-    alike: BTreeMap<&'a Method, AtomicU32>,
 }
 
 /// Runs and certifies the items of a job.
@@ -88,16 +89,13 @@ pub(super) async fn run(
             cell.is_awaited = true;
         }
     }
-    let mut alike: BTreeMap<_, AtomicU32> = BTreeMap::new();
-    for item in &work.items {
-        *alike.entry(&item.method).or_default().get_mut() += 1;
-    }
-    let run = Run { service, work, cancel, cells, alike };
+    let run = Run { service, work, cancel, cells };
     let items = (0..work.items.len()).map(|index| run.item(index));
     let batches = run.batches()?;
     let batches = batches.into_values().map(|members| run.batch(members));
     let joined = try_join(all(items), all(batches)).await;
     joined.map_err(|error| of_hidden(work, error))?;
+    run.record();
     let ended = run.cells.into_iter().map(|cell| cell.ended.into_inner());
     let mut ended: Vec<Ended> = ended.collect::<Option<_>>().ok_or(PurchaseError::Interrupted)?;
     fail_with_sources(work, &mut ended);
@@ -369,9 +367,6 @@ impl Run<'_> {
         let request = begun.map_or(&item.request, |(inference, _)| &inference.request);
         let failed = Failed { request: Arc::clone(request), failure };
         if cell.ended.set(Ended::Failed(failed)).is_ok() {
-            if let Some(alike) = self.alike.get(&item.method) {
-                alike.fetch_sub(1, Ordering::Relaxed);
-            }
             let _ = cell.inference.set(None);
             let _ = cell.output.set(None);
             self.note(index, ItemState::Failed(failure));
@@ -401,11 +396,6 @@ impl Run<'_> {
         }
         let now = self.service.parts().clock.monotonic();
         let took = now.saturating_sub(began);
-        if let Some(latency) = item.entry.latency(&item.method) {
-            let alike = self.alike.get(&item.method);
-            let alike = alike.map_or(1, |alike| alike.load(Ordering::Relaxed));
-            latency.record(took, alike, now);
-        }
         let bytes = certified.output.to_bytes();
         let bytes = bytes.map_err(|error| PurchaseError::Receipt(error.to_string()))?;
         if item.id.is_some() {
@@ -419,9 +409,28 @@ impl Run<'_> {
         }
         failpoint!("service.item.after");
         let request = Arc::clone(&inference.request);
-        let ran = Ran { request, certified, output: bytes };
+        let ran = Ran { request, certified, output: bytes, span: began..now };
         let _ = cell.ended.set(Ended::Ran(Box::new(ran)));
         Ok(())
+    }
+
+    /// Notes how long the items of each model and method took, from when the input of the first was there.
+    fn record(&self) {
+        let mut spans = BTreeMap::new();
+        for (item, cell) in self.work.items.iter().zip(&self.cells) {
+            let Some(Ended::Ran(ran)) = cell.ended.get() else { continue };
+            let span = &ran.span;
+            let name = item.entry.package().card().name.as_str();
+            let group = spans.entry((name, &item.method));
+            let (_, all, count) = group.or_insert_with(|| (item, span.clone(), 0_u32));
+            *all = all.start.min(span.start)..all.end.max(span.end);
+            *count = count.saturating_add(1);
+        }
+        for (item, span, count) in spans.into_values() {
+            if let Some(latency) = item.entry.latency(&item.method) {
+                latency.record(count, span.end.saturating_sub(span.start), span.end);
+            }
+        }
     }
 
     /// Waits for what an item's input refers to, and fills it in; nothing if one of them failed.

@@ -1,7 +1,6 @@
 //! Until the items run: admit, reserve, and what is taken up of a queued job.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -233,13 +232,22 @@ impl Work {
         })
     }
 
-    /// Runs the items and certifies them.
+    /// Runs the items and certifies them, for as long as they could still be committed.
     pub(super) async fn run(
         self,
         service: &Service,
         cancel: &CancellationToken,
     ) -> Result<Certificated, PurchaseError> {
-        let ended = AssertUnwindSafe(run(service, &self, cancel)).catch_unwind().await;
+        let clock = &service.parts().clock;
+        let (deadline, began) = (self.deadline, clock.monotonic());
+        let ended = tokio::select! {
+            () = tokio::time::sleep(deadline.since(clock.now())) => {
+                let now = clock.monotonic();
+                note_given_up(&self.items, now.saturating_sub(began), now);
+                return Err(PurchaseError::Late { deadline, now: clock.now() });
+            }
+            ended = AssertUnwindSafe(run(service, &self, cancel)).catch_unwind() => ended,
+        };
         let ended = ended.unwrap_or(Err(CertifierError::Interrupted.into()))?;
         failpoint!("service.certify.after");
         Ok(Certificated { work: self, ended })
@@ -307,17 +315,12 @@ fn deadline(
     let longest = items.iter().filter_map(lately).max();
     let waiting = service.jobs.expected(&queue_of(items), longest);
     let monotonic = service.parts().clock.monotonic();
-    // Methods work beside each other. The first of each is left out: it may be fast again, and nobody would find out.
+    // Methods work beside each other, and the models of one after each other.
     let mut methods: BTreeMap<&Method, Duration> = BTreeMap::new();
-    for item in items {
-        let one_more = item.entry.latency(&item.method).map(|latency| latency.one_more(monotonic));
-        match methods.entry(&item.method) {
-            Entry::Vacant(first) => drop(first.insert(Duration::ZERO)),
-            Entry::Occupied(mut work) => {
-                let more = work.get().saturating_add(one_more.unwrap_or_default());
-                work.insert(more);
-            }
-        }
+    for (item, count) in alike(items) {
+        let further = item.entry.latency(&item.method).map(|one| one.further(count, monotonic));
+        let work = methods.entry(&item.method).or_default();
+        *work = work.saturating_add(further.unwrap_or_default());
     }
     let work = methods.into_values().max().unwrap_or_default();
     let expected = waiting.saturating_add(work);
@@ -326,6 +329,29 @@ fn deadline(
         return Err(AdmissionRefusal::Late { expected, left });
     }
     Ok(deadline)
+}
+
+/// Notes how long several items took that were given up: as twice that, as nobody knows how much longer they would have. Of
+/// several models or methods nobody knows which it was.
+fn note_given_up(items: &[Item], took: Duration, now: Duration) {
+    let mut alike = alike(items);
+    if let (Some((item, count)), None) = (alike.next(), alike.next())
+        && count > 1
+        && let Some(latency) = item.entry.latency(&item.method)
+    {
+        latency.record(count, took.saturating_mul(2), now);
+    }
+}
+
+/// Returns one item of each model and method, and how many they are.
+fn alike(items: &[Item]) -> impl Iterator<Item = (&Item, u32)> {
+    let mut alike: BTreeMap<_, (&Item, u32)> = BTreeMap::new();
+    for item in items {
+        let name = item.entry.package().card().name.as_str();
+        let (_, count) = alike.entry((name, &item.method)).or_insert((item, 0));
+        *count = count.saturating_add(1);
+    }
+    alike.into_values()
 }
 
 fn offered_certifier<'a>(

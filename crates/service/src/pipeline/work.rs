@@ -151,14 +151,9 @@ impl Service {
         let (id, early, terms) = (work.lease.id, work.early.clone(), work.payment.terms().clone());
         let is_each = work.outcome_policy == OutcomePolicy::Each;
         self.jobs.begin(id, &work.items, is_each);
-        let (deadline, now) = (work.deadline, self.parts().clock.now());
         let certified = tokio::select! {
             // Who cancelled has released it.
             () = in_hand.cancel.cancelled(), if !is_each => return Err(PurchaseError::Cancelled),
-            // It could not be committed any more.
-            () = tokio::time::sleep(deadline.since(now)) => {
-                Err(PurchaseError::Late { deadline, now: self.parts().clock.now() })
-            }
             certified = work.run(self, &in_hand.cancel) => certified,
         };
         let committed = match certified {
