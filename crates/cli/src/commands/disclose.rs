@@ -48,6 +48,7 @@ pub(crate) fn run(args: &DiscloseArgs) -> Result<ExitCode, CliError> {
     let count = format!("{} of {} items", shown.items.len(), statements.len());
     output::field("shown", count);
     output::field("bundle", format_args!("{} ({} bytes)", args.out.display(), bytes.len()));
+    output::note("Nothing of it was verified: `assay verify` does that.");
     if !sources.is_empty() {
         let others = sources.join(", ");
         output::note(format_args!("Inputs in it hold outputs of these items, too: {others}."));
