@@ -95,7 +95,7 @@ struct ModelPrice {
     decimal: String,
 }
 
-/// Of the latest inferences.
+/// Of the latest inferences that were the only one of their model and method in their transaction.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct ModelLatency {

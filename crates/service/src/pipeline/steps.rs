@@ -331,8 +331,8 @@ fn deadline(
     Ok(deadline)
 }
 
-/// Notes how long several items took that were given up: as twice that, as nobody knows how much longer they would have. Of
-/// several models or methods nobody knows which it was.
+/// Notes how long several items took that were given up: as twice that, as nobody knows how much longer they would
+/// have. Of several models or methods nobody knows which it was.
 fn note_given_up(items: &[Item], took: Duration, now: Duration) {
     let mut alike = alike(items);
     if let (Some((item, count)), None) = (alike.next(), alike.next())
