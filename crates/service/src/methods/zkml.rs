@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::ops::{ControlFlow, Range};
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,19 +15,17 @@ use assay_zkml::model::{
     VERIFYING_MEDIA_TYPE, VerifyingFile, batch_bits, context, statement,
 };
 use assay_zkml::program::Mode;
-use assay_zkml::prover::{ProveError, ProvingModel, Stage};
+use assay_zkml::prover::{ProveError, ProvingModel};
 use assay_zkml::statement::Instance;
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::future::join;
 use thiserror::Error;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Batching, Certified, CertifiedEvidence, Certifier, CertifierError, Inference, ProofOffered,
-    Stages,
 };
 
 /// What runs programs, as receipts name it.
@@ -210,13 +208,12 @@ impl Program {
         circuit
     }
 
-    /// Proves inferences in as few batches as there may be. What each stage that some of them reach is told to says
-    /// whether to go on.
+    /// Proves inferences in as few batches as there may be.
     fn certify(
         &self,
         inferences: &[Inference],
         memory: u64,
-        reach: &(dyn Fn(Range<usize>, Stage) -> ControlFlow<()> + Sync),
+        unwanted: &CancellationToken,
         randomness: &dyn Randomness,
     ) -> Result<Vec<Certified>, CertifierError> {
         let circuit = self.batch(inferences.len(), memory);
@@ -224,9 +221,7 @@ impl Program {
         for batch in inferences.chunks(1 << circuit.sizes().lb) {
             // The last may be smaller.
             let circuit = self.batch(batch.len(), memory);
-            let proven = certified.len();
-            let reach = |stage| reach(proven..proven.saturating_add(batch.len()), stage);
-            certified.extend(self.prove(&circuit, batch, &reach, randomness)?);
+            certified.extend(self.prove(&circuit, batch, unwanted, randomness)?);
         }
         Ok(certified)
     }
@@ -236,7 +231,7 @@ impl Program {
         &self,
         circuit: &Circuit,
         inferences: &[Inference],
-        reach: &(dyn Fn(Stage) -> ControlFlow<()> + Sync),
+        unwanted: &CancellationToken,
         randomness: &dyn Randomness,
     ) -> Result<Vec<Certified>, CertifierError> {
         let inputs = inferences.iter().map(|inference| self.input(&inference.request));
@@ -257,7 +252,14 @@ impl Program {
         }
         let (said, claims) =
             statement(circuit, &instances).map_err(|error| failed(error.to_string()))?;
-        let proof = self.model.prove_watched(circuit, &said, &runs, reach);
+        let watch = |stage: assay_zkml::prover::Stage| {
+            inferences.iter().for_each(|inference| inference.stages.tell(stage.as_str()));
+            match unwanted.is_cancelled() {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        };
+        let proof = self.model.prove_watched(circuit, &said, &runs, &watch);
         let proof = proof.map_err(|error| match error {
             ProveError::Stopped(_) => CertifierError::Interrupted,
             error => failed(error.to_string()),
@@ -388,32 +390,15 @@ impl Batching for Zkml {
         let unwanted = CancellationToken::new();
         let _wanted = unwanted.clone().drop_guard();
         let (randomness, memory) = (self.randomness.clone(), self.memory / self.parallel as u64);
-        let stages: Vec<Stages> = inferences.iter().map(|one| one.stages.clone()).collect();
-        let (reached, mut reaches) = mpsc::unbounded_channel();
         let certified = spawn_blocking(move || {
-            let reach = |batch: Range<usize>, stage: Stage| {
-                let _ = reached.send((batch, stage));
-                match unwanted.is_cancelled() {
-                    true => ControlFlow::Break(()),
-                    false => ControlFlow::Continue(()),
-                }
-            };
             let certified = among_provers(|| {
                 inferences.iter().try_for_each(|inference| inference.stages.begin())?;
-                program.certify(&inferences, memory, &reach, randomness.as_ref())
+                program.certify(&inferences, memory, &unwanted, randomness.as_ref())
             });
             drop(permit);
             certified
         });
-        // Not by the prover's threads, which others come before: whoever is told takes locks.
-        let telling = async {
-            while let Some((batch, stage)) = reaches.recv().await {
-                let of = stages.get(batch).unwrap_or_default();
-                of.iter().for_each(|one| one.tell(stage.as_str()));
-            }
-        };
-        let (certified, ()) = join(certified, telling).await;
-        certified.map_err(|_| CertifierError::Interrupted)?
+        certified.await.map_err(|_| CertifierError::Interrupted)?
     }
 }
 
