@@ -23,12 +23,13 @@ pub(super) struct Pool {
     turns: Semaphore,
 }
 
-/// A connection for one step.
+/// A connection for one step, which ends when this is dropped.
 #[derive(Debug)]
 pub(super) struct Turn<'a> {
     // Given back before the turn.
     connection: MappedMutexGuard<'a, SqliteConnection>,
     _turn: SemaphorePermit<'a>,
+    _timer: Option<Timer>,
 }
 
 /// Connections that take steps of one kind.
@@ -46,13 +47,8 @@ pub(super) struct Observer {
     pub(super) told: Arc<dyn StepObserver>,
 }
 
-/// A connection for one step, which ends when this is dropped.
-pub(super) struct Step<'a> {
-    turn: Turn<'a>,
-    _timer: Option<Timer>,
-}
-
 /// Tells the observer when it is dropped.
+#[derive(Debug)]
 pub(super) struct Timer {
     observer: Arc<Observer>,
     kind: StepKind,
@@ -85,7 +81,7 @@ impl Pool {
         let free = self.connections.iter().filter_map(|connection| connection.try_lock().ok());
         let mut open = free.filter_map(|free| MutexGuard::try_map(free, Option::as_mut).ok());
         let connection = open.next().ok_or(sqlx::Error::PoolClosed)?;
-        Ok(Turn { connection, _turn: turn })
+        Ok(Turn { connection, _turn: turn, _timer: None })
     }
 
     /// Waits for the steps that are under way, and closes the connections. There are no more turns.
@@ -110,9 +106,9 @@ impl Connections {
     }
 
     /// Waits for the turn of a step.
-    pub(super) async fn acquire(&self) -> Result<Step<'_>, sqlx::Error> {
+    pub(super) async fn acquire(&self) -> Result<Turn<'_>, sqlx::Error> {
         let timer = self.observer.as_ref().map(|observer| observer.time(self.kind));
-        Ok(Step { turn: self.pool.acquire().await?, _timer: timer })
+        Ok(Turn { _timer: timer, ..self.pool.acquire().await? })
     }
 
     pub(super) async fn close(&self) {
@@ -131,20 +127,6 @@ impl Deref for Turn<'_> {
 impl DerefMut for Turn<'_> {
     fn deref_mut(&mut self) -> &mut SqliteConnection {
         &mut self.connection
-    }
-}
-
-impl Deref for Step<'_> {
-    type Target = SqliteConnection;
-
-    fn deref(&self) -> &SqliteConnection {
-        &self.turn
-    }
-}
-
-impl DerefMut for Step<'_> {
-    fn deref_mut(&mut self) -> &mut SqliteConnection {
-        &mut self.turn
     }
 }
 
