@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::prices::timeout_floor;
-use crate::{CatalogueEntry, Certifiers, Price, PriceList};
+use crate::{CatalogueEntry, Certifiers, Latency, Price, PriceList};
 
 /// The most items of a transaction.
 pub const MAX_ITEMS: usize = 1_000;
@@ -377,6 +377,16 @@ impl Item {
     /// Says whether its input is built of other items' outputs.
     pub(crate) const fn refers(&self) -> bool {
         !self.references.is_empty()
+    }
+
+    /// Returns its model's name and its method: items that have both in common are alike.
+    pub(crate) fn kind(&self) -> (&str, &Method) {
+        (&self.entry.package().card().name, &self.method)
+    }
+
+    /// Returns how long those take that are like it.
+    pub(crate) fn latency(&self) -> Option<&Latency> {
+        self.entry.latency(&self.method)
     }
 }
 

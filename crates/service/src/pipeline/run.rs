@@ -420,14 +420,13 @@ impl Run<'_> {
         for (item, cell) in self.work.items.iter().zip(&self.cells) {
             let Some(Ended::Ran(ran)) = cell.ended.get() else { continue };
             let span = &ran.span;
-            let name = item.entry.package().card().name.as_str();
-            let group = spans.entry((name, &item.method));
+            let group = spans.entry(item.kind());
             let (_, all, count) = group.or_insert_with(|| (item, span.clone(), 0_u32));
             *all = all.start.min(span.start)..all.end.max(span.end);
             *count = count.saturating_add(1);
         }
         for (item, span, count) in spans.into_values() {
-            if let Some(latency) = item.entry.latency(&item.method) {
+            if let Some(latency) = item.latency() {
                 latency.record(count, span.end.saturating_sub(span.start), span.end);
             }
         }

@@ -311,14 +311,14 @@ fn deadline(
 ) -> Result<Timestamp, AdmissionRefusal> {
     let margin = Duration::from_secs(MIN_REMAINING_SECONDS);
     let deadline = payment.terms().valid_before.minus(margin);
-    let lately = |item: &Item| item.entry.latency(&item.method)?.lately();
-    let longest = items.iter().filter_map(lately).max();
+    let alike: Vec<(&Item, u32)> = alike(items).collect();
+    let longest = alike.iter().filter_map(|(item, _)| item.latency()?.lately()).max();
     let waiting = service.jobs.expected(&queue_of(items), longest);
     let monotonic = service.parts().clock.monotonic();
     // Methods work beside each other, and the models of one after each other.
     let mut methods: BTreeMap<&Method, Duration> = BTreeMap::new();
-    for (item, count) in alike(items) {
-        let further = item.entry.latency(&item.method).map(|one| one.further(count, monotonic));
+    for (item, count) in alike {
+        let further = item.latency().map(|latency| latency.further(count, monotonic));
         let work = methods.entry(&item.method).or_default();
         *work = work.saturating_add(further.unwrap_or_default());
     }
@@ -337,7 +337,7 @@ fn note_given_up(items: &[Item], took: Duration, now: Duration) {
     let mut alike = alike(items);
     if let (Some((item, count)), None) = (alike.next(), alike.next())
         && count > 1
-        && let Some(latency) = item.entry.latency(&item.method)
+        && let Some(latency) = item.latency()
     {
         latency.record(count, took.saturating_mul(2), now);
     }
@@ -347,8 +347,7 @@ fn note_given_up(items: &[Item], took: Duration, now: Duration) {
 fn alike(items: &[Item]) -> impl Iterator<Item = (&Item, u32)> {
     let mut alike: BTreeMap<_, (&Item, u32)> = BTreeMap::new();
     for item in items {
-        let name = item.entry.package().card().name.as_str();
-        let (_, count) = alike.entry((name, &item.method)).or_insert((item, 0));
+        let (_, count) = alike.entry(item.kind()).or_insert((item, 0));
         *count = count.saturating_add(1);
     }
     alike.into_values()
