@@ -451,15 +451,21 @@ async fn events_say_nothing_of_inputs_that_are_built_of_outputs() {
     }
 }
 
-/// Nothing runs on when it is too late to commit it, and it counts against who had it run.
-#[tokio::test]
-async fn what_cannot_be_committed_in_time_ends_then() {
+/// A seller whose toy waits for the gate, and whose payments last for so many seconds.
+async fn waiting_market(max_timeout_seconds: u64) -> (Market, Arc<Semaphore>) {
     let gate = Arc::new(Semaphore::new(0));
     let market = Market::open_with(|setup| {
         setup.toy_mood = Mood::Wait(gate.clone());
-        setup.max_timeout_seconds = 14;
+        setup.max_timeout_seconds = max_timeout_seconds;
     })
     .await;
+    (market, gate)
+}
+
+/// Nothing runs on when it is too late to commit it, and it counts against who had it run.
+#[tokio::test]
+async fn what_cannot_be_committed_in_time_ends_then() {
+    let (market, _gate) = waiting_market(14).await;
     let toys: Vec<Value> = (0..32).map(|n| digits(&format!("item-{n}"), TOY, 0)).collect();
     let late = market.buyer.transact(&transaction(&toys)).await;
     late.is(409, "given_up");
@@ -472,12 +478,7 @@ async fn what_cannot_be_committed_in_time_ends_then() {
 /// What was given up is not taken on again at once: it would not end in time then either.
 #[tokio::test]
 async fn what_was_given_up_is_refused_for_a_while() {
-    let gate = Arc::new(Semaphore::new(0));
-    let market = Market::open_with(|setup| {
-        setup.toy_mood = Mood::Wait(gate.clone());
-        setup.max_timeout_seconds = 10;
-    })
-    .await;
+    let (market, gate) = waiting_market(10).await;
     let toys: Vec<Value> = (0..8).map(|n| digits(&format!("item-{n}"), TOY, 0)).collect();
     market.buyer.transact(&transaction(&toys)).await.is(409, "given_up");
     gate.add_permits(1_000);
