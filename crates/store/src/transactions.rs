@@ -424,7 +424,7 @@ impl TransactionState {
 }
 
 /// A transaction as it is stored.
-#[derive(Clone)]
+#[derive(Clone, Eq, PartialEq)]
 pub struct TransactionRow {
     /// Its id.
     pub id: TransactionId,

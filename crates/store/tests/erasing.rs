@@ -21,8 +21,10 @@ async fn reader(folder: &Path) -> SqliteConnection {
 
 /// Returns the sealed values of each transaction, by id.
 async fn sealed(reader: &mut SqliteConnection) -> Vec<Vec<Vec<u8>>> {
-    let rows =
-        sqlx::query("SELECT items, payload, secret, binding, intent FROM transactions ORDER BY id");
+    let rows = sqlx::query(
+        "SELECT items, payload, secret, binding, intent \
+         FROM transactions JOIN commitments ON transaction_id = id ORDER BY id",
+    );
     let rows = rows.fetch_all(reader).await.unwrap();
     rows.iter().map(|row| (0..5).map(|column| row.get(column)).collect()).collect()
 }

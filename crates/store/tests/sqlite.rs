@@ -6,14 +6,14 @@ use std::sync::Arc;
 use assay_primitives::{Digest, SystemRandomness};
 use assay_store::{
     Commitment, Durability, Reservation, ReserveOutcome, SettlementState, SqliteStore, StorageKey,
-    StoreError, TransactionState, TransactionStore as _,
+    StoreError, TransactionRow, TransactionState, TransactionStore as _,
 };
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 use tempfile::TempDir;
 
 use crate::contract::{
-    commitment, committed, contract_tests, id, lease, payment, reservation, update,
+    at, commitment, committed, contract_tests, id, lease, payment, reservation, update,
 };
 
 contract_tests!(open);
@@ -172,31 +172,99 @@ async fn another_schema_is_refused() {
     drop(store);
     sql(folder.path(), "PRAGMA user_version = 7").await;
     let newer = open_in(folder.path()).await;
-    assert!(matches!(newer, Err(StoreError::Version { known: 5, got: 7 })), "{newer:?}");
+    assert!(matches!(newer, Err(StoreError::Version { known: 6, got: 7 })), "{newer:?}");
     sql(folder.path(), "PRAGMA user_version = 3").await;
     let older = open_in(folder.path()).await.unwrap_err().to_string();
-    let told = "store has schema version 3, this program knows 5: start with a new data folder";
+    let told = "store has schema version 3, this program knows 6: start with a new data folder";
     assert_eq!(older, told);
     // It was not touched, and goes on with the program that knows it.
-    sql(folder.path(), "PRAGMA user_version = 5").await;
+    sql(folder.path(), "PRAGMA user_version = 6").await;
     let store = open_in(folder.path()).await.unwrap();
     assert!(store.transaction(id(1)).await.unwrap().is_some());
 }
 
-#[tokio::test]
-async fn the_schema_before_is_brought_up_to_date() {
-    let (store, folder) = open().await;
-    committed(&store, 1).await;
-    store.close().await;
-    drop(store);
-    // As version 4 had it.
-    sql(folder.path(), "DROP TABLE price_lists; PRAGMA user_version = 4").await;
-    for _ in 0..2 {
-        let store = open_in(folder.path()).await.unwrap();
-        assert!(store.transaction(id(1)).await.unwrap().is_some());
-        store.keep_prices(Digest::of(b"a list"), b"a list".to_vec()).await.unwrap();
-        store.close().await;
+/// Transactions in every state, and what each is like.
+async fn in_every_state(store: &SqliteStore) -> Vec<TransactionRow> {
+    for n in 2..=8 {
+        committed(store, n).await;
     }
+    store.reserve(reservation(1)).await.unwrap();
+    store.reserve(reservation(9)).await.unwrap();
+    store.release(id(9), Some("too late".to_owned())).await.unwrap();
+    for n in [3, 4, 5, 7] {
+        store.settle(id(n), update(n, SettlementState::Settled)).await.unwrap();
+    }
+    store.settle(id(4), update(40, SettlementState::Reorged)).await.unwrap();
+    store.settle(id(6), update(6, SettlementState::Failed)).await.unwrap();
+    store.fail(id(8), b"failing".to_vec()).await.unwrap();
+    for n in [5, 6, 7] {
+        store.erase(id(n), at(300)).await.unwrap();
+    }
+    assert_eq!(store.erase_intents(u64::MAX, 1).await.unwrap(), 1);
+    rows_of(store).await
+}
+
+async fn rows_of(store: &SqliteStore) -> Vec<TransactionRow> {
+    let mut rows = Vec::new();
+    for n in 1..=9 {
+        rows.push(store.transaction(id(n)).await.unwrap().unwrap());
+    }
+    rows
+}
+
+/// Both versions before are brought up to date with all that they hold, and every step goes on from there.
+#[tokio::test]
+async fn the_schemas_before_are_brought_up_to_date() {
+    const VERSION_5: &str = include_str!("version_5.sql");
+    for version in [4, 5] {
+        let (store, folder) = open().await;
+        let rows = in_every_state(&store).await;
+        let (counts, outbox) = (store.count_by_state().await, store.outbox(0, 99).await);
+        store.close().await;
+        drop(store);
+        sql(folder.path(), VERSION_5).await;
+        if version == 4 {
+            sql(folder.path(), "DROP TABLE price_lists; PRAGMA user_version = 4").await;
+        }
+
+        for _ in 0..2 {
+            let store = open_in(folder.path()).await.unwrap();
+            assert_eq!(rows_of(&store).await, rows, "version {version}");
+            assert_eq!(store.count_by_state().await.unwrap(), *counts.as_ref().unwrap());
+            assert_eq!(store.outbox(0, 99).await.unwrap(), *outbox.as_ref().unwrap());
+            store.keep_prices(Digest::of(b"a list"), b"a list".to_vec()).await.unwrap();
+            store.close().await;
+        }
+
+        let store = open_in(folder.path()).await.unwrap();
+        assert_eq!(store.erase_intents(u64::MAX, 9).await.unwrap(), 2);
+        store.commit(lease(1), commitment(1)).await.unwrap();
+        for n in [1, 2, 4, 8] {
+            store.settle(id(n), update(50 + n, SettlementState::Settled)).await.unwrap();
+        }
+        let settled = store.count_by_state().await.unwrap();
+        assert!(settled.contains(&(TransactionState::Settled, 7)), "{settled:?}");
+        // What was released is free.
+        let again = Reservation { payment: payment(9), ..reservation(10) };
+        assert_eq!(store.reserve(again).await.unwrap(), ReserveOutcome::Reserved);
+        store.close().await;
+        drop(store);
+        let same = schema_of(folder.path()).await;
+        let (fresh, other) = open().await;
+        fresh.close().await;
+        drop(fresh);
+        assert_eq!(same, schema_of(other.path()).await);
+    }
+}
+
+/// Returns what the tables, indices and triggers of a closed store are.
+async fn schema_of(folder: &Path) -> Vec<(String, String)> {
+    let options = SqliteConnectOptions::new().filename(folder.join("assay.db"));
+    let mut connection = options.connect().await.unwrap();
+    let rows = sqlx::query("SELECT name, sql FROM sqlite_schema WHERE sql NOT NULL ORDER BY name");
+    let rows = rows.fetch_all(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    rows.iter().map(|row| (row.get("name"), row.get("sql"))).collect()
 }
 
 #[tokio::test]
@@ -238,8 +306,10 @@ async fn the_schema_keeps_what_is_committed_whole() {
     let mut connection = options.connect().await.unwrap();
     for statement in [
         "UPDATE transactions SET state = 'committed' WHERE state = 'reserved'",
-        "UPDATE transactions SET intent = NULL WHERE state = 'committed'",
-        "UPDATE transactions SET receipt = NULL WHERE state = 'committed'",
+        "UPDATE transactions SET key_manifest = NULL WHERE state = 'committed'",
+        "UPDATE commitments SET intent = NULL",
+        "UPDATE commitments SET receipt = NULL",
+        "DELETE FROM transactions WHERE state = 'committed'",
         "UPDATE transactions SET state = 'paid'",
         "UPDATE transactions SET network = 'a', asset = 'b', payer = 'c', nonce = 'd'",
         "INSERT INTO settlement_records (transaction_id, envelope) VALUES ('nobody', x'00')",
@@ -290,11 +360,12 @@ const INDEXED: [(&str, &str); 8] = [
         "transactions_to_erase",
     ),
     (
-        "UPDATE transactions SET intent = x'' WHERE id IN (SELECT id FROM transactions \
-         WHERE erased_at IS NOT NULL AND state IN ('settled', 'failed') AND intent <> x'' \
-         AND (state = 'failed' OR NOT EXISTS (SELECT 1 FROM settlement_records \
-         WHERE transaction_id = transactions.id AND block_number >= ?)) LIMIT ?)",
-        "transactions_with_intent",
+        "UPDATE commitments SET intent = x'' WHERE transaction_id IN (SELECT c.transaction_id \
+         FROM commitments c JOIN transactions t ON t.id = c.transaction_id \
+         WHERE c.items = x'' AND c.intent <> x'' AND t.state IN ('settled', 'failed') \
+         AND (t.state = 'failed' OR NOT EXISTS (SELECT 1 FROM settlement_records \
+         WHERE transaction_id = t.id AND block_number >= ?)) LIMIT ?)",
+        "commitments_with_intent",
     ),
 ];
 
@@ -314,8 +385,8 @@ async fn queries_use_their_indexes() {
         let plan: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
         let plan = plan.join("; ");
         // That one has no other rows than those to be erased.
-        let scanned = plan.replace("SCAN transactions USING INDEX transactions_with_intent", "");
-        assert!(plan.contains(index) && !scanned.contains("SCAN transactions"), "{query}: {plan}");
+        let scanned = plan.replace("SCAN c USING INDEX commitments_with_intent", "");
+        assert!(plan.contains(index) && !scanned.contains("SCAN"), "{query}: {plan}");
         assert!(!plan.contains("TEMP B-TREE"), "{query}: {plan}");
     }
 }
@@ -377,18 +448,21 @@ async fn contents_are_nowhere_in_the_files() {
 async fn what_was_moved_or_changed_does_not_open() {
     for (statement, expected) in [
         (
-            "UPDATE transactions SET items = (SELECT o.items FROM transactions o WHERE o.id > transactions.id) WHERE id LIKE '%01'",
+            "UPDATE commitments SET items = (SELECT items FROM commitments WHERE transaction_id LIKE '%02') WHERE transaction_id LIKE '%01'",
             "column `items`",
         ),
-        ("UPDATE transactions SET items = payload WHERE id LIKE '%01'", "column `items`"),
+        (
+            "UPDATE commitments SET items = (SELECT payload FROM transactions WHERE id = transaction_id) WHERE transaction_id LIKE '%01'",
+            "column `items`",
+        ),
         ("UPDATE transactions SET payload = secret WHERE id LIKE '%01'", "column `payload`"),
         ("UPDATE transactions SET payload = x'' WHERE id LIKE '%01'", "column `payload`"),
         (
-            "UPDATE transactions SET items = CAST(items || x'00' AS BLOB) WHERE id LIKE '%01'",
+            "UPDATE commitments SET items = CAST(items || x'00' AS BLOB) WHERE transaction_id LIKE '%01'",
             "column `items`",
         ),
         (
-            "UPDATE transactions SET items = CAST(x'ff' || substr(items, 2) AS BLOB) WHERE id LIKE '%01'",
+            "UPDATE commitments SET items = CAST(x'ff' || substr(items, 2) AS BLOB) WHERE transaction_id LIKE '%01'",
             "expected version 1, got 255",
         ),
     ] {
@@ -474,7 +548,7 @@ async fn a_manifest_that_was_taken_back_is_kept_anew() {
     }
     sql(
         folder.path(),
-        "CREATE TRIGGER broken BEFORE UPDATE OF receipt ON transactions \
+        "CREATE TRIGGER broken BEFORE INSERT ON commitments \
          BEGIN SELECT RAISE(ROLLBACK, 'a broken disk'); END",
     )
     .await;

@@ -1,4 +1,4 @@
-//! Erasing contents so that their bytes are gone from the files.
+//! Erasing contents so that their bytes are gone from the files. The items go with a trigger of the schema.
 
 use assay_primitives::{Timestamp, TransactionId};
 use sqlx::sqlite::SqliteConnection;
@@ -9,23 +9,22 @@ use super::steps::state_of;
 use crate::{StoreError, TransactionState};
 
 const ERASE: &str = "UPDATE transactions \
-    SET items = iif(items IS NULL, NULL, x''), payload = x'', secret = x'', \
-    binding = x'', echo = x'', request = NULL, erased_at = ? \
+    SET payload = x'', secret = x'', binding = x'', echo = x'', request = NULL, erased_at = ? \
     WHERE id = ? AND erased_at IS NULL AND state IN ('settled', 'failed', 'released')";
 
 pub(super) const ERASE_ENDED: &str = "UPDATE transactions \
-    SET items = iif(items IS NULL, NULL, x''), payload = x'', secret = x'', \
-    binding = x'', echo = x'', request = NULL, erased_at = ? \
+    SET payload = x'', secret = x'', binding = x'', echo = x'', request = NULL, erased_at = ? \
     WHERE id IN (SELECT id FROM transactions \
     WHERE erased_at IS NULL AND state IN ('settled', 'failed', 'released') \
     AND coalesce(settled_at, reserved_at) <= ? \
     ORDER BY coalesce(settled_at, reserved_at) LIMIT ?)";
 
-const ERASE_INTENTS: &str = "UPDATE transactions SET intent = x'' \
-    WHERE id IN (SELECT id FROM transactions \
-    WHERE erased_at IS NOT NULL AND state IN ('settled', 'failed') AND intent <> x'' \
-    AND (state = 'failed' OR NOT EXISTS (SELECT 1 FROM settlement_records \
-    WHERE transaction_id = transactions.id AND block_number >= ?)) LIMIT ?)";
+const ERASE_INTENTS: &str = "UPDATE commitments SET intent = x'' \
+    WHERE transaction_id IN (SELECT c.transaction_id \
+    FROM commitments c JOIN transactions t ON t.id = c.transaction_id \
+    WHERE c.items = x'' AND c.intent <> x'' AND t.state IN ('settled', 'failed') \
+    AND (t.state = 'failed' OR NOT EXISTS (SELECT 1 FROM settlement_records \
+    WHERE transaction_id = t.id AND block_number >= ?)) LIMIT ?)";
 
 pub(super) async fn one(
     writer: &mut SqliteConnection,

@@ -1,4 +1,4 @@
-//! The tables of a new file, and the key that its contents are sealed with.
+//! The tables of a new file or of one of an earlier version, and the key that its contents are sealed with.
 
 use std::path::Path;
 
@@ -10,41 +10,66 @@ use super::connections::Pool;
 use crate::StoreError;
 use crate::seal::Sealer;
 
-const SCHEMA: &str = include_str!("schema.sql");
+/// The tables of transactions and commitments, the others, and what one does to another.
+const TRANSACTIONS: &str = include_str!("transactions.sql");
+const OTHERS: &str = include_str!("schema.sql");
+const TRIGGERS: &str = include_str!("triggers.sql");
 /// What version 5 has more than version 4.
 const PRICES: &str = include_str!("prices.sql");
+/// How a version 5 becomes a version 6, around [`TRANSACTIONS`].
+const FROM_5: [&str; 2] = [include_str!("from_5_begin.sql"), include_str!("from_5_end.sql")];
 /// The version of the tables.
-pub(super) const VERSION: i64 = 5;
-/// The oldest version that is brought up to this one.
-const OLDEST: i64 = 4;
+pub(super) const VERSION: i64 = 6;
 /// How much of a check value names a key.
 const SHOWN: usize = 16;
 
-/// Makes the tables of a new file, brings one of the version before up to date, refuses one with other tables than this program's, and checks that
-/// its key is this one.
+/// Makes the tables of a new file, brings one of the two versions before up to date, refuses one with other tables
+/// than this program's, and checks that its key is this one.
 pub(super) async fn prepare(pool: &Pool, path: &Path, sealer: &Sealer) -> Result<(), StoreError> {
     let mut connection = pool.acquire().await?;
     let got: i64 =
         sqlx::query("PRAGMA user_version").fetch_one(&mut *connection).await?.try_get(0)?;
     match got {
         VERSION => check_key(&mut connection, path, sealer).await,
-        OLDEST => {
+        4 | 5 => {
             check_key(&mut connection, path, sealer).await?;
-            let mut step = connection.begin().await?;
-            sqlx::raw_sql(PRICES).execute(&mut *step).await?;
-            sqlx::raw_sql("PRAGMA user_version = 5").execute(&mut *step).await?;
-            Ok(step.commit().await?)
+            bring_up(&mut connection, got).await
         }
         0 => {
             let mut step = connection.begin().await?;
-            sqlx::raw_sql(SCHEMA).execute(&mut *step).await?;
-            sqlx::raw_sql(PRICES).execute(&mut *step).await?;
+            for tables in [TRANSACTIONS, OTHERS, PRICES, TRIGGERS] {
+                sqlx::raw_sql(tables).execute(&mut *step).await?;
+            }
             take_key(&mut step, sealer).await?;
-            sqlx::raw_sql("PRAGMA user_version = 5").execute(&mut *step).await?;
+            sqlx::raw_sql("PRAGMA user_version = 6").execute(&mut *step).await?;
             Ok(step.commit().await?)
         }
         got => Err(StoreError::Version { known: VERSION, got }),
     }
+}
+
+/// Brings a version 4 or 5 up to date in one step, following "Making Other Kinds Of Table Schema Changes" of SQLite's
+/// documentation of `ALTER TABLE`.
+async fn bring_up(connection: &mut SqliteConnection, from: i64) -> Result<(), StoreError> {
+    // What refers to the table by its name is to refer to the new one. Within a step it would be too late.
+    let apart = "PRAGMA foreign_keys = OFF; PRAGMA legacy_alter_table = ON";
+    sqlx::raw_sql(apart).execute(&mut *connection).await?;
+    let mut step = connection.begin().await?;
+    let [begin, end] = FROM_5;
+    let prices = (from == 4).then_some(PRICES);
+    for change in prices.into_iter().chain([begin, TRANSACTIONS, end, TRIGGERS]) {
+        sqlx::raw_sql(change).execute(&mut *step).await?;
+    }
+    let lost = sqlx::query("PRAGMA foreign_key_check").fetch_all(&mut *step).await?;
+    if !lost.is_empty() {
+        let rows = lost.len();
+        return Err(StoreError::Damaged(format!("{rows} rows refer to others that are not there")));
+    }
+    sqlx::raw_sql("PRAGMA user_version = 6").execute(&mut *step).await?;
+    step.commit().await?;
+    let together = "PRAGMA legacy_alter_table = OFF; PRAGMA foreign_keys = ON";
+    sqlx::raw_sql(together).execute(connection).await?;
+    Ok(())
 }
 
 async fn take_key(connection: &mut SqliteConnection, sealer: &Sealer) -> Result<(), StoreError> {

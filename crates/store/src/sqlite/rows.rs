@@ -12,8 +12,9 @@ use crate::{OutboxEntry, OutboxKind, StoreError, TransactionRow, TransactionStat
 
 /// The columns [`transaction`] reads.
 pub(super) const TRANSACTION: &str = "SELECT t.id, t.state, t.network, t.payer, t.payload, \
-    t.access_token_hash, t.echo, t.failure, t.receipt, \
-    m.envelope AS key_manifest, t.items, t.intent, t.response, t.erased_at FROM transactions t \
+    t.access_token_hash, t.echo, t.failure, c.receipt, m.envelope AS key_manifest, c.items, c.intent, \
+    t.response, t.erased_at FROM transactions t \
+    LEFT JOIN commitments c ON c.transaction_id = t.id \
     LEFT JOIN key_manifests m ON m.digest = t.key_manifest WHERE t.id = ?";
 
 pub(super) fn transaction(

@@ -25,8 +25,9 @@ const RESERVE: &str = "INSERT INTO transactions (id, state, network, asset, paye
     ?17, ?16 IS NOT NULL, ?16 IS NOT NULL, ?16, ?17) \
     ON CONFLICT (network, asset, payer, nonce) WHERE state <> 'released' DO NOTHING";
 
-const COMMIT: &str = "UPDATE transactions SET state = 'committed', receipt = ?, \
-    receipt_digest = ?, key_manifest = ?, items = ?, intent = ?, committed_at = ?, request = NULL \
+const COMMIT: &str = "INSERT INTO commitments \
+    (transaction_id, receipt, receipt_digest, key_manifest, items, intent, at) \
+    SELECT id, ?, ?, ?, ?, ?, ? FROM transactions \
     WHERE id = ? AND state = 'reserved' AND lease = ?";
 
 const SETTLE: &str = "INSERT INTO settlement_records \
