@@ -196,6 +196,7 @@ fn what_failed_is_told_and_not_charged() {
     let out = place.arg("bought.assay");
     let buy = ["buy", &file, "--gateway", &shop.url, "--development-account", "2", "--out", &out];
     let refused = place.run(&buy).expect_told(1, "permit2_allowance_required");
+    assert!(refused.stderr.contains("with --rpc-url"), "{refused:?}");
     assert!(!place.path("bought.assay").exists(), "{refused:?}");
     let buy = [&buy[..], &["--rpc-url", &chain.url]].concat();
     let table = place.run(&buy).expect(0).stdout;

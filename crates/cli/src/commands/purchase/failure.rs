@@ -131,6 +131,10 @@ fn refused_because(reason: &str, message: &str) -> String {
             "the payer does not hold as much of the asset"
         }
         "invalid_exact_evm_nonce_already_used" => "this authorisation was used before",
+        "permit2_allowance_required" => {
+            "Permit2 may not move as much of the payer's asset: with --rpc-url, the address of a node, an \
+             allowance is signed along where token and gateway take it; otherwise the payer approves Permit2 once"
+        }
         _ => message,
     };
     format!("{} (`{}`)", printable(meaning, 512), printable(reason, 128))
