@@ -1,26 +1,18 @@
-//! What a client is told of a purchase: its result or what became of it, at once, at a location to
-//! ask at later, or as events.
+//! What a client is told of a purchase: its result or what became of it, at once or at a location to ask at later.
 
-use std::convert::Infallible;
-use std::pin::Pin;
 use std::time::Duration;
 
 use assay_primitives::{AccessToken, InferenceOutput, TransactionId};
-use assay_service::{
-    ItemOutcome, ItemProgress, ItemState, Progress, Purchase, PurchaseError, PurchasedItem, Started,
-};
+use assay_service::{ItemOutcome, Purchase, PurchaseError, PurchasedItem};
+use axum::Json;
 use axum::http::header::{CACHE_CONTROL, LOCATION, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use axum::{Json, body::Body};
-use futures_util::stream::{self, Stream, StreamExt as _};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
-use tokio::sync::watch;
+use serde_json::{Value, json};
 
 use crate::headers::{ACCESS_TOKEN, TRANSACTION, members, parameter, split};
-use crate::oip::{self, InferenceHeader, OutputTensor};
+use crate::oip::{self, InferenceHeader};
 use crate::paywall::{outcome_error, settlement_header};
 use crate::{ApiError, ErrorCode, transaction};
 
@@ -29,13 +21,6 @@ const PREFER: &str = "prefer";
 const PREFERENCE_APPLIED: &str = "preference-applied";
 /// The longest that a `wait` preference is followed.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// How often a stream of events says that it is still there.
-const ALIVE: Duration = Duration::from_secs(10);
-
-/// From how many items on their states are told together, and how often.
-const MANY_ITEMS: usize = 32;
-const NOW_AND_THEN: Duration = Duration::from_millis(500);
-
 /// How a client wants to learn of its result.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Wanted {
@@ -116,7 +101,7 @@ impl Form {
         }
     }
 
-    fn json(&self, purchase: &Purchase) -> Result<Value, ApiError> {
+    pub(crate) fn json(&self, purchase: &Purchase) -> Result<Value, ApiError> {
         let written = match self {
             Self::Inference(header) => oip::json(purchase, only(purchase)?, header),
             Self::Transaction(_) => transaction::json(purchase),
@@ -182,7 +167,12 @@ pub(crate) fn accepted(
     response
 }
 
-fn name(headers: &mut HeaderMap, transaction: TransactionId, access_token: Option<&AccessToken>) {
+/// Puts the transaction's name into the headers, and its access token.
+pub(crate) fn name(
+    headers: &mut HeaderMap,
+    transaction: TransactionId,
+    access_token: Option<&AccessToken>,
+) {
     let mut add = |name: &'static str, value: &str| {
         if let Ok(value) = HeaderValue::from_str(value) {
             headers.insert(HeaderName::from_static(name), value);
@@ -192,127 +182,6 @@ fn name(headers: &mut HeaderMap, transaction: TransactionId, access_token: Optio
     if let Some(token) = access_token {
         add(ACCESS_TOKEN, &token.reveal());
     }
-}
-
-/// Streams how far a purchase is, and at its end the result or what became of it.
-pub(crate) fn events(started: Started, wanted: Form, location: Option<&AccessToken>) -> Response {
-    let Started { transaction, access_token, progress } = started;
-    let first = json!({
-        "transactionId": transaction,
-        "accessToken": access_token.as_ref().map(|token| token.reveal()),
-        "location": location.map(|location| format!("/v1/jobs/{}", location.reveal())),
-    });
-    let begun = stream::once(async move { Ok(event("accepted", &first)) });
-    let mut told = Vec::new();
-    let told = states(progress).map(move |progress| {
-        Ok(match &progress {
-            Progress::Ended(outcome) => last_event(outcome.as_ref(), &wanted),
-            state => event("progress", &progress_of(state, &mut told)),
-        })
-    });
-    let stream: Pin<Box<dyn Stream<Item = Result<Event, Infallible>> + Send>> =
-        Box::pin(begun.chain(told));
-    let mut response = Sse::new(stream)
-        .keep_alive(KeepAlive::new().interval(ALIVE))
-        .into_response()
-        .map(Body::new);
-    let headers = response.headers_mut();
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
-    name(headers, transaction, access_token.as_ref());
-    response
-}
-
-/// Returns how far a purchase is: with the stage where the method tells one, and of several items with
-/// what is new of each since it was `told`.
-fn progress_of(state: &Progress, told: &mut Vec<ItemProgress>) -> Value {
-    let mut event = Map::from_iter([("state".to_owned(), state.name().into())]);
-    if let Some(stage) = state.stage() {
-        event.insert("stage".to_owned(), stage.into());
-    }
-    let items = state.items().iter();
-    let news = items.enumerate().filter(|(index, item)| told.get(*index) != Some(*item));
-    let news: Vec<Value> = news.filter_map(|(_, item)| item_event(item)).collect();
-    if !news.is_empty() {
-        event.insert("items".to_owned(), news.into());
-    }
-    if !state.items().is_empty() {
-        *told = state.items().to_vec();
-    }
-    event.into()
-}
-
-/// Says how far an item of a transaction is: nothing of its contents, which the commitment hides.
-fn item_event(item: &ItemProgress) -> Option<Value> {
-    let id = item.id.as_ref()?;
-    Some(match &item.state {
-        ItemState::Waiting => json!({ "id": id, "state": "waiting" }),
-        ItemState::Running(None) => json!({ "id": id, "state": "running" }),
-        ItemState::Running(Some(stage)) => json!({ "id": id, "state": "running", "stage": stage }),
-        ItemState::Certified { took, output_commitment, output } => {
-            let mut event = json!({
-                "id": id,
-                "state": "certified",
-                "latencyUs": u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-                "outputCommitment": output_commitment,
-            });
-            if let (Some(output), Some(fields)) = (output, event.as_object_mut()) {
-                fields.insert("outputs".to_owned(), outputs(output));
-            }
-            event
-        }
-        ItemState::Failed(failure) => json!({
-            "id": id,
-            "state": "failed",
-            "reason": failure.as_str(),
-            "charged": failure.is_charged(),
-        }),
-    })
-}
-
-/// Returns what an item gave, where that is released before the payment is settled.
-fn outputs(output: &InferenceOutput) -> Value {
-    let outputs: Vec<OutputTensor<'_>> = output.outputs.iter().map(OutputTensor::json).collect();
-    serde_json::to_value(outputs).unwrap_or_default()
-}
-
-/// Gives each state of a purchase, its end last.
-fn states(progress: watch::Receiver<Progress>) -> impl Stream<Item = Progress> {
-    stream::unfold((progress, true, false), |(mut progress, is_first, is_over)| async move {
-        if is_over {
-            return None;
-        }
-        if !is_first {
-            // Each state of many items is a copy of all of them: who reads has them now and then.
-            if progress.borrow().items().len() > MANY_ITEMS {
-                let ends = progress.wait_for(|state| matches!(state, Progress::Ended(_)));
-                let _ = tokio::time::timeout(NOW_AND_THEN, ends).await;
-                progress.mark_changed();
-            }
-            if progress.changed().await.is_err() {
-                return None;
-            }
-        }
-        let state = progress.borrow_and_update().clone();
-        let is_over = matches!(state, Progress::Ended(_));
-        Some((state, (progress, false, is_over)))
-    })
-}
-
-fn last_event(outcome: &Result<Purchase, PurchaseError>, wanted: &Form) -> Event {
-    let result = match outcome {
-        Ok(purchase) => wanted
-            .json(purchase)
-            .map(|body| json!({ "response": body, "settlement": purchase.settlement })),
-        Err(error) => Err(outcome_error(error, None)),
-    };
-    match result {
-        Ok(result) => event("result", &result),
-        Err(error) => event("error", &error.to_json()),
-    }
-}
-
-fn event(kind: &str, data: &Value) -> Event {
-    Event::default().event(kind).data(data.to_string())
 }
 
 /// What is said at a location that nobody was told of.

@@ -24,6 +24,7 @@ mod client;
 mod connections;
 mod delivery;
 mod error;
+mod events;
 mod headers;
 mod http;
 mod metrics;

@@ -6,7 +6,8 @@ use assay_x402::PaymentPayload;
 use axum::http::Uri;
 use axum::response::Response;
 
-use crate::delivery::{self, Form, Wanted, accepted, events};
+use crate::delivery::{self, Form, Wanted, accepted};
+use crate::events::events;
 use crate::paywall::Paywall;
 use crate::{ApiError, ErrorCode, Gateway};
 

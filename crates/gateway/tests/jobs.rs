@@ -95,6 +95,7 @@ async fn events_tell_how_far_it_is() {
     assert_eq!(send(again).await.status.as_u16(), 402);
 }
 
+/// Reads the events of an answer, each of which is as the routes' description has it.
 pub(crate) fn events(answer: &Answer) -> Vec<(String, Value)> {
     let text = String::from_utf8(answer.body.clone()).unwrap();
     let event = |block: &str| {
@@ -106,7 +107,29 @@ pub(crate) fn events(answer: &Answer) -> Vec<(String, Value)> {
         };
         Some((field("event:")?, serde_json::from_str(&field("data:")?).unwrap()))
     };
-    text.split("\n\n").filter_map(event).collect()
+    let events: Vec<(String, Value)> = text.split("\n\n").filter_map(event).collect();
+    let description: Value = serde_json::from_str(&assay_gateway::openapi().unwrap()).unwrap();
+    let is_described = |schema: &str, data: &Value| {
+        let schema = &description["components"]["schemas"][schema];
+        for member in data.as_object().unwrap().keys() {
+            assert!(schema["properties"].get(member).is_some(), "{member} is not in {schema}");
+        }
+        for required in schema["required"].as_array().unwrap() {
+            assert!(data.get(required.as_str().unwrap()).is_some(), "{data} has no {required}");
+        }
+    };
+    for (kind, data) in &events {
+        match kind.as_str() {
+            "accepted" => is_described("AcceptedEvent", data),
+            "progress" => is_described("ProgressEvent", data),
+            "result" => is_described("ResultEvent", data),
+            other => assert_eq!(other, "error"),
+        }
+        for item in data["items"].as_array().into_iter().flatten() {
+            is_described("ItemEvent", item);
+        }
+    }
+    events
 }
 
 /// One slot: the second waits, and can be cancelled; its payment is as good as before.

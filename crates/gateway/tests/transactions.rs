@@ -13,6 +13,7 @@ use crate::harness::{
     Market, Mood, SIGNED_PRICE, STRANGER, TOY, TOY_PRICE, TRANSACTIONS, ToyVerifier, digit, key,
     now, send, tumour,
 };
+use crate::jobs::events;
 
 fn item(id: &str, model: &str, method: &str, input: &Value) -> Value {
     json!({ "id": id, "model": model, "method": method, "input": input })
@@ -302,10 +303,14 @@ async fn events_tell_how_far_each_item_is() {
     let market = Market::open().await;
     let payment = market.buyer.payment_for(&mixed()).await;
     let answer = market.buyer.follow(&mixed(), &payment).await;
-    let text = String::from_utf8(answer.body.clone()).unwrap();
-    let (before, result) = text.split_once("event: result").unwrap();
-    assert!(!before.contains("outputs\""), "{before}");
-    assert!(result.contains("\"third\"") && result.contains("outputs"));
+    let events = events(&answer);
+    let ((kind, result), before) = events.split_last().unwrap();
+    for (_, told) in before {
+        assert!(!told.to_string().contains("outputs"), "{told}");
+    }
+    assert_eq!(kind, "result");
+    assert!(result["response"]["items"][2]["outputs"].is_array(), "{result}");
+    assert_eq!(result["response"]["items"][2]["id"], "third");
 }
 
 /// What is certified in batches is: all of one model in one transaction, those too whose input waits for

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use crate::body::receive;
 use crate::delivery::{Form, Wanted};
+use crate::events::PurchaseEvent;
 use crate::headers::{access_token_hash, nonce};
 use crate::oip::{self, Infer};
 use crate::path::ModelPath;
@@ -42,7 +43,9 @@ pub(crate) struct InferQuery {
     ),
     request_body = oip::InferRequest,
     responses(
-        (status = 200, body = oip::InferResponse, headers(
+        (status = 200, description = "the result; with `Accept: text/event-stream` events, and the result last",
+            content((oip::InferResponse = "application/json"), (PurchaseEvent = "text/event-stream")),
+            headers(
             ("PAYMENT-RESPONSE", description = "x402 v2 SettleResponse, base64"),
             ("Assay-Transaction", description = "the transaction's id"),
             ("Assay-Access-Token", description = "opens the bundle; absent when a hash was sent"))),

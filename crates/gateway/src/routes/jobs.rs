@@ -7,7 +7,9 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use crate::delivery::{self, Form, Wanted, accepted, events, unknown_job};
+use crate::delivery::{self, Form, Wanted, accepted, unknown_job};
+use crate::events::{PurchaseEvent, events};
+use crate::oip;
 use crate::path::PathText;
 use crate::paywall;
 use crate::{ApiError, ErrorCode, Gateway};
@@ -16,9 +18,11 @@ use crate::{ApiError, ErrorCode, Gateway};
 #[utoipa::path(get, path = "/v1/jobs/{location}", tag = "assay",
     params(("location", description = "what the 202's `Location` ends with: keep it secret")),
     responses(
-        (status = 200, body = crate::oip::InferResponse, headers(
-            ("PAYMENT-RESPONSE", description = "x402 v2 SettleResponse, base64"))),
-        (status = 202, description = "under way; with `Accept: text/event-stream` its events"),
+        (status = 200, description = "what the request would have been answered, of a transaction as of \
+                `POST /v1/transactions`; while it is under way, with `Accept: text/event-stream`, its events",
+            content((oip::InferResponse = "application/json"), (PurchaseEvent = "text/event-stream")),
+            headers(("PAYMENT-RESPONSE", description = "x402 v2 SettleResponse, base64"))),
+        (status = 202, description = "under way"),
         (status = 402, body = crate::error::ErrorBody),
         (status = 404, body = crate::error::ErrorBody),
         (status = 409, body = crate::error::ErrorBody),

@@ -6,6 +6,7 @@ use axum::response::Response;
 
 use crate::body::receive;
 use crate::delivery::{Form, TransactionTag, Wanted};
+use crate::events::PurchaseEvent;
 use crate::headers::{access_token_hash, nonce};
 use crate::paywall::{self, Paywall};
 use crate::purchase::{Paid, buy, target};
@@ -30,7 +31,9 @@ use crate::{ApiError, Gateway};
     ),
     request_body = transaction::TransactionRequest,
     responses(
-        (status = 200, body = transaction::TransactionResponse, headers(
+        (status = 200, description = "the results; with `Accept: text/event-stream` events, and the results last",
+            content((transaction::TransactionResponse = "application/json"), (PurchaseEvent = "text/event-stream")),
+            headers(
             ("PAYMENT-RESPONSE", description = "x402 v2 SettleResponse, base64"),
             ("Assay-Transaction", description = "the transaction's id"),
             ("Assay-Access-Token", description = "opens the bundle; absent when a hash was sent"))),
