@@ -15,6 +15,7 @@ use assay_x402::{
     ReservationKey, VerifiedPayment, check_payment, match_offer,
 };
 use futures_util::FutureExt as _;
+use futures_util::future::join;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
@@ -37,6 +38,8 @@ const MAX_ATTEMPTS: u64 = 3;
 pub(super) struct Admitted {
     order: Accepted,
     items: Vec<Item>,
+    /// What is run, as it is stored.
+    request: Vec<u8>,
     payment: VerifiedPayment,
     key: Payment,
     asker: Asker,
@@ -115,9 +118,12 @@ impl Admitted {
         let key = payment_key(&order.payment, offer, &checked)?;
         trace::note_payment(&key);
         // Asked before the chain is: there a payment that this service has settled is one that
-        // cannot be used, and the answer would ask the buyer to sign again.
-        refuse_taken(service, &key, asker).await?;
-        let checked = checked?;
+        // cannot be used, and the answer would ask the buyer to sign again. What will be stored is written
+        // while the store looks.
+        let write = async { stored::write(order.nonce.as_deref(), outcome_policy, &items) };
+        let (untaken, request) = join(refuse_taken(service, &key, asker), write).await;
+        untaken?;
+        let (checked, request) = (checked?, request?);
         // One that is about to expire would be settled too late, at the cost of gas. Clients sign for
         // the whole time that an offer asks for.
         checked.check_time_left(offer.max_timeout_seconds / 2, now)?;
@@ -136,7 +142,7 @@ impl Admitted {
             place.check_balance(balance)?;
         }
         parts.facilitator.check_gas().await?;
-        Ok(Self { order, items, payment, key, asker, place, deadline, started })
+        Ok(Self { order, items, request, payment, key, asker, place, deadline, started })
     }
 
     pub(super) async fn reserve(self, service: &Service) -> Result<Reserved, PurchaseError> {
@@ -157,7 +163,6 @@ impl Admitted {
                 (Some(token), hash)
             }
         };
-        let request = stored::write(nonce.as_deref(), outcome_policy, &self.items)?;
         let queue = queue_of(&self.items);
         let slot = service.jobs.slot(&queue);
         // Who waits for the answer is told nothing before.
@@ -170,7 +175,7 @@ impl Admitted {
             access_token_hash,
             secret: *secret.as_bytes(),
             queue: queue.clone(),
-            request,
+            request: self.request,
             echo,
             location: location.map(|location| location.hash()),
             is_resumable,
