@@ -29,8 +29,11 @@ class Data:
         return self.database.execute(statement, values).fetchone()
 
     def settled(self):
-        """The transaction that was settled last."""
-        return self.one("SELECT * FROM transactions WHERE state = 'settled' ORDER BY id DESC")
+        """The transaction that was settled last, with what it committed to."""
+        return self.one(
+            "SELECT t.id, c.receipt, c.items FROM transactions t"
+            " JOIN commitments c ON c.transaction_id = t.id"
+            " WHERE t.state = 'settled' ORDER BY t.id DESC")
 
     def payment_logs(self):
         """The places of the last authorisation among the logs, and of its transfer."""
@@ -71,6 +74,12 @@ def changed_payload(envelope, change):
 def _(data):
     "a transaction's row is gone"
     data.sql("DELETE FROM transactions WHERE id = ?", data.settled()["id"])
+
+
+@mutation("receipts can be read")
+def _(data):
+    "what a transaction committed to is gone"
+    data.sql("DELETE FROM commitments WHERE transaction_id = ?", data.settled()["id"])
 
 
 @mutation("a receipt is settled once")
@@ -146,7 +155,7 @@ def _(data):
     "a receipt's envelope is another than its digest says"
     row = data.settled()
     envelope = changed_payload(row["receipt"], lambda predicate: predicate.update(nonce="other"))
-    data.sql("UPDATE transactions SET receipt = ? WHERE id = ?", envelope, row["id"])
+    data.sql("UPDATE commitments SET receipt = ? WHERE transaction_id = ?", envelope, row["id"])
 
 
 @mutation("record's digest = its envelope's")
@@ -187,7 +196,7 @@ def _(data):
     contents = json.loads(row["items"])
     contents["items"][0]["salts"]["leaf"] = "00" * 32
     sealed = json.dumps(contents).encode()
-    data.sql("UPDATE transactions SET items = ? WHERE id = ?", sealed, row["id"])
+    data.sql("UPDATE commitments SET items = ? WHERE transaction_id = ?", sealed, row["id"])
 
 
 @mutation("item's output is the committed one")
@@ -197,15 +206,15 @@ def _(data):
     contents = json.loads(row["items"])
     contents["items"][0]["output"] = base64.b64encode(b'{"outputs":[]}').decode()
     sealed = json.dumps(contents).encode()
-    data.sql("UPDATE transactions SET items = ? WHERE id = ?", sealed, row["id"])
+    data.sql("UPDATE commitments SET items = ? WHERE transaction_id = ?", sealed, row["id"])
 
 
 def _change_receipt(data, change):
     row = data.settled()
     envelope = changed_payload(row["receipt"], change)
     digest = reconcile.books.statement(envelope, reconcile.books.RECEIPT, "transaction").digest
-    data.sql("UPDATE transactions SET receipt = ?, receipt_digest = ? WHERE id = ?", envelope,
-             bytes.fromhex(digest), row["id"])
+    data.sql("UPDATE commitments SET receipt = ?, receipt_digest = ? WHERE transaction_id = ?",
+             envelope, bytes.fromhex(digest), row["id"])
 
 
 def _change_record(data, change):

@@ -204,8 +204,9 @@ class Reconciliation:
             for row in self.database.execute("SELECT digest, envelope FROM key_manifests")
         }
         for row in self.database.execute(
-            "SELECT id, state, network, asset, payer, nonce, receipt, receipt_digest, key_manifest,"
-            " items FROM transactions ORDER BY id"
+            "SELECT t.id, t.state, t.network, t.asset, t.payer, t.nonce, t.key_manifest,"
+            " c.receipt, c.receipt_digest, c.items FROM transactions t"
+            " LEFT JOIN commitments c ON c.transaction_id = t.id ORDER BY t.id"
         ):
             told = {
                 "state": row["state"], "network": row["network"], "asset": row["asset"].lower(),

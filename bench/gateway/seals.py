@@ -26,13 +26,15 @@ def opened(path, key_file):
     triggers = database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall()
     for (name,) in triggers:
         database.execute(f'DROP TRIGGER "{name}"')
-    sealed = database.execute("SELECT id, items FROM transactions WHERE length(items) > 0").fetchall()
+    sealed = database.execute(
+        "SELECT transaction_id, items FROM commitments WHERE length(items) > 0"
+    ).fetchall()
     database.execute("BEGIN")
     for id, items in sealed:
         if items[0] != 1:
             raise ValueError(f"items of {id}: expected version 1, got {items[0]}")
         own = hmac.digest(root, b"contents" + id.encode() + b"\x01", hashlib.sha256)
         plain = AESGCM(own).decrypt(items[1:13], items[13:], f"items {id}".encode())
-        database.execute("UPDATE transactions SET items = ? WHERE id = ?", (plain, id))
+        database.execute("UPDATE commitments SET items = ? WHERE transaction_id = ?", (plain, id))
     database.execute("COMMIT")
     return database

@@ -5,7 +5,7 @@ use std::path::Path;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{Connection as _, Row as _};
 
-use super::prepare::VERSION;
+use super::prepare::{OLDEST, VERSION};
 use super::{LOCK, SqliteStore};
 use crate::{FolderLock, StoreError};
 
@@ -19,6 +19,8 @@ pub struct StoreInspection {
     pub version: Option<i64>,
     /// The newest version of the schema that this program knows.
     pub known: i64,
+    /// The oldest that it brings up to that one.
+    pub oldest: i64,
 }
 
 impl SqliteStore {
@@ -33,7 +35,7 @@ impl SqliteStore {
         let path = folder.join("assay.db");
         let is_there = path.try_exists();
         if !is_there.map_err(|error| StoreError::Folder { path: path.clone(), error })? {
-            return Ok(StoreInspection { is_held, version: None, known: VERSION });
+            return Ok(StoreInspection { is_held, version: None, known: VERSION, oldest: OLDEST });
         }
         // Without a log there is nothing to read but the file, and the log is not to be made.
         let is_at_rest = !folder.join("assay.db-wal").exists();
@@ -43,6 +45,6 @@ impl SqliteStore {
         let row = sqlx::query("PRAGMA user_version").fetch_one(&mut connection).await?;
         let version = Some(row.try_get(0)?);
         connection.close().await?;
-        Ok(StoreInspection { is_held, version, known: VERSION })
+        Ok(StoreInspection { is_held, version, known: VERSION, oldest: OLDEST })
     }
 }

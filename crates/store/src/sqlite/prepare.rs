@@ -12,14 +12,15 @@ use crate::seal::Sealer;
 
 /// The tables of transactions and commitments, the others, and what one does to another.
 const TRANSACTIONS: &str = include_str!("transactions.sql");
-const OTHERS: &str = include_str!("schema.sql");
+const OTHERS: &str = include_str!("tables.sql");
 const TRIGGERS: &str = include_str!("triggers.sql");
 /// What version 5 has more than version 4.
 const PRICES: &str = include_str!("prices.sql");
 /// How a version 5 becomes a version 6, around [`TRANSACTIONS`].
 const FROM_5: [&str; 2] = [include_str!("from_5_begin.sql"), include_str!("from_5_end.sql")];
-/// The version of the tables.
+/// The version of the tables, and the oldest that is brought up to it.
 pub(super) const VERSION: i64 = 6;
+pub(super) const OLDEST: i64 = 4;
 /// How much of a check value names a key.
 const SHOWN: usize = 16;
 
@@ -31,7 +32,7 @@ pub(super) async fn prepare(pool: &Pool, path: &Path, sealer: &Sealer) -> Result
         sqlx::query("PRAGMA user_version").fetch_one(&mut *connection).await?.try_get(0)?;
     match got {
         VERSION => check_key(&mut connection, path, sealer).await,
-        4 | 5 => {
+        OLDEST..VERSION => {
             check_key(&mut connection, path, sealer).await?;
             bring_up(&mut connection, got).await
         }
@@ -48,10 +49,12 @@ pub(super) async fn prepare(pool: &Pool, path: &Path, sealer: &Sealer) -> Result
     }
 }
 
-/// Brings a version 4 or 5 up to date in one step, following "Making Other Kinds Of Table Schema Changes" of SQLite's
-/// documentation of `ALTER TABLE`.
+/// Brings a version 4 or 5 up to date in one step. SQLite's documentation of `ALTER TABLE` makes the new table under
+/// another name and renames it last, so that what refers to the table is not taken along. Here the old one is renamed,
+/// and the new one is made by the text that a new file has it from: the two settings keep what refers to it as it is,
+/// and its triggers and indices are gone by then.
 async fn bring_up(connection: &mut SqliteConnection, from: i64) -> Result<(), StoreError> {
-    // What refers to the table by its name is to refer to the new one. Within a step it would be too late.
+    // Within a step the first of them would do nothing.
     let apart = "PRAGMA foreign_keys = OFF; PRAGMA legacy_alter_table = ON";
     sqlx::raw_sql(apart).execute(&mut *connection).await?;
     let mut step = connection.begin().await?;

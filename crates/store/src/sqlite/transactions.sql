@@ -45,6 +45,7 @@ CREATE TABLE commitments (
     transaction_id TEXT NOT NULL PRIMARY KEY REFERENCES transactions (id),
     receipt        BLOB NOT NULL,
     receipt_digest BLOB NOT NULL,
+    -- For the transaction, which keeps the one of its latest record; of a row of version 5 it is that one here, too.
     key_manifest   BLOB NOT NULL REFERENCES key_manifests (digest),
     items          BLOB NOT NULL,
     intent         BLOB NOT NULL,

@@ -130,6 +130,14 @@ pub(super) async fn database(patient: &mut Patient, report: &mut Report) {
             ),
             "run the version of assay that wrote it, or a newer one",
         ),
+        Some(version) if version < found.oldest => report.wrong(
+            "database",
+            format!(
+                "{path} has schema version {version}, this program knows {} and later",
+                found.oldest
+            ),
+            "run the version of assay that wrote it, or start with a new data folder",
+        ),
         Some(version) if version < found.known => report.ok(
             "database",
             format!("{path}: schema {version}, raised to {} at the next start{held}", found.known),

@@ -1,4 +1,4 @@
--- The tables beside `transactions.sql`.
+-- The tables beside those of `transactions.sql`.
 
 -- Tells the storage key that contents are sealed with from others.
 CREATE TABLE storage_key (
