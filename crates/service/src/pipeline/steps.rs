@@ -120,10 +120,14 @@ impl Admitted {
         // Asked before the chain is: there a payment that this service has settled is one that
         // cannot be used, and the answer would ask the buyer to sign again. What will be stored is written
         // while the store looks.
-        let write = async { stored::write(order.nonce.as_deref(), outcome_policy, &items) };
-        let (untaken, request) = join(refuse_taken(service, &key, asker), write).await;
+        let written = async {
+            let checked = checked?;
+            let request = stored::write(order.nonce.as_deref(), outcome_policy, &items)?;
+            Ok::<_, PurchaseError>((checked, request))
+        };
+        let (untaken, written) = join(refuse_taken(service, &key, asker), written).await;
         untaken?;
-        let (checked, request) = (checked?, request?);
+        let (checked, request) = written?;
         // One that is about to expire would be settled too late, at the cost of gas. Clients sign for
         // the whole time that an offer asks for.
         checked.check_time_left(offer.max_timeout_seconds / 2, now)?;
