@@ -141,7 +141,7 @@ pub(crate) fn result(
     }
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
-    name(headers, purchase.transaction, access_token);
+    name_transaction(headers, purchase.transaction, access_token);
     Ok(response)
 }
 
@@ -163,12 +163,12 @@ pub(crate) fn accepted(
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
     let applied = HeaderName::from_static(PREFERENCE_APPLIED);
     headers.insert(applied, HeaderValue::from_static("respond-async"));
-    name(headers, transaction, access_token);
+    name_transaction(headers, transaction, access_token);
     response
 }
 
 /// Puts the transaction's name into the headers, and its access token.
-pub(crate) fn name(
+pub(crate) fn name_transaction(
     headers: &mut HeaderMap,
     transaction: TransactionId,
     access_token: Option<&AccessToken>,

@@ -213,13 +213,9 @@ impl ApiError {
         self
     }
 
-    /// Returns what a stream of events says of it.
-    pub(crate) fn to_json(&self) -> Value {
-        let mut body = self.details.clone();
-        body.insert("error".to_owned(), self.message.clone().into());
-        body.insert("code".to_owned(), self.code.as_str().into());
-        body.insert("status".to_owned(), self.code.status().as_u16().into());
-        body.into()
+    /// Returns its body.
+    pub(crate) fn into_body(self) -> ErrorBody {
+        ErrorBody { error: self.message, code: self.code.as_str(), details: self.details }
     }
 
     /// Returns the code.
@@ -311,13 +307,12 @@ impl ApiError {
 }
 
 impl IntoResponse for ApiError {
-    fn into_response(self) -> Response {
-        let body =
-            ErrorBody { error: self.message, code: self.code.as_str(), details: self.details };
-        let mut response = (self.code.status(), Json(body)).into_response();
+    fn into_response(mut self) -> Response {
+        let (code, headers) = (self.code, std::mem::take(&mut self.headers));
+        let mut response = (code.status(), Json(self.into_body())).into_response();
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        response.headers_mut().extend(self.headers);
-        response.extensions_mut().insert(self.code);
+        response.headers_mut().extend(headers);
+        response.extensions_mut().insert(code);
         response
     }
 }

@@ -19,7 +19,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use utoipa::ToSchema;
 
-use crate::delivery::{Form, name};
+use crate::delivery::{Form, name_transaction};
 use crate::error::ErrorBody;
 use crate::oip::OutputTensor;
 use crate::paywall::outcome_error;
@@ -41,16 +41,23 @@ pub(crate) enum PurchaseEvent<'a> {
     Progress(ProgressEvent<'a>),
     /// `result`: the last one of a purchase that succeeded.
     Result(ResultEvent<'a>),
-    /// `error`: the last one of one that did not, with the `status` that an answer would have had.
-    #[schema(value_type = ErrorBody)]
-    Error(Value),
+    /// `error`: the last one of one that did not.
+    Error(ErrorEvent),
+}
+
+/// The body of an error, with the status that an answer would have had.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ErrorEvent {
+    status: u16,
+    #[serde(flatten)]
+    body: ErrorBody,
 }
 
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AcceptedEvent {
     transaction_id: String,
-    /// Opens the bundle; none when a hash of one was sent.
+    /// Opens the bundle; none when a hash of one was sent, and for who asks at the purchase's location.
     access_token: Option<String>,
     /// Where to ask for the result; none where the client did not ask for one.
     location: Option<String>,
@@ -134,7 +141,7 @@ pub(crate) fn events(started: Started, wanted: Form, location: Option<&AccessTok
         .map(Body::new);
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
-    name(headers, transaction, access_token.as_ref());
+    name_transaction(headers, transaction, access_token.as_ref());
     response
 }
 
@@ -149,24 +156,25 @@ fn progress_event<'a>(progress: &'a Progress, told: &[ItemProgress]) -> Progress
 
 fn item_event(item: &ItemProgress) -> Option<ItemEvent<'_>> {
     let id = item.id.as_ref()?.as_str();
-    let item_event = |state| ItemEvent { id, state, ..ItemEvent::default() };
+    let is = |state| ItemEvent { id, state, ..ItemEvent::default() };
     Some(match &item.state {
-        ItemState::Waiting => item_event("waiting"),
-        ItemState::Running(stage) => ItemEvent { stage: *stage, ..item_event("running") },
+        ItemState::Waiting => is("waiting"),
+        ItemState::Running(stage) => ItemEvent { stage: *stage, ..is("running") },
         ItemState::Certified { took, output_commitment, output } => ItemEvent {
             latency_us: Some(u64::try_from(took.as_micros()).unwrap_or(u64::MAX)),
             output_commitment: Some(output_commitment.to_string()),
             outputs: output.as_deref().map(outputs),
-            ..item_event("certified")
+            ..is("certified")
         },
         ItemState::Failed(failure) => ItemEvent {
             reason: Some(failure.as_str()),
             charged: Some(failure.is_charged()),
-            ..item_event("failed")
+            ..is("failed")
         },
     })
 }
 
+/// Returns what an item gave.
 fn outputs(output: &InferenceOutput) -> Value {
     let outputs: Vec<OutputTensor<'_>> = output.outputs.iter().map(OutputTensor::json).collect();
     serde_json::to_value(outputs).unwrap_or_default()
@@ -203,7 +211,10 @@ fn last_event(outcome: &Result<Purchase, PurchaseError>, wanted: &Form) -> Event
         }),
         Err(error) => Err(outcome_error(error, None)),
     };
-    event(&result.unwrap_or_else(|error| PurchaseEvent::Error(error.to_json())))
+    event(&result.unwrap_or_else(|error| {
+        let status = error.code().status().as_u16();
+        PurchaseEvent::Error(ErrorEvent { status, body: error.into_body() })
+    }))
 }
 
 fn event(data: &PurchaseEvent<'_>) -> Event {

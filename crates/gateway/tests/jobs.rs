@@ -95,7 +95,7 @@ async fn events_tell_how_far_it_is() {
     assert_eq!(send(again).await.status.as_u16(), 402);
 }
 
-/// Reads the events of an answer, each of which is as the routes' description has it.
+/// Reads the events of an answer, each of which has the members that the routes' description says.
 pub(crate) fn events(answer: &Answer) -> Vec<(String, Value)> {
     let text = String::from_utf8(answer.body.clone()).unwrap();
     let event = |block: &str| {
@@ -123,7 +123,11 @@ pub(crate) fn events(answer: &Answer) -> Vec<(String, Value)> {
             "accepted" => is_described("AcceptedEvent", data),
             "progress" => is_described("ProgressEvent", data),
             "result" => is_described("ResultEvent", data),
-            other => assert_eq!(other, "error"),
+            other => {
+                assert_eq!(other, "error");
+                assert!(data["status"].is_u64() && data["code"].is_string(), "{data}");
+                assert!(data["error"].is_string(), "{data}");
+            }
         }
         for item in data["items"].as_array().into_iter().flatten() {
             is_described("ItemEvent", item);
