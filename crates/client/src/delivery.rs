@@ -72,6 +72,8 @@ enum Asked {
     Bundle(Vec<u8>),
     NotYet(String),
     SettlementFailed(String),
+    /// Nothing was charged, by the gateway's word: HTTP status, code and words.
+    GivenUp(u16, String, String),
     Never(DeliveryError),
 }
 
@@ -108,6 +110,10 @@ impl Sold<'_> {
                     let reason = "settlement_failed".to_owned();
                     let signed = SignedPayment::new(self.payment, self.access_token);
                     return Err(ClientError::PaymentRefused { reason, message, signed });
+                }
+                Asked::GivenUp(status, code, message) => {
+                    let signed = SignedPayment::new(self.payment, self.access_token);
+                    return Err(ClientError::NotServed { status, code, message, signed });
                 }
                 Asked::Never(cause) => return Err(self.lost(None, cause)),
                 Asked::NotYet(cause) => cause,
@@ -248,6 +254,9 @@ async fn asked(response: Response) -> Asked {
     match status {
         StatusCode::CONFLICT if matches!(wire.state.as_deref(), Some("failed" | "failing")) => {
             Asked::SettlementFailed(wire.error)
+        }
+        StatusCode::CONFLICT if wire.code == "given_up" => {
+            Asked::GivenUp(status.as_u16(), wire.code, wire.error)
         }
         StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {
             Asked::NotYet(wire.error)

@@ -245,6 +245,10 @@ impl From<ReceiptError> for ApiError {
                 let erased = Self::new(ErrorCode::Erased, error.to_string());
                 return erased.with("erasedAt", at.to_string());
             }
+            ReceiptError::Released => {
+                let released = TransactionState::Released.as_str();
+                return Self::new(ErrorCode::GivenUp, error.to_string()).with("state", released);
+            }
             ReceiptError::NotEnded(state) => {
                 let code = ErrorCode::NotEnded;
                 return Self::new(code, error.to_string()).with("state", state.as_str());

@@ -7,9 +7,9 @@ use assay_client::{
     Buyer, BuyerConfig, ClientError, DeliveryError, InferenceOrder, ItemOrder, ItemUpdate,
     TensorOrder, TransactionOrder, Undelivered,
 };
-use assay_primitives::{Amount, InferenceRequest, Method, SystemRandomness};
+use assay_primitives::{AccessToken, Amount, InferenceRequest, Method, SystemRandomness};
 use assay_receipt::OutcomePolicy;
-use assay_store::TransactionState;
+use assay_store::{TransactionState, TransactionStore as _};
 use assay_testkit::FakeClock;
 use assay_verify::{Methods, Policy, Verdict, Verifier};
 use assay_x402::{OfferRefusal, Preferences};
@@ -118,6 +118,40 @@ async fn sends_the_same_payment_again() {
     assert_eq!(bought.unwrap().report.verdict, Verdict::Simulated);
     assert_eq!(market.shop.toy.runs(), 1);
     market.charged(1, TOY_PRICE).await;
+}
+
+/// As before, and the transaction is released meanwhile: whoever holds its token learns that nothing was charged, and
+/// nobody else that there was one.
+#[tokio::test]
+async fn what_is_released_meanwhile_is_not_waited_for() {
+    let market = Market::open().await;
+    market.shop.toy.set(Mood::Wait(Arc::new(Semaphore::new(0))));
+    let (timeout, pending) = (Duration::from_millis(700), Duration::from_secs(20));
+    let impatient = buyer_at(&market, &market.shop.url, timeout, pending);
+    let releasing = async {
+        market.shop.toy.wait_for_runs(1).await;
+        // Longer than the buyer waits for an answer.
+        tokio::time::sleep(Duration::from_millis(1_200)).await;
+        let (id, _) = market.shop.store.open_after(None, 1).await.unwrap()[0];
+        market.shop.service.cancel(id).await.unwrap();
+        id
+    };
+    let verifier = verifier();
+    let buying = impatient.infer(order(TOY, TOY_PRICE), &verifier);
+    let (bought, id) = tokio::join!(buying, releasing);
+    let error = bought.unwrap_err();
+    let ClientError::NotServed { status: 409, code, message, signed } = error else {
+        panic!("{error}")
+    };
+    assert_eq!(code, "given_up");
+    assert!(message.contains("nothing was charged"), "{message}");
+    let token = signed.access_token.parse().unwrap();
+    let told = market.buyer.fetch(id, &token).await;
+    assert_eq!(told.is(409, "given_up").json()["state"], "released");
+    let other = AccessToken::new(&SystemRandomness).unwrap();
+    market.buyer.fetch(id, &other).await.is(404, "unknown_receipt");
+    market.buyer.get(&format!("/v1/receipts/{id}")).await.is(404, "unknown_receipt");
+    market.not_charged().await;
 }
 
 #[tokio::test]

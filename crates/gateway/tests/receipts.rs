@@ -146,7 +146,9 @@ async fn a_token_before_the_receipt() {
     let (answer, id) = tokio::join!(send(paid()), looking);
     answer.is(500, "inference_failed");
     market.shop.service.settle_pending().await.unwrap();
-    buyer.fetch(id, &token).await.is(404, "unknown_receipt");
+    buyer.fetch(id, &token).await.is(409, "given_up");
+    buyer.fetch(id, &new_token()).await.is(404, "unknown_receipt");
+    buyer.get(&format!("/v1/receipts/{id}")).await.is(404, "unknown_receipt");
     market.not_charged().await;
 }
 

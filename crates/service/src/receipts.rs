@@ -67,6 +67,9 @@ pub enum ReceiptError {
         /// When.
         at: Timestamp,
     },
+    /// Nothing was charged, so there is no receipt.
+    #[error("the transaction was given up: nothing was charged, and there is no receipt")]
+    Released,
     /// The transaction goes on, so its contents cannot be erased yet.
     #[error("the transaction is `{}`: its contents can be erased once it is settled or has failed", .0.as_str())]
     NotEnded(TransactionState),
@@ -236,7 +239,7 @@ impl Service {
         Ok(())
     }
 
-    /// Returns a transaction to who may see its contents.
+    /// Returns a transaction to who may see its contents. Of one that was released nobody else learns that it was.
     async fn opened(
         &self,
         id: TransactionId,
@@ -244,10 +247,12 @@ impl Service {
         statement: Option<&str>,
     ) -> Result<TransactionRow, ReceiptError> {
         let row = self.parts().store.transaction(id).await?;
-        let row = row.filter(|row| row.state != TransactionState::Released);
         let row = row.ok_or(ReceiptError::Unknown(id))?;
-        self.authorize(&row, access, statement).await?;
-        Ok(row)
+        let authorized = self.authorize(&row, access, statement).await;
+        if row.state == TransactionState::Released {
+            return Err(authorized.map_or(ReceiptError::Unknown(id), |()| ReceiptError::Released));
+        }
+        authorized.map(|()| row)
     }
 
     /// Returns the evidence that items refer to: their own, and what is stored for everybody.
