@@ -16,7 +16,7 @@ use crate::{ApiError, ErrorCode, Gateway};
 
 /// Says how far a purchase is; once it is over, answers as the request that began it would have been.
 #[utoipa::path(get, path = "/v1/jobs/{location}", tag = "assay",
-    params(("location", description = "what the 202's `Location` ends with: keep it secret")),
+    params(("location" = String, Path, description = "what the 202's `Location` ends with: keep it secret")),
     responses(
         (status = 200, description = "what the request would have been answered, of a transaction as of \
                 `POST /v1/transactions`; while it is under way, with `Accept: text/event-stream`, its events",
@@ -67,7 +67,7 @@ pub(crate) async fn job(
 /// again. Of a transaction under `each` that runs, what is certified or has begun is charged and the rest ended:
 /// it is `settling`.
 #[utoipa::path(delete, path = "/v1/jobs/{location}", tag = "assay",
-    params(("location", description = "what the 202's `Location` ends with")),
+    params(("location" = String, Path, description = "what the 202's `Location` ends with")),
     responses(
         (status = 200, description = "it is cancelled"),
         (status = 404, body = crate::error::ErrorBody),
@@ -79,14 +79,15 @@ pub(crate) async fn cancel(
     let secret: AccessToken = location.parse().map_err(|_| unknown_job())?;
     let asked = gateway.service.purchase_at(&secret).await?.ok_or_else(unknown_job)?;
     let transaction = asked.transaction;
+    let released = TransactionState::Released.as_str();
+    let cancelled =
+        |state| Ok(Json(json!({ "transactionId": transaction, "state": state })).into_response());
     match gateway.service.cancel(transaction).await {
-        Ok(cancelled) => {
-            let state = match cancelled {
-                Cancelled::CutShort => "settling",
-                Cancelled::Released => "released",
-            };
-            let body = json!({ "transactionId": transaction, "state": state });
-            Ok(Json(body).into_response())
+        Ok(Cancelled::CutShort) => cancelled("settling"),
+        Ok(Cancelled::Released) => cancelled(released),
+        // Whoever did not get the answer asks again.
+        Err(PurchaseError::Store(StoreError::State { found, .. })) if found == released => {
+            cancelled(released)
         }
         Err(PurchaseError::Store(StoreError::State { found, .. })) => {
             let message = format!("the transaction is `{found}`: it is too late to cancel it");
