@@ -81,7 +81,8 @@ pub(crate) struct ProgressEvent<'a> {
 #[serde(rename_all = "camelCase")]
 struct ItemEvent<'a> {
     id: &'a str,
-    /// `waiting`, `running`, `certified` or `failed`.
+    /// `waiting`, `running`, `certified` or `failed`. One whose input is built of outputs that have not left stays
+    /// `waiting`: how far it is may tell of them.
     state: &'static str,
     /// What is done of it, where its method tells.
     #[serde(skip_serializing_if = "Option::is_none")]

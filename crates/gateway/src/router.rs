@@ -1,7 +1,7 @@
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderName, Method};
+use axum::http::{HeaderName, Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -11,6 +11,7 @@ use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 use tower_http::trace::TraceLayer;
 use tracing::Span;
 use utoipa::OpenApi;
+use utoipa::openapi::RefOr;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -67,14 +68,33 @@ fn routes() -> OpenApiRouter<Gateway> {
 /// # Errors
 /// Never for this description; the signature is that of the JSON writer.
 pub fn openapi() -> Result<String, serde_json::Error> {
-    routes().to_openapi().to_pretty_json()
+    described(routes().to_openapi()).to_pretty_json()
+}
+
+/// Describes each answer, as OpenAPI asks for, by what its status means where nothing else is said.
+fn described(mut description: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
+    for item in description.paths.paths.values_mut() {
+        let operations = [&mut item.get, &mut item.post, &mut item.delete];
+        for operation in operations.into_iter().flatten() {
+            for (status, response) in &mut operation.responses.responses {
+                if let RefOr::T(response) = response
+                    && response.description.is_empty()
+                {
+                    let status = StatusCode::from_bytes(status.as_bytes()).ok();
+                    let meaning = status.and_then(|status| status.canonical_reason());
+                    response.description = meaning.unwrap_or_default().to_owned();
+                }
+            }
+        }
+    }
+    description
 }
 
 /// Returns the routes of a gateway.
 pub fn router(gateway: Gateway) -> Router {
     let (router, description) = routes().split_for_parts();
     // Once for all who ask.
-    let description = Bytes::from(description.to_json().unwrap_or_default());
+    let description = Bytes::from(described(description).to_json().unwrap_or_default());
     let description = move || async move {
         ([("content-type", "application/json")], description).into_response()
     };

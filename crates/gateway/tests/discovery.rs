@@ -268,6 +268,22 @@ async fn the_description_lists_every_route() {
     assert_eq!(file, description);
 }
 
+/// What OpenAPI 3.1 asks of each answer and parameter.
+#[test]
+fn the_description_is_whole() {
+    let description: Value = serde_json::from_str(&assay_gateway::openapi().unwrap()).unwrap();
+    let paths = description["paths"].as_object().unwrap().values();
+    for operation in paths.flat_map(|methods| methods.as_object().unwrap().values()) {
+        for (status, answer) in operation["responses"].as_object().unwrap() {
+            let told = answer["description"].as_str().unwrap_or_default();
+            assert!(!told.is_empty(), "{status} of {operation}");
+        }
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            assert!(parameter["schema"].is_object(), "{parameter}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn pages_of_any_origin_may_buy() {
     let market = Market::open().await;

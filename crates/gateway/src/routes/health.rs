@@ -29,7 +29,7 @@ pub(crate) async fn ready(State(gateway): State<Gateway>) -> StatusCode {
 
 /// Describes a model's tensors.
 #[utoipa::path(get, path = "/v2/models/{model}", tag = "open-inference",
-    params(("model", description = "the model's name")),
+    params(("model" = String, Path, description = "the model's name")),
     responses((status = 200, body = ModelMetadata), (status = 404, body = crate::error::ErrorBody)))]
 pub(crate) async fn model(ModelPath(entry): ModelPath) -> Json<ModelMetadata> {
     Json(entry.package().card().into())
@@ -37,7 +37,7 @@ pub(crate) async fn model(ModelPath(entry): ModelPath) -> Json<ModelMetadata> {
 
 /// Describes the tensors of a model's version.
 #[utoipa::path(get, path = "/v2/models/{model}/versions/{version}", tag = "open-inference",
-    params(("model", description = "the model's name"), ("version", description = "its version")),
+    params(("model" = String, Path, description = "the model's name"), ("version" = String, Path, description = "its version")),
     responses((status = 200, body = ModelMetadata), (status = 404, body = crate::error::ErrorBody)))]
 pub(crate) async fn model_version(path: ModelPath) -> Json<ModelMetadata> {
     model(path).await
@@ -45,7 +45,7 @@ pub(crate) async fn model_version(path: ModelPath) -> Json<ModelMetadata> {
 
 /// Says whether a model can be asked.
 #[utoipa::path(get, path = "/v2/models/{model}/ready", tag = "open-inference",
-    params(("model", description = "the model's name")),
+    params(("model" = String, Path, description = "the model's name")),
     responses((status = 200), (status = 404, body = crate::error::ErrorBody)))]
 pub(crate) async fn model_ready(_: ModelPath) -> StatusCode {
     StatusCode::OK
@@ -53,7 +53,7 @@ pub(crate) async fn model_ready(_: ModelPath) -> StatusCode {
 
 /// Says whether a model's version can be asked.
 #[utoipa::path(get, path = "/v2/models/{model}/versions/{version}/ready", tag = "open-inference",
-    params(("model", description = "the model's name"), ("version", description = "its version")),
+    params(("model" = String, Path, description = "the model's name"), ("version" = String, Path, description = "its version")),
     responses((status = 200), (status = 404, body = crate::error::ErrorBody)))]
 pub(crate) async fn model_version_ready(_: ModelPath) -> StatusCode {
     StatusCode::OK

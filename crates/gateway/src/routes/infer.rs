@@ -32,7 +32,7 @@ pub(crate) struct InferQuery {
 /// events tell how far it is, and give the result last.
 #[utoipa::path(post, path = "/v2/models/{model}/infer", tag = "open-inference",
     params(
-        ("model", description = "the model's name"),
+        ("model" = String, Path, description = "the model's name"),
         ("method" = Option<String>, Query, description = "narrows the offers to one method"),
         ("PAYMENT-SIGNATURE" = Option<String>, Header, description = "x402 v2 PaymentPayload, base64"),
         ("Assay-Method" = Option<String>, Header, description = "as the query's method"),
@@ -94,8 +94,8 @@ pub(crate) async fn infer(
 /// Runs a model's version, for a payment: as the route without a version.
 #[utoipa::path(post, path = "/v2/models/{model}/versions/{version}/infer", tag = "open-inference",
     params(
-        ("model", description = "the model's name"),
-        ("version", description = "its version"),
+        ("model" = String, Path, description = "the model's name"),
+        ("version" = String, Path, description = "its version"),
         ("method" = Option<String>, Query, description = "narrows the offers to one method"),
         ("PAYMENT-SIGNATURE" = Option<String>, Header, description = "x402 v2 PaymentPayload, base64"),
     ),

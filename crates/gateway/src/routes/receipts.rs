@@ -52,7 +52,7 @@ enum Credential {
 /// bundle.
 #[utoipa::path(get, path = "/v1/receipts/{id}", tag = "assay",
     params(
-        ("id", description = "the transaction's id"),
+        ("id" = String, Path, description = "the transaction's id"),
         ("Authorization" = Option<String>, Header, description = "Bearer and the access token"),
         ("SIGN-IN-WITH-X" = Option<String>, Header,
             description = "the payer's signature, as x402's extension sign-in-with-x has it, base64")),
@@ -97,7 +97,7 @@ pub(crate) async fn receipt(
 /// be read with the bundle: nothing is verified by it. Takes what the bundle takes.
 #[utoipa::path(get, path = "/v1/receipts/{id}/proofs", tag = "assay",
     params(
-        ("id", description = "the transaction's id"),
+        ("id" = String, Path, description = "the transaction's id"),
         ("Authorization" = Option<String>, Header, description = "Bearer and the access token"),
         ("SIGN-IN-WITH-X" = Option<String>, Header,
             description = "the payer's signature, as x402's extension sign-in-with-x has it, base64")),
@@ -129,7 +129,7 @@ pub(crate) async fn proofs(
 /// program is done.
 #[utoipa::path(delete, path = "/v1/receipts/{id}", tag = "assay",
     params(
-        ("id", description = "the transaction's id"),
+        ("id" = String, Path, description = "the transaction's id"),
         ("Authorization" = Option<String>, Header, description = "Bearer and the access token"),
         ("SIGN-IN-WITH-X" = Option<String>, Header,
             description = "the payer's signature, as x402's extension sign-in-with-x has it, base64")),
@@ -202,7 +202,7 @@ fn credential(headers: &HeaderMap) -> Result<Option<Credential>, ApiError> {
 
 /// Returns a piece of evidence by its digest.
 #[utoipa::path(get, path = "/v1/evidence/{sha256}", tag = "assay",
-    params(("sha256", description = "the evidence's SHA-256, hexadecimal")),
+    params(("sha256" = String, Path, description = "the evidence's SHA-256, hexadecimal")),
     responses(
         (status = 200, description = "the evidence", content_type = "application/octet-stream"),
         (status = 404, body = crate::error::ErrorBody)))]

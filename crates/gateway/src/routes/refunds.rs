@@ -30,7 +30,7 @@ pub(crate) struct Recorded {
 /// Takes the record of a refund: a DSSE envelope signed with the operator's receipt key, of a transfer
 /// that the chain shows, and within what was settled. The same record again changes nothing.
 #[utoipa::path(post, path = "/v1/receipts/{id}/settlement-records", tag = "operation",
-    params(("id", description = "the transaction's id")),
+    params(("id" = String, Path, description = "the transaction's id")),
     request_body(content = Object, description = "DSSE envelope of the settlement record"),
     responses(
         (status = 200, body = Recorded),

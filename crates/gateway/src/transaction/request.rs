@@ -27,7 +27,7 @@ pub(crate) struct TransactionRequest {
     items: Vec<WireItem>,
     /// What becomes of the whole if an item fails: `all`, which is also meant where it is missing, or `each`.
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = String, required = false)]
     outcome_policy: OutcomePolicy,
 }
 
