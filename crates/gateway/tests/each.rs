@@ -425,8 +425,8 @@ async fn who_takes_his_money_back_has_nothing() {
         let answer = market.buyer.follow(&three(), &payment).await;
         let text = String::from_utf8_lossy(&answer.body).into_owned();
         assert!(text.contains("event: error") && !text.contains("outputs"), "{text}");
-        let refused = market.buyer.fetch(answer.transaction(), &answer.token()).await;
-        assert_eq!(refused.status.as_u16(), 404, "{refused:?}");
+        let fetched = market.buyer.fetch(answer.transaction(), &answer.token()).await;
+        fetched.is(409, "given_up");
         market.not_charged().await;
     }
 }
